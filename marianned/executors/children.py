@@ -11,6 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
+
+    Used = tuple[float, float, int]
+    """Seconds as user, as system, most memory of one (KiB): of what was reaped."""
 else:
     import _signal as signal
 
@@ -20,6 +23,8 @@ LEFTOVER_GRACE_SECONDS = 2.0
 """From TERM to KILL, for what a command has left behind."""
 
 PARENT_DIED = signal.SIGUSR2
+TOLD = signal.SIGUSR1
+"""Sent by a runner to its keeper: there is something to read (forkserver.py)."""
 HURRY = signal.SIGINT
 """Sent to a supervisor: whoever is to end is not asked first, or no longer."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
@@ -28,6 +33,7 @@ _ENDING_SECONDS = 0.5
 _MAY_WRITE = 0o200
 """Of a mode; the module stat is nothing to carry for this."""
 _GONE = (b"Z", b"X")
+_STATUS_DIGITS, _STATUS_BITS, _TOLD_MOST = 5, 0xFFFF, 500
 _TERM_BIT = 1 << (signal.SIGTERM - 1)
 
 
@@ -37,11 +43,14 @@ class Children:
     `swept` holds the pids of what else was ended, `left` those among them that had lost their parent: what
     the command itself has left behind, without what that had started. Neither holds one that was told and
     ended by itself all the same. `walled`: the command is behind a wall (wall.py); the first process of its
-    namespace counts as a supervisor, not as one of the command's.
+    namespace counts as a supervisor, not as one of the command's. `used`: by those that were reaped, without
+    `main` where it `had_others`, attempts before this one, whose it may be.
     """
 
-    def __init__(self) -> None:
-        self.main = 0
+    def __init__(self, main: int = 0, *, had_others: bool = False) -> None:
+        self.main = main
+        self.had_others = had_others
+        self.used: Used = 0.0, 0.0, 0
         self.status: int | None = None
         self.swept: set[int] = set()
         self.left: set[int] = set()
@@ -57,11 +66,14 @@ class Children:
         """Reap whatever has ended; tell whether a child is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if not pid:
                 return True
+            if pid != self.main or not self.had_others:
+                user, system, most = self.used
+                self.used = user + used.ru_utime, system + used.ru_stime, max(most, used.ru_maxrss)
             if pid == self.main:
                 self.status = status
             elif pid in self._obeys and os.WIFEXITED(status):  # TERM would have killed it, and did not
@@ -238,6 +250,26 @@ class Children:
         except OSError as error:
             return error.errno != errno.ESRCH
         return True
+
+
+def behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | None]":
+    """Return the wait status of the command behind a wall, and why it could not be started.
+
+    `status` is that of the wall, which counts where it was ended before the command. What is told there could
+    come from the command itself.
+    """
+    try:
+        text = os.read(told, _TOLD_MOST)
+    except BlockingIOError:
+        text = b""
+    if not text and (status is None or os.WIFEXITED(status)):
+        return None, "the wall (contain: hide) can't be put up: see its stderr, and mzt doctor"
+    number = text[1:].partition(b"\n")[0]
+    if number.isdigit() and len(number) <= _STATUS_DIGITS:
+        ended = int(number)
+        if os.WIFEXITED(ended) or os.WIFSIGNALED(ended):
+            return ended & _STATUS_BITS, None
+    return (status if status is not None and os.WIFSIGNALED(status) else None), None
 
 
 def _children(pid: int) -> list[int]:

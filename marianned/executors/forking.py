@@ -1,21 +1,111 @@
-"""The fork server's near end: starts it, asks it for attempts, replaces it when it has died.
+"""The fork server's near end: starts it, has it fork pairs, or pairs take another attempt; replaces it.
 
 Everything here blocks, and may be called from any thread.
 """
 
+import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
-from marianned.executors import forkserver, programs, shim
+from marianned.executors import forkserver, programs, shim, traces
+from marianned.executors.base import Running
 
 _PATIENCE_MILLISECONDS = 5000
 """How long an answer may take before the server counts as stuck; it needs about three milliseconds."""
 
 _CLOSING_SECONDS = 1.0
+_RESTING_MOST = 16
+"""How many pairs may rest: as many as begin at once in a job that keeps two cores busy; 1.3 MiB each."""
+
+
+class Answer(NamedTuple):
+    """What the keeper has said: the shim's exit status, a message, and, if it was GO, the way to the pair."""
+
+    status: int
+    message: str
+    pair: "Pair | None" = None
+
+
+class Pair:
+    """The daemon's end of the way to a keeper and its runner; readable at an attempt's end, or their own."""
+
+    def __init__(self, way: socket.socket) -> None:
+        self._way = way
+        self.running: Running | None = None
+        """Who they are, once it is known."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, to wait for it."""
+        return self._way.fileno()
+
+    def answer(self) -> bytes:
+        """Wait for what it says to a directory; nothing: it is gone, or has said nothing for too long."""
+        watch = select.poll()
+        watch.register(self._way, select.POLLIN)
+        if not watch.poll(_PATIENCE_MILLISECONDS):
+            self._kill()
+        return self._read()
+
+    def give(self, directory: bytes) -> bool:
+        """Name another attempt's directory to a pair that rests; False: it has left."""
+        try:
+            with traces.moving:
+                self._way.send(directory, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            return False
+        return True
+
+    def rests(self) -> bool:
+        """Tell, once it is readable, whether it waits for another attempt."""
+        try:
+            return self._way.recv(1, socket.MSG_DONTWAIT) == forkserver.OVER
+        except OSError:
+            return False
+
+    def has_left(self) -> bool:
+        """Tell, of one that rests, whether it is gone by now."""
+        watch = select.poll()
+        watch.register(self._way, select.POLLIN)
+        return bool(watch.poll(0))
+
+    def close(self) -> None:
+        """Let go of it: it ends what it has, and leaves."""
+        self._way.close()
+
+    def dismiss(self) -> None:
+        """Have one that rests leave."""
+        with contextlib.suppress(OSError):  # it has left
+            self._way.shutdown(socket.SHUT_WR)
+
+    def outlast(self, until: float) -> None:
+        """Wait for that, up to a moment (monotonic)."""
+        watch = select.poll()
+        watch.register(self._way, select.POLLIN)
+        watch.poll(max(0.0, until - time.monotonic()) * 1000)
+        self.close()
+
+    def _read(self) -> bytes:
+        try:
+            return self._way.recv(4096)
+        except ConnectionResetError:
+            return b""
+
+    def _kill(self) -> None:
+        """Kill a keeper that is stuck: stopped, most likely; its runner dies of that."""
+        known = self.running
+        handle = traces.open_process(known.pid, known.start_time) if known else None
+        if handle is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
 
 
 class ForkServer:
@@ -24,6 +114,8 @@ class ForkServer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self._resting: list[Pair] = []
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -40,45 +132,67 @@ class ForkServer:
             self._living()
 
     def close(self) -> None:
-        """End it; what it has started goes on."""
+        """End it, and the pairs that rest; what runs goes on."""
         with self._lock:
+            self._closed = True
+            resting, self._resting = self._resting, []
             self._drop()
+        for pair in resting:
+            pair.dismiss()
+        until = time.monotonic() + _CLOSING_SECONDS
+        for pair in resting:
+            pair.outlast(until)
 
-    def start(self, directory: Path, attempt: str) -> tuple[int, str] | None:
-        """Have the attempt forked: the shim's exit status and message; None: there was no answer.
+    def start(self, directory: Path, attempt: str) -> Answer | None:
+        """Have a pair that rests take the attempt, or one forked for it; None: there was no answer.
 
         Without an answer nothing has been started, or it was killed: then there is a claim.
         """
         if len(attempt.encode()) > forkserver.MARK_ROOM:
             return None
+        request = os.fsencode(directory.absolute())
+        while pair := self._rested():
+            said = pair.answer() if pair.give(request) else b""
+            if said or (directory / shim.CLAIM).exists():
+                return _answer(pair, said)
+            pair.close()
         try:
-            answer = self._ask(os.fsencode(directory.absolute()))
+            return self._ask(request)
         except OSError:
             return None
-        if answer == shim.GO:
-            return 0, ""
-        status, _, message = answer.decode(errors="replace").partition(" ")
-        return (int(status), message) if status else None
 
-    def _ask(self, directory: bytes) -> bytes:
-        ours, theirs = os.pipe()
+    def rest(self, pair: Pair) -> None:
+        """Keep a pair that waits for another attempt, if there is room for it."""
+        with self._lock:
+            if len(self._resting) >= _RESTING_MOST:
+                gone = [one for one in self._resting if one.has_left()]
+                self._resting = [one for one in self._resting if one not in gone]
+                for one in gone:
+                    one.close()
+            if self._closed or len(self._resting) >= _RESTING_MOST:
+                pair.close()
+            else:
+                self._resting.append(pair)
+
+    def _rested(self) -> Pair | None:
+        with self._lock:
+            return self._resting.pop() if self._resting else None
+
+    def _ask(self, directory: bytes) -> Answer | None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            try:
-                with self._lock:
-                    asked, near = self._living()
-                    socket.send_fds(near, [directory], [theirs], socket.MSG_DONTWAIT)
-            finally:
-                os.close(theirs)
+            with theirs, self._lock:
+                asked, near = self._living()
+                socket.send_fds(near, [directory], [theirs.fileno()], socket.MSG_DONTWAIT)
             watch = select.poll()
-            watch.register(ours)
+            watch.register(ours, select.POLLIN)
             if not watch.poll(_PATIENCE_MILLISECONDS):
                 asked.kill()  # stopped, most likely: then this is the end of our question, too
-            answer = b""
-            while piece := os.read(ours, 4096):
-                answer += piece
-        finally:
-            os.close(ours)
-        return answer
+            pair = Pair(ours)
+            return _answer(pair, pair.answer())
+        except BaseException:
+            ours.close()
+            raise
 
     def _living(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         if self._server and self._server[0].poll() is not None:
@@ -104,6 +218,14 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _answer(pair: Pair, said: bytes) -> Answer | None:
+    if said == shim.GO:
+        return Answer(0, "", pair)
+    pair.close()
+    status, _, message = said.decode(errors="replace").partition(" ")
+    return Answer(int(status), message) if status else None
 
 
 def _launch(far: socket.socket) -> subprocess.Popen[bytes]:

@@ -40,7 +40,7 @@ from marianned.executors.base import (
     brand_of,
 )
 from marianned.executors.children import HURRY
-from marianned.executors.forking import ForkServer, shim_environment
+from marianned.executors.forking import Answer, ForkServer, Pair, shim_environment
 from marianned.moment import boot_id
 from marianned.paths import make_private_directory
 
@@ -71,9 +71,9 @@ class LocalExecutor:
         """Who looks after attempts that somebody waits for, by id: their files can be taken away."""
         self._asked_to_end: set[str] = set()
         """Attempts, by id, that were told to end: how they would have ended does not matter any more."""
-        self._started: dict[str, int | None] = {}
-        """Attempts, by id, that were started here and that nobody has waited for yet: a pidfd of the keeper,
-        None if that has ended already."""
+        self._started: dict[str, Pair] = {}
+        """Attempts, by id, that were started here and that nobody has waited for yet, each with the way to
+        its pair."""
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
@@ -83,9 +83,8 @@ class LocalExecutor:
 
     async def __aexit__(self, *_: object) -> None:
         forks, self._forks = self._forks, None
-        for watch in self._started.values():
-            if watch is not None:
-                os.close(watch)
+        for pair in self._started.values():
+            pair.close()
         self._started.clear()
         if forks is not None:
             with anyio.CancelScope(shield=True):
@@ -94,11 +93,11 @@ class LocalExecutor:
     async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Write the spec, have the shim forked or spawned, return when it has said who it is.
 
-        Who that is, is kept, with a pidfd of the keeper: `running` and `wait` need no look of their own then.
+        Who that is, is kept, with the way to the pair: `running` and `wait` need no look of their own then.
         """
-        status, message, running, watch = await run_sync(_introduced, directory, spec, write, self._forks)
-        if running is not None:
-            self._known[spec.id], self._started[spec.id] = running, watch
+        status, message, running, pair = await run_sync(_introduced, directory, spec, write, self._forks)
+        if running is not None and pair is not None:
+            self._known[spec.id], self._started[spec.id] = running, pair
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
@@ -155,12 +154,13 @@ class LocalExecutor:
                 tell(text)
 
         while True:
-            found: int | ExitRecord | None = self._started.pop(place.id, None)
+            found: int | Pair | ExitRecord | None = self._started.pop(place.id, None)
             if found is None:
                 found = await self._patiently_of(_next, place)
-            if isinstance(found, int):
-                await self._outlived(place, found, say)
-                continue
+            if isinstance(found, int | Pair):
+                if not await self._outlived(place, found, say):
+                    continue
+                found = await _patiently(attempt_files.record_of, place)
             seen = Presence.ENDED if found else await self.presence(place)
             if seen is Presence.UNKNOWN:
                 say(_unknown(place))
@@ -170,17 +170,34 @@ class LocalExecutor:
                 self._asked_to_end.discard(place.id)
                 return found or await _patiently(attempt_files.record_of, place)
 
-    async def _outlived(self, place: Place, watch: int, say: Callable[[str], None]) -> None:
-        """Wait until the process of a pidfd has ended, and close that; now and then look up, in a thread."""
+    async def _outlived(self, place: Place, watch: int | Pair, say: Callable[[str], None]) -> bool:
+        """Wait until the process of a pidfd has ended, or the attempt of a pair, and be done with it.
+
+        Tell whether it is a pair that rests: then nothing of the attempt is left, and its record is there.
+        """
+        rests = False
         try:
-            while True:
-                with anyio.move_on_after(_LOOK_SECONDS):
-                    await anyio.wait_readable(watch)
-                    return
-                if trouble := await self._patiently_of(_woken, place):
-                    say(trouble)
+            await self._until_over(place, watch if isinstance(watch, int) else watch.fileno(), say)
+            rests = isinstance(watch, Pair) and watch.rests()
         finally:
-            os.close(watch)
+            if isinstance(watch, int):
+                os.close(watch)
+            elif rests and self._forks is not None:
+                self._forks.rest(watch)
+            else:
+                watch.close()
+        return rests
+
+    async def _until_over(self, place: Place, watch: int, say: Callable[[str], None]) -> None:
+        """Wait until a descriptor is readable; now and then look whether the pair has the attempt."""
+        over = False
+        while not over:
+            with anyio.move_on_after(_LOOK_SECONDS):
+                await anyio.wait_readable(watch)
+                return
+            over, trouble = await self._patiently_of(_woken, place)
+            if trouble:
+                say(trouble)
 
     async def whereabouts(self, place: Place) -> None:
         """Tell nothing: it runs here (see Executor)."""
@@ -275,24 +292,25 @@ async def _sweep(attempt: str) -> bool:
 
 def _introduced(
     directory: Path, spec: Spec, write: Callable[[], None] | None, forks: ForkServer | None
-) -> tuple[int, str, Running | None, int | None]:
-    """Start it as `_begin` does; add who looks after it and a pidfd of the keeper, where these can be had."""
+) -> tuple[int, str, Running | None, Pair | None]:
+    """Start it as `_begin` does; add who looks after it and the way to the pair, where these can be had."""
     if write is None:
-        status, message = _begin(directory, spec, forks)
+        status, message, pair = _begin(directory, spec, forks)
     else:
         write()
-        status, message = _begin(directory, spec, forks, made=True)
-    if status or forks is None:
+        status, message, pair = _begin(directory, spec, forks, made=True)
+    if pair is None:
         return status, message, None, None
-    try:
-        running = attempt_files.read(directory / shim.IDENTITY, Running)
-        watch = None if running is None else traces.open_process(running.pid, running.start_time)
-    except OSError:
+    if pair.running is None:  # one that has had an attempt before is the same
+        with contextlib.suppress(OSError):
+            pair.running = attempt_files.read(directory / shim.IDENTITY, Running)
+    if pair.running is None:
+        pair.close()
         return status, message, None, None
-    return status, message, running, watch
+    return status, message, pair.running, pair
 
 
-def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool = False) -> tuple[int, str]:
+def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool = False) -> Answer:
     """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message.
 
     `made`: its directory is there, and was looked at, a moment ago.
@@ -302,20 +320,20 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool 
         if not made:
             make_private_directory(directory)
         if (directory / shim.CLAIM).exists():
-            return shim.CLAIMED_STATUS, "the attempt is claimed already"
+            return Answer(shim.CLAIMED_STATUS, "the attempt is claimed already")
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
         attempt_files.write(directory / shim.SPEC, msgspec.json.encode(branded), durable=False)
         answer = forks.start(directory, spec.id) if forks else None
         if answer:
             return answer
         if forks and (directory / shim.CLAIM).exists():
-            return shim.NO_CLAIM_STATUS, "the shim was killed"
-        return _spawn(directory, spec.id)
+            return Answer(shim.NO_CLAIM_STATUS, "the shim was killed")
+        return Answer(*_spawn(directory, spec.id))
     except OSError as error:
         lasting = error.errno == errno.ENOSYS  # a kernel without pidfds
-        return shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error)
+        return Answer(shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error))
     except UnicodeError as error:
-        return shim.BAD_SPEC_STATUS, str(error)
+        return Answer(shim.BAD_SPEC_STATUS, str(error))
 
 
 def _brand(attempt: str) -> int | None:
@@ -411,10 +429,13 @@ def _running(pair: list[tuple[int, int]]) -> Running:
     )
 
 
-def _woken(place: Place, known: Running | None) -> str | None:
-    """Wake the pair, whether they need it or not; say what is to be said of their files."""
+def _woken(place: Place, known: Running | None) -> tuple[bool, str | None]:
+    """Wake the pair, whether they need it or not; tell whether they have nothing of it any more.
+
+    Besides, what is to be said of their files.
+    """
     _send(place, known, signal.SIGCONT)
-    return _bereft(place, known)
+    return not _pair(place, known), _bereft(place, known)
 
 
 def _bereft(place: Place, known: Running | None) -> str | None:
@@ -438,14 +459,15 @@ def _unknown(place: Place) -> str:
 
 def _send(place: Place, known: Running | None, number: int) -> None:
     """Send TERM to the first of the pair that lives, CONT to both."""
-    pair = _pair(place, known)
-    for process in pair if number == signal.SIGCONT else pair[:1]:
-        opened = traces.open_process(*process)
-        if opened is None:
-            continue
-        try:
-            signal.pidfd_send_signal(opened, number)
-        except ProcessLookupError:
-            pass
-        finally:
-            os.close(opened)
+    with traces.moving:
+        pair = _pair(place, known)
+        for process in pair if number == signal.SIGCONT else pair[:1]:
+            opened = traces.open_process(*process)
+            if opened is None:
+                continue
+            try:
+                signal.pidfd_send_signal(opened, number)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(opened)

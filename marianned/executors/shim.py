@@ -1,10 +1,10 @@
 """The shim: two processes that supervise one command, and outlive the daemon that started it.
 
 Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this one attempt's. The fork server
-(forkserver.py) forks keepers that need no front. With the further word `stay` the front becomes the keeper,
-which on a cluster must live as long as its job (clusters/executor.py). Where the spec says that the job
-`stays`, it goes on behind the record with what is named to it (order.py); a directory behind `stay` is
-where it has come from for that, and goes back to.
+(forkserver.py) forks pairs that need no front, and that may take another attempt behind this one. With the
+further word `stay` the front becomes the keeper, which on a cluster must live as long as its job
+(clusters/executor.py). Where the spec says that the job `stays`, it goes on behind the record with what is
+named to it (order.py); a directory behind `stay` is where it has come from for that, and goes back to.
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    from marianned.executors.children import HURRY, PARENT_DIED, Children
+    from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children, Used, behind_the_wall
     from marianned.executors.lastword import LastWord
     from marianned.executors.order import Order
     from marianned.executors.silence import Silence
@@ -68,7 +68,7 @@ else:
 
     if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
         sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-        from children import HURRY, PARENT_DIED, Children
+        from children import HURRY, PARENT_DIED, TOLD, Children, behind_the_wall
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
@@ -86,9 +86,8 @@ _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_secon
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
-_STATUS_DIGITS, _STATUS_BITS = 5, 0xFFFF
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
 _CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 GO = b"!"
 
@@ -118,7 +117,7 @@ def main() -> "NoReturn":
     try:
         fork(keep, spec, claim, introduced)
     except OSError as error:
-        _write_record(claim, "keeper", _now(), id=spec["id"], swept=0, error=f"cannot fork: {error.strerror}")
+        write_record(claim, "keeper", now(), id=spec["id"], swept=0, error=f"cannot fork: {error.strerror}")
         os._exit(0)
     os.close(introduced)
     os._exit(0 if os.read(ready, 1) == GO else NO_CLAIM_STATUS)
@@ -164,12 +163,17 @@ def read_spec(directory: str | bytes) -> "Facts":
 
 def take_claim() -> int:
     """Become fit to supervise, and take the claim: its descriptor, for the record."""
-    os.umask(0o077)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, there would be no exit statuses
+    try:
+        become_fit()
+    except OSError as error:
+        raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
+    return open_claim()
+
+
+def open_claim() -> int:
+    """Take the claim of the attempt whose directory this is."""
     claim = None
     try:
-        _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
         claim = os.open(CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.posix_fallocate(claim, 0, _RESERVED)
     except FileExistsError:
@@ -179,6 +183,14 @@ def take_claim() -> int:
             os.unlink(CLAIM)
         raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
     return claim
+
+
+def become_fit() -> None:
+    """Block all signals, and have whatever loses its parent below this process become its child."""
+    os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, there would be no exit statuses
+    libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
 
 
 def fork(role: "Callable[..., object]", *args: object) -> int:
@@ -205,20 +217,18 @@ def keep(spec: "Facts", claim: int, introduced: int) -> bool:
     is woken. When the runner has ended, the keeper ends what is left of the attempt; only where the runner
     did not end well does it write the record: the runner's own is better.
     """
-    _lead()
+    lead()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
-    _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
     if spec.get("brand"):
-        import resource  # noqa: PLC0415  the fork server has it loaded
-
-        resource.setrlimit(resource.RLIMIT_RTTIME, (spec["brand"], resource.RLIM_INFINITY))
-    started, keeper, error, asked = _now(), os.getpid(), None, False
+        carry_brand(spec["brand"])
+    started, keeper, error = now(), os.getpid(), None
     ordered, orders = os.pipe()
     children = Children()
     try:
         children.main = fork(_run, spec, claim, keeper, ordered, (orders, introduced))
         os.close(ordered)
-        _write_identity(children.main, started)
+        write_identity(identity(children.main), started)
         os.write(orders, GO)
         os.write(introduced, GO)
     except BrokenPipeError:
@@ -228,23 +238,46 @@ def keep(spec: "Facts", claim: int, introduced: int) -> bool:
         if children.main:
             os.kill(children.main, signal.SIGKILL)
     os.close(introduced)
-    while children.main and not children.ended():
-        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD, HURRY})
-        children.reap()
-        if seen.si_signo == HURRY and not children.ended():
-            os.kill(children.main, HURRY)
-        elif seen.si_signo == signal.SIGCHLD and not children.ended():
-            os.kill(children.main, signal.SIGCONT)  # the only child has not ended: it was stopped
-        elif not children.ended() and not asked:
-            asked = True
-            _pass_on(children.main, orders, seen.si_pid)
-    children.sweep()
-    if children.status != 0:
-        _write_record(claim, "keeper", started, id=spec["id"], swept=len(children.swept), error=error)
+    asked = bool(children.main) and see_through(children, orders)
+    keep_record(spec, claim, started, children, error)
     return asked
 
 
-def _lead() -> None:
+def see_through(children: "Children", orders: int, is_over: "Callable[[], bool]" = lambda: False) -> bool:
+    """Wait until the runner has ended, or says that the attempt has; tell whether it was told to end it."""
+    asked = False
+    while not children.ended() and not is_over():
+        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD, HURRY, TOLD})
+        children.reap()
+        if children.ended():
+            break
+        if seen.si_signo == HURRY:
+            os.kill(children.main, HURRY)
+        elif seen.si_signo == signal.SIGCHLD:
+            os.kill(children.main, signal.SIGCONT)  # the only child has not ended: it was stopped
+        elif seen.si_signo == signal.SIGTERM and not asked:
+            asked = True
+            _pass_on(children.main, orders, seen.si_pid)
+    return asked
+
+
+def keep_record(spec: "Facts", claim: int, started: int, children: "Children", error: str | None) -> None:
+    """End what a runner that has ended has left; write the record where it has not: its own is better."""
+    children.sweep()
+    if children.status != 0:
+        seen = {"id": spec["id"], "swept": len(children.swept), "error": error}
+        write_record(claim, "keeper", started, used=children.used, **seen)
+
+
+def carry_brand(brand: int) -> None:
+    """Carry the brand of an attempt (traces.py); what is started inherits it. -1: none."""
+    import resource  # noqa: PLC0415  the fork server has it loaded
+
+    resource.setrlimit(resource.RLIMIT_RTTIME, (brand, resource.RLIM_INFINITY))
+
+
+def lead() -> None:
+    """Lead a session of one's own."""
     if os.getpgid(0) != os.getpid():  # a cluster job's first process leads a group already
         os.setsid()
 
@@ -261,12 +294,20 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     """Be the runner: start the command once the keeper has said who we are, see it to its end, record it."""
     for end in others:
         os.close(end)
-    _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
-    _libc("prctl", _PR_SET_PDEATHSIG, PARENT_DIED)
+    libc("prctl", PR_SET_CHILD_SUBREAPER, 1)
+    libc("prctl", PR_SET_PDEATHSIG, PARENT_DIED)
+    attend(spec, claim, keeper, ordered, go=os.read(ordered, 1) == GO)
+
+
+def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) -> bool:
+    """See the command from its start, with `go`, to its end, and record that.
+
+    Return whether it has ended by itself and left nothing: no process, and no descriptor here.
+    """
     children, output = Children(), Output(spec["output_cap"])
-    started, error, told = _now(), None, 0
+    started, error, told = now(), None, 0
     seen: Facts = {}
-    if os.read(ordered, 1) == GO:
+    if go:
         children.main, error, told = _start(spec, output)
         children.walled = bool(told)
         if not error:
@@ -276,12 +317,15 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     output.trim()
     status = None if error else children.status
     if told and not error:
-        status, error = _behind_the_wall(told, status)
+        status, error = behind_the_wall(told, status)
     ended = {
         "swept": len(children.swept),
         "left_behind": len(children.left) if seen.keys() <= {"output_cut"} else 0,
     }
-    _write_record(claim, "runner", started, status, id=spec["id"], error=error, **ended, **seen)
+    facts = {"id": spec["id"], "error": error, **ended, **seen}
+    write_record(claim, "runner", started, status, used=children.used, **facts)
+    output.close()
+    return go and not (error or told or seen or children.swept)
 
 
 class Output:
@@ -295,6 +339,11 @@ class Output:
     def open(self) -> None:
         """Make the files."""
         self.files = [os.open(name, _APPEND, 0o600) for name in (STDOUT, STDERR)]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self.files:
+            os.close(file)
 
     def poll(self) -> bool:
         """Trim what has grown too large when it is time for that; False: it can't be trimmed."""
@@ -314,7 +363,7 @@ class Output:
             end = (os.fstat(file).st_size - self.cap // 2) // _BLOCK * _BLOCK
             if end > start:
                 try:
-                    _libc("fallocate", file, _PUNCH_HOLE_KEEP_SIZE, start, end - start)
+                    libc("fallocate", file, _PUNCH_HOLE_KEEP_SIZE, start, end - start)
                 except OSError as error:
                     possible = possible and error.errno not in _UNSUPPORTED
         return possible
@@ -436,26 +485,6 @@ def _start(spec: "Facts", output: Output) -> "tuple[int, str | None, int]":
     return command, text.decode(errors="replace") or None, told
 
 
-def _behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | None]":
-    """Return the wait status of the command behind a wall, and why it could not be started.
-
-    `status` is that of the wall, which counts where it was ended before the command. What is told there could
-    come from the command itself.
-    """
-    try:
-        text = os.read(told, _ERROR_LIMIT)
-    except BlockingIOError:
-        text = b""
-    if not text and (status is None or os.WIFEXITED(status)):
-        return None, "the wall (contain: hide) can't be put up: see its stderr, and mzt doctor"
-    number = text[1:].partition(b"\n")[0]
-    if number.isdigit() and len(number) <= _STATUS_DIGITS:
-        ended = int(number)
-        if os.WIFEXITED(ended) or os.WIFSIGNALED(ended):
-            return ended & _STATUS_BITS, None
-    return (status if status is not None and os.WIFSIGNALED(status) else None), None
-
-
 def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
     """Start the command without a copy of this process; return its pid, or why it could not be started.
 
@@ -463,9 +492,10 @@ def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
     descriptor.
     """
     own, umask = os.open(".", os.O_RDONLY | os.O_DIRECTORY), os.umask(spec["umask"])
-    subject = f"standard input '{spec['stdin']}'"
+    subject, given = f"standard input '{spec['stdin']}'", -1
     try:
-        files = [os.open(spec["stdin"] or os.devnull, os.O_RDONLY), *output]
+        given = os.open(spec["stdin"] or os.devnull, os.O_RDONLY)
+        files = [given, *output]
         ends = [(os.POSIX_SPAWN_DUP2, file, number) for number, file in enumerate(files)]
         subject = f"working directory '{spec['cwd']}'"
         os.chdir(spec["cwd"])
@@ -484,6 +514,9 @@ def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
     finally:
         os.fchdir(own)
         os.umask(umask)
+        os.close(own)
+        if given >= 0:
+            os.close(given)
 
 
 def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
@@ -536,26 +569,30 @@ def _execute(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) 
     raise reason
 
 
-def _write_identity(runner: int, started: int) -> None:
+def identity(runner: int) -> "Facts":
+    """Return who looks after it, this keeper and its runner, and where (base.Running)."""
     where = {name: os.environ[variable] for name, variable in AT.items() if variable in os.environ}
-    facts = {
+    return {
         "pid": os.getpid(),
         "start_time": _start_time(os.getpid()),
         "runner_pid": runner,
         "runner_start_time": _start_time(runner),
         "boot_id": read("/proc/sys/kernel/random/boot_id").decode().strip(),
-        "started_at": started,
         **where,
     }
-    _write(IDENTITY, _json_object(facts))
 
 
-def _write_record(claim: int, writer: str, started: int, status: int | None = None, **seen: object) -> None:
+def write_identity(facts: "Facts", started: int) -> None:
+    """Say who looks after it: from here on it can be found by others."""
+    _write(IDENTITY, _json_object({**facts, "started_at": started}))
+
+
+def write_record(
+    claim: int, writer: str, started: int, status: int | None = None, used: "Used" = (0, 0, 0), **seen: object
+) -> None:
     """Write exit.json, unless there is one; try until it is on disk, or the directory is gone."""
-    import resource  # noqa: PLC0415  at the start it would only cost time
-
+    user, system, most = used
     code = None if status is None else os.waitstatus_to_exitcode(status)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     facts = {
         "exit_code": None if code is None or code < 0 else code,
         "signal": -code if code is not None and code < 0 else None,
@@ -563,10 +600,10 @@ def _write_record(claim: int, writer: str, started: int, status: int | None = No
         "asked_by": None,
         **dict.fromkeys(_REASONS, False),
         "started_at": started,
-        "ended_at": _now(),
-        "user_seconds": used.ru_utime,
-        "system_seconds": used.ru_stime,
-        "max_rss_kib": used.ru_maxrss,
+        "ended_at": now(),
+        "user_seconds": user,
+        "system_seconds": system,
+        "max_rss_kib": most,
         "writer": writer,
     }
     record = _json_object(facts | seen)
@@ -596,7 +633,9 @@ def _publish(claim: int, record: bytes) -> None:
         ours = False
     if not ours:
         _write(RECORD, record, durable=True)  # no links, or no claim; the keeper comes after the runner
-    os.fsync(os.open(".", os.O_RDONLY))  # its name too: a power cut takes what was only linked
+    directory = os.open(".", os.O_RDONLY)
+    os.fsync(directory)  # its name too: a power cut takes what was only linked
+    os.close(directory)
 
 
 def _open_directory() -> None:
@@ -638,7 +677,8 @@ def _start_time(pid: int) -> int:  # clock ticks since boot
     return int(read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
 
 
-def _libc(name: str, *args: int) -> None:  # one whose arguments are longs, or fit into them
+def libc(name: str, *args: int) -> None:
+    """Make a call whose arguments are longs, or fit into them."""
     import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs none of this
 
     if name not in _calls:
@@ -653,7 +693,7 @@ _calls: "dict[str, tuple[Any, Any]]" = {}
 
 def prepare(*names: str) -> None:
     """Make the calls of the C library ready: the fork server does it once, for a type costs 0.1 ms."""
-    import _ctypes  # noqa: PLC0415  see _libc
+    import _ctypes  # noqa: PLC0415  see libc
 
     number: Any = _ctypes._SimpleCData  # noqa: SLF001  what ctypes.c_int and c_long are made of
     kind = {
@@ -667,7 +707,8 @@ def prepare(*names: str) -> None:
         _calls[name] = function(_ctypes.dlsym(library, name)), long
 
 
-def _now() -> int:  # UTC, milliseconds
+def now() -> int:
+    """Return the present moment (UTC, milliseconds)."""
     return time.time_ns() // 1_000_000
 
 

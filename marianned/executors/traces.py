@@ -10,6 +10,7 @@ Everything here blocks. Zombies carry nothing: a zombie counts as gone.
 import errno
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,10 @@ _NOT_TOLD = (FileNotFoundError, PermissionError, ProcessLookupError)
 _LOAD = Path("/proc/loadavg")
 _LIMIT = b"Max realtime timeout"
 _SHIMS = (b"shim", b"forkserver")
+
+moving = threading.Lock()
+"""Held while a pair is given its next attempt, and while one that was found to be of an attempt gets a signal
+that would end that: so none reaches the attempt behind it (forkserver.py)."""
 
 
 class Trace(NamedTuple):
@@ -137,8 +142,9 @@ def _kill(pid: int, trace: Trace) -> bool:
             raise
         return True
     try:
-        if _carries(pid, trace):  # still: the pid can be another process by now
-            signal.pidfd_send_signal(process, signal.SIGKILL)
+        with moving:
+            if _carries(pid, trace):  # still: the pid can be another process by now
+                signal.pidfd_send_signal(process, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:

@@ -173,6 +173,7 @@ def test_whichever_fork_or_fsync_fails_each_job_runs_once(house, ledger, name):
             for how in ("once", "from-then-on"):
                 for more in range(80) if EVERY else some:
                     jobs.append(f"{how}-{more}")
+                    house.until_none_rests()  # what rests needs no fork
                     failing.after(more, for_good=how != "once")
                     play(house, asking, failing, jobs[-1])
                     if not failing.failed:

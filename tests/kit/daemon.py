@@ -441,6 +441,14 @@ class Daemon(Speaking):
         """Return the workers of the daemon's pool."""
         return [pid for pid in children(self.nursery()) if name_of(pid) == "mzt-worker"]
 
+    def until_none_rests(self):
+        """End the supervisors that wait for another attempt, where no other lives."""
+        servers = [pid for pid in children(self.process.pid) if " forkserver" in described(pid)]
+        for pid in [pair for server in servers for pair in children(server)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            assert gone(pid)
+
     def nursery(self):
         """Return the process that forks the workers; 0: there is none."""
         return next((pid for pid in children(self.process.pid) if name_of(pid) == "mzt-nursery"), 0)

@@ -101,7 +101,7 @@ KNOWN = {
         "kit.daemon.Refused: 'duo' is still running after",
     ),
     "an attempt starts twice after a crash": Known(
-        "executors.shim:take_claim",
+        "executors.shim:open_claim",
         "os.O_CREAT | os.O_EXCL | os.O_WRONLY",
         "os.O_CREAT | os.O_WRONLY",
         "unit/executors/test_shim_ending.py::test_a_second_shim_over_the_same_attempt_refuses",

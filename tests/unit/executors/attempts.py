@@ -59,6 +59,8 @@ class Attempt:
     def close(self) -> None:
         self.leash.close()
         if isinstance(self.executor, LocalExecutor) and self.executor._forks:
+            for pair in self.executor._started.values():
+                pair.close()
             self.executor._forks.close()
 
     def spec(self, *argv: str, **given: Any) -> Spec:

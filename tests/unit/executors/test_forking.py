@@ -61,8 +61,10 @@ async def test_it_holds_nothing_of_the_daemon_and_its_attempts_nothing_of_it(
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()  # the server has served, so it has read all its modules
     running = await attempt.running()
-    for pid in (running.pid, running.runner_pid):
-        assert not [name for name in descriptors(pid).values() if name.startswith("socket:")]
+    for pid, ways in ((running.pid, 2), (running.runner_pid, 1)):  # to the daemon, to each other
+        assert len(sockets(pid)) == ways
+        assert not sockets(pid) & sockets(forks.pid)
+    assert not any(sockets(pid) for pid in attempt.living() if pid not in {running.pid, running.runner_pid})
     assert surroundings(forks.pid) == ("/", ["0", "1", "2"])
     await attempt.executor.end(attempt.place)
     await attempt.wait()
@@ -70,6 +72,10 @@ async def test_it_holds_nothing_of_the_daemon_and_its_attempts_nothing_of_it(
 
 def surroundings(pid: int | None) -> tuple[str, list[str]]:
     return str(Path(f"/proc/{pid}/cwd").readlink()), sorted(descriptors(pid))
+
+
+def sockets(pid: int | None) -> set[str]:
+    return {name for name in descriptors(pid).values() if name.startswith("socket:")}
 
 
 def descriptors(pid: int | None) -> dict[str, str]:
@@ -175,7 +181,8 @@ async def test_it_ends_with_a_daemon_that_is_killed_and_its_attempts_do_not(atte
 async def test_a_second_start_is_refused_by_it_too(attempt: Attempt, forks: ForkServer) -> None:
     spec = attempt.spec("sh", "-c", "echo once")
     await attempt.run(spec)
-    assert forks.start(attempt.directory, attempt.id) == (125, "the attempt is claimed already")
+    for _ in range(2):  # by a pair that rests, and by one that is forked
+        assert forks.start(attempt.directory, attempt.id) == (125, "the attempt is claimed already", None)
     with pytest.raises(AlreadyClaimed):
         await attempt.start(spec)
     assert attempt.output() == "once\n"
@@ -184,8 +191,9 @@ async def test_a_second_start_is_refused_by_it_too(attempt: Attempt, forks: Fork
 async def test_it_says_why_a_spec_is_of_no_use(attempt: Attempt, forks: ForkServer) -> None:
     attempt.directory.mkdir(parents=True)
     (attempt.directory / "spec.json").write_text('{"version": 2}')
-    status, message = forks.start(attempt.directory, attempt.id) or (0, "")
-    assert (status, message) == (126, "no usable spec.json: ValueError: version 2, this shim reads 1")
+    answer = forks.start(attempt.directory, attempt.id)
+    assert answer is not None
+    assert answer[:2] == (126, "no usable spec.json: ValueError: version 2, this shim reads 1")
 
 
 async def test_an_id_it_has_no_room_for_is_spawned(attempt: Attempt, forks: ForkServer) -> None:
