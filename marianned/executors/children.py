@@ -199,8 +199,9 @@ class Children:
         told: set[int] = set()
         while os.getppid() == keeper and self.reap() and (left := deadline - time.monotonic()) > 0:
             orphans = self._orphans()
-            new = set(self._theirs() if first else orphans) - told - {self.main}
-            for pid in new:
+            known = told | {self.main}
+            new = [pid for pid in (self._theirs() if first else orphans) if pid not in known]
+            for pid in new:  # parents first: one that has lost its children could end before it is told
                 if _dies_of_term(pid):
                     self._obeys.add(pid)
                 for number in (signal.SIGTERM, signal.SIGCONT):
@@ -212,8 +213,8 @@ class Children:
                     self.left.add(pid)
                 elif pid in orphans:
                     self._inherit(pid)
-            told |= new
-            self.swept |= new
+            told.update(new)
+            self.swept.update(new)
             first = first and not new  # one that flees may stand between two places when it is looked for
             signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
