@@ -152,6 +152,7 @@ class Daemon:
                 recovered,
             )
             store.on_commit(watchdog.changed)
+            conductor.on_change(lambda *_: watchdog.changed())  # a commit is told before its job shows it
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
             services.scheduler.close(Obstacle.STOPPING)

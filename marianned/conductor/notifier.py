@@ -44,8 +44,8 @@ class Messenger:
 
     def _committed(self, events: list[Event]) -> None:
         for event in events:
-            job = self._conductor.jobs.get(event.job_id or "")
-            if job is not None and job.state.score.notifications and job.state.run.run == event.run:
+            job = self._conductor.serving(event.job_id, event.run)
+            if job is not None and job.state.score.notifications:
                 for number, notification in _wanted(job, event):
                     self._take(job, number, notification, event)
 

@@ -333,6 +333,14 @@ class Conductor:
         """Check and submit a hook's job; None: `job` was told how that ended."""
         return await self._chain(self, job, given)
 
+    def serving(self, name: str | None, number: int | None) -> Job | None:
+        """Return the job that serves a run; while its first commit is told, its name does not find it yet."""
+        newest = self.jobs.get(name or "")
+        if newest is not None and newest.state.run.run == number:
+            return newest
+        runs = ((one, one.state.run) for one in self._by_run.values())
+        return next((one for one, run in runs if (run.job_name, run.run) == (name, number)), None)
+
     def state_of(self, address: str) -> JobState | None:
         """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
         name, number = parse_job_id(address)
