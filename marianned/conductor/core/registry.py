@@ -447,8 +447,9 @@ class Conductor:
                 for part in parts:
                     await part.over()
         finally:
-            for part in parts:
-                part.settle(None)  # nothing, where it was committed
+            with anyio.CancelScope(shield=True):  # who is refused finds nothing of it left
+                for part in parts:
+                    await part.let_go()
         return Transacted(event, jobs)
 
     async def _prepare(self, parts: list[Part], part: Part) -> Decision:

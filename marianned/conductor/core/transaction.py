@@ -49,6 +49,15 @@ class Part:
             self._event = event
             self._settled.set()
 
+    async def let_go(self) -> None:
+        """Let the loop go on with nothing committed, unless it was settled; wait until it has given back.
+
+        One that has not decided yet is not waited for: it may never, where the daemon ends.
+        """
+        self.settle(None)
+        if isinstance(self._answer, Decision):
+            await self.over()
+
     async def over(self) -> None:
         """Wait until the loop has applied what it decided."""
         await self._over.wait()
