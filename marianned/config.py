@@ -196,6 +196,8 @@ def _checked(name: str, value: Any) -> Any:
     field = FIELDS[name]
     if name in DURATIONS and isinstance(value, str):
         value = read_duration(value)
+    if name == "attempts_dir" and isinstance(value, str) and not value.startswith("/"):
+        raise ValueError(f"'{value}' is relative, and the daemon works in '/'; write it from '/' on")
     return msgspec.convert(value, field.type)
 
 

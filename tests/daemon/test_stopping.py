@@ -87,7 +87,9 @@ def test_five_hundred_idle_connections_and_readers_of_streams_keep_it_two_second
         for reader in connections[:10]:
             reader.rpc("events.subscribe", after=0)
         assert connections[-1].rpc("daemon.hello")["ready"]
-        assert seconds(daemon.stop) < 3 * alone + 2  # a busy machine stops one without connections slowly, too
+        assert (
+            seconds(daemon.stop) < 3 * alone + 2
+        )  # a busy machine stops one without connections slowly, too
         assert connections[-1].message() is None
 
 

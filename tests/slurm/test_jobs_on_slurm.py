@@ -1,6 +1,5 @@
 """Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
 
-import json
 import shutil
 import signal
 import time
@@ -10,6 +9,7 @@ from contextlib import suppress
 import pytest
 import yaml
 from kit.daemon import DEADLINE
+from kit.executors import ours
 from kit.loopback import LONG
 
 pytestmark = pytest.mark.slurm
@@ -167,10 +167,7 @@ def test_what_runs_begins_no_second_time_beside_itself_where_its_files_were_dele
     daemon.kill()
     shutil.rmtree(daemon.attempt_directory().parent)
     daemon.start()
-    looked = "its files were deleted" if count > 1 else '"running"'
-    while looked not in json.dumps(daemon.status("kept", sheets=f"2-{count + 1}")):
-        daemon.rpc("daemon.status")
-    assert set(started(ledger).values()) == {1}
+    assert len(daemon.status("kept")["in_flight"]) == count
     daemon.gate("all").open(count)
     for sheet in range(2, count + 2):
         ledger.wait_for(f"end {sheet}")
@@ -182,6 +179,24 @@ def test_what_runs_begins_no_second_time_beside_itself_where_its_files_were_dele
             f"start {sheet}",
             f"end {sheet}",
         ] * 2
+
+
+def test_what_has_ended_unseen_with_its_files_is_lost_and_not_called_taken_back(daemon, ledger, cluster):
+    gate = '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'
+    daemon.gate("all")
+    daemon.submit(fan("gone", 1, gate))
+    placed(daemon, "gone", 1)
+    ledger.wait_for("start 2")
+    daemon.kill()
+    shutil.rmtree(daemon.attempt_directory(name="2-1"))
+    daemon.gate("all").open()
+    ledger.wait_for("end 2")
+    while ours(cluster):
+        time.sleep(0.1)  # Slurm hears of an end a moment after us
+    daemon.start()
+    daemon.gate("all").open()
+    assert daemon.wait_for("gone", "ended", deadline=SECONDS)["status"] == "completed"
+    assert [one["outcome"] for one in daemon.attempts("gone", 2)] == ["lost", "succeeded"]
 
 
 def test_cancel_leaves_nothing_of_it(daemon, ledger):

@@ -1,5 +1,6 @@
 """From one look nothing follows: a list with a gap, an answer that is none, files that are away for a moment."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -380,6 +381,46 @@ async def test_what_was_never_submitted_is_known_only_while_the_engine_answers(t
         assert await executor.presence(trial.place) is Presence.NEVER_STARTED
     async with watched(Unheard(), shared) as executor:
         assert await executor.presence(trial.place) is Presence.RUNNING
+
+
+async def test_what_is_to_end_does_not_wait_for_files_that_are_away(trial):
+    trial.directory.mkdir(mode=0o700, parents=True)  # of what an earlier daemon has never submitted
+    trial.root.rename(trial.root.with_name("aside"))
+    async with trial.executor() as executor:
+        with anyio.fail_after(DEADLINE):
+            assert await executor.presence(trial.place) is Presence.RUNNING
+            await executor.end(trial.place)
+            assert await executor.wait(trial.place) is None
+
+
+async def test_what_runs_is_ended_while_its_files_are_away(trial):
+    await trial.start(trial.script("echo begun >&9; sleep 1000"))
+    await trial.leash.line()
+    trial.root.rename(trial.root.with_name("aside"))
+    async with trial.executor() as executor:
+        with anyio.fail_after(2 * DEADLINE):
+            await executor.end(trial.place)
+            assert await executor.wait(trial.place) is None
+    await trial.leash.gone()
+
+
+async def test_what_could_not_be_submitted_can_be_given_up_while_files_are_away(trial, monkeypatch):
+    async with trial.executor() as executor:
+        asked = anyio.Event()
+
+        def refuse(*_):
+            anyio.from_thread.run_sync(asked.set)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(executor._submitter, "_files", refuse)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(executor.start, trial.directory, trial.spec("true"))
+            await asked.wait()
+            await until(lambda: executor._submitter._queue)
+            tasks.cancel_scope.cancel()
+        trial.root.rename(trial.root.with_name("aside"))
+        assert await executor.claim(trial.place)
+        assert not await executor.claim(trial.place._replace(id="of an earlier daemon"))
 
 
 async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine_answers(trial, shared):

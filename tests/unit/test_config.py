@@ -79,3 +79,11 @@ def test_each_value_has_the_place_it_comes_from(tmp_path: Path) -> None:
     assert found.settings == Settings(keep_days=3)
     assert found.sources["keep_days"] == f"{tmp_path}/config.toml:2"
     assert found.sources["keep_runs"] == "default"
+
+
+@pytest.mark.parametrize("place", ["shared/attempts", "~/attempts", ""])
+def test_a_directory_that_is_relative_is_refused_with_its_place(tmp_path: Path, place: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"config.toml:1:16: 'attempts_dir': '.*' is relative, and the daemon"
+    ):
+        load_settings(write(tmp_path, f'attempts_dir = "{place}"\n'))

@@ -218,6 +218,7 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     if had_begun or (
         services.store.rebooted and not is_away(flight)
     ):  # a node was not rebooted with this host
-        await executor.claim(place)
+        if not is_away(flight):  # there it is claimed once the list has been without it for a while
+            await executor.claim(place)
         return Presence.LOST
     return found

@@ -106,8 +106,9 @@ async def check(services: Services, score: Expanded, executor: str | None) -> No
         return
     others = executor or score.executor or services.settings.executor
     away = [one for one in score.sheets if (one.resources.executor or others) != "local"]
-    if any(one.instrument in walled for one in away):
-        raise Unavailable(NOT_ON_A_NODE, hints=["mzt run SCORE --executor local"])
+    if wrong := [one for one in away if one.instrument in walled]:
+        by_run = all(one.resources.executor is None for one in wrong)  # else the score says so for them
+        raise Unavailable(NOT_ON_A_NODE, hints=["mzt run SCORE --executor local"] if by_run else [])
     places = [score.workspace, *(sheet.working_directory for sheet in score.sheets)]
     why = await to_thread.run_sync(_problem, services, dict.fromkeys(places))
     if why is not None:

@@ -97,6 +97,7 @@ class ClusterExecutor:
         self._shared = shared
         self._swept = False
         self._known_strays = set[Key]()
+        self._never_submitted = set[str]()
         self._asking, self._answered_at = anyio.Lock(), float("-inf")
         self._answered: Mapping[Key, Job] | Away = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
@@ -130,6 +131,8 @@ class ClusterExecutor:
         except BaseException:
             self._leave(entry)
             self._entries.pop(spec.id, None)
+            if not entry.submission.keys:
+                self._never_submitted.add(spec.id)
             raise
         if entry.refused is not None:
             self._entries.pop(spec.id, None)
@@ -277,9 +280,17 @@ class ClusterExecutor:
             entry.ordered = anyio.current_time()
 
     async def claim(self, place: Place) -> bool:
-        """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue."""
-        if not await run_sync(take, place):
-            return False
+        """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue.
+
+        While the directory of all attempts is not there, that is so of what this daemon has never submitted.
+        """
+        never = place.id in self._never_submitted
+        self._never_submitted.discard(place.id)
+        try:
+            if not await run_sync(take, place):
+                return False
+        except OSError:
+            return never
         if (submission := await run_sync(submission_of, place)) is not None:
             self._drop(submission)
         return True
@@ -460,7 +471,8 @@ class ClusterExecutor:
         took = anyio.current_time() - began
         found = await self._collect(watched)
         for one in watched:
-            if not (one.submission.keys or one.submitting or found[one.place.id].away):
+            away = found[one.place.id].away and one.ending is None
+            if not (one.submission.keys or one.submitting or away):
                 await self._find_again(one, listed)
             job = one.submission.job(listed)
             if job is not None:
@@ -515,12 +527,17 @@ class ClusterExecutor:
         Raises:
             OSError: its files can't be read or written.
         """
-        if found.away:
+        if found.away and one.ending is None:
             one.missing = None
             return
         one.missing = began if one.missing is None else one.missing
         missing = began - one.missing
-        if found.claimed:
+        if (
+            found.away
+        ):  # it is to end, and nothing of it is in the list: how it ended does not matter any more
+            if missing >= self._tuning.lost_after + one.grace:
+                one.settle(None)
+        elif found.claimed:
             await self._miss_running(one, missing)
         elif missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
             return

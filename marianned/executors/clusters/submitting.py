@@ -156,12 +156,7 @@ class Submitter:
             return
         wide = len(group) > 1
         name = strays.job_name(group[0].place.id, len(group) - 1)
-        for task, one in enumerate(group):
-            key = name, task if wide else None
-            others = [known for known in one.submission.keys if known != key]
-            one.submission = msgspec.structs.replace(one.submission, keys=[*others, key])
-            one.doubtful = True
-        script = await run_sync(self._files, group, name)
+        script = await self._written(group, name)
         resources = group[0].resources
         arguments = (*self._arguments, *resources.arguments)
         resources = msgspec.structs.replace(resources, arguments=arguments)
@@ -184,6 +179,25 @@ class Submitter:
             if one.unwanted:
                 self._drop(one.submission)
         self._taken()
+
+    async def _written(self, group: Sequence[Entry], name: str) -> str:
+        """Note and write under which name each is submitted now; return the job's script.
+
+        Raises:
+            OSError: that can't be written, so none of them is submitted.
+        """
+        before = [(one, one.submission, one.doubtful) for one in group]
+        for task, one in enumerate(group):
+            key = name, task if len(group) > 1 else None
+            others = [known for known in one.submission.keys if known != key]
+            one.submission = msgspec.structs.replace(one.submission, keys=[*others, key])
+            one.doubtful = True
+        try:
+            return await run_sync(self._files, group, name)
+        except OSError:
+            for one, submission, doubtful in before:
+                one.submission, one.doubtful = submission, doubtful
+            raise
 
     def _find(self, group: Sequence[Entry], listed: Mapping[Key, Job]) -> None:
         for one in group:
