@@ -215,10 +215,11 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     if found is not Presence.NEVER_STARTED:
         return found
     had_begun = flight.pid is not None
-    if had_begun or (
-        services.store.rebooted and not is_away(flight)
-    ):  # a node was not rebooted with this host
-        if not is_away(flight):  # there it is claimed once the list has been without it for a while
-            await executor.claim(place)
+    if is_away(
+        flight
+    ):  # no node was rebooted with this host; it is claimed once the list lacks it for a while
+        return Presence.LOST if had_begun else found
+    if had_begun or services.store.rebooted:
+        await executor.claim(place)
         return Presence.LOST
     return found

@@ -532,9 +532,7 @@ class ClusterExecutor:
             return
         one.missing = began if one.missing is None else one.missing
         missing = began - one.missing
-        if (
-            found.away
-        ):  # it is to end, and nothing of it is in the list: how it ended does not matter any more
+        if found.away:  # it is to end, and the list has nothing of it: how it ended matters no more
             if missing >= self._tuning.lost_after + one.grace:
                 one.settle(None)
         elif found.claimed:

@@ -8,6 +8,7 @@ blocks. Source: docs/design/executors.md.
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from marianned import files
@@ -49,11 +50,12 @@ def leading_to(place: Place, keys: Iterable[Key]) -> tuple[list[Key], bool]:
         OSError: that can't be known at the moment.
     """
     mine, perhaps = list[Key](), list[Key]()
+    listed = cache(lambda name: _lines(list_of(place.directory, name)))  # once an array, not once a job of it
     for name, task in keys:
         if task is None:
             mine += [(name, task)] if name == job_name(place.id, 0) else []
         elif _run_of(_attempt(name)) == _run_of(place.id):
-            directory = _listed(list_of(place.directory, name), task)
+            directory = _directory(listed(name), task)
             perhaps += [(name, task)] if directory is None else []
             mine += [(name, task)] if directory == place.directory else []
     return mine or perhaps, bool(mine)
@@ -78,7 +80,9 @@ def _over(shared: Path, key: Key) -> bool | None:
     try:
         if place.root_is_missing():
             return None
-        directory = place.directory if task is None else _listed(list_of(place.directory, name), task)
+        directory = (
+            place.directory if task is None else _directory(_lines(list_of(place.directory, name)), task)
+        )
         gone = directory is None or not directory.is_dir()
         ours = directory is not None and attempt_files.given_up(directory)
         return None if place.root_is_missing() else gone or ours
@@ -86,10 +90,14 @@ def _over(shared: Path, key: Key) -> bool | None:
         return None
 
 
-def _listed(file: Path, task: int) -> Path | None:
+def _directory(lines: list[str], task: int) -> Path | None:
     """Return the directory of one of an array; None: the list is gone, and with it what the job could run."""
-    try:
-        lines = files.read(file, _LIST_MOST).decode(errors="surrogateescape").splitlines()
-    except (FileNotFoundError, NotADirectoryError, files.Unsuitable):
-        return None
     return Path(lines[task]) if task < len(lines) else None
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the list of an array; empty: it is gone."""
+    try:
+        return files.read(file, _LIST_MOST).decode(errors="surrogateescape").splitlines()
+    except (FileNotFoundError, NotADirectoryError, files.Unsuitable):
+        return []
