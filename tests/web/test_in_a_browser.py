@@ -517,7 +517,7 @@ def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(
         for number in (0, 2):
             paused = daemon.wait_for(f"bulk-{number}", "paused")
             assert paused["holds"][0]["reason"] == "<b>all</b> of them"
-        page.wait_for_selector('[data-all="resume"]')
+        page.wait_for_selector('[data-all="resume"] >> text=3 jobs')  # it hears of all jobs once a second
         page.locator(".jobs-find").blur()
         page.keyboard.press("C")
         page.wait_for_selector("dialog >> text=Resume")
@@ -529,6 +529,7 @@ def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(
         page.wait_for_selector("dialog h2 >> text=Cancel")
         page.evaluate(AT_ONCE, ["Escape", "C"])
         page.wait_for_selector("dialog h2 >> text=Resume")
+        assert "Resume 3 jobs" in page.inner_text("dialog")
         page.click("dialog .ends")
         for number in (0, 2):
             daemon.wait_for(f"bulk-{number}", "completed")
