@@ -110,6 +110,7 @@ class Daemon:
             self._refuse_copy(store)
             cluster = self._cluster(store)
             services = self._services(store, Executors(host=local, cluster=cluster))
+            tasks.start_soon(local.serve)
             tasks.start_soon(cluster.serve)
             conductor = Conductor(services, tasks, chain)
             submissions = Submissions(conductor)

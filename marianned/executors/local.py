@@ -27,7 +27,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned.executors import attempt_files, limit, programs, shim, traces
+from marianned.executors import attempt_files, limit, programs, shim, supervisors, traces
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -41,19 +41,16 @@ from marianned.executors.base import (
 )
 from marianned.executors.children import HURRY
 from marianned.executors.forking import Answer, ForkServer, Pair, shim_environment
-from marianned.moment import boot_id
 from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01
 _SETTLING_LOOKS = 1000
 """How long a shim may take from its claim to its identity, in pauses; it needs about a millisecond."""
 
-_LOOK_SECONDS = 5.0
-"""How long a waiter waits for keeper or runner before it wakes them, whether they need it or not."""
-
-_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _AGAIN_SECONDS = 1.0
 """How long after a look that told nothing the next one comes."""
+_WALK_SECONDS = 30.0
+"""How old a walk through all processes may be that says what earlier daemons have left."""
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -74,6 +71,8 @@ class LocalExecutor:
         self._started: dict[str, Pair] = {}
         """Attempts, by id, that were started here and that nobody has waited for yet, each with the way to
         its pair."""
+        self._lookout = supervisors.Lookout(self._known.get)
+        self._walking, self._walked_at, self._walked = anyio.Lock(), float("-inf"), set[str]()
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
@@ -89,6 +88,10 @@ class LocalExecutor:
         if forks is not None:
             with anyio.CancelScope(shield=True):
                 await run_sync(forks.close)
+
+    async def serve(self) -> None:
+        """Look up, now and then, at what is waited for (supervisors.py); without it, nobody is woken."""
+        await self._lookout.serve()
 
     async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Write the spec, have the shim forked or spawned, return when it has said who it is.
@@ -122,9 +125,9 @@ class LocalExecutor:
             await anyio.sleep(_PAUSE_SECONDS)
         if seen in {Presence.RUNNING, Presence.ENDED}:
             return Presence(seen)
-        pair = await _patiently(traces.supervisors, place.id)
-        if pair:
-            self._known[place.id] = _running(pair)
+        found = await _patiently(traces.supervisors, place.id)
+        if found:
+            self._known[place.id] = supervisors.running_of(found)
             return Presence.RUNNING
         swept = await _sweep(place.id)
         return await _patiently(_conclude, place, seen, swept, place.id in self._asked_to_end)
@@ -177,7 +180,8 @@ class LocalExecutor:
         """
         rests = False
         try:
-            await self._until_over(place, watch if isinstance(watch, int) else watch.fileno(), say)
+            with self._lookout.watching(place, say):
+                await anyio.wait_readable(watch)
             rests = isinstance(watch, Pair) and watch.rests()
         finally:
             if isinstance(watch, int):
@@ -187,17 +191,6 @@ class LocalExecutor:
             else:
                 watch.close()
         return rests
-
-    async def _until_over(self, place: Place, watch: int, say: Callable[[str], None]) -> None:
-        """Wait until a descriptor is readable; now and then look whether the pair has the attempt."""
-        over = False
-        while not over:
-            with anyio.move_on_after(_LOOK_SECONDS):
-                await anyio.wait_readable(watch)
-                return
-            over, trouble = await self._patiently_of(_woken, place)
-            if trouble:
-                say(trouble)
 
     async def whereabouts(self, place: Place) -> None:
         """Tell nothing: it runs here (see Executor)."""
@@ -215,9 +208,9 @@ class LocalExecutor:
         """
         self._asked_to_end.add(place.id)
         if drop:
-            await self._patiently_of(_send, place, HURRY)
-        await self._patiently_of(_send, place, signal.SIGTERM)
-        await self._patiently_of(_send, place, signal.SIGCONT)
+            await self._patiently_of(supervisors.send, place, HURRY)
+        await self._patiently_of(supervisors.send, place, signal.SIGTERM)
+        await self._patiently_of(supervisors.send, place, signal.SIGCONT)
 
     async def claim(self, place: Place) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
@@ -229,8 +222,16 @@ class LocalExecutor:
         await _patiently(attempt_files.raise_limit, place, seconds, name)
 
     async def leftovers(self, prefix: str) -> set[str]:
-        """Look at the marks of all processes (see Executor)."""
-        return set(await _patiently(traces.attempts_alive, prefix))
+        """Look at the marks of all processes (see Executor).
+
+        One walk serves all who ask within some seconds, so that a thousand attempts that end after a restart
+        cost a few: what earlier daemons have left does not become more.
+        """
+        async with self._walking:
+            if anyio.current_time() >= self._walked_at + _WALK_SECONDS:
+                self._walked = set(await _patiently(traces.attempts_alive, ""))
+                self._walked_at = anyio.current_time()
+        return {attempt for attempt in self._walked if attempt.startswith(prefix)}
 
     async def alive_below(self, directory: Path) -> dict[str, int]:
         """Look at all supervisors (see Executor)."""
@@ -256,7 +257,7 @@ async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
         try:
             return await run_sync(function, *args)
         except OSError as error:
-            if error.errno not in _SCARCE:
+            if error.errno not in supervisors.SCARCE:
                 raise
         await anyio.sleep(1)
 
@@ -364,7 +365,7 @@ def _look(place: Place, known: Running | None) -> Presence | None:
     """
     directory = place.directory
     introduced = known is not None or (directory / shim.IDENTITY).exists()
-    alive = bool(_pair(place, known))
+    alive = bool(supervisors.pair(place, known))
     claimed = (directory / shim.CLAIM).exists()
     if claimed and not introduced:
         alive = any(traces.marked(traces.trace_of(place.id).mark))
@@ -394,59 +395,11 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
 
 def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
     """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
-    for process in _pair(place, known):
+    for process in supervisors.pair(place, known):
         watch = traces.open_process(*process)
         if watch is not None:
             return watch
     return attempt_files.record_of(place)
-
-
-def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
-    """Return (pid, start time) of keeper and runner as far as they live; each can end the attempt alone.
-
-    They are who the directory says, or who it has said before, if they carry the attempt's mark.
-    """
-    mark = traces.trace_of(place.id).mark
-    said = attempt_files.read(place.directory / shim.IDENTITY, Running)
-    for running in [said] if said == known else [said, known]:
-        if running is None or running.boot_id != boot_id():
-            continue
-        both = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
-        alive = [(pid, at) for pid, at in both if traces.start_time(pid) == at and traces.has_mark(pid, mark)]
-        if alive:
-            return alive
-    return []
-
-
-def _running(pair: list[tuple[int, int]]) -> Running:
-    (pid, start_time), (runner, runner_start_time) = pair[0], pair[-1]
-    return Running(
-        pid=pid,
-        start_time=start_time,
-        runner_pid=runner,
-        runner_start_time=runner_start_time,
-        boot_id=boot_id(),
-    )
-
-
-def _woken(place: Place, known: Running | None) -> tuple[bool, str | None]:
-    """Wake the pair, whether they need it or not; tell whether they have nothing of it any more.
-
-    Besides, what is to be said of their files.
-    """
-    _send(place, known, signal.SIGCONT)
-    return not _pair(place, known), _bereft(place, known)
-
-
-def _bereft(place: Place, known: Running | None) -> str | None:
-    """Say what is to be said of an attempt that runs and whose files are gone."""
-    if not _pair(place, known) or (place.directory / shim.IDENTITY).exists():
-        return None
-    return f"its files in '{place.directory}' are gone; it runs on and is waited for (pid {_pid(known)})"
-
-
-def _pid(known: Running | None) -> int | str:
-    return known.pid if known is not None else "unknown"
 
 
 def _unknown(place: Place) -> str:
@@ -455,19 +408,3 @@ def _unknown(place: Place) -> str:
         f"how it ended can't be known: '{root}' is not there, and no process of it is found; "
         f"bring it back, or, where it is gone for good, type: mkdir -p {shlex.quote(str(root))}"
     )
-
-
-def _send(place: Place, known: Running | None, number: int) -> None:
-    """Send TERM to the first of the pair that lives, CONT to both."""
-    with traces.moving:
-        pair = _pair(place, known)
-        for process in pair if number == signal.SIGCONT else pair[:1]:
-            opened = traces.open_process(*process)
-            if opened is None:
-                continue
-            try:
-                signal.pidfd_send_signal(opened, number)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(opened)

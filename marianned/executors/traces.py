@@ -48,6 +48,12 @@ def start_time(pid: int) -> int | None:
     return None if fields is None else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether somebody has stopped a process."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] == b"T"
+
+
 def open_process(pid: int, started: int) -> int | None:
     """Open a pidfd; None when the process has ended. The start time is looked at once it can't change."""
     try:

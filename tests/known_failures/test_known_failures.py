@@ -107,7 +107,7 @@ KNOWN = {
         "unit/executors/test_shim_ending.py::test_a_second_shim_over_the_same_attempt_refuses",
     ),
     "a process that has the pid by now is taken for the attempt": Known(
-        "executors.local:_pair",
+        "executors.supervisors:_alive",
         "if traces.start_time(pid) == at and traces.has_mark(pid, mark)]",
         "if traces.start_time(pid) is not None]",
         "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 from attempts import Attempt
 from kit.executors import on_slurm
@@ -21,7 +22,10 @@ async def attempt(tmp_path: Path, runs_on: str) -> AsyncIterator[Attempt]:
     else:
         if runs_on == "forked":
             made.open_fork_server()
-        yield made
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(made.executor.serve)
+            yield made
+            tasks.cancel_scope.cancel()
     made.close()
     left = made.living()
     for pid in left:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from attempts import Attempt, ended, soon
 
-from marianned.executors import forking, forkserver, local, traces
+from marianned.executors import forking, forkserver, supervisors, traces
 from marianned.executors.base import ExitRecord, Place, Running, Spec, brand_of
 from marianned.executors.local import LocalExecutor
 
@@ -233,9 +233,9 @@ async def test_no_pair_is_moved_between_a_look_for_it_and_the_signal(
     (resting,) = forks._resting
     resting._way = Way(resting._way, held)  # type: ignore[assignment]
     await turns.start("second", "sleep", "1000")
-    look, send = local._pair, signal.pidfd_send_signal
+    look, send = supervisors.pair, signal.pidfd_send_signal
 
-    def looked(place: Place, known: Running | None) -> list[tuple[int, int]]:
+    def looked(place: Place, known: Running | None) -> list[supervisors.Process]:
         held["look"] = traces.moving.locked()
         return look(place, known)
 
@@ -243,7 +243,7 @@ async def test_no_pair_is_moved_between_a_look_for_it_and_the_signal(
         held["signal"] = traces.moving.locked()
         send(handle, number)
 
-    monkeypatch.setattr(local, "_pair", looked)
+    monkeypatch.setattr(supervisors, "pair", looked)
     monkeypatch.setattr(signal, "pidfd_send_signal", sent)
     await turns.executor.end(turns.place("second"))
     monkeypatch.undo()

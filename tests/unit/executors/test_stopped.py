@@ -11,7 +11,8 @@ import pytest
 from anyio import to_thread
 from attempts import BOTH_GONE, WOKEN_BY_US, Attempt, ended, write
 
-from marianned.executors import local
+from marianned.executors import supervisors
+from marianned.executors.base import Place
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
@@ -47,7 +48,7 @@ async def test_a_keeper_that_is_stopped_keeps_nobody_waiting(attempt: Attempt) -
 
 @WOKEN_BY_US
 async def test_both_stopped_are_woken_by_who_waits(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisors, "_LOOK_SECONDS", 0.01)
     os.mkfifo(attempt.workspace / "go")
     await attempt.start(attempt.script("echo ready >&9; read word <go; exit 3"))
     await attempt.leash.line()
@@ -61,32 +62,61 @@ async def test_both_stopped_are_woken_by_who_waits(attempt: Attempt, monkeypatch
 
 
 @WOKEN_BY_US
-async def test_who_waits_looks_up_in_one_thread_each_time(
+async def test_one_look_in_a_thread_serves_all_who_wait(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisors, "_LOOK_SECONDS", 0.01)
     os.mkfifo(attempt.workspace / "go")
     await attempt.start(attempt.script("echo ready >&9; read word <go"))
     await attempt.leash.line()
-    await attempt.running()
-    in_threads: list[str] = []
+    looks: list[int] = []
     enough = anyio.Event()
 
-    async def noted(function: Callable[..., object], *args: object) -> object:
-        in_threads.append(function.__name__)
-        if len(in_threads) > 5:
+    async def noted(function: Callable[..., object], asked: list[object]) -> object:
+        looks.append(len(asked))
+        if looks.count(3) > 2:
             enough.set()
-        return await to_thread.run_sync(function, *args)
+        return await to_thread.run_sync(function, asked)
 
-    monkeypatch.setattr(local, "run_sync", noted)
+    monkeypatch.setattr(supervisors, "run_sync", noted)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(attempt.wait)
+        for _ in range(3):
+            tasks.start_soon(attempt.wait)
         with anyio.fail_after(30):
             await enough.wait()
         await write(attempt.workspace / "go", "go\n")
-    looks = [name for name in in_threads[:6] if name != "_next"]
-    assert looks == ["_woken"] * len(looks)
-    assert len(looks) >= 5
+
+
+@WOKEN_BY_US
+async def test_of_more_than_are_looked_up_at_a_time_each_has_its_turn(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisors, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisors, "_AT_ONCE", 2)
+    seen: list[str] = []
+    enough = anyio.Event()
+
+    async def noted(function: Callable[..., object], asked: list[tuple[Place, object]]) -> object:
+        seen.extend(place.id for place, _ in asked)
+        if len(seen) >= 10:
+            enough.set()
+        return [supervisors._Seen(over=False)] * len(asked)
+
+    monkeypatch.setattr(supervisors, "run_sync", noted)
+    lookout = supervisors.Lookout(lambda _: None)
+
+    async def waits(name: str) -> None:
+        with lookout.watching(Place(attempt.directory, name), lambda _: None):
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        for name in "abcde":
+            tasks.start_soon(waits, name)
+        tasks.start_soon(lookout.serve)
+        with anyio.fail_after(30):
+            await enough.wait()
+        tasks.cancel_scope.cancel()
+    assert seen[:10] == [*"abcdeabcde"]
 
 
 @pytest.mark.both(in_each_run=True)
@@ -124,7 +154,7 @@ async def test_a_runner_killed_under_a_stopped_keeper_is_noticed(attempt: Attemp
 async def test_a_keeper_killed_over_a_stopped_runner_is_noticed(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(supervisors, "_LOOK_SECONDS", 0.01)
     await attempt.start(attempt.script(IN_VAIN))
     await attempt.leash.line()
     running = await attempt.running()
