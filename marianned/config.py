@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from marianned import files
 from marianned.formatting import did_you_mean, read_duration
+from marianned.score.read import sbatch
 
 _KEPT_RUNS = "completed and cancelled runs of a job that are kept, however old they are"
 _KEPT_DAYS = "days for which ended runs are kept, however many there are"
@@ -198,7 +199,11 @@ def _checked(name: str, value: Any) -> Any:
         value = read_duration(value)
     if name == "attempts_dir" and isinstance(value, str) and not value.startswith("/"):
         raise ValueError(f"'{value}' is relative, and the daemon works in '/'; write it from '/' on")
-    return msgspec.convert(value, field.type)
+    checked = msgspec.convert(value, field.type)
+    for why in map(sbatch.refusal, checked) if name == "slurm.arguments" else ():
+        if why is not None:
+            raise ValueError(f"{why}; remove it")
+    return checked
 
 
 def _near(name: str) -> str:

@@ -129,6 +129,10 @@ CODES = {
         "an instrument with `contain: hide` for a sheet on a cluster",
         "give its stage `executor: local`, or the instrument `contain: off`",
     ),
+    "S412": (
+        "an argument of sbatch that is Marianne's own, or makes something else of its jobs",
+        "remove it; the message says why, and what there is in its place",
+    ),
     "S501": ("accepted, without effect", "remove it, or leave it for other readers"),
     "S502": ("placeholder text was left in", "fill it in"),
     "S503": ("an unusually short or long timeout", "nothing, if it is intended"),

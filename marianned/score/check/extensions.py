@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from marianned import yaml_tree
 from marianned.errors import Problem
 from marianned.score.check.sheets import instrument_settings
+from marianned.score.check.stages import executors
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import Path, find
@@ -15,7 +16,6 @@ from marianned.yaml_tree import Path, find
 OF_SCORES: tuple[Path, ...] = (
     ("parameters",),
     ("labels",),
-    ("executor",),
     ("sheet", "fan_out_from"),
     ("concert", "pinned"),
 )
@@ -54,8 +54,7 @@ def _used(score: Score) -> Iterator[Path]:
     yield from OF_SCORES
     if isinstance(score.on_failure, str):  # other readers have the list
         yield ("on_failure",)
-    yield from (("movements", stage, "executor") for stage in score.movements)
-    yield from (("instruments", name, "executor") for name in score.instruments)
+    yield from (path for path, _ in executors(score))
     for path, _ in instrument_settings(score):
         if path[0] != "backend":
             yield from ((*path, key) for key in OF_SETTINGS)

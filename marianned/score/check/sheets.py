@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from marianned.score.check.expand import SheetPlan
 from marianned.score.check.settings import check_sheets, check_timeouts
-from marianned.score.check.stages import Languages, check_expression, check_retries
+from marianned.score.check.stages import Languages, check_expression, check_retries, executors
 from marianned.score.check.unsupported import check_unsupported
+from marianned.score.read import sbatch
 from marianned.score.read.document import Document
-from marianned.score.read.model import Injection, Score
+from marianned.score.read.model import ExecutorPart, Injection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
@@ -46,6 +47,7 @@ def check_score(score: Score, layout: SheetPlan | None, document: Document, repo
             report.add("S502", path, f"'{_LEFT_IN}' is left in", place=place)
     _check_pairs(score, report)
     _check_items(score, report)
+    _check_arguments(score, report)
     _check_prompt(score, document, report)
     check_unsupported(score, document, report)
     for path, settings in instrument_settings(score):
@@ -84,6 +86,15 @@ def _check_pairs(score: Score, report: ProblemReport) -> None:
     ):
         message = f"out of range: 'idle_timeout_seconds' is {stale.idle_timeout_seconds:g}s"
         report.add("S013", ("stale_detection", "check_interval_seconds"), message)
+
+
+def _check_arguments(score: Score, report: ProblemReport) -> None:
+    """Report what may not be among the arguments of sbatch (S412)."""
+    for path, executor in executors(score):
+        if isinstance(executor, ExecutorPart):
+            for index, word in enumerate(executor.arguments):
+                if (why := sbatch.refusal(word)) is not None:
+                    report.add("S412", (*path, "arguments", index), why, hint="remove it")
 
 
 def _check_items(score: Score, report: ProblemReport) -> None:

@@ -321,6 +321,13 @@ def _parts(score: Score) -> Iterator[tuple[Path, RetryPart]]:
             yield ("movements", stage, "retry"), movement.retry
 
 
+def executors(score: Score) -> Iterator[tuple[Path, str | ExecutorPart | None]]:
+    """Yield every place of `executor`, and what it says."""
+    yield ("executor",), score.executor
+    yield from ((("instruments", name, "executor"), one.executor) for name, one in score.instruments.items())
+    yield from ((("movements", stage, "executor"), one.executor) for stage, one in score.movements.items())
+
+
 def executor_of(score: Score) -> str | None:
     """Return where the score says that its sheets run, which a run can be given otherwise."""
     return score.executor.type if isinstance(score.executor, ExecutorPart) else score.executor

@@ -1,0 +1,76 @@
+"""Arguments of sbatch that a site or a score may not give: what a job of ours is would not be so with them.
+
+Source: docs/reference/score-format.md §30.
+"""
+
+from typing import NamedTuple
+
+
+class _Kept(NamedTuple):
+    """An option that is not for others to give: its letter, if it has one, and what it would do."""
+
+    letter: str
+    why: str
+
+
+_OURS = "Marianne gives it itself"
+_NOTHING = "nothing would be submitted"
+_KEPT = {
+    "array": _Kept("a", "Marianne makes arrays of what starts together; a sheet for each item is 'fan_out'"),
+    "chdir": _Kept("D", "a sheet works where its score says, by 'working_directory'"),
+    "clusters": _Kept("M", "the job would be looked for in the queue of this cluster, and be lost"),
+    "error": _Kept("e", "Marianne keeps the output of each attempt; mzt logs shows it"),
+    "export": _Kept(
+        "", "a sheet gets its environment from Marianne; 'env' of 'instrument_config' adds to it"
+    ),
+    "export-file": _Kept("", "a sheet gets its environment from Marianne"),
+    "gid": _Kept("", "Marianne can only look after jobs of its own user"),
+    "help": _Kept("h", _NOTHING),
+    "input": _Kept("i", "a sheet gets its input from Marianne"),
+    "job-name": _Kept("J", "Marianne finds a job again by its name"),
+    "no-requeue": _Kept("", _OURS),
+    "output": _Kept("o", "Marianne keeps the output of each attempt; mzt logs shows it"),
+    "parsable": _Kept("", _OURS),
+    "quiet": _Kept("Q", "sbatch would not tell which job it has submitted"),
+    "requeue": _Kept("", "Slurm would start again what Marianne tries again"),
+    "test-only": _Kept("", _NOTHING),
+    "uid": _Kept("", "Marianne can only look after jobs of its own user"),
+    "usage": _Kept("", _NOTHING),
+    "version": _Kept("V", _NOTHING),
+    "wait": _Kept("W", "sbatch would not answer before the job has ended"),
+    "wrap": _Kept("", "its command would run in the place of the sheet"),
+}
+_BY_LETTER = {kept.letter: name for name, kept in _KEPT.items() if kept.letter}
+_TAKES_THE_REST = frozenset("AbBcCdFGkLmnNpqStwx")
+"""Letters of other options of which what follows them in a word is the value."""
+
+
+def refusal(word: str) -> str | None:
+    """Say why a word may not be among sbatch's arguments; None: it may.
+
+    sbatch takes the beginning of a long option for the option, where no other begins like it, and several
+    letters in one word.
+    """
+    name = _named(word)
+    if name is None:
+        return None
+    if not name:
+        return f"'{word}' is no option of sbatch's"
+    same = word.partition("=")[0] == f"--{name}"
+    what = f"'--{name}'" if same else f"'{word}' is sbatch's '--{name}'; it"
+    return f"{what} can't be given here: {_KEPT[name].why}"
+
+
+def _named(word: str) -> str | None:
+    """Return which option of the table a word gives; empty: none at all, None: another one."""
+    if word in {"-", "--"}:
+        return ""
+    if word.startswith("--"):
+        begins = word[2:].partition("=")[0]
+        return begins if begins in _KEPT else next((one for one in _KEPT if one.startswith(begins)), None)
+    for letter in word[1:]:
+        if letter in _BY_LETTER:
+            return _BY_LETTER[letter]
+        if letter in _TAKES_THE_REST:
+            break
+    return None

@@ -1,0 +1,104 @@
+"""Which arguments of sbatch a score or a site may not give, however they are written, and what is said of them."""
+
+import pytest
+from scores import compiled, marked, score
+
+from marianned.config import ConfigError, load_settings
+from marianned.score.read import sbatch
+
+KEPT = {
+    "--test-only": "test-only",
+    "--test-o": "test-only",
+    "--parsable": "parsable",
+    "--wrap=true": "wrap",
+    "--wr": "wrap",
+    "--array=0-9": "array",
+    "-a0-9": "array",
+    "--wait": "wait",
+    "-W": "wait",
+    "-HW": "wait",
+    "-sOvW": "wait",
+    "--requeue": "requeue",
+    "--no-req": "no-requeue",
+    "--output=x": "output",
+    "-o/dev/stdout": "output",
+    "-e": "error",
+    "--job-n": "job-name",
+    "-Jx": "job-name",
+    "--export=NONE": "export",
+    "--export-f=x": "export-file",
+    "-D/tmp": "chdir",
+    "-Mall": "clusters",
+    "-Q": "quiet",
+    "--uid=1": "uid",
+    "-V": "version",
+    "--usage": "usage",
+}
+MAY = [
+    *(
+        "--hold",
+        "-H",
+        "--account=lab7",
+        "-Alab7",
+        "-pW",
+        "-kW",
+        "-wo",
+        "-Lx:Q",
+        "--gres=gpu:1",
+        "-t90",
+        "--time=5",
+    ),
+    *(
+        "--exclusive",
+        "--exclude=n1",
+        "--nodes=1",
+        "--mem=4G",
+        "--wckey=a",
+        "--wait-all-nodes=1",
+        "--comment=--wrap",
+    ),
+    *("--nice", "--reservation=a", "--begin=now+1hour", "--dependency=singleton", "-v", "--error-codes"),
+]
+
+
+@pytest.mark.parametrize(("word", "name"), KEPT.items())
+def test_what_is_ours_or_makes_something_else_of_a_job_is_refused_as_sbatch_reads_it(word, name):
+    said = sbatch.refusal(word)
+    assert said is not None
+    assert f"'--{name}'" in said
+
+
+@pytest.mark.parametrize("word", MAY)
+def test_all_others_may_be_given(word):
+    assert sbatch.refusal(word) is None
+
+
+@pytest.mark.parametrize("word", ["-", "--"])
+def test_what_is_no_option_is_refused(word):
+    assert sbatch.refusal(word) == f"'{word}' is no option of sbatch's"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "executor: {type: slurm, arguments: [--hold, «--test-o]}\n",
+        "movements: {2: {executor: {type: slurm, arguments: [«--test-o]}}}\n",
+        "instruments: {own: {profile: tool, executor: {arguments: [«--test-o]}}}\n",
+    ],
+)
+def test_a_score_is_told_where_it_stands_and_what_to_do(given):
+    text, line, column = marked(score() + given)
+    (problem,) = [one for one in compiled(text).problems if one.severity == "error"]
+    assert (problem.code, problem.line, problem.column, problem.hint) == ("S412", line, column, "remove it")
+    assert (
+        problem.message
+        == "'--test-o' is sbatch's '--test-only'; it can't be given here: nothing would be submitted"
+    )
+
+
+def test_so_is_the_setting(tmp_path):
+    (tmp_path / "config.toml").write_text('[slurm]\narguments = ["--account=a", "--wait"]\n')
+    with pytest.raises(ConfigError) as error:
+        load_settings(tmp_path)
+    said = "'--wait' can't be given here: sbatch would not answer before the job has ended; remove it"
+    assert str(error.value) == f"{tmp_path}/config.toml:2:13: 'slurm.arguments': {said}"
