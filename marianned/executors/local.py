@@ -396,7 +396,7 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
 def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
     """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
     for process in supervisors.pair(place, known):
-        watch = traces.open_process(*process)
+        watch = traces.open_process(process.pid, process.started)
         if watch is not None:
             return watch
     return attempt_files.record_of(place)

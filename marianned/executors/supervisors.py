@@ -38,6 +38,7 @@ class Process(NamedTuple):
 
     pid: int
     started: int
+    stopped: bool
 
 
 class _Seen(NamedTuple):
@@ -61,10 +62,16 @@ def _alive(place: Place, known: Running | None, said: Running | None) -> list[Pr
     for running in [said] if said == known else [said, known]:
         if running is None or running.boot_id != boot_id():
             continue
-        both = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
-        alive = [(pid, at) for pid, at in both if traces.start_time(pid) == at and traces.has_mark(pid, mark)]
+        alive = []
+        for pid, started in (
+            (running.pid, running.start_time),
+            (running.runner_pid, running.runner_start_time),
+        ):
+            found = traces.standing(pid)
+            if found is not None and found.start_time == started and traces.has_mark(pid, mark):
+                alive.append(Process(pid, started, found.stopped))
         if alive:
-            return [Process(*one) for one in alive]
+            return alive
     return []
 
 
@@ -85,7 +92,7 @@ def send(place: Place, known: Running | None, number: int) -> None:
     with traces.moving:
         found = pair(place, known)
         for process in found if number == signal.SIGCONT else found[:1]:
-            opened = traces.open_process(*process)
+            opened = traces.open_process(process.pid, process.started)
             if opened is None:
                 continue
             try:
@@ -101,7 +108,7 @@ def _look_up(place: Place, known: Running | None) -> _Seen:
     alive = _alive(place, known, said)
     if not alive:
         return _Seen(over=True)
-    if any(traces.is_stopped(process.pid) for process in alive):
+    if any(process.stopped for process in alive):
         send(place, known, signal.SIGCONT)
     if said is not None or (place.directory / shim.IDENTITY).exists():
         return _Seen(over=False)

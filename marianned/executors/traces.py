@@ -42,16 +42,23 @@ def trace_of(attempt: str) -> Trace:
     return Trace(f"{shim.MARK}={attempt}".encode(), b"%d" % brand_of(attempt))
 
 
+class Standing(NamedTuple):
+    """A process that lives: field 22 of its /proc/PID/stat; whether somebody has stopped it."""
+
+    start_time: int
+    stopped: bool
+
+
+def standing(pid: int) -> Standing | None:
+    """Return what is so of a process; None when there is none of that number, or a zombie."""
+    fields = _stat(pid)
+    return None if fields is None else Standing(int(fields[19]), fields[0] == b"T")
+
+
 def start_time(pid: int) -> int | None:
     """Return field 22 of /proc/PID/stat; None when there is no such process, or a zombie."""
-    fields = _stat(pid)
-    return None if fields is None else int(fields[19])
-
-
-def is_stopped(pid: int) -> bool:
-    """Tell whether somebody has stopped a process."""
-    fields = _stat(pid)
-    return fields is not None and fields[0] == b"T"
+    found = standing(pid)
+    return None if found is None else found.start_time
 
 
 def open_process(pid: int, started: int) -> int | None:
@@ -194,7 +201,8 @@ def _pids() -> Iterator[int]:
 def _stat(pid: int) -> list[bytes] | None:
     """Return the fields of /proc/PID/stat from the third on; None for what has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123  as below
+            fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in {b"Z", b"X"} else fields

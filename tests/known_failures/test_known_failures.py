@@ -108,8 +108,8 @@ KNOWN = {
     ),
     "a process that has the pid by now is taken for the attempt": Known(
         "executors.supervisors:_alive",
-        "if traces.start_time(pid) == at and traces.has_mark(pid, mark)]",
-        "if traces.start_time(pid) is not None]",
+        "if found is not None and found.start_time == started and traces.has_mark(pid, mark):",
+        "if found is not None:",
         "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",
     ),
     "what a command left behind goes on": Known(
