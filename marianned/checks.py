@@ -29,6 +29,9 @@ from marianned.paths import (
 )
 from marianned.store.opening import DatabaseRefused, check
 
+_SLURM_LIES = (Path("/opt/slurm/bin"), Path("/usr/local/slurm/bin"), Path("/usr/local/bin"), Path("/usr/bin"))
+"""Where sites put Slurm's commands."""
+
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A setting, its value, and where that comes from: `default`, or a file and its line."""
@@ -108,22 +111,32 @@ def _cluster() -> Iterator[Finding]:
         settings = load_configuration(configuration_directory()).settings
         if settings.executor != "slurm":
             return
-        why = slurm.trouble()
-        yield Finding(
-            name="slurm",
-            passed=why is None,
-            message=why or "sbatch, squeue and scancel are there, and the controller answers",
-            hints=[] if why is None else ["scontrol ping"],
-        )
+        yield _answer_of_slurm()
         place = settings.attempts_dir
         said = f"attempts lie in '{place or state_directory()}', which all nodes have to see"
+        hints = []
         if place is None:
             said += ": set attempts_dir to a place on a shared file system"
-        hints = [] if place is not None else ["mzt config check"]
-        if place is not None and _may_be_held() and not Path(place).is_dir():
+            file = shlex.quote(str(configuration_directory() / "config.toml"))
+            hints = [f"sed -i '1i attempts_dir = \"/SHARED/marianne/attempts\"' {file}", "mzt restart"]
+        elif _may_be_held() and not Path(place).is_dir():
             said = f"'{place}' is not there: what runs goes on, and nothing starts until it is back"
             hints = [f"findmnt -T {shlex.quote(place)}"]
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
+
+
+def _answer_of_slurm() -> Finding:
+    """Tell whether Slurm answers here, and whence its commands come where there are none."""
+    if missing := slurm.missing():
+        there = [place for place in _SLURM_LIES if (place / missing[0]).exists()]
+        said = f"not on PATH: {', '.join(missing)}"
+        if not there:
+            said += "; install Slurm's client on this host, or name the directory where it lies"
+        hints = [f'export PATH="$PATH:{there[0] if there else "DIRECTORY"}"', "mzt restart"]
+        return Finding(name="slurm", passed=False, message=said, hints=hints)
+    why = slurm.trouble()
+    said = why or "sbatch, squeue and scancel are there, and the controller answers"
+    return Finding(name="slurm", passed=why is None, message=said, hints=["scontrol ping"] if why else [])
 
 
 def _configuration() -> Iterator[Finding]:

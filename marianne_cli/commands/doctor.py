@@ -1,10 +1,12 @@
 """`mzt doctor`: check this installation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.errors import NotPermitted
 
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
@@ -15,7 +17,8 @@ def command(call: Invocation) -> Answer:
     from marianne_cli.service.installation import examined
     from marianne_cli.service.unit_checks import service_checks
 
-    checks = [*examined()["checks"], *service_checks(), *_shell(call)]
+    found = examined()
+    checks = [*found["checks"], *service_checks(), *_shell(call), *_slurm(found["settings"])]
     wanting = [check for check in checks if not check["passed"]]
     message = (
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"
@@ -34,3 +37,15 @@ def _shell(call: Invocation) -> Iterator[dict[str, Any]]:
 
     for lack in [] if units.USER.installed else worlds.lacks(call, None):
         yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}
+
+
+def _slurm(settings: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what the daemon that runs lacks of Slurm, where the settings say that sheets run there."""
+    from marianne_cli.service import launch, worlds
+
+    if not any((one["name"], one["value"]) == ("executor", "slurm") for one in settings):
+        return
+    with suppress(NotPermitted):  # a finding of its own
+        pid = launch.holder()
+        for lack in () if pid is None else worlds.lacks_of_slurm(pid):
+            yield {"name": "daemon's Slurm", "passed": False, "message": lack.said, "hints": lack.hints}

@@ -63,13 +63,31 @@ def _lacks(instruments: list[Mapping[str, Any]], pid: int, job: str | None) -> I
     if programs:
         named = listing([f"'{program}' ({here})" for program, here in programs.items()])
         again = [f"mzt resume {job}"] if job else []
-        cure = "mzt restart" if unit is None else "mzt service install --now"
-        yield Lack(f"this shell's PATH has {named}, the daemon's has not", [cure, *again])
+        yield Lack(f"this shell's PATH has {named}, the daemon's has not", [_with_path(unit), *again])
     if keys:
         named = listing(sorted(keys))
         verb = "is" if len(keys) == 1 else "are"
         once = [f"mzt resume {job} {' '.join(f'-e {key}' for key in sorted(keys))}"] if job else []
         yield Lack(f"{named} {verb} set in this shell, not in the daemon", [*once, *_cure(unit, keys)])
+
+
+def lacks_of_slurm(pid: int) -> Iterator[Lack]:
+    """Compare what Slurm's commands need in the daemon of this pid with what this shell has."""
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return
+    its, unit = dict(pair.split("=", 1) for pair in pairs if "=" in pair), units.unit_of(pid)
+    here = shutil.which("sbatch")  # the others lie beside it
+    if here and not shutil.which("sbatch", path=its.get("PATH", "")):
+        yield Lack(f"this shell's PATH has 'sbatch' ({here}), the daemon's has not", [_with_path(unit)])
+    if os.environ.get("SLURM_CONF") and "SLURM_CONF" not in its:
+        yield Lack("SLURM_CONF is set in this shell, not in the daemon", _cure(unit, ["SLURM_CONF"]))
+
+
+def _with_path(unit: units.Unit | None) -> str:
+    """Return what gives the daemon this shell's PATH."""
+    return "mzt restart" if unit is None else "mzt service install --now"
 
 
 def _cure(unit: units.Unit | None, keys: Collection[str]) -> list[str]:

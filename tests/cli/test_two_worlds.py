@@ -1,5 +1,7 @@
 """What this shell has and the daemon lacks is said, with what to type; by name, never by value."""
 
+import shutil
+
 import pytest
 
 TOOL = """\
@@ -79,3 +81,36 @@ def test_a_key_that_only_this_shell_has_is_named_with_the_resume_that_takes_it(w
     assert "s3cret" not in why.stdout + why.stderr
     worlds.mzt("resume", "asking", "-e", "ORACLE_API_KEY")
     worlds.mzt("wait", "asking", "-t", "20")
+
+
+def test_what_the_daemon_lacks_of_slurm_is_told_where_sheets_run_there(home):
+    (home.path / "config").mkdir(exist_ok=True)
+    (home.path / "config" / "config.toml").write_text(
+        f'executor = "slurm"\nattempts_dir = "{home.path}/shared"\n'
+    )
+    (home.path / "few").mkdir()
+    for program in ("sh", "bash", "env"):
+        (home.path / "few" / program).symlink_to(shutil.which(program))
+    home.environment.pop("SLURM_CONF", None)
+    home.environment["PATH"] = f"{home.path / 'few'}"
+    home.mzt("start")
+    (home.path / "bin").mkdir()
+    for program in ("sbatch", "squeue", "scancel"):
+        (home.path / "bin" / program).write_text("#!/bin/sh\n")
+        (home.path / "bin" / program).chmod(0o755)
+    home.environment |= {
+        "PATH": f"{home.path / 'bin'}:{home.path / 'few'}",
+        "SLURM_CONF": "/etc/slurm/of-mine.conf",
+    }
+    wanting = [one for one in home.json("doctor", code=1)["checks"] if not one["passed"]]
+    where = home.path / "bin" / "sbatch"
+    assert [(one["name"], one["message"], one["hints"]) for one in wanting] == [
+        (
+            "daemon's Slurm",
+            f"this shell's PATH has 'sbatch' ({where}), the daemon's has not",
+            ["mzt restart"],
+        ),
+        ("daemon's Slurm", "SLURM_CONF is set in this shell, not in the daemon", ["mzt restart"]),
+    ]
+    home.mzt("restart")  # as it says
+    assert home.json("doctor")["message"].startswith("all ")

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from marianned import checks
+from marianned.config import load_settings
 from marianned.holder import Holder
 
 
@@ -89,8 +91,42 @@ def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
     monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
     held = Holder(pid=os.getpid(), host="here", socket="") if runs else None
     monkeypatch.setattr(checks, "holder", lambda _: held)
+    monkeypatch.setattr(checks.slurm, "missing", list)
     monkeypatch.setattr(checks.slurm, "trouble", lambda: None)
     (found,) = [one for one in checks.report().checks if one.name == "shared directory"]
     assert found.passed is passed
     assert ("is not there" in found.message) is not passed
     assert bool(found.hints) is not passed
+
+
+def of_slurm(tmp_path, monkeypatch, settings, name):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(checks.slurm, "trouble", lambda: None)
+    (found,) = named(name, tmp_path, monkeypatch, settings=f'executor = "slurm"\n{settings}')
+    return found
+
+
+@pytest.mark.parametrize("where", ["opt", None])
+def test_slurm_that_is_not_on_the_path_is_told_with_what_puts_it_there(tmp_path, monkeypatch, where):
+    lies = tmp_path / "opt" if where else None
+    if lies:
+        lies.mkdir()
+        (lies / "sbatch").touch()
+    monkeypatch.setattr(checks, "_SLURM_LIES", (tmp_path / "opt",))
+    found = of_slurm(tmp_path, monkeypatch, "", "slurm")
+    assert not found.passed
+    assert found.message.startswith("not on PATH: sbatch, squeue, scancel")
+    assert ("install Slurm's client" in found.message) is (where is None)
+    assert found.hints == [f'export PATH="$PATH:{lies or "DIRECTORY"}"', "mzt restart"]
+
+
+def test_attempts_that_lie_where_no_node_sees_them_are_told_with_a_line_that_moves_them(
+    tmp_path, monkeypatch
+):
+    found = of_slurm(tmp_path, monkeypatch, "[slurm]\nlost_after = 60\n", "shared directory")
+    assert not found.passed
+    assert "set attempts_dir to a place on a shared file system" in found.message
+    sed, again = found.hints
+    assert again == "mzt restart"
+    subprocess.run(["/bin/sh", "-c", f"PATH=/usr/bin:/bin; {sed}"], check=True)  # as it is typed
+    assert load_settings(tmp_path / "config").attempts_dir == "/SHARED/marianne/attempts"

@@ -140,11 +140,13 @@ class Slurm:
         return slurm_reasons.words(reason)
 
 
+def missing() -> list[str]:
+    """Return which of its commands are not on PATH."""
+    return [name for name in _COMMANDS if shutil.which(name) is None]
+
+
 def trouble() -> str | None:
-    """Say why Slurm can't be used from here; None: it can. It is asked, for some seconds at most."""
-    missing = [name for name in _COMMANDS if shutil.which(name) is None]
-    if missing:
-        return f"not on the daemon's PATH: {', '.join(missing)}"
+    """Say why Slurm does not answer, if its commands are on PATH; None: it does. It has some seconds."""
     try:
         done = subprocess.run(
             ["squeue", "--me", "--noheader"],
