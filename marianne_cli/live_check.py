@@ -13,15 +13,18 @@ from marianned.errors import MarianneError, WaitTimeout
 
 _SECONDS = 120.0
 _SHOWN = 200
+_ENDED = ("completed", "failed", "cancelled")
 _TELL_SECONDS = 2.0
 """How often it is told what a job of a cluster waits for."""
+_STUCK_SECONDS = 15.0
+"""How long that may be something that does not pass by itself: no answer, or that a person has to act."""
 
 
 def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
     """Return what the instrument answers to one line, and what went wrong; null: nothing.
 
-    The daemon runs it as it runs any sheet, with the profiles that lie where `mzt` was called; an interrupt
-    leaves the job, which ends by itself.
+    The daemon runs it as it runs any sheet, with the profiles that lie where `mzt` was called. No job is
+    left, whatever comes.
     """
     name = f"check-{instrument}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="mzt-check-") as directory:
@@ -46,8 +49,9 @@ def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
 
 
 def _forget(call: Invocation, name: str) -> None:
+    """End the job, if it has not ended, and forget it: what of it waits for a cluster is taken back."""
     try:
-        if call.ask("job.status", job_id=name)["status"] == "paused":
+        if call.ask("job.status", job_id=name)["status"] not in _ENDED:
             call.change("job.cancel", job_id=name, wait=True, timeout=30.0)
         call.change("job.remove", job_id=name)
     except MarianneError as error:
@@ -75,6 +79,7 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
     """Have a job of the cluster look for an instrument; return what it found, and what is wrong.
 
     That the job runs at all says that the node sees the directory of attempts and has the interpreter.
+    Nothing of it is left in the queue, as far as that can be known.
     """
     name = f"check-slurm-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix=".mzt-check-", dir=os.getcwd()) as directory:  # noqa: PTH109  as above
@@ -82,9 +87,13 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
         places = {"directory": directory, "submit_directory": directory, "workspace": directory}
         began = time.time()
         call.change("job.submit", text=text, **places, executor="slurm", auto_resume=False)
+        ended = False
         try:
             call.note(f"{name} is submitted to Slurm, to look from a node; at most {_SECONDS:.0f} s")
             result = _ended(call, name)
+            if isinstance(result, str):
+                return "", result
+            ended = True
             if result["status"] != "completed":
                 errors = call.ask("job.why", job_id=name)["errors"]
                 return "", str(errors[0]["error_message"] if errors else result["message"])
@@ -92,32 +101,52 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
             source = outputs.Source.of(details, details["attempt_count"], "stdout")
             here = os.path.exists(os.path.join(directory, "seen"))  # noqa: PTH110, PTH118  no pathlib here
             return _on_a_node(outputs.read(call, name, source)[0], executable, began, here=here)
-        except WaitTimeout as late:
-            return "", late.message
         finally:
             _forget(call, name)
+            if not ended:
+                _look_behind(call, name)
 
 
-def _ended(call: Invocation, name: str) -> Mapping[str, Any]:
-    """Wait for the end of a job; say meanwhile what it waits for.
+def _look_behind(call: Invocation, name: str) -> None:
+    """Say where nobody knows whether the queue has something of a job that was taken back."""
+    found = call.ask("instrument.check", name="cli", executor="slurm")["instruments"][0]
+    if found["problem"]:
+        call.note(
+            f"whether Slurm has something of {name} can't be known now; the daemon takes it out of the queue "
+            "when Slurm answers again; to see it then: squeue --me"
+        )
 
-    Raises:
-        WaitTimeout: that takes too long.
-    """
-    until, told = time.monotonic() + _SECONDS, list[str]()
+
+def _ended(call: Invocation, name: str) -> Mapping[str, Any] | str:
+    """Wait for the end of a job, and say meanwhile what it waits for; return its result, or why not."""
+    until, told, stuck = time.monotonic() + _SECONDS, list[str](), float("inf")
     while True:
         left = until - time.monotonic()
         try:
             return call.ask(
                 "job.wait", job_id=name, words=["ended", "paused"], timeout=max(0.1, min(left, _TELL_SECONDS))
             )
-        except WaitTimeout:
+        except WaitTimeout as late:
             if left <= _TELL_SECONDS:
-                raise
+                return late.message
+        blocked = [one["text"] for one in call.ask("job.why", job_id=name)["reasons"] if _is_stuck(one)]
+        stuck = min(stuck, time.monotonic()) if blocked else float("inf")
+        if time.monotonic() > stuck + _STUCK_SECONDS:
+            return _of_itself(blocked[0])
         if (waits := call.ask("job.status", job_id=name)["hindered_by"]) != told:
             told = waits
             for line in waits:
-                call.note(line)
+                call.note(_of_itself(line))
+
+
+def _of_itself(text: str) -> str:
+    """Leave out which of its sheets: it has one."""
+    return text.removeprefix("sheet 1: ").removeprefix("sheet 1 ")
+
+
+def _is_stuck(reason: Mapping[str, Any]) -> bool:
+    """Tell whether a job waits for what does not pass by itself: no answer, or somebody who has to act."""
+    return reason["code"] == "accident" or (reason["code"], reason["unblocked_by"]) == ("slurm", "caller")
 
 
 def _on_a_node(said: bytes, executable: str | None, began: float, *, here: bool) -> tuple[str, str | None]:

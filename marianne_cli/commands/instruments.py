@@ -57,7 +57,8 @@ def command(call: Invocation, *, action: str, name: str | None, live: bool, exec
 
 
 def _check(call: Invocation, name: str | None, *, live: bool, executor: str | None) -> Answer:
-    result = call.ask("instrument.check", name=name, directory=os.getcwd())  # noqa: PTH109  as above
+    asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  as above
+    result = call.ask("instrument.check", **asked, **({} if executor is None else {"executor": executor}))
     found = result["instruments"]
     bad = [one for one in found if not one["ready"]] if name is not None else []
     if live and not bad:
@@ -72,7 +73,7 @@ def _check(call: Invocation, name: str | None, *, live: bool, executor: str | No
         from marianne_cli.live_check import on_a_node
 
         one = found[0]
-        said, problem = on_a_node(call, one["executable"])
+        said, problem = ("", one["problem"]) if bad else on_a_node(call, one["executable"])
         one["ready"], one["problem"] = problem is None, problem
         bad = [one] if problem else []
         call.note(f"{one['name']} on {said}" if problem is None else f"{one['name']} on Slurm: {problem}")

@@ -321,6 +321,9 @@ class Executor(Protocol):
     def waits(self, attempt: str) -> Wait | None:
         """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""
 
+    async def trouble(self) -> str | None:
+        """Say, within some seconds, why nothing can be started there now; None: nothing speaks against it."""
+
     async def withdraw(self, place: Place) -> None:
         """Take it back if it has not begun, so that it never will; whoever waits for it is told so."""
 

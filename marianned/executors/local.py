@@ -198,6 +198,10 @@ class LocalExecutor:
     def waits(self, attempt: str) -> None:
         """Tell nothing: what was started has begun (see Executor)."""
 
+    async def trouble(self) -> str | None:
+        """Say nothing: it is this host."""
+        return None
+
     async def withdraw(self, place: Place) -> None:
         """Do nothing: what was started has begun (see Executor)."""
 

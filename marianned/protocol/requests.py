@@ -549,6 +549,9 @@ class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unk
     """Check only this one; null: all."""
     directory: Place | None = None
     """Directory of a score, so that profiles beside it count; null: none."""
+    executor: Literal["slurm"] | None = None
+    """Where they are to be played: for slurm it counts whether that answers and is given them, and not what
+    tools this host has; null: this host."""
 
 
 class ClearLimits(Command[Cleared], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -148,6 +148,9 @@ class MemoryExecutor:
     def waits(self, attempt: str) -> None:
         """What was started has begun."""
 
+    async def trouble(self) -> str | None:
+        return None
+
     async def withdraw(self, place: Place) -> None:
         """What was started has begun."""
 

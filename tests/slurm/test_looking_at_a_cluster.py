@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from kit.daemon import DEADLINE
+from kit.loopback import LONG
+
+from marianned.conductor.run import walls
 
 
 def finding(house, name, **environment):
@@ -35,7 +39,7 @@ def test_a_cluster_that_answers_is_well_and_attempts_have_to_be_shared(house):
 @pytest.mark.slurm
 def test_what_is_wrong_with_a_cluster_is_told(house):
     missing = finding(house, "slurm", PATH=str(house.home))
-    assert missing["message"] == "not on the daemon's PATH: sbatch, squeue, scancel"
+    assert missing["message"].startswith("not on PATH: sbatch, squeue, scancel")
     away = finding(house, "slurm", SLURM_CONF=str(house.home / "none"))
     assert away["message"].startswith("Slurm does not answer: ")
 
@@ -50,3 +54,62 @@ def test_an_instrument_is_looked_for_on_a_node(daemon):
     assert lacks.returncode == 1
     assert "'goose' is not on the PATH on n" in lacks.stderr
     assert daemon.rpc("job.list")["jobs"] == []
+
+
+SCORE = """\
+name: walled
+workspace: ./work
+instrument: walled
+sheet: {size: 1, total_items: 1}
+prompt: {template: hello}
+"""
+WALLED = """\
+name: walled
+kind: cli
+description: behind a wall
+contain: hide
+cli: {command: {executable: cat, prompt_via_stdin: true}}
+"""
+
+
+@pytest.mark.slurm
+def test_an_instrument_that_a_run_there_is_refused_for_is_not_called_ready(house):
+    (house.home / "config" / "marianne" / "instruments").mkdir(parents=True, exist_ok=True)
+    (house.home / "config" / "marianne" / "instruments" / "walled.yaml").write_text(WALLED)
+    house.start()
+    found = instruments(house, "walled")
+    assert found.returncode == 1
+    assert f"walled on Slurm: {walls.NOT_ON_A_NODE}" in found.stderr
+    (house.home / "walled.yaml").write_text(SCORE)
+    assert (
+        walls.NOT_ON_A_NODE in house.mzt("run", str(house.home / "walled.yaml"), "--executor", "slurm").stderr
+    )
+    assert house.mzt("instruments", "check", "walled").returncode == 0
+
+
+@pytest.mark.slurm
+def test_without_an_answer_of_slurm_it_is_soon_told_and_nothing_is_submitted(cluster, daemon):
+    cluster.fault("ctld-stop")
+    try:
+        found = instruments(daemon, "cli")
+    finally:
+        cluster.fault("ctld-start")
+    assert found.returncode == 1
+    assert "cli on Slurm: Slurm does not answer" in found.stderr
+    assert "is submitted" not in found.stderr
+    assert daemon.rpc("job.list")["jobs"] == []
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif(not LONG, reason="fifteen seconds, in which it could have begun")
+def test_what_would_wait_for_somebody_is_given_up_and_nothing_of_it_stays_in_the_queue(cluster, house):
+    house.run_sheets_on_slurm(arguments=["--hold"])
+    house.start()
+    found = instruments(house, "cli")
+    assert found.returncode == 1
+    assert "cli on Slurm: it waits in Slurm's queue (JobHeldUser" in found.stderr
+    assert house.rpc("job.list")["jobs"] == []
+    deadline = time.monotonic() + DEADLINE
+    while cluster.queue():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # Slurm tells of nothing

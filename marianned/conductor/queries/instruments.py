@@ -17,6 +17,7 @@ from marianned import formatting, workers
 from marianned.clock import timestamp
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.registry import Conductor
+from marianned.conductor.run import walls
 from marianned.errors import BadRequest
 from marianned.instruments.profile import Profile
 from marianned.moment import now
@@ -54,10 +55,12 @@ class Instruments:
         return await self._reply(params.name, params.directory, check=False)
 
     async def check(self, _caller: Caller, params: CheckInstruments) -> Reply:
-        """Start each tool, all at once, for its version."""
-        return await self._reply(params.name, params.directory, check=True)
+        """Start each tool, all at once, for its version; ask a cluster whether it would run its sheets."""
+        return await self._reply(params.name, params.directory, check=True, away=params.executor is not None)
 
-    async def _reply(self, name: str | None, directory: str | None, *, check: bool) -> Reply:
+    async def _reply(
+        self, name: str | None, directory: str | None, *, check: bool, away: bool = False
+    ) -> Reply:
         known = await workers.known_profiles(directory)
         chosen = known.profiles if name is None else [_named(name, known.profiles)]
         found = {one.profile.name: self._instrument(one) for one in chosen}
@@ -67,6 +70,10 @@ class Instruments:
                 for one in chosen:
                     env = one.profile.cli.command.env if one.profile.cli is not None else {}
                     tasks.start_soon(self._ask_version, found[one.profile.name], env, turns)
+        if away:
+            trouble = await self._services.executors.cluster.trouble()
+            for one in chosen:
+                self._as_there(found[one.profile.name], one.profile, trouble)
         if name is not None and not check:
             for one in chosen:
                 found[one.profile.name].profile = msgspec.to_builtins(one.profile)
@@ -110,6 +117,13 @@ class Instruments:
             models=[model.name for model in profile.models],
             source=known.file,
         )
+
+    def _as_there(self, instrument: Instrument, profile: Profile, trouble: str | None) -> None:
+        """Say what a sheet on the cluster would be refused for; which tools are here is nothing to it."""
+        wall = walls.NOT_ON_A_NODE if walls.wanted(self._services, profile) else None
+        here = None if profile.unusable is None and profile.cli is not None else instrument.problem
+        instrument.problem = wall or here or trouble
+        instrument.ready = instrument.problem is None
 
     async def _ask_version(
         self, instrument: Instrument, env: Mapping[str, str], turns: anyio.CapacityLimiter

@@ -66,6 +66,8 @@ _LOOK_SECONDS, _USUAL_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0, 15.0
 """Between two looks at the list: while something waits, else, and where a look takes its time."""
 _LOOK_SHARE = 10
 """A look comes at the earliest after so many times what the last one took, as far as that is not too long."""
+_ANSWER_SECONDS = 15.0
+"""How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 _FORGOTTEN_MOST = 1
 """How often what the engine has forgotten is submitted again as the same attempt."""
 _INSIST_SECONDS = 30.0
@@ -223,6 +225,17 @@ class ClusterExecutor:
         why = self._engine.words(entry.job.reason or "None")
         typed = None if why.typed is None else why.typed.format(job=entry.job.id)
         return Wait(f"it waits in {self._engine.name}'s queue ({why.text})", typed)
+
+    async def trouble(self) -> str | None:
+        """Ask the engine for its list, and say what keeps it from answering (see Executor)."""
+        try:
+            with anyio.fail_after(_ANSWER_SECONDS):
+                await self._engine.look()
+        except TimeoutError:
+            return f"{self._engine.name} has not answered for {_ANSWER_SECONDS:.0f} s"
+        except Away as why:
+            return f"{self._engine.name} does not answer: {why}"
+        return None
 
     async def withdraw(self, place: Place) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).

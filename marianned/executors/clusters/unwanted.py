@@ -8,7 +8,7 @@ import anyio
 from marianned.executors.clusters.engine import Away, Engine, Job, Key
 
 _LOOKED_FOR_SECONDS = 60.0
-"""How long it is still looked for: it may have been submitted without our knowing."""
+"""How long it is looked for, from the first answer on: it may be submitted late, and without our knowing."""
 _LAST_SECONDS = 3.0
 """How long a daemon that ends stays for it."""
 
@@ -17,14 +17,14 @@ class Unwanted:
     """The names of jobs whose claim is taken: they would only refuse. Times are the loop's."""
 
     def __init__(self) -> None:
-        self._since: dict[Key, float] = {}
+        self._since: dict[Key, float | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._since)
 
     def add(self, keys: Iterable[Key]) -> None:
         """Note that nobody wants these."""
-        self._since |= dict.fromkeys(keys, anyio.current_time())
+        self._since |= dict.fromkeys(keys)
 
     async def clear(self, engine: Engine, listed: Mapping[Key, Job], began: float) -> None:
         """Take out of the queue what is listed there; `began` is when that list was asked for.
@@ -34,8 +34,9 @@ class Unwanted:
         """
         if jobs := [listed[key].id for key in self._since if key in listed]:
             await engine.cancel(jobs)
+        since = {key: began if at is None else at for key, at in self._since.items()}
         known = began - _LOOKED_FOR_SECONDS
-        self._since = {key: at for key, at in self._since.items() if key in listed or at > known}
+        self._since = {key: at for key, at in since.items() if key in listed or at > known}
 
     async def finish(self, engine: Engine) -> None:
         """Take out what is there, before the daemon ends: nobody would look for it any more."""
