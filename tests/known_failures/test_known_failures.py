@@ -197,8 +197,8 @@ KNOWN = {
     ),
     "an attempt whose files are gone counts as gone": Known(
         "executors.local:LocalExecutor.presence",
-        "pair = await _patiently(traces.supervisors, place.id)",
-        "pair: list[tuple[int, int]] = []",
+        "found = await _patiently(traces.supervisors, place.id)",
+        "found: list[tuple[int, int]] = []",
         "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),
     "a worker that is killed fails the sheet that it read": Known(
