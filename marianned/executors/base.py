@@ -12,7 +12,7 @@ import signal as signals
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -250,10 +250,12 @@ class Wait(NamedTuple):
     """What keeps an attempt from beginning, or from being known.
 
     `typed`: a person has to act first, and types this; null: it passes by itself, as far as is known.
+    `change`: it never begins before something is changed: "score" or "config", whose wants those are.
     """
 
     text: str
     typed: str | None = None
+    change: str | None = None
 
 
 class Presence(StrEnum):
@@ -279,6 +281,15 @@ class AlreadyClaimed(Exception):
 
 class CannotStart(Exception):
     """Nothing of the attempt runs, and it has no record; the message says why."""
+
+    category: ClassVar[str] = "unavailable"
+    """What its failure counts as."""
+
+
+class NotTaken(CannotStart):
+    """It never can be, as it is: what it wants has to change first."""
+
+    category: ClassVar[str] = "refused"
 
 
 class NotStarted(CannotStart, Accident):

@@ -87,6 +87,41 @@ def test_what_waits_for_a_person_says_for_whom_and_what_to_type(cluster, daemon)
     assert daemon.wait_for("held", "ended", deadline=SECONDS)["status"] == "completed"
 
 
+def unblocked(daemon, job, code):
+    """Wait until a job says that it waits, or has failed, for this; return what is to be typed."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        reasons = daemon.rpc("job.why", job_id=job)["reasons"]
+        if hints := [
+            one["hints"] for one in reasons if one["code"] == code and one["unblocked_by"] == "caller"
+        ]:
+            return hints[0]
+        assert time.monotonic() < deadline, reasons
+        time.sleep(0.1)  # what Slurm says of a job that waits is no event
+
+
+@pytest.mark.parametrize(("wants", "code"), [({"partition": "nosuch"}, "failed"), ({"cpus": 4000}, "slurm")])
+def test_what_slurm_never_lets_begin_as_it_is_is_unblocked_by_another_score(daemon, wants, code):
+    daemon.submit(sheets("never", 1, "true", **wants))
+    assert unblocked(daemon, "never", code)[0] == "mzt modify never -c FILE -r"
+    shown = daemon.mzt("why", "never").stdout
+    assert "  mzt modify never -c FILE -r · " in shown
+    (daemon.home / "other.yaml").write_text(sheets("never", 1, "true"))
+    daemon.mzt("modify", "never", "-c", str(daemon.home / "other.yaml"), "-r")  # as it is told
+    assert daemon.wait_for("never", "ended", deadline=SECONDS)["status"] == "completed"
+
+
+def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
+    house.run_sheets_on_slurm(arguments=["--partition=nosuch"])
+    house.start()
+    house.submit(sheets("never", 1, "true"))
+    assert house.wait_for("never", "ended", deadline=SECONDS)["status"] == "failed"
+    assert unblocked(house, "never", "failed") == ["mzt restart"]
+    (told,) = house.rpc("job.why", job_id="never")["errors"]
+    assert "it wants only what slurm.arguments of config.toml say; change that" in told["error_message"]
+    assert "mzt restart · mzt resume never" in house.mzt("why", "never").stdout
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_was_taken_back_before_a_kill_the_next_daemon_takes_out_of_the_queue(cluster, house, count):
     house.start()

@@ -160,7 +160,7 @@ class Process:
         except NotStarted:
             raise
         except CannotStart as error:
-            raise Unprepared("unavailable", str(error)) from None
+            raise Unprepared(error.category, str(error)) from None
 
     async def ended(self) -> ExitRecord | None:
         """Wait for its end; None: it is lost, nothing of it is found, and no record; `loss` says more.

@@ -83,7 +83,7 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
         Unprepared: it is to be behind a wall, which stands on the daemon's host only.
     """
     if walls.wanted(services, profile):
-        raise Unprepared("unavailable", walls.NOT_ON_A_NODE)
+        raise Unprepared("refused", walls.NOT_ON_A_NODE)
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)
 

@@ -34,11 +34,12 @@ class Job(NamedTuple):
 class Words(NamedTuple):
     """What a reason means. `typed`: a person has to act, and types this, with the job's id for `{job}`.
 
-    Null: it passes by itself, as far as is known.
+    Null: it passes by itself, as far as is known. `change`: it never does, what the job wants has to change.
     """
 
     text: str
     typed: str | None = None
+    change: bool = False
 
 
 class Away(Exception):

@@ -4,6 +4,7 @@ Source: docs/design/executors.md.
 """
 
 import anyio
+import msgspec
 
 from marianned import accidents
 from marianned.executors.base import ExitRecord, Place, Spec
@@ -58,6 +59,11 @@ class Entry:
         if (limit := spec.timeout_seconds) is not None:
             own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
             self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
+
+    @property
+    def wants_something(self) -> bool:
+        """Whether it wants something of its own, beside what all submissions do."""
+        return msgspec.structs.replace(self.resources, executor=None, checks=None) != Resources()
 
     def may_be_submitted_again(self, most: int) -> bool:
         """Tell whether it may, forgotten by the engine so often at most, if it is known what it is."""

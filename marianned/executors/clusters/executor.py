@@ -29,8 +29,8 @@ from anyio.to_thread import run_sync
 from marianned import accidents
 from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
-    CannotStart,
     ExitRecord,
+    NotTaken,
     Place,
     Presence,
     Running,
@@ -55,7 +55,7 @@ from marianned.executors.clusters.evidence import (
     unstarted,
 )
 from marianned.executors.clusters.strays import leading_to, over
-from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
+from marianned.executors.clusters.submitting import OF_ALL, PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
 
 _TICK_SECONDS = 0.5
@@ -138,7 +138,7 @@ class ClusterExecutor:
             raise
         if entry.refused is not None:
             self._entries.pop(spec.id, None)
-            raise CannotStart(entry.refused)
+            raise NotTaken(entry.refused)
 
     async def presence(self, place: Place) -> Presence:
         """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out.
@@ -224,7 +224,11 @@ class ClusterExecutor:
             return Wait(f"{self._engine.name} is to take it") if entry.submitting else None
         why = self._engine.words(entry.job.reason or "None")
         typed = None if why.typed is None else why.typed.format(job=entry.job.id)
-        return Wait(f"it waits in {self._engine.name}'s queue ({why.text})", typed)
+        text, change = f"it waits in {self._engine.name}'s queue ({why.text})", None
+        if why.change:
+            of_all = self._tuning.arguments and not entry.wants_something
+            text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
+        return Wait(text, typed, change)
 
     async def trouble(self) -> str | None:
         """Ask the engine for its list, and say what keeps it from answering (see Executor)."""

@@ -15,7 +15,7 @@ class Acts(StrEnum):
 
     NOBODY = ""
     OWNER = "it waits until you release it"
-    CHANGE = "it will not begin as it is: its score has to want something else"
+    CHANGE = "it will not begin as it is: it has to want something else"
     ADMINISTRATOR = "it waits for an administrator of the cluster"
     USED_UP = "it waits until that is forgotten, as some clusters do, or an administrator allows more"
 
@@ -128,7 +128,7 @@ def words(reason: str) -> Words:
     if name == "ReqNodeNotAvail" and "Unavailable" in reason:
         text, acts = "a node that it needs is down or drained", Acts.ADMINISTRATOR
     said = [text if name == "None" else f"{reason}: {text}", *([str(acts)] if acts else [])]
-    return Words("; ".join(said), _TYPED[acts])
+    return Words("; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE)
 
 
 def _limit(name: str) -> tuple[str, Acts] | None:

@@ -25,6 +25,8 @@ from marianned.score.expanded import Resources
 SHIPPED = ".programs-"
 """How the names of the directories begin that what runs on the nodes is laid into."""
 _WIDEST = 500
+OF_ALL = "it wants only what slurm.arguments of config.toml say"
+"""What is told of a submission that can't be had, where no change of a score would help."""
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long nothing of a kind is submitted after the engine has taken no more, or nothing while it is away."""
 
@@ -171,6 +173,8 @@ class Submitter:
         except Refused as why:
             for one in group:
                 one.refused = f"{self._engine.name} does not take it: {why}"
+                if self._arguments and not one.wants_something:
+                    one.refused += f"; {OF_ALL}; change that, then type: mzt restart"
                 one.submitting = False
                 one.settle(None)
             return

@@ -27,11 +27,11 @@ LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
 LOST_PAUSE_MILLISECONDS = 10_000
 """How long the next attempt waits once two in a row were lost."""
-_AT_ONCE = frozenset({"config", "unavailable"})
+_AT_ONCE = frozenset({"config", "unavailable", "refused"})
 """Categories that no retry can mend."""
 _BY_ITSELF = frozenset({"exit", "validation", "no_result"})
 """Categories of attempts that ended by themselves, and were judged by their exit code and checks."""
-_MOVES_ON = frozenset({"unavailable", "auth"})
+_MOVES_ON = frozenset({"unavailable", "refused", "auth"})
 """Categories that another instrument may mend, at once."""
 _NO_SESSION = frozenset({"exit", "no_result"})
 """Categories of attempts that may have failed because their tool's session is gone."""

@@ -16,6 +16,8 @@ from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus,
 from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
 from marianned.score.expanded import Expanded
 
+TYPED = " type: "
+"""What stands before the command that somebody has to type first, at the end of a text."""
 _REASON_LONGEST = 160
 """Characters of a reason in a message of one line."""
 ENDED_WORDS = {
@@ -113,15 +115,27 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     resume, lifted = f"mzt resume {name}", goes_on_by(state, name)
     if lifted == resume:
         return [given for hint in found for given in (hint, *_with_credentials(state, hint))]
-    return [lifted if hint == resume else hint for hint in found]
+    again = [resume] if _change(state, name) == lifted else []  # behind the change, it may be elsewhere
+    instead = {resume: [lifted, *again]}
+    return [*dict.fromkeys(given for hint in found for given in instead.get(hint, [hint]))]
 
 
 def goes_on_by(state: JobState, name: str) -> str:
-    """Return the command that lets a job of this name go on: a resume, or else what its limits need."""
+    """Return the command that lets a job of this name go on: a resume, or what has to come before one."""
     causes = {hold.cause for hold in state.holds.values()}
     if state.run.ended is not None and state.over_cost(state.newest.score):
         causes.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
-    return lifted_by(causes, name)
+    lifted = lifted_by(causes, name)
+    return lifted if lifted != f"mzt resume {name}" else _change(state, name) or lifted
+
+
+def _change(state: JobState, name: str) -> str | None:
+    """Return the command of a change without which a resume can only fail again; null: it may help."""
+    for row in state.failed_sheets():
+        if row.error_category == "refused":
+            _, there, typed = (row.error_message or "").rpartition(TYPED)
+            return typed if there else f"mzt modify {name} -c FILE -r"
+    return None
 
 
 def _retries(state: JobState) -> bool:

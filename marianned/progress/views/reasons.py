@@ -13,16 +13,20 @@ from marianned.progress.state.job import DONE, JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.progress.views.keeping import HOOKS, kept_back
-from marianned.protocol import JobStatus, Obstacle, Reason, Stranger, WaitingFor, lifted_by
+from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor, lifted_by
 from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
 
 _HOOK_WAITS = {
     WaitingFor.COOLDOWN: ("out its cool-down", "time"),
     WaitingFor.JOB: ("for the end of {job}", "job"),
 }
-_TYPED = " type: "
 _COMMANDS_MOST = 3
 """How many commands are told, where each sheet that waits needs one of its own."""
+_CHANGED_BY = {
+    "score": ("mzt modify {job} -c FILE -r",),
+    "config": ("mzt pause {job} --wait", "mzt restart", "mzt resume {job}"),
+}
+"""What a person types where what waits at a cluster never begins as it is, by whose wants those are."""
 _OBSTACLES = {
     Obstacle.STOPPING: "the daemon stops",
     Obstacle.DRAINING: "the daemon drains",
@@ -64,7 +68,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     """
     found = []
     for flight, why in waits:
-        _, _, typed = why.partition(_TYPED)
+        _, _, typed = why.partition(messages.TYPED)
         found.append(
             _reason(
                 state,
@@ -79,16 +83,21 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return found
 
 
-def queued(state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None]]]) -> list[Reason]:
+def queued(
+    state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None, str | None]]]
+) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together.
 
-    Of each wait: what it is, and what a person types where one has to act (null: it passes by itself).
+    Of each wait: what it is; what a person types where one has to act (null: it passes by itself); and what
+    has to be changed first, "score" or "config", where it does not pass as it is.
     """
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
-    for flight, (why, command) in waits:
+    for flight, (why, command, change) in waits:
         found.setdefault(why, []).append(flight)
-        typed.setdefault(why, []).extend([] if command is None else [command])
+        changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(change or "", ())]
+        known = typed.setdefault(why, changes)
+        known.extend([] if command is None else [command])
     reasons_found = []
     for why, flights in found.items():
         sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
@@ -190,8 +199,15 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
-        hints=[lifted_by([hold.cause], state.run.job_name)],
+        hints=[_lifted(state, hold.cause)],
     )
+
+
+def _lifted(state: JobState, cause: str) -> str:
+    """Return what lets a job go that is held for this: what a failure needs first may be another change."""
+    if cause == HoldCause.FAILURE:
+        return messages.goes_on_by(state, state.run.job_name)
+    return lifted_by([cause], state.run.job_name)
 
 
 def _held_children(state: JobState, logins: Mapping[int, str]) -> Iterator[Reason]:

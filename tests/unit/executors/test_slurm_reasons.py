@@ -134,7 +134,7 @@ def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> Non
 @pytest.mark.parametrize(
     ("reasons", "acts", "typed"),
     [
-        (NEVER_MET, "its score has to want something else", "scontrol show job {job}"),
+        (NEVER_MET, "it has to want something else", "scontrol show job {job}"),
         (OTHERS_ACT, "waits for an administrator of the cluster", "scontrol show job {job}"),
         (USED_UP, "or an administrator allows more", "scontrol show job {job}"),
         (RELEASED, "until you release it", "scontrol release {job}"),
@@ -147,11 +147,12 @@ def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts
         assert said.text.startswith(f"{reason}: "), reason
         assert acts in said.text, reason
         assert said.typed == typed, reason
+        assert said.change is (reasons is NEVER_MET), reason
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None)
-    assert words("None") == ("its turn has not come yet", None)
+    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False)
+    assert words("None") == ("its turn has not come yet", None, False)
 
 
 def test_a_limit_says_whose_it_is_and_of_what() -> None:

@@ -47,6 +47,7 @@ def instrument(of: Bench, sheet: int = 1) -> str:
     ("outcome", "category"),
     [
         (Outcome.FAILED, "unavailable"),
+        (Outcome.FAILED, "refused"),
         (Outcome.FAILED, "auth"),
         (Outcome.RATE_LIMITED, "rate_limit"),
     ],

@@ -10,8 +10,10 @@ from kit.scores import Bench, chain, report, score, stage
 from marianned.lifecycle import Action
 from marianned.progress.deciding.outcomes import retry_delay
 from marianned.progress.state.triggers import Ending
+from marianned.progress.views.messages import hints
+from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import Retry
+from marianned.score.expanded import Retry, Trigger
 
 
 def failing(retry: Retry | None = None, **fields: Any) -> Bench:
@@ -93,12 +95,37 @@ def test_a_try_that_failed_or_took_too_long_is_tried_again(outcome: Outcome) -> 
     assert next(iter(bench.state.attempts.values())).kind == "retry"
 
 
-@pytest.mark.parametrize("category", ["config", "unavailable"])
+@pytest.mark.parametrize("category", ["config", "unavailable", "refused"])
 def test_what_no_retry_can_mend_fails_at_once(category: str) -> None:
     bench = failing()
     bench.end(1, Outcome.FAILED, category=category, message="it is not there")
     assert bench.sheets == ["failed"]
     assert bench.status is JobStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [
+        ("no such partition", "mzt modify j -c FILE -r"),
+        ("no such partition; change that, then type: mzt restart", "mzt restart"),
+    ],
+)
+@pytest.mark.parametrize("pauses", [False, True])
+def test_what_a_resume_can_only_meet_again_is_told_with_the_change_first(
+    message: str, first: str, *, pauses: bool
+) -> None:
+    triggers = {1: Trigger(pause_on_fail=True)} if pauses else {}
+    bench = Bench(score(stage(), triggers=triggers))
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="refused", message=message)
+    assert bench.status is (JobStatus.PAUSED if pauses else JobStatus.FAILED)
+    (reason,) = [
+        one for one in reasons(bench.state, bench.now, None, {}) if one.code in {"failed", "hold:failure"}
+    ]
+    assert [one.replace(bench.state.run.job_name, "j") for one in reason.hints] == [first]
+    typed = [one.replace(bench.state.run.job_name, "j") for one in hints(bench.state, bench.status)]
+    assert [one for one in typed if one != "mzt why j"][:2] == [first, "mzt resume j"]
+    assert len(typed) == len(set(typed))
 
 
 def partly(bench: Bench, passed: int, failed: int) -> None:
