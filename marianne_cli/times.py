@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from marianned import formatting
 
-_MINUTE = 60
+MINUTE = 60
 _SHORT = 600
 """Seconds of a wait that one follows by the second."""
 
@@ -48,9 +48,14 @@ def running(since: str, limit: str | None) -> str:
 def age(text: str) -> str:
     """Tell how long ago a time was: by the second below a minute, else as the shown clock times differ."""
     since, present = datetime.fromisoformat(text).timestamp(), now().timestamp()
-    if present - since < _MINUTE:
+    if is_young(text, present):
         return formatting.duration(present - since)
-    return formatting.duration((present // _MINUTE - since // _MINUTE) * _MINUTE)
+    return formatting.duration((present // MINUTE - since // MINUTE) * MINUTE)
+
+
+def is_young(text: str, present: float) -> bool:
+    """Tell whether the age of a time is told by the second at a moment (seconds of the epoch)."""
+    return present - datetime.fromisoformat(text).timestamp() < MINUTE
 
 
 def since(text: str) -> str:

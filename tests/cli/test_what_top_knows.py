@@ -1,7 +1,10 @@
 """What `mzt top` knows and makes of it: jobs by group, stages with their lines, outputs; no daemon, no terminal."""
 
+from datetime import datetime
+
 import pytest
 
+from marianne_cli import times
 from marianne_cli.faces.groups import Group, group_of
 from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
@@ -181,7 +184,10 @@ def test_a_wide_fan_out_is_folded_and_unfolds():
     assert len(sheet_rows(told, fan(5), NEEDS, {})) == 8
 
 
-def test_a_row_is_made_again_only_where_its_sheet_or_time_changes_it():
+def test_a_row_is_made_again_only_where_its_sheet_or_time_changes_it(monkeypatch):
+    def at(clock):
+        monkeypatch.setattr(times, "now", lambda: datetime.fromisoformat(f"2026-01-01T{clock}Z"))
+
     sheets = [
         sheet(1, 1, status="failed", started_at=BEGAN, ended_at=BEGAN, error_message="exit code 3"),
         sheet(2, 1, 2, status="running", started_at=BEGAN),
@@ -195,12 +201,23 @@ def test_a_row_is_made_again_only_where_its_sheet_or_time_changes_it():
             row for row in sheet_rows(told, sheets, {1: ()}, {1: True}, kept=kept) if row.key[0] == "sheet"
         ]
 
+    at("00:00:30.000")
     first = rows(job())
+    at("00:00:30.100")
     assert [one is other for one, other in zip(first, rows(job()), strict=True)] == [True, False, True, True]
+    at("00:02:00.000")
+    first = rows(job())
+    at("00:02:59.000")
+    assert [one is other for one, other in zip(first, rows(job()), strict=True)] == [True] * 4
+    at("00:03:00.000")
+    assert [one is other for one, other in zip(first, rows(job()), strict=True)] == [True, False, True, True]
+    told = job(in_flight=[{"sheet": 2, "attempt": 1, "started_at": BEGAN, "time_limit_at": BEGAN}])
+    assert "limit" in rows(told)[1].cells[-1].text
+    first = rows(job())
     sheets[3] = {**sheets[3], "error_message": "exit code 4"}
     told = job(breakpoints=[{"sheet": 3}])
     again = rows(told)
-    assert [one is other for one, other in zip(first, again, strict=True)] == [True, False, False, False]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, True, False, False]
     assert (again[2].cells[-1].text, again[3].cells[-1].text) == ("the job pauses before it", "exit code 4")
     assert again == sheet_rows(told, sheets, {1: ()}, {1: True})[1:]
 

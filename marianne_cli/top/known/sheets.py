@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from marianne_cli import times
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianne_cli.times import age, between
@@ -70,7 +71,7 @@ def is_unfolded(stage: Stage, unfolded: Mapping[int, bool]) -> bool:
 
 
 Kept = dict[int, tuple[Value, tuple[object, ...], Row]]
-"""Rows that time does not change, by sheet, each with what it was made of: the sheet's value, the rest."""
+"""Rows of before, by sheet, each with what it was made of: the sheet's value, the rest."""
 _TIMED = frozenset({"running", "waiting"})
 
 
@@ -88,6 +89,7 @@ class _Sheets:
     ) -> None:
         self._needs = needs
         self._kept = {} if kept is None else kept
+        self._present = times.now().timestamp()
         ended = job["status"] in {"completed", "failed", "cancelled"}
         self._flights = {one["sheet"]: one for one in job["in_flight"] if not one.get("job_id")}
         self._marked: Collection[int] = () if ended else {one["sheet"] for one in job["breakpoints"]}
@@ -139,23 +141,30 @@ class _Sheets:
         )
 
     def sheet(self, sheet: Value, gutter: str) -> Row:
-        """Return a sheet's row: where nothing of it is told in time that passes, the one of before.
+        """Return a sheet's row, the one of before where that would be the same.
 
         A value is replaced where anything of the sheet changes: the same one makes the same row.
         """
         number = sheet["sheet"]
-        if sheet["status"] in _TIMED or (sheet["started_at"] and not sheet["ended_at"]):
-            return self._made(sheet, gutter)
         beside = (
             gutter,
             number in self._marked,
             self._last.get(number),
+            self._clock(sheet),
+            self._flights.get(number),
             *self._needs.get(sheet["stage"], ()),
         )
         known = self._kept.get(number)
         if known is None or known[0] is not sheet or known[1] != beside:
             known = self._kept[number] = (sheet, beside, self._made(sheet, gutter))
         return known[2]
+
+    def _clock(self, sheet: Value) -> float | None:
+        """Return what of the present a row tells: nothing, the minute, of what began lately the moment."""
+        started = sheet["started_at"] if not sheet["ended_at"] else None
+        if started and times.is_young(started, self._present):
+            return self._present
+        return self._present // times.MINUTE if started or sheet["status"] in _TIMED else None
 
     def _made(self, sheet: Value, gutter: str) -> Row:
         sign, style = signs.SHEETS.get(sheet["status"], signs.UNKNOWN)
