@@ -8,7 +8,7 @@ and `mzt top` on a terminal of its own. Told of each: the daemon's processor tim
 core; bytes to the tab, as browsers take them (gzip); memory the dashboard has gained.
 
 Then keys and clicks, each in ms by the clock: on the page in Chromium from the event to the frame that shows what it
-did, in `mzt top` from the byte on its terminal to the text that comes. Last a restart of the daemon while a tab and
+did (30 s: it never did), in `mzt top` from the byte on its terminal to the text that comes. Last a restart of the daemon while a tab and
 `mzt top` look on: how long until each says so and is live again, and whether what they know then is what the daemon tells.
 """
 
@@ -121,17 +121,17 @@ class Load:
             self._daemon.gates["wide"].open()
 
     def _turn(self, hand):
-        """Pause and resume every so many-th job in turn, while fewer events have passed than should have."""
+        """Pause and resume every so many-th job in turn, as long as what this hand has done is behind its share."""
         with self._daemon.connect() as connection:
-            event, turn = self.first, hand
-            while not self._over.wait(0.01):
-                while event - self.first < (time.monotonic() - self.begun) * self._rate:
-                    if self._over.is_set():
-                        return
-                    for word in ("job.pause", "job.resume"):
-                        event = connection.rpc(word, job_id=f"job-{turn % JOBS}")["event"]
-                    turn += HANDS
-                event = connection.rpc("daemon.hello")["event"]
+            done, turn = 0, hand
+            while not self._over.is_set():
+                due = self.begun + done * HANDS / self._rate
+                if self._over.wait(max(0, due - time.monotonic())):
+                    return
+                for word in ("job.pause", "job.resume"):
+                    connection.rpc(word, job_id=f"job-{turn % JOBS}")
+                    done += 1
+                turn += HANDS
 
 
 # --- watchers -------------------------------------------------------------------------------------------------
@@ -289,7 +289,10 @@ def at_rest(page, seconds):
 
 TIMED = """([kind, wanted]) => {
     window.timed = new Promise(done => addEventListener(kind, event => {
-        const look = () => document.querySelector(wanted) ? done(performance.now() - event.timeStamp) : requestAnimationFrame(look);
+        const look = () => {
+            const passed = performance.now() - event.timeStamp;
+            return document.querySelector(wanted) || passed > 30_000 ? done(passed) : requestAnimationFrame(look);
+        };
         requestAnimationFrame(look);
     }, { once: true, capture: true }));
 }"""
