@@ -13,6 +13,7 @@ import pytest
 
 from marianne_cli.faces import extras
 from marianne_cli.web import statics
+from marianned import formatting
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "marianne_cli" / "web" / "static"
@@ -47,6 +48,10 @@ def test_no_file_of_ours_makes_code_or_markup_of_text_or_asks_another_server(fil
     forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function|dangerouslySet|javascript:|setAttribute\(.style"
     assert re.findall(forbidden, text) == []
     assert [url for url in re.findall(r"https?://[^\s\"'`)]+", text) if "www.w3.org" not in url] == []
+
+
+def test_what_the_page_shows_as_an_escape_is_what_a_terminal_does():
+    assert f"const CONTROL = /[{formatting.CONTROLS}]/g;" in (STATIC / "js" / "text.js").read_text()
 
 
 def test_the_wheel_takes_the_whole_room_and_the_extra_is_what_the_tests_run_with():

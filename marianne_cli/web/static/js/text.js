@@ -1,6 +1,6 @@
 // How times, amounts and names are said.
 
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 // What turns or hides text is shown as an escape: the server does so too, but for the text of scores.
 export const visible = (text) =>
