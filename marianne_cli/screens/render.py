@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from marianne_cli.context import dressed, has_width
@@ -101,13 +102,33 @@ def readable(text: str) -> str:
     return _ESCAPES.sub("", text.replace("\r\n", "\n"))
 
 
-def to_come(step: Mapping[str, Any]) -> str:
-    """Say what comes by itself, and when: `pauses when sheets 2, 3 end, by 14:17`."""
+def to_come(job: Mapping[str, Any]) -> str:
+    """Say what comes to a job by itself, and when: `pauses when sheets 2, 3 end, by 14:17`."""
+    step = job["next"]
     if step["due_at"]:
         return f"{step['text']}, at {soon(step['due_at'])}"
     if step["latest_at"]:
-        return f"{step['text']}, by {moment(step['latest_at'])}"
+        return f"{step['text']}, {by(step['latest_at'], job)}"
     return str(step["text"])
+
+
+_ENDING_SECONDS = 60
+"""How long what reaches its limit may take to end, to be over by that limit as far as people are told."""
+
+
+def by(latest: str, job: Mapping[str, Any]) -> str:
+    """Say by when what is in flight is over: by the limit that is shown of it, if only its end comes behind.
+
+    Else one moment would be told as two, a minute apart.
+    """
+    over = datetime.fromisoformat(latest)
+    limits = [
+        limit
+        for flight in job.get("in_flight") or ()
+        if (limit := flight["time_limit_at"])
+        and 0 <= (over - datetime.fromisoformat(limit)).total_seconds() < _ENDING_SECONDS
+    ]
+    return f"by {moment(max(limits, default=latest))}"
 
 
 def place(item: Mapping[str, Any]) -> str:

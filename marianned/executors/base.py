@@ -251,11 +251,13 @@ class Wait(NamedTuple):
 
     `typed`: a person has to act first, and types this; null: it passes by itself, as far as is known.
     `change`: it never begins before something is changed: "score" or "config", whose wants those are.
+    `queued`: it has not begun, as far as is known, and is taken back where nothing of its job may begin.
     """
 
     text: str
     typed: str | None = None
     change: str | None = None
+    queued: bool = False
 
 
 class Presence(StrEnum):

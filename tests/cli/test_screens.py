@@ -524,3 +524,22 @@ def test_an_attempt_names_its_checks_as_people_do(looked_at):
     assert "  4: attempt 1 first, failed, 14:10:00-14:12:00 (2m), exit code 0, cli, revision 1" in shown
     assert "      the tests pass: failed, exit code 2" in shown
     assert "      command_succeeds make test: failed, exit code 2" in shown
+
+
+@pytest.mark.parametrize(
+    ("limits", "latest", "told"),
+    [
+        (["14:17:55", "14:16:10"], "14:18:07", "14:17"),  # twelve seconds in which it is ended
+        (["14:17:55"], "14:40:00", "14:40"),
+        (["14:17:55"], "14:10:00", "14:10"),  # a deadline of the pause comes first
+        ([None], "14:18:07", "14:18"),
+        ([], "14:18:07", "14:18"),
+    ],
+)
+def test_a_limit_is_the_same_moment_at_its_sheet_and_where_its_end_is_waited_for(
+    looked_at, limits, latest, told
+):
+    looked_at("14:05:00")
+    flights = [{"time_limit_at": limit and f"{DAY}{limit}.000Z"} for limit in limits]
+    step = {"text": "pauses when sheet 2 ends", "due_at": None, "latest_at": f"{DAY}{latest}.000Z"}
+    assert render.to_come({"next": step, "in_flight": flights}) == f"pauses when sheet 2 ends, by {told}"

@@ -87,6 +87,10 @@ def test_what_waits_for_a_person_says_for_whom_and_what_to_type(cluster, daemon)
     assert daemon.wait_for("held", "ended", deadline=SECONDS)["status"] == "completed"
 
 
+def reasons(daemon, job):
+    return daemon.rpc("job.why", job_id=job)["reasons"]
+
+
 def unblocked(daemon, job, code):
     """Wait until a job says that it waits, or has failed, for this; return what is to be typed."""
     deadline = time.monotonic() + SECONDS
@@ -120,6 +124,21 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
     (told,) = house.rpc("job.why", job_id="never")["errors"]
     assert "it wants only what slurm.arguments of config.toml say; change that" in told["error_message"]
     assert "mzt restart · mzt resume never" in house.mzt("why", "never").stdout
+
+
+def test_a_pause_tells_what_it_takes_back_and_what_it_waits_for(daemon):
+    daemon.submit(sheets("mixed", 4, "sleep 1000", cpus=100))  # three nodes have room for one each
+    deadline = time.monotonic() + SECONDS
+    said = []
+    while said != [("slurm", 1), ("in_flight", 3)]:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)  # what Slurm says of a job that waits is no event
+        said = [(one["code"], len(one["sheets"])) for one in reasons(daemon, "mixed")]
+    told = daemon.rpc("job.pause", job_id="mixed")
+    assert told["message"].startswith("mixed: pausing; pauses when sheets ")
+    assert told["message"].endswith(" is taken out of the queue")
+    assert told["waiting"] == []
+    assert daemon.rpc("job.cancel", job_id="mixed", wait=True)["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -61,7 +61,11 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
             else one
             for one in view.in_flight
         ]
-    view.waiting += [_queued(flight) for flight, _ in kept.queued if isinstance(flight, AttemptRow)]
+    view.waiting += [
+        _queued(flight)
+        for flight, wait in kept.queued
+        if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
+    ]
     ways = [hint for reason in found if reason.code == "stranger" for hint in reason.hints]
     if ways:
         view.safe_to = SafeTo(edit_files=False, stop_daemon=False, switch_off=False)

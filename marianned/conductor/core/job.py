@@ -464,7 +464,7 @@ class Job:
 
     def _withdraw(self) -> None:
         """Take back what waits at a cluster, where nothing of the job may begin now."""
-        if not lifecycle.may_start(self.state.facts) or self.state.failed_fast:
+        if self.state.takes_back:
             self.withdraw()
 
     def withdraw(self) -> None:

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import milliseconds, timestamp
-from marianned.conductor.core.hindrances import Kept, hindrances
+from marianned.conductor.core.hindrances import Kept, hindrances, unbegun
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -86,16 +86,17 @@ class WhyQueries:
         holds = [hold for one in (state, *state.awaited) for hold in one.holds.values()]
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
-        found = reasons(state, now(), self._services.scheduler.closed_for, logins)
+        displaced, job = self._services.store.displaced, self._queries.in_memory(state)
+        kept = job.kept() if job is not None else Kept()
+        closed_for = self._services.scheduler.closed_for
+        found = reasons(state, now(), closed_for, logins, {row.uid for row in unbegun(kept.queued)})
         if view_of_end := await self._who_cancelled(state):
             found = [
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
                 for reason in found
             ]
-        displaced, job = self._services.store.displaced, self._queries.in_memory(state)
         if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
-        kept = job.kept() if job is not None else Kept()
         found = [*hindrances(self._services, state, kept, displaced), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found

@@ -221,14 +221,14 @@ class ClusterExecutor:
                 f"its files were deleted; it is over when {self._engine.name}'s job {entry.job.id} is"
             )
         if entry.job is None or not entry.job.waits:
-            return Wait(f"{self._engine.name} is to take it") if entry.submitting else None
+            return Wait(f"{self._engine.name} is to take it", queued=True) if entry.submitting else None
         why = self._engine.words(entry.job.reason or "None")
         typed = None if why.typed is None else why.typed.format(job=entry.job.id)
         text, change = f"it waits in {self._engine.name}'s queue ({why.text})", None
         if why.change:
             of_all = self._tuning.arguments and not entry.wants_something
             text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
-        return Wait(text, typed, change)
+        return Wait(text, typed, change, queued=True)
 
     async def trouble(self) -> str | None:
         """Ask the engine for its list, and say what keeps it from answering (see Executor)."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.lifecycle import Facts, Outlook
+from marianned.lifecycle import Facts, Outlook, may_start
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, failure_queue, has_failed, hook_queue, is_lost
 from marianned.progress.state.loops import Loops, Round
@@ -283,6 +283,11 @@ class JobState:
     def failed_fast(self) -> bool:
         """Whether a sheet has failed and nothing else is to start therefore."""
         return self.counts[SheetStatus.FAILED] > 0 and self.score.parallel.fail_fast
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether what has not begun is taken back, for nothing may begin now."""
+        return not may_start(self.facts) or self.failed_fast
 
     def next_ready(self, closed: Collection[Account] = ()) -> SheetRow | None:
         """Return the first ready sheet, if any may start (docs/reference/score-format.md §17).

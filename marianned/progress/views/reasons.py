@@ -14,7 +14,7 @@ from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.progress.views.keeping import HOOKS, kept_back
 from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor, lifted_by
-from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
+from marianned.rows import AttemptRow, Flight, HoldRow, HookRow, LoopRow, SheetRow
 
 _HOOK_WAITS = {
     WaitingFor.COOLDOWN: ("out its cool-down", "time"),
@@ -37,11 +37,16 @@ _OBSTACLES = {
 
 
 def reasons(
-    state: JobState, now: Instant, obstacle: Obstacle | None, logins: Mapping[int, str]
+    state: JobState,
+    now: Instant,
+    obstacle: Obstacle | None,
+    logins: Mapping[int, str],
+    unbegun: Collection[int] = (),
 ) -> list[Reason]:
-    """Return what the job waits for; never empty.
+    """Return what the job waits for; never empty, but where all of it is `unbegun`.
 
-    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid.
+    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid. `unbegun` are
+    the uids of sheets that wait at a cluster: they are not in flight, and `queued` says what they wait for.
     """
     if state.damaged is not None:
         hints = messages.hints(state, lifecycle.status(state.facts))
@@ -51,14 +56,14 @@ def reasons(
         *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
         *_more_holds(state),
         *_nothing_left(state),
-        *_in_flight(state),
+        *_in_flight(state, unbegun),
         *_waits(state),
         *_kept_back(state),
         *_held_children(state, logins),
         *_limits(state, now),
         *_slots(state, now, obstacle),
     ]
-    return found or [_reason(state, "needs", "it goes on in a moment", "daemon")]
+    return found if found or unbegun else [_reason(state, "needs", "it goes on in a moment", "daemon")]
 
 
 def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
@@ -84,29 +89,39 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
 
 
 def queued(
-    state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None, str | None]]]
+    state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None, str | None, bool]]]
 ) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together.
 
-    Of each wait: what it is; what a person types where one has to act (null: it passes by itself); and what
-    has to be changed first, "score" or "config", where it does not pass as it is.
+    Of each wait: what it is; what a person types where one has to act (null: it passes by itself); what has
+    to be changed first, "score" or "config", where it does not pass as it is; and whether it is one that the
+    job takes back where nothing may begin, so that it is told as that, beside what goes on to its end.
     """
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
-    for flight, (why, command, change) in waits:
+    back = []
+    for flight, (why, command, change, in_queue) in waits:
+        if in_queue and state.takes_back:
+            back.append(flight)
+            continue
         found.setdefault(why, []).append(flight)
         changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(change or "", ())]
-        known = typed.setdefault(why, changes)
-        known.extend([] if command is None else [command])
-    reasons_found = []
+        typed.setdefault(why, changes).extend([] if command is None else [command])
+    told = []
     for why, flights in found.items():
-        sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
-        text = f"{messages.sheet_names(state, sheets)}: {why}"
-        since = min(flight.started_at or 0 for flight in flights)
         by, hints = "caller" if typed[why] else "cluster", typed[why][:_COMMANDS_MOST]
-        found_now = _reason(state, WaitingFor.SLURM, text, by, sheets=sheets, since=since, hints=hints)
-        reasons_found.append(found_now)
-    return reasons_found
+        told.append(_of_queued(state, flights, f": {why}", by, hints))
+    if back and len(back) < len(state.flights):
+        are = "is" if len(back) == 1 else "are"
+        told.append(_of_queued(state, back, f" {are} taken out of the queue", "cluster", []))
+    return told
+
+
+def _of_queued(state: JobState, flights: list[Flight], said: str, by: str, hints: list[str]) -> Reason:
+    sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
+    text = f"{messages.sheet_names(state, sheets)}{said}"
+    since = min(flight.started_at or 0 for flight in flights)
+    return _reason(state, WaitingFor.SLURM, text, by, sheets=sheets, since=since, hints=hints)
 
 
 def kept_by(state: JobState, before: str | None) -> list[Reason]:
@@ -235,18 +250,20 @@ def _nothing_left(state: JobState) -> Iterator[Reason]:
         yield _reason(state, "nothing_left", messages.at_rest(state) or "", "caller", hints=hints)
 
 
-def _in_flight(state: JobState) -> Iterator[Reason]:
-    if not state.flights:
+def _in_flight(state: JobState, unbegun: Collection[int]) -> Iterator[Reason]:
+    flights = [row for row in state.flights if not (isinstance(row, AttemptRow) and row.uid in unbegun)]
+    if not flights:
         return
-    sheets = sorted(map(state.number_of, state.sheet_flights))
+    sheets = sorted(state.number_of(row) for row in flights if not isinstance(row, HookRow | LoopRow))
+    names = messages.flying(state) if not unbegun else formatting.sheet_list(sheets)
     yield _reason(
         state,
         "in_flight",
-        f"{messages.flying(state)} {'is' if len(state.flights) == 1 else 'are'} in flight",
+        f"{names} {'is' if len(flights) == 1 else 'are'} in flight",
         "sheet" if sheets else "hook",
         sheets=sheets,
-        since=min(flight.started_at or 0 for flight in state.flights),
-        until=limit(state),
+        since=min(flight.started_at or 0 for flight in flights),
+        until=state.limit_of_flights(flights) if unbegun else limit(state),
         hints=[f"mzt logs {state.run.job_name} -F"],
     )
 

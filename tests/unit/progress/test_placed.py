@@ -7,6 +7,7 @@ from kit.scores import Bench, chain, score, stage
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending, Warned
 from marianned.progress.views.job import job_view
+from marianned.progress.views.reasons import queued, reasons
 from marianned.protocol import Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Resources
@@ -99,3 +100,38 @@ def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:
     view = job_view(bench.state, bench.now)
     assert view.next is not None
     assert view.next.text == "pauses when sheet 1 ends"
+
+
+IN_QUEUE = ("it waits in Slurm's queue (Resources)", None, None, True)
+
+
+def two_on_slurm() -> tuple[Bench, list[AttemptRow]]:
+    """Return a job whose first sheet runs on a node, and whose second waits in the queue."""
+    bench = Bench(score(stage([]), stage([]), at_once=2, executor="slurm"), checked=False)
+    bench.go()
+    first, second = bench.state.attempts.values()
+    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    return bench, [first, second]
+
+
+def test_what_only_waits_in_a_queue_is_not_said_to_be_in_flight() -> None:
+    bench, (first, second) = two_on_slurm()
+    found = reasons(bench.state, bench.now, None, {}, {second.uid})
+    assert [(one.code, one.text, one.sheets) for one in found] == [("in_flight", "sheet 1 is in flight", [1])]
+    assert reasons(bench.state, bench.now, None, {}, {first.uid, second.uid}) == []
+
+
+def test_what_a_pause_takes_back_is_told_as_that_and_not_as_waiting() -> None:
+    bench, (_, second) = two_on_slurm()
+    (waits,) = queued(bench.state, [(second, IN_QUEUE)])
+    assert waits.text == f"sheet 2: {IN_QUEUE[0]}"
+    bench.ask(Action.PAUSE)
+    (taken,) = queued(bench.state, [(second, IN_QUEUE)])
+    assert (taken.text, taken.unblocked_by, taken.hints) == (
+        "sheet 2 is taken out of the queue",
+        "cluster",
+        [],
+    )
+    unknown = ("Slurm does not answer, so nothing is known of it", None, None, False)
+    (told,) = queued(bench.state, [(second, unknown)])
+    assert told.text == f"sheet 2: {unknown[0]}"
