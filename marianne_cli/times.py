@@ -3,7 +3,9 @@
 `now` is the one place that looks at the clock; tests replace it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from marianned import formatting
 
@@ -40,9 +42,13 @@ def between(start: str, end: str) -> str:
     return formatting.duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
-def running(since: str, limit: str | None) -> str:
+def running(flight: Mapping[str, Any]) -> str:
     """Tell from when to when at most something in flight runs; it has no limit yet where it has not begun."""
-    return f"since {moment(since)}, limit {moment(limit)}" if limit else f"since {moment(since)}, not begun"
+    since, limit = f"since {moment(flight['started_at'])}", flight["time_limit_at"]
+    if limit is None:
+        return f"{since}, not begun"
+    by = " by its executor's time_limit" if flight.get("time_limit_by") == "executor" else ""
+    return f"{since}, limit {moment(limit)}{by}"
 
 
 def age(text: str) -> str:

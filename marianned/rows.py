@@ -313,6 +313,17 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """The node of the cluster that it runs on; null: none, or not known."""
     cluster_job: str | None = None
     """Its number in the cluster's queue, as people look for it; null: none, or not known."""
+    cluster_seconds: float | None = None
+    """How long it may take at most by the `time_limit` of its executor; null: that has none."""
+
+    @property
+    def limit_is_clusters(self) -> bool:
+        """Whether its time limit is that of its executor, so that nobody can raise it while it runs."""
+        return self.cluster_seconds is not None and self.limit_seconds >= self.cluster_seconds
+
+    def within(self, seconds: float) -> float:
+        """Return what a limit of its sheet comes to where it runs."""
+        return seconds if self.cluster_seconds is None else min(seconds, self.cluster_seconds)
 
     @property
     def name(self) -> str:

@@ -345,7 +345,7 @@ def _waiting(sheet: Result) -> str:
 def _running(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
-    times = f" {running(flight['started_at'], flight['time_limit_at'])}"
+    times = f" {running(flight)}"
     if flight.get("attempt") == 0:
         return f"checking its skip rules{times}"
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"

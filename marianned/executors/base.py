@@ -260,6 +260,26 @@ class Wait(NamedTuple):
     queued: bool = False
 
 
+class FateKind(StrEnum):
+    """What has become of a job on a cluster. `open`: it runs, or ends just now; `ended`: by itself.
+
+    `cancelled`: somebody has asked for that; `time`: its time limit there was over; `broken`: anything else.
+    """
+
+    OPEN = "open"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+    TIME = "time"
+    BROKEN = "broken"
+
+
+class Fate(NamedTuple):
+    """What a cluster says has become of a job, `text` for people: a claim, below any exit record."""
+
+    kind: FateKind
+    text: str
+
+
 class Presence(StrEnum):
     """What is so of an attempt. `lost`: it was claimed, nothing of it lives, and there is no record.
 
@@ -274,7 +294,14 @@ class Presence(StrEnum):
 
 
 class Withdrawn(Exception):
-    """It was taken back before it began, and never will: nothing of it has run."""
+    """It was taken back before it began, and never will: nothing of it has run.
+
+    `fate` is what its cluster says of that, where somebody else has done it.
+    """
+
+    def __init__(self, message: str, fate: Fate | None = None) -> None:
+        super().__init__(message)
+        self.fate = fate
 
 
 class AlreadyClaimed(Exception):
@@ -328,8 +355,17 @@ class Executor(Protocol):
             Withdrawn: it never began, and won't.
         """
 
-    async def whereabouts(self, place: Place) -> Whereabouts | None:
-        """Wait until it has begun, and tell where; None: on this host, or not known."""
+    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> Whereabouts | None:
+        """Wait until it has begun elsewhere than where it is `known` to be; tell where.
+
+        None: it runs on this host, or its end has come first and nothing else is known.
+        """
+
+    async def fate(self, place: Place) -> Fate | None:
+        """Ask what has become of its job, behind an end that its record does not explain; None: nobody knows.
+
+        That end has been waited for here.
+        """
 
     def waits(self, attempt: str) -> Wait | None:
         """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""

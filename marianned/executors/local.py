@@ -37,6 +37,7 @@ from marianned.executors.base import (
     Presence,
     Running,
     Spec,
+    Whereabouts,
     brand_of,
 )
 from marianned.executors.children import HURRY
@@ -192,8 +193,11 @@ class LocalExecutor:
                 watch.close()
         return rests
 
-    async def whereabouts(self, place: Place) -> None:
+    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> None:
         """Tell nothing: it runs here (see Executor)."""
+
+    async def fate(self, place: Place) -> None:
+        """Tell nothing: it has no job (see Executor)."""
 
     def waits(self, attempt: str) -> None:
         """Tell nothing: what was started has begun (see Executor)."""

@@ -85,6 +85,8 @@ class InFlight(msgspec.Struct, kw_only=True):
     """When it was started."""
     time_limit_at: str | None
     """When its time limit ends it; null: it runs on a cluster and has not been seen to begin there."""
+    time_limit_by: str | None = None
+    """`executor`, where that is by the `time_limit` of its executor; null: by the limit of what runs."""
     hook: int | None = None
     """Number of the hook; null for a sheet."""
     loop: str | None = None

@@ -127,6 +127,7 @@ class HoldCause(Word):
     RATE_LIMIT = "rate_limit"
     BUDGET = "budget"
     TIME = "time"
+    CLUSTER = "cluster"
 
 
 _LIFTED_BY = {

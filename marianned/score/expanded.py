@@ -7,6 +7,7 @@ Source: docs/reference/score-format.md.
 
 import bisect
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     data: DataCheck | None = None
 
 
+_ROOM_SECONDS = 10.0
+"""What of a cluster's time limit passes before a job's first process begins there, and after its last."""
+
+
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where an attempt runs, and what it gets there (§30); null: as the cluster has it, or as the run says.
 
@@ -66,6 +71,21 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     constraint: str | None = None
     arguments: tuple[str, ...] = ()
     checks: str | None = None
+
+    @property
+    def minutes(self) -> int | None:
+        """The time limit as clusters count it, in minutes, of which the last may be begun; null: none."""
+        return None if self.time_limit is None else math.ceil(self.time_limit / 60)
+
+    def most_seconds(self, grace: float) -> float | None:
+        """Return how many seconds a command may take, to end with this grace before its cluster ends it.
+
+        Of a time limit that leaves little room beside the grace it is half. None: no time limit.
+        """
+        if self.minutes is None:
+            return None
+        whole = 60 * self.minutes
+        return float(max(whole // 2, math.floor(whole - grace - _ROOM_SECONDS)))
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):

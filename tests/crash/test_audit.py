@@ -33,7 +33,8 @@ DAMAGES = {
         "INSERT INTO attempts SELECT run_id, uid, 2, sheet, stage, instance, kind, revision, instrument, model,"
         " started_at, time_limit_at, ended_at, 'lost', parked, error_category, error_message, exit_code, signal,"
         " pid, session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations, result,"
-        " cached_tokens, incarnation, max_rss_kib, round, silence_seconds, executor, node, cluster_job"
+        " cached_tokens, incarnation, max_rss_kib, round, silence_seconds, executor, node, cluster_job,"
+        " cluster_seconds"
         " FROM attempts WHERE uid = 1"
     ),
     "a sheet is done without an attempt of its own": "UPDATE sheets SET status = 'completed', uid = 99 WHERE uid = 2",

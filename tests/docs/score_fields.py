@@ -197,7 +197,10 @@ FIELDS = {
         "cpus": "Processors of a sheet (`--cpus-per-task`).",
         "memory": "Memory of a sheet, in MiB or with K, M, G, T (`--mem`).",
         "gpus": "Its GPUs: a number, or type and number, `a100:2` (`--gpus`).",
-        "time_limit": "When Slurm ends it, in whole minutes; left out: well behind the sheet's own time limit.",
+        "time_limit": (
+            "When Slurm ends it, in whole minutes; the sheet's own time limit then comes before that, with "
+            "`kill_grace` and 10 s to spare. Left out: well behind the sheet's own time limit."
+        ),
         "constraint": "Which nodes will do (`--constraint`).",
         "arguments": "Further arguments of sbatch, a word each; those of wider places come first.",
         "checks": "Where the commands of its checks run: `local`, on the daemon's host, or `with_attempt`, on its node, in its job. Left out: as the setting `slurm.checks` says.",

@@ -142,7 +142,10 @@ class MemoryExecutor:
         await entry.over.wait()
         return entry.record
 
-    async def whereabouts(self, place: Place) -> None:
+    async def fate(self, place: Place) -> None:
+        """It has no job."""
+
+    async def whereabouts(self, place: Place, known: object = None) -> None:
         """It runs here."""
 
     def waits(self, attempt: str) -> None:

@@ -162,7 +162,7 @@ def detail_lines(job: Value) -> list[list[Cell]]:
         what_for = str(wait["waiting_for"]).replace("_", " ")
         lines.append([Cell("waits  ", "warn"), Cell(f"{_item(wait)}  {what_for}{until}")])
     for flight in job["in_flight"][:_MOST]:
-        times = running(flight["started_at"], flight["time_limit_at"])
+        times = running(flight)
         last = f"  │ {flight['last_line']}" if flight.get("last_line") else ""
         attempt = f"attempt {flight['attempt']} " if flight["attempt"] else ""
         lines.append([Cell("runs   ", "run"), Cell(f"{_item(flight)}  {attempt}{times}"), Cell(last, "dim")])

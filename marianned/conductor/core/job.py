@@ -109,6 +109,7 @@ class Job:
         state.find = jobs.state_of
         state.endless = lambda: bool(self.waits() or any(unbegun(self.queued())))
         state.executor = services.settings.executor
+        state.grace = services.settings.kill_grace
         state.closed_for = lambda: services.scheduler.closed_for
         self.moment = object()
         self.status_event = 0

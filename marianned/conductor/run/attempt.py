@@ -17,10 +17,11 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, workers
-from marianned.accidents import Accident, GivenUp, Patience, runs_short
+from marianned.accidents import Accident, GivenUp, Patience
 from marianned.conductor.run import handoff, sessions, walls
 from marianned.conductor.run.checks import Checking, counted, evidence_of, seconds_of
 from marianned.conductor.run.context import gather, previous_attempt
+from marianned.conductor.run.ends import Early, as_told, ended_early, is_cancelled, judged_by, whose_limit
 from marianned.conductor.run.process import (
     STDERR,
     STDOUT,
@@ -49,12 +50,12 @@ from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import (
     ExitRecord,
+    Fate,
     Presence,
     Spec,
     Wait,
     Whereabouts,
     Withdrawn,
-    lost,
 )
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
@@ -116,6 +117,7 @@ class Attempt:
         self._dropped = False
         self._ended_at: int | None = None
         self._began_at: int | None = None
+        self._fate: Fate | None = None
         self.away = is_away(given.attempt)
         self._process = Process(services, given.attempt, self._hindered, self._introduced, self._placed)
         self._directory = self._process.directory
@@ -168,15 +170,16 @@ class Attempt:
         try:
             record = await self._process.ended()
         except Withdrawn as why:
+            self._fate = why.fate
             return self._ending(Outcome.INTERRUPTED, None, str(why))
         self.patience.tell(None)
         faults.point("attempt.exited")
         if record is None:
             seat = self._given.definition
             told = await sessions.told_of(self._process, self._given.score.profiles[seat.instrument], seat)
-            return self._ending(
-                Outcome.LOST, "lost", await self._process.loss(), AttemptExit(session_id=told)
-            )
+            self._fate = await self._process.fate()
+            how = as_told(self._fate, await self._process.loss())
+            return self._ending(*how, AttemptExit(session_id=told))
         judged: Ending | Parked
         try:
             async with nullcontext() if self._on_node or not self.away else self._services.judging:
@@ -238,7 +241,7 @@ class Attempt:
             profile,
             definition.settings,
             shell_text(prompt, definition.settings) if profile.script == "shell" else prompt,
-            timeout_seconds=definition.timeout_seconds,
+            timeout_seconds=given.attempt.limit_seconds,
             cwd=cwd,
             directory=str(self._directory),
             environ=self._services.environ,
@@ -256,7 +259,7 @@ class Attempt:
             env=invocation.env,
             umask=given.run.umask,
             stdin=PROMPT if invocation.stdin is not None else None,
-            timeout_seconds=definition.timeout_seconds,
+            timeout_seconds=given.attempt.limit_seconds,
             grace_seconds=self._services.settings.kill_grace,
             output_cap=self._services.settings.output_cap,
             silence=silence_of(given.score, given.run, cwd),
@@ -407,7 +410,10 @@ class Attempt:
         self._ended_at = believed(record.ended_at, self._given.attempt)
         self._began_at = begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
-        early = self._before_reading(record)
+        early = ended_early(record, interrupted=self._process.interrupted)
+        if early is not None and early[0] is Outcome.LOST:
+            self._fate = await self._process.fate()
+            early, record = judged_by(self._fate, early, record)
         profile = self._given.score.profiles[self._given.definition.instrument]
         printed, plain = await to_thread.run_sync(self._looked_at, record, profile, early)
         ended = self._process.exit_of(record, printed)
@@ -426,7 +432,7 @@ class Attempt:
             return self._ending(
                 verdict.outcome,
                 verdict.category,
-                verdict.message,
+                verdict.message + whose_limit(record, self._given.attempt, self._fate),
                 seen,
                 warnings=warnings,
                 resets_in=verdict.resets_in,
@@ -444,7 +450,7 @@ class Attempt:
         return self._checked(reports, verdict, seen, warnings)
 
     def _looked_at(
-        self, record: ExitRecord, profile: Profile, early: tuple[Outcome, str | None, str | None] | None
+        self, record: ExitRecord, profile: Profile, early: Early | None
     ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
         """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
         printed = sizes(self._directory)
@@ -461,7 +467,8 @@ class Attempt:
     async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
-        limit = silence.idle_timeout_seconds if record.stale and silence else definition.timeout_seconds
+        own = self._given.attempt.limit_seconds
+        limit = silence.idle_timeout_seconds if record.stale and silence else own
         limit = limit if record.limit_seconds is None else record.limit_seconds
         return await workers.read_end(
             self._given.score.profiles[definition.instrument],
@@ -476,21 +483,6 @@ class Attempt:
             ended=ended_by_us(record),
             ended_at=self._ended_at,
         )
-
-    def _before_reading(self, record: ExitRecord) -> tuple[Outcome, str | None, str | None] | None:
-        """Return how the attempt ended where its output has no say, or only its last word: see `_judge`."""
-        if record.error is not None:
-            how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
-            return *how, record.error
-        if record.output_exceeded:
-            return Outcome.FAILED, "output", "its output exceeded the setting output_cap"
-        if record.timed_out or record.stale or record.final:
-            return None
-        if self._process.interrupted and record.asked:
-            return Outcome.INTERRUPTED, None, None
-        if (why := lost(record)) is not None:
-            return Outcome.LOST, "lost", why
-        return None
 
     def _checked(
         self, reports: list[CheckReport], verdict: Verdict, seen: AttemptExit, warnings: list[str]
@@ -567,6 +559,7 @@ class Attempt:
             node=None if where is None else where.node,
             cluster_job=None if where is None else where.job,
             began_at=self._began_at,
+            cancelled=outcome is Outcome.INTERRUPTED and is_cancelled(self._fate),
         )
 
 

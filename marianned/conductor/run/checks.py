@@ -135,7 +135,19 @@ class Checking:
             before = await to_thread.run_sync(_snapshot_of, noted)
         if not checks:
             return []  # what has ended counts as it ended, whatever came meanwhile
+        checks = self._within_their_job(checks)
         return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
+
+    def _within_their_job(self, checks: Sequence[Check]) -> Sequence[Check]:
+        """Return them with the time that a job of their own has on the cluster, or they are lost for ever."""
+        most = None if self._on_node is None else self._on_node.most_seconds(_GRACE_SECONDS)
+        if most is None:
+            return checks
+        limits = (min(check.timeout_seconds, most) for check in checks)
+        return [
+            msgspec.structs.replace(check, timeout_seconds=limit)
+            for check, limit in zip(checks, limits, strict=True)
+        ]
 
     async def run_one(self, name: str, command: str, cwd: str, seconds: float) -> CommandResult | None:
         """Run a single command, from its beginning; None: it was interrupted, nothing of it runs."""

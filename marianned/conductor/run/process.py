@@ -20,6 +20,7 @@ from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
     ExitRecord,
+    Fate,
     NotStarted,
     Place,
     Presence,
@@ -211,11 +212,16 @@ class Process:
             self.pid, self.where = running.pid, running.where
 
     async def _tell_where(self) -> None:
-        if (where := await self._executor.whereabouts(self.place)) is not None:
+        where: Whereabouts | None = None
+        while (where := await self._executor.whereabouts(self.place, where)) is not None:
             await self._learn()
             self.where = where
             if self._placed is not None:
                 self._placed(where, self.pid)
+
+    async def fate(self) -> Fate | None:
+        """Say what a cluster says has become of its job, where its end was not its own, nor ours."""
+        return None if self.interrupted else await self._executor.fate(self.place)
 
     async def loss(self) -> str:
         """Say how it was lost, as far as that is known."""

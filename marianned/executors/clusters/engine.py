@@ -5,13 +5,14 @@ An engine is a table of commands and their words (slurm.py); what follows from t
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
+from marianned.executors.base import Fate
 from marianned.score.expanded import Resources
 
 Key = tuple[str, int | None]
@@ -87,6 +88,12 @@ class Engine(Protocol):
 
     async def look(self) -> Mapping[Key, Job]:
         """Return all jobs of this user that wait or run."""
+
+    async def fates(self, keys: Collection[Key]) -> Mapping[Key, Fate]:
+        """Say what has become of these jobs; what is not known is left out.
+
+        It is asked seldom: where an attempt has ended, and its own files do not say why.
+        """
 
     async def signal(self, jobs: Sequence[str], number: int) -> None:
         """Send a signal to the first process of each of these jobs, and to nothing else of it."""

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 
 from marianned import accidents
-from marianned.executors.base import ExitRecord, Place, Spec
+from marianned.executors.base import ExitRecord, Fate, Place, Spec
 from marianned.executors.clusters.engine import Job
 from marianned.executors.clusters.evidence import Submission
 from marianned.score.expanded import Resources
@@ -23,7 +23,9 @@ class Entry:
     is to be taken back, as soon as its claim can be. `listed_at`: when the list was asked for that has its
     `job`. `away`: its files can't be looked at. `unsure`: they were deleted, and its job is one of an array,
     nobody knows which, so that none of it is signalled. `ordered`: since when its runner has a file that says
-    to end. `told`: the signals that were sent. Times are the loop's.
+    to end. `told`: the signals that were sent. `news`: it runs, somewhere else than before, or is over;
+    `placed`: its own record says where. `fate`: what has become of a job that has not begun. Times are the
+    loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -39,7 +41,9 @@ class Entry:
         self.refused: str | None = None
         self.patience = accidents.current.get()
         self.job: Job | None = None
-        self.runs = anyio.Event()
+        self.news = anyio.Event()
+        self.placed = False
+        self.fate: Fate | None = None
         self.missing: float | None = None
         self.ending: float | None = None
         self.ordered: float | None = None
@@ -82,8 +86,13 @@ class Entry:
             return
         self.record, self.withdrawn = record, withdrawn
         self.accepted.set()
-        self.runs.set()
         self.over.set()
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell those who wait for news of where it runs."""
+        self.news.set()
+        self.news = anyio.Event()
 
     def goes_with(self, other: "Entry") -> bool:
         """Tell whether both can be of one array: the same wants, of the same run."""

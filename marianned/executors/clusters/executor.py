@@ -17,7 +17,7 @@ Source: docs/design/executors.md.
 
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from marianned import accidents
 from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
     ExitRecord,
+    Fate,
+    FateKind,
     NotTaken,
     Place,
     Presence,
@@ -38,6 +40,7 @@ from marianned.executors.base import (
     Wait,
     Whereabouts,
     Withdrawn,
+    lost,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.clusters.engine import Away, Engine, Job, Key
@@ -54,6 +57,7 @@ from marianned.executors.clusters.evidence import (
     take,
     unstarted,
 )
+from marianned.executors.clusters.fates import Fates, taken_out
 from marianned.executors.clusters.strays import leading_to, over
 from marianned.executors.clusters.submitting import OF_ALL, PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
@@ -100,6 +104,8 @@ class ClusterExecutor:
         self._swept = False
         self._known_strays = set[Key]()
         self._never_submitted = set[str]()
+        self._fates = Fates(engine)
+        self._ended_oddly = dict[str, Submission]()
         self._asking, self._answered_at = anyio.Lock(), float("-inf")
         self._answered: Mapping[Key, Job] | Away = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
@@ -193,20 +199,49 @@ class ClusterExecutor:
         await entry.over.wait()
         self._entries.pop(place.id, None)
         if entry.withdrawn:
-            raise Withdrawn(f"it was taken out of {self._engine.name}'s queue before it began")
+            why = f"it was taken out of {self._engine.name}'s queue before it began"
+            raise Withdrawn(why if entry.fate is None else entry.fate.text, entry.fate)
+        if lost(entry.record) is not None and entry.ending is None:
+            self._ended_oddly[place.id] = entry.submission
         return entry.record
 
-    async def whereabouts(self, place: Place) -> Whereabouts | None:
-        """Wait until it runs, as far as the engine's list says; tell where (see Executor).
+    async def fate(self, place: Place) -> Fate | None:
+        """Ask the engine what has become of its job, and again while that is just ending (see Executor).
 
-        Its own record outranks the list: it can have been submitted twice.
+        Nothing is known where the engine does not answer, or of what this daemon itself has ended.
+        """
+        submission = self._ended_oddly.pop(place.id, None)
+        if submission is None or not submission.keys:
+            return None
+        with suppress(Away), anyio.move_on_after(self._tuning.lost_after):
+            while True:
+                told = await self._fates.of(submission.keys)
+                fate = next((told[key] for key in reversed(submission.keys) if key in told), None)
+                if fate is None or fate.kind is not FateKind.OPEN:
+                    return fate
+                await anyio.sleep(_LOOK_SECONDS)
+        return None
+
+    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> Whereabouts | None:
+        """Wait until it runs elsewhere than `known`, as far as the engine's list says (see Executor).
+
+        Its own record outranks the list: it can have been submitted twice. Where it has none yet, its job may
+        still be put back into the queue, and begin on another node.
         """
         entry = self._entry(place)
-        await entry.runs.wait()
-        running = await self.running(place)
-        if running is not None and running.where is not None:
-            return running.where
-        return None if entry.job is None else Whereabouts(entry.job.node, entry.job.id)
+        while True:
+            news, job = entry.news, entry.job
+            if entry.over.is_set() or (job is not None and not job.waits):
+                running = await self.running(place)
+                where = None if running is None else running.where
+                entry.placed = where is not None
+                if where is None and job is not None and not job.waits:
+                    where = Whereabouts(job.node, job.id)
+                if where is not None and where != known:
+                    return where
+            if entry.over.is_set():
+                return None
+            await news.wait()
 
     def waits(self, attempt: str) -> Wait | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
@@ -487,18 +522,20 @@ class ClusterExecutor:
         self._away = None
         took = anyio.current_time() - began
         found = await self._collect(watched)
+        self._fates.expect(key for one in watched if one.missing is not None for key in one.submission.keys)
         for one in watched:
             away = found[one.place.id].away and one.ending is None
             if not (one.submission.keys or one.submitting or away):
                 await self._find_again(one, listed)
             job = one.submission.job(listed)
             if job is not None:
+                moved = one.job is None or (job.node, job.id) != (one.job.node, one.job.id) or one.job.waits
                 one.job, one.missing, one.listed_at = job, None, began
-                if not job.waits:
-                    one.runs.set()
+                if not job.waits and (moved or not one.placed):
+                    one.tell()
             elif not one.over.is_set() and one.accepted_at < began:
                 try:
-                    await self._miss(one, found[one.place.id], began)
+                    await self._miss(one, found[one.place.id], began, listed)
                 except OSError as why:  # of this one: the others are looked after all the same
                     one.missing = None
                     _logger.warning("%s can't be looked after: %s", one.place.id, why)
@@ -538,11 +575,12 @@ class ClusterExecutor:
                 self._give_up(one)
         return found
 
-    async def _miss(self, one: Entry, found: Found, began: float) -> None:
+    async def _miss(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
         """Conclude what can be, of an attempt that is not over and not in the list.
 
         Raises:
             OSError: its files can't be read or written.
+            Away: the engine has answered before, and now does not.
         """
         if found.away and one.ending is None:
             one.missing = None
@@ -554,11 +592,18 @@ class ClusterExecutor:
                 one.settle(None)
         elif found.claimed:
             await self._miss_running(one, missing)
-        elif missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
-            return
-        elif found.log:
+        elif missing >= min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
+            await self._miss_unbegun(one, found, began, listed)
+
+    async def _miss_unbegun(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
+        """Say why it has not begun, or submit it again: the engine has forgotten it."""
+        if found.log:
             if await run_sync(take, one.place):
                 one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
+        elif (fate := await self._cancelled(one, began, listed)) is not None:
+            if await run_sync(take, one.place):
+                one.fate = fate
+                one.settle(None, withdrawn=True)
         elif one.may_be_submitted_again(_FORGOTTEN_MOST) and not found.gone:
             _logger.warning("%s has forgotten %s; it is submitted again", self._engine.name, one.place.id)
             forgotten = one.submission.forgotten + 1
@@ -567,6 +612,16 @@ class ClusterExecutor:
             self._submit(one)
         elif await run_sync(take, one.place):
             one.settle(None)
+
+    async def _cancelled(self, one: Entry, began: float, listed: Collection[Key]) -> Fate | None:
+        """Say who has cancelled what had not begun; None: nobody, or it is to end anyway."""
+        keys = one.submission.keys
+        if one.ending is not None or not keys:
+            return None
+        fate = (await self._fates.of(keys, began)).get(keys[-1])
+        if fate is None:
+            return taken_out(keys, one.job, listed, self._engine.name)
+        return fate if fate.kind is FateKind.CANCELLED else None
 
     async def _miss_running(self, one: Entry, missing: float) -> None:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""

@@ -8,10 +8,12 @@ docs/design/executors.md.
 import math
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
-from marianned.executors.clusters import slurm_reasons
+from marianned.executors.base import Fate, FateKind
+from marianned.executors.clusters import slurm_fates, slurm_reasons
 from marianned.executors.clusters.engine import (
     Away,
     Busy,
@@ -26,9 +28,9 @@ from marianned.executors.clusters.engine import (
 from marianned.score.expanded import Resources
 
 _MOST_AT_ONCE = 200
-"""Jobs that one scancel is told."""
+"""Jobs that one scancel is told, and names that one squeue or sacct is asked for."""
 
-_BEGINS = ("SLURM", "SBATCH", "SQUEUE", "MUNGE")
+_BEGINS = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "MUNGE")
 """How the names of the variables begin that sbatch and the others are set by."""
 
 _OPTIONS = (
@@ -81,6 +83,15 @@ _TOO_WIDE = ("invalid job array specification",)
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
 _FIELDS = 5
+_SQUEUE = ("squeue", "--me", "--noheader", "--array", "--format=%j|%i|%T|%r|%N")
+_SACCT = (
+    "sacct",
+    "--noheader",
+    "--parsable2",
+    "--allocations",
+    "--starttime=now-30days",  # else since midnight
+    "--format=JobName,JobID,State",
+)
 _COMMANDS = ("sbatch", "squeue", "scancel")
 _TRIAL_SECONDS = 20.0
 
@@ -120,12 +131,21 @@ class Slurm:
 
     async def look(self) -> Mapping[Key, Job]:
         """Have one squeue list all (see Engine)."""
-        done = await command(
-            ["squeue", "--me", "--noheader", "--array", "--format=%j|%i|%T|%r|%N"], begins=_BEGINS
-        )
-        if done.status != 0:
-            raise Away(done.error or f"squeue ended with status {done.status}")
-        return read(done.out)
+        return read(await _listed())
+
+    async def fates(self, keys: Collection[Key]) -> Mapping[Key, Fate]:
+        """Ask squeue for what ended lately, sacct for what is older and who has cancelled (see Engine)."""
+        found: dict[Key, Fate] = {}
+        asked = sorted(keys)
+        for first in range(0, len(asked), _MOST_AT_ONCE):
+            some = asked[first : first + _MOST_AT_ONCE]
+            names = f"--name={','.join(dict.fromkeys(name for name, _ in some))}"
+            lines = _split(await _listed("--states=all", names), _FIELDS)
+            found |= slurm_fates.fates(some, (slurm_fates.Told(*line[:3]) for line in lines))
+            if any(key not in found or found[key].kind is FateKind.CANCELLED for key in some):
+                lines = _split(await _accounted(names), len(slurm_fates.Told._fields))
+                found |= slurm_fates.fates(some, (slurm_fates.Told(*line) for line in lines))
+        return found
 
     async def signal(self, jobs: Sequence[str], number: int) -> None:
         """Signal the batch step, which is our supervisor (see Engine)."""
@@ -160,6 +180,32 @@ def trouble() -> str | None:
     return None if done.returncode == 0 else f"Slurm does not answer: {said(done.stderr)}"
 
 
+async def _listed(*further: str) -> str:
+    """Have squeue list this user's jobs.
+
+    Raises:
+        Away: it does not answer.
+    """
+    done = await command([*_SQUEUE, *further], begins=_BEGINS)
+    if done.status != 0:
+        raise Away(done.error or f"squeue ended with status {done.status}")
+    return done.out
+
+
+async def _accounted(names: str) -> str:
+    """Ask the accounting; many clusters have none, nor all hosts the command: then nothing is known."""
+    with suppress(Away):
+        done = await command([*_SACCT, names], begins=_BEGINS)
+        return done.out if done.status == 0 else ""
+    return ""
+
+
+def _split(text: str, fields: int) -> Iterator[list[str]]:
+    """Return the fields of each line that has all of them; a name, the first, may hold what parts them."""
+    parts = (line.rsplit("|", fields - 1) for line in text.splitlines())
+    return (line for line in parts if len(line) == fields)
+
+
 async def _cancel(words: list[str], jobs: Sequence[str]) -> None:
     """Run scancel; that one of them has ended meanwhile is no failure."""
     for first in range(0, len(jobs), _MOST_AT_ONCE):
@@ -171,22 +217,19 @@ async def _cancel(words: list[str], jobs: Sequence[str]) -> None:
 def options(resources: Resources, seconds: float | None) -> list[str]:
     """Return what sbatch is told of a sheet's wants; the score's own words come last, and count."""
     words = [text.format(value) for key, text in _OPTIONS if (value := getattr(resources, key)) is not None]
-    limit = seconds if resources.time_limit is None else resources.time_limit
-    if limit is not None:
-        words.append(f"--time={max(1, math.ceil(limit / 60))}")
+    minutes = resources.minutes
+    if minutes is None and seconds is not None:
+        minutes = max(1, math.ceil(seconds / 60))
+    if minutes is not None:
+        words.append(f"--time={minutes}")
     return [*words, *resources.arguments]
 
 
 def read(text: str) -> dict[Key, Job]:
     """Read what squeue lists; of several under one name the one that runs counts."""
     found: dict[Key, Job] = {}
-    for line in text.splitlines():
-        parts = line.rsplit("|", _FIELDS - 1)
-        if len(parts) != _FIELDS:
-            continue
-        name, number, state, reason, node = parts
-        _, _, task = number.partition("_")
-        key = name, int(task) if task.isdigit() else None
+    for name, number, state, reason, node in _split(text, _FIELDS):
+        key = slurm_fates.key_of(name, number)
         job = Job(number, state in _WAITING, reason or None, node or None)
         if key not in found or found[key].waits:
             found[key] = job

@@ -377,6 +377,8 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
     definition = state.definition(row.sheet)
     settings = definition.settings
     profile = state.score.profiles[definition.instrument]
+    most = state.cluster_seconds_of(definition)
+    limit = definition.timeout_seconds if most is None else min(definition.timeout_seconds, most)
     return AttemptRow(
         run_id=row.run_id,
         uid=row.uid,
@@ -390,10 +392,11 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
         instrument=definition.instrument,
         model=settings.get("model") or settings.get("cli_model") or profile.default_model,
         started_at=draft.now.at,
-        time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+        time_limit_at=draft.now.at + round(limit * 1000),
         silence_seconds=None if state.score.silence is None else state.score.silence.idle_timeout_seconds,
         incarnation=state.incarnation,
         executor=state.executor_of(definition),
+        cluster_seconds=most,
     )
 
 

@@ -137,13 +137,30 @@ def with_live_limits(state: JobState, new: Expanded, lines: list[PlanLine]) -> l
 
 
 def _of_time(state: JobState, new: Expanded, line: PlanLine, attempt: AttemptRow) -> Iterator[str]:
-    limit = _limit_under(new, line, state, attempt)
-    if limit is None or limit == attempt.limit_seconds:
+    asked = _limit_under(new, line, state, attempt)
+    if asked is None:
         return
-    if limit < attempt.limit_seconds:
-        yield f"its limit stays {duration(attempt.limit_seconds)}"
-    else:
-        yield f"limit {duration(limit)}{_told(state, attempt)}"
+    limit, now = attempt.within(asked), duration(attempt.limit_seconds)
+    if limit > attempt.limit_seconds:
+        bound = f", {_BOUND}" if limit < asked else ""
+        yield f"limit {duration(limit)}{_told(state, attempt)}{bound}"
+    elif attempt.limit_is_clusters and _asks_for_more(state, new, line, asked):
+        yield f"its limit stays {now}, {_BOUND}"
+    elif limit < attempt.limit_seconds:
+        yield f"its limit stays {now}"
+
+
+_BOUND = "for the time_limit of its executor can't be raised while it runs"
+
+
+def _asks_for_more(state: JobState, new: Expanded, line: PlanLine, asked: float) -> bool:
+    """Tell whether a new score gives a sheet more time than the one in force, its own or its executor's."""
+    assert line.sheet is not None
+    assert line.old_sheet is not None
+    before = state.definition(line.old_sheet)
+    there, here = new.sheets[line.sheet - 1].resources.time_limit, before.resources.time_limit
+    more = here is not None and (there is None or there > here)
+    return more or asked > before.timeout_seconds
 
 
 def _of_silence(new: Expanded, attempt: AttemptRow) -> Iterator[str]:
@@ -166,9 +183,10 @@ def extend_live(draft: Draft, new: Expanded, lines: list[PlanLine]) -> None:
         attempt = _in_flight(draft.state, line)
         if attempt is None or line.old_sheet is None:
             continue
-        limit, silence, said = _limit_under(new, line, draft.state, attempt), _silence_under(new), []
+        asked, silence, said = _limit_under(new, line, draft.state, attempt), _silence_under(new), []
+        limit = 0.0 if asked is None else attempt.within(asked)
         raised = attempt
-        if limit is not None and limit > attempt.limit_seconds:
+        if limit > attempt.limit_seconds:
             raised = msgspec.structs.replace(raised, time_limit_at=attempt.started_at + round(limit * 1000))
             said.append(f"limit {duration(limit)}, was {duration(attempt.limit_seconds)}")
         if attempt.silence_seconds is not None and silence > attempt.silence_seconds:

@@ -19,6 +19,7 @@ from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.progress.views.job import hold_view
+from marianned.progress.views.messages import sheet_name
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow, facts_of_end
 from marianned.score.expanded import Retry
@@ -124,15 +125,18 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
 def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, told: Warned | Ending) -> AttemptRow:
     """Note where an attempt has begun, and that its time counts from then on: it had waited in a queue.
 
+    Where it was listed may not be where it has begun: its job can have been put back into the queue before.
     What its end says of its beginning is better than what was seen of that.
     """
     placed: dict[str, Any] = {"node": told.node or attempt.node, "cluster_job": told.cluster_job}
     first = attempt.cluster_job is None
-    began_at = draft.now.at if first and told.began_at is None else told.began_at
-    if began_at is not None and (first or isinstance(told, Ending)):
+    moved = not first and placed != {"node": attempt.node, "cluster_job": attempt.cluster_job}
+    seen = first or (moved and not isinstance(told, Ending))
+    began_at = draft.now.at if seen and told.began_at is None else told.began_at
+    if began_at is not None and (first or moved or isinstance(told, Ending)):
         limit_at = attempt.time_limit_at + began_at - attempt.started_at
         placed |= {"started_at": began_at, "time_limit_at": limit_at}
-    if first:
+    if first or moved:
         where = f" on {told.node}" if told.node else ""
         said = f"attempt {attempt.attempt} has begun{where}, as job {told.cluster_job}"
         draft.note_sheet("attempt.placed", row.sheet, said, attempt=attempt.attempt)
@@ -147,6 +151,9 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
             draft.sheet(
                 row, status=SheetStatus.PENDING, lost=0, next_kind=_goes_on(draft, row, attempt, ending)
             )
+            if ending.cancelled:
+                name = sheet_name(draft.state, row.sheet)
+                _hold_once(draft, row, HoldCause.CLUSTER, f"{name}: {ending.message}")
         case Outcome.LOST:
             _lost(draft, row, attempt, ending)
         case Outcome.RATE_LIMITED:

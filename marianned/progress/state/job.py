@@ -77,7 +77,8 @@ class JobState:
     not this state's, it only looks at them. `endless` tells whether something in flight waits for what has no
     time limit, `closed_for` why the daemon grants no slots. `overtime`: how long an attempt may take from
     its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
-    `executor` is where sheets run of which nobody has said so.
+    `executor` is where sheets run of which nobody has said so; `grace` is how long what is ended has to go
+    (seconds).
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class JobState:
         self.unusable: frozenset[str] = frozenset()
         self.overtime = 0
         self.executor = "local"
+        self.grace = 0.0
         self.incarnation = 0
         self.damaged: str | None = None
         self.find: Callable[[str], JobState | None] = _found_nowhere
@@ -269,6 +271,11 @@ class JobState:
         """Return where a sheet runs: as its stage or instrument says, or run, score, setting."""
         own = definition.resources.executor
         return own or self.run.executor or self.score.executor or self.executor
+
+    def cluster_seconds_of(self, definition: Definition) -> float | None:
+        """Return how long a sheet may take where it runs, by `time_limit` of its executor; None: no limit."""
+        away = self.executor_of(definition) != "local"
+        return definition.resources.most_seconds(self.grace) if away else None
 
     def sheet_of(self, uid: int) -> SheetRow | None:
         """Return the sheet with this uid, if the score in force still has it."""

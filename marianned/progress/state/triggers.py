@@ -18,7 +18,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     should know of it, however it ended. `exit` is what is known of its process and by its tool, nothing
     where that did not run. `ended_at` is when its process ended (UTC milliseconds), which may be long ago,
     for the daemon was down; null: now. `cluster_job`: it had begun, on that `node` of a cluster, at
-    `began_at` (null: not known), which may not have been told before.
+    `began_at` (null: not known), which may not have been told before. `cancelled`: somebody has cancelled its
+    job there, as `message` says.
     """
 
     uid: int
@@ -37,6 +38,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     cluster_job: str | None = None
     began_at: int | None = None
+    cancelled: bool = False
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,6 +180,7 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
         attempt=0 if isinstance(row, SkipRow) else row.attempt,
         started_at=timestamp(row.started_at),
         time_limit_at=timestamp(row.time_limit_at),
+        time_limit_by="executor" if isinstance(row, AttemptRow) and row.limit_is_clusters else None,
         label=definition.label or definition.movement,
         instrument=row.instrument,
         model=row.model,

@@ -234,6 +234,7 @@ HELD = {
     HoldCause.RATE_LIMIT: " at a rate limit",
     HoldCause.BUDGET: " at its cost limit",
     HoldCause.TIME: ", its time is up",
+    HoldCause.CLUSTER: " because somebody cancelled a sheet's job on the cluster",
 }
 """What a job is held at, behind `paused`."""
 

@@ -256,10 +256,12 @@ def _in_flight(state: JobState, unbegun: Collection[int]) -> Iterator[Reason]:
         return
     sheets = sorted(state.number_of(row) for row in flights if not isinstance(row, HookRow | LoopRow))
     names = messages.flying(state) if not unbegun else formatting.sheet_list(sheets)
+    bound = any(isinstance(row, AttemptRow) and row.limit_is_clusters for row in flights)
     yield _reason(
         state,
         "in_flight",
-        f"{names} {'is' if len(flights) == 1 else 'are'} in flight",
+        f"{names} {'is' if len(flights) == 1 else 'are'} in flight"
+        + (", with the time_limit of an executor" if bound else ""),
         "sheet" if sheets else "hook",
         sheets=sheets,
         since=min(flight.started_at or 0 for flight in flights),

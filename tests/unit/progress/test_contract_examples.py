@@ -74,8 +74,8 @@ LITERALS = (PAUSED, SHEET_4, RESUMED, PLANNED, PLAN, PLAN_SCREEN, REVISED, CANCE
 
 NO_HOOK = {"hook": None}
 """A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
-NOBODY_ELSES = {"job_id": None, "loop": None}
-"""A key that came beside those of the examples: what is in flight is the job's own."""
+NOBODY_ELSES = {"job_id": None, "loop": None, "time_limit_by": None}
+"""Keys that came beside those of the examples: what is in flight is the job's own, and its time limit, too."""
 ALIVE = {"label", "instrument", "model", "stdout_bytes", "last_output_at", "last_line"}
 """Keys that came beside those of the examples: what it is, and what it has printed."""
 OUTSIDE = {"inside": None, "job": None}

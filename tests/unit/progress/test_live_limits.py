@@ -12,7 +12,7 @@ from marianned.progress.deciding.revisions import planned
 from marianned.progress.state.job import Version
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded, Fallback, Silence
+from marianned.score.expanded import Expanded, Fallback, Resources, Silence
 
 WITH = {"digests": {"prompt": "same", "validations": "same", "settings": "other"}}
 
@@ -134,6 +134,44 @@ def test_where_the_tool_itself_was_told_the_limit_the_plan_says_so() -> None:
     bench = running(msgspec.structs.replace(limited(900), profiles=tools))
     bench.ask(Action.MODIFY, msgspec.structs.replace(limited(3600), profiles=tools))
     assert line(bench).why == "finishes under revision 1; limit 1h (claude-code was told 15m)"
+
+
+def on_a_cluster(seconds: float, limit: float) -> Expanded:
+    return limited(seconds, resources=Resources(executor="slurm", time_limit=limit))
+
+
+BOUND = "for the time_limit of its executor can't be raised while it runs"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "told_of", "said"),
+    [
+        (3600, 1200, [(1, 1180)], f"limit 19m40s, {BOUND}"),
+        (1000, 1200, [(1, 1000)], "limit 16m40s"),
+        (900, 7200, [], None),
+    ],
+)
+def test_a_limit_is_raised_as_far_as_the_executors_leaves_room(
+    seconds: float, limit: float, told_of: list[tuple[int, float]], said: str | None
+) -> None:
+    bench = Bench(on_a_cluster(900, 1200), checked=False)
+    bench.state.grace = 10.0
+    bench.go()
+    bench.ask(Action.MODIFY, on_a_cluster(seconds, limit))
+    assert told(bench) == told_of
+    assert line(bench).why == "finishes under revision 1" + ("" if said is None else f"; {said}")
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(7200, 1200), (3600, 7200)])
+def test_what_its_executor_limits_can_not_be_raised_and_the_plan_says_so(
+    seconds: float, limit: float
+) -> None:
+    bench = Bench(on_a_cluster(3600, 1200), checked=False)
+    bench.state.grace = 10.0
+    bench.go()
+    bench.ask(Action.MODIFY, on_a_cluster(seconds, limit))
+    assert told(bench) == []
+    assert line(bench).why == f"finishes under revision 1; its limit stays 19m40s, {BOUND}"
 
 
 def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:

@@ -8,7 +8,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending, Warned
 from marianned.progress.views.job import job_view
 from marianned.progress.views.reasons import queued, reasons
-from marianned.protocol import Outcome
+from marianned.protocol import HoldCause, JobStatus, Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Resources
 
@@ -86,6 +86,58 @@ def test_the_end_says_better_when_it_began_than_what_was_seen_of_that() -> None:
     assert "attempt.placed" not in [event.type for event in changes.events]
     (row,) = [one for one in changes.rows if isinstance(one, AttemptRow) and one.attempt == 1]
     assert row.started_at == began_at
+
+
+def test_where_it_begins_behind_a_return_to_the_queue_is_noted_and_its_time_counts_from_then() -> None:
+    bench = Bench(chain(1))
+    bench.go()
+    before = attempt(bench)
+    bench.after(60).step(Warned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
+    moved = Warned(uid=before.uid, attempt=1, node="n3", cluster_job="12")
+    decision = bench.after(60).step(moved)
+    (event,) = decision.changes.events
+    assert (event.type, event.text) == ("attempt.placed", "sheet 1: attempt 1 has begun on n3, as job 12")
+    begun = attempt(bench)
+    assert (begun.node, begun.started_at) == ("n3", before.started_at + 120_000)
+    assert begun.limit_seconds == before.limit_seconds
+
+
+@pytest.mark.parametrize(
+    ("executor", "limit", "grace", "seconds", "by"),
+    [
+        ("slurm", None, 10.0, 900, None),
+        ("local", 60.0, 10.0, 900, None),
+        ("slurm", 3600.0, 10.0, 900, None),
+        ("slurm", 60.0, 10.0, 40, "executor"),
+        ("slurm", 61.0, 10.0, 100, "executor"),  # Slurm counts begun minutes
+        ("slurm", 60.0, 50.0, 30, "executor"),  # no room for the grace
+        ("slurm", 600.0, 0.5, 589, "executor"),
+    ],
+)
+def test_the_time_limit_of_its_executor_ends_it_before_the_cluster_does(
+    executor: str, limit: float | None, grace: float, seconds: float, by: str | None
+) -> None:
+    resources = Resources(executor=executor, time_limit=limit)
+    bench = Bench(score(stage([], resources=resources)), checked=False)
+    bench.state.grace = grace
+    bench.go()
+    (flight,) = job_view(bench.state, bench.now).in_flight
+    assert (attempt(bench).limit_seconds, flight.time_limit_by) == (seconds, by)
+
+
+def test_a_job_that_somebody_cancels_on_the_cluster_is_held_once_and_its_sheets_run_with_the_resume() -> None:
+    bench = Bench(score(stage([], count=2), at_once=2), checked=False)
+    assert bench.go() == [1, 2]
+    for row in list(bench.state.attempts.values()):
+        said = f"its job 12_{row.sheet} of Slurm was cancelled by ann"
+        bench.step(Ending(uid=row.uid, attempt=1, outcome=Outcome.INTERRUPTED, message=said, cancelled=True))
+    (hold,) = bench.state.holds.values()
+    assert (hold.cause, hold.owner) == (HoldCause.CLUSTER, None)
+    assert hold.reason == "sheet 1 (1.1): its job 12_1 of Slurm was cancelled by ann"
+    assert bench.status is JobStatus.PAUSED
+    bench.ask(Action.RESUME)
+    assert bench.flying == [1, 2]
+    assert [row.tries for row in bench.state.sheets.values()] == [0, 0]
 
 
 def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:

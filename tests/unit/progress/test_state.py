@@ -66,7 +66,7 @@ def test_all_that_a_copy_shares_with_its_original_never_changes() -> None:
     state = Bench(DIAMOND).state
     copy = vars(state.copy())
     shared = {name: value for name, value in vars(state).items() if copy[name] is value}
-    unchanging = (int, str, frozenset, type(None), Graph, Numbers)
+    unchanging = (int, float, str, frozenset, type(None), Graph, Numbers)
     others = {
         name: value
         for name, value in shared.items()

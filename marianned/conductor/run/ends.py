@@ -1,0 +1,78 @@
+"""How an attempt has ended where its output has no say, or not the last word; what its cluster says of that.
+
+What a cluster says is a claim: it is asked only of an end that was neither the command's own nor ours. Of a
+job that has ended by itself it knows no more than that its supervisor has, which is no success.
+Source: docs/reference/score-format.md §15.2, docs/design/executors.md.
+"""
+
+import msgspec
+
+from marianned.accidents import runs_short
+from marianned.executors.base import ExitRecord, Fate, FateKind, lost
+from marianned.protocol import Outcome
+from marianned.rows import AttemptRow
+
+Early = tuple[Outcome, str | None, str | None]
+"""An outcome, its category, its message."""
+
+
+def ended_early(record: ExitRecord, *, interrupted: bool) -> Early | None:
+    """Return how an attempt ended where its output has no say, or only its last word; None: that is read.
+
+    `interrupted`: it was to end.
+    """
+    if record.error is not None:
+        how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
+        return *how, record.error
+    if record.output_exceeded:
+        return Outcome.FAILED, "output", "its output exceeded the setting output_cap"
+    if record.timed_out or record.stale or record.final:
+        return None
+    if interrupted and record.asked:
+        return Outcome.INTERRUPTED, None, None
+    if (why := lost(record)) is not None:
+        return Outcome.LOST, "lost", why
+    return None
+
+
+def whose_limit(record: ExitRecord, attempt: AttemptRow, fate: Fate | None) -> str:
+    """Say, behind what is said of an end by a time limit, that it was not the sheet's own; empty: it was."""
+    if not record.timed_out:
+        return ""
+    if fate is not None:
+        return f" ({fate.text})"
+    reached = attempt.limit_seconds if record.limit_seconds is None else record.limit_seconds
+    if attempt.cluster_seconds is None or reached < attempt.cluster_seconds:
+        return ""
+    return " (by the time_limit of its executor, less the time that its end may take)"
+
+
+def is_cancelled(fate: Fate | None) -> bool:
+    """Tell whether somebody has cancelled it."""
+    return fate is not None and fate.kind is FateKind.CANCELLED
+
+
+def as_told(fate: Fate | None, why: str) -> Early:
+    """Return how an attempt has ended that has left no record, and is lost otherwise: `why`."""
+    if fate is None:
+        return Outcome.LOST, "lost", why
+    match fate.kind:
+        case FateKind.CANCELLED:
+            return Outcome.INTERRUPTED, None, fate.text
+        case FateKind.TIME:
+            return Outcome.TIMED_OUT, "timeout", fate.text
+        case _:
+            return Outcome.LOST, "lost", f"{fate.text}; {why}"
+
+
+def judged_by(fate: Fate | None, early: Early, record: ExitRecord) -> tuple[Early | None, ExitRecord]:
+    """Return how an attempt has ended that is lost by its record, and the record as it is read then.
+
+    What its cluster's time limit has ended is judged as what its own has: by its output, as a try.
+    """
+    if fate is None or fate.kind is FateKind.ENDED:
+        return early, record
+    if fate.kind is FateKind.TIME:
+        took = (record.ended_at - record.started_at) / 1000
+        return None, msgspec.structs.replace(record, timed_out=True, limit_seconds=took)
+    return as_told(fate, early[2] or ""), record

@@ -1,0 +1,83 @@
+"""What has become of a job of Slurm's, in words: states of squeue, and of sacct where there is accounting.
+
+squeue knows a job for some minutes behind its end (MinJobAge) and needs no accounting; sacct knows it for
+ever, and who has cancelled it. Source: docs/design/executors.md.
+"""
+
+import pwd
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from marianned.executors.base import Fate, FateKind
+from marianned.executors.clusters.engine import Key
+
+_STATES: dict[str, tuple[FateKind, str]] = {
+    "RUNNING": (FateKind.OPEN, "runs"),
+    "COMPLETING": (FateKind.OPEN, "is ending"),
+    "CONFIGURING": (FateKind.OPEN, "is being started"),
+    "SUSPENDED": (FateKind.OPEN, "is suspended"),
+    "STOPPED": (FateKind.OPEN, "is stopped"),
+    "SIGNALING": (FateKind.OPEN, "is being signalled"),
+    "STAGE_OUT": (FateKind.OPEN, "is ending"),
+    "COMPLETED": (FateKind.ENDED, "has ended"),
+    "FAILED": (FateKind.ENDED, "has failed"),
+    "CANCELLED": (FateKind.CANCELLED, "was cancelled"),
+    "TIMEOUT": (FateKind.TIME, "has used up its time limit"),
+    "DEADLINE": (FateKind.BROKEN, "has come to its deadline"),
+    "OUT_OF_MEMORY": (FateKind.BROKEN, "ran out of memory (it gets what 'memory' of its executor says)"),
+    "NODE_FAIL": (FateKind.BROKEN, "was ended, for a node of it has failed"),
+    "BOOT_FAIL": (FateKind.BROKEN, "could not be started, for its node did not come up"),
+    "LAUNCH_FAILED": (FateKind.BROKEN, "could not be launched"),
+    "PREEMPTED": (FateKind.BROKEN, "was preempted by another job"),
+    "REVOKED": (FateKind.BROKEN, "runs on another cluster of its federation"),
+    "PENDING": (FateKind.BROKEN, "was put back into the queue"),
+    "REQUEUED": (FateKind.BROKEN, "was put back into the queue"),
+    "REQUEUE_HOLD": (FateKind.BROKEN, "was put back into the queue, and is held"),
+    "SPECIAL_EXIT": (FateKind.BROKEN, "was put back into the queue, and is held"),
+}
+_BY = re.compile(r"(?P<state>[A-Z_]+)(?: by (?P<uid>\d+))?")
+
+
+_LEAST = (FateKind.CANCELLED, FateKind.ENDED, FateKind.BROKEN, FateKind.TIME, FateKind.OPEN)
+"""Of several jobs under one name the one whose kind is the last of these counts: one of them has begun."""
+
+
+class Told(NamedTuple):
+    """A line about a job; `state` may name who has cancelled it."""
+
+    name: str
+    job: str
+    state: str
+
+
+def key_of(name: str, job: str) -> Key:
+    """Return what finds a job again, by its name and its id, as `12_3`."""
+    _, _, task = job.partition("_")
+    return name, int(task) if task.isdigit() else None
+
+
+def fates(keys: Collection[Key], lines: Iterable[Told]) -> dict[Key, Fate]:
+    """Say what has become of these jobs, by what is told of some."""
+    found: dict[Key, Fate] = {}
+    for told in lines:
+        key, fate = key_of(told.name, told.job), _fate(told)
+        if key in keys and fate is not None:
+            found[key] = max(found.get(key, fate), fate, key=lambda one: _LEAST.index(one.kind))
+    return found
+
+
+def _fate(told: Told) -> Fate | None:
+    match = _BY.match(told.state)
+    if match is None or match["state"] not in _STATES:
+        return None
+    kind, text = _STATES[match["state"]]
+    by = f" by {_login(int(match['uid']))}" if match["uid"] else ""
+    return Fate(kind, f"its job {told.job} of Slurm {text}{by}")
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
