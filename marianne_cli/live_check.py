@@ -109,17 +109,23 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
 
 def _look_behind(call: Invocation, name: str) -> None:
     """Say where nobody knows whether the queue has something of a job that was taken back."""
-    found = call.ask("instrument.check", name="cli", executor="slurm")["instruments"][0]
-    if found["problem"]:
+    if _trouble(call) is not None:
         call.note(
             f"whether Slurm has something of {name} can't be known now; the daemon takes it out of the queue "
             "when Slurm answers again; to see it then: squeue --me"
         )
 
 
+def _trouble(call: Invocation) -> str | None:
+    """Say, within seconds, why Slurm can't be used now; null: it answers."""
+    problem = call.ask("instrument.check", name="cli", executor="slurm")["instruments"][0]["problem"]
+    return None if problem is None else str(problem)
+
+
 def _ended(call: Invocation, name: str) -> Mapping[str, Any] | str:
     """Wait for the end of a job, and say meanwhile what it waits for; return its result, or why not."""
     until, told, stuck = time.monotonic() + _SECONDS, list[str](), float("inf")
+    asked = time.monotonic()
     while True:
         left = until - time.monotonic()
         try:
@@ -133,6 +139,10 @@ def _ended(call: Invocation, name: str) -> Mapping[str, Any] | str:
         stuck = min(stuck, time.monotonic()) if blocked else float("inf")
         if time.monotonic() > stuck + _STUCK_SECONDS:
             return _of_itself(blocked[0])
+        if time.monotonic() > asked + _STUCK_SECONDS:
+            if (problem := _trouble(call)) is not None:
+                return problem
+            asked = time.monotonic()
         if (waits := call.ask("job.status", job_id=name)["hindered_by"]) != told:
             told = waits
             for line in waits:

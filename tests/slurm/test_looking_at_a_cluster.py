@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kit.daemon import DEADLINE
@@ -22,6 +23,14 @@ def finding(house, name, **environment):
         check=False,
     )
     return next(one for one in json.loads(done.stdout)["checks"] if one["name"] == name)
+
+
+def queued(cluster, count):
+    """Wait until so many jobs are in the queue."""
+    deadline = time.monotonic() + DEADLINE
+    while len(found := cluster.queue()) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)  # Slurm tells of nothing
 
 
 def instruments(house, name):
@@ -109,7 +118,23 @@ def test_what_would_wait_for_somebody_is_given_up_and_nothing_of_it_stays_in_the
     assert found.returncode == 1
     assert "cli on Slurm: it waits in Slurm's queue (JobHeldUser" in found.stderr
     assert house.rpc("job.list")["jobs"] == []
-    deadline = time.monotonic() + DEADLINE
-    while cluster.queue():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)  # Slurm tells of nothing
+    queued(cluster, 0)
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif(not LONG, reason="half a minute, in which Slurm could answer")
+def test_where_slurm_goes_away_meanwhile_it_is_said_and_nothing_stays_once_it_is_back(cluster, house):
+    house.run_sheets_on_slurm(arguments=["--begin=now+1hour"])
+    house.start()
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(instruments, house, "cli")
+        queued(cluster, 1)
+        cluster.fault("ctld-stop")
+        try:
+            found = asked.result()
+        finally:
+            cluster.fault("ctld-start")
+    assert found.returncode == 1
+    assert "can't be known now; the daemon takes it out of the queue when Slurm answers again" in found.stderr
+    assert house.rpc("job.list")["jobs"] == []
+    queued(cluster, 0)
