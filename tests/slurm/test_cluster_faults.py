@@ -2,7 +2,7 @@
 
 import anyio
 import pytest
-from kit.daemon import DEADLINE
+from kit.daemon import DEADLINE, LOST_AFTER
 from kit.executors import watched
 from kit.loopback import LONG
 from trying import Trial, said, until
@@ -22,6 +22,17 @@ def runs_on(cluster):
     return "slurm"
 
 
+class Forgetful(Slurm):
+    """A cluster that has no memory of what has ended: what is cancelled there is to us what it has forgotten."""
+
+    async def fates(self, keys):
+        return {}
+
+
+def forgetful(trial):
+    return watched(Forgetful(), trial.root.parent, lost_after=LOST_AFTER)
+
+
 def job_of(trial):
     return f"m-{trial.id}"
 
@@ -37,7 +48,7 @@ async def until_listed(cluster, trial, word):
 
 async def test_a_submission_that_slurm_forgets_is_made_again_once(cluster, trial):
     held = trial.script("echo begun >&9", resources=_HELD)
-    async with trial.executor() as executor:
+    async with forgetful(trial) as executor:
         await executor.start(trial.directory, held)
         cluster.command("scancel", "--name", job_of(trial))
         await until(lambda: b'"forgotten":1' in (trial.directory / SUBMISSION).read_bytes())
@@ -49,7 +60,7 @@ async def test_a_submission_that_slurm_forgets_is_made_again_once(cluster, trial
 
 
 async def test_what_slurm_forgets_twice_is_lost_and_can_never_begin(cluster, trial):
-    async with trial.executor() as executor:
+    async with forgetful(trial) as executor:
         await executor.start(trial.directory, trial.script("echo begun >&9", resources=_HELD))
         records = []
 
@@ -88,7 +99,9 @@ async def test_what_was_named_and_then_not_submitted_is_submitted(cluster, trial
     cluster.command("scancel", "--name", job_of(trial))  # as if the daemon had died before the sbatch
     spec = trial.directory / "spec.json"
     spec.write_bytes(spec.read_bytes().replace(b'"--hold"', b'"--comment=x"'))
-    assert (await trial.wait()).exit_code == 4
+    async with forgetful(trial) as executor:
+        with anyio.fail_after(DEADLINE):
+            assert (await executor.wait(trial.place)).exit_code == 4
 
 
 async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial):

@@ -300,8 +300,8 @@ async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial
             file.unlink()
         trial.directory.rmdir()
         cluster.command("scancel", "--me")
-        with anyio.fail_after(DEADLINE):
-            assert await executor.wait(trial.place) is None
+        with anyio.fail_after(DEADLINE), pytest.raises(Withdrawn, match="was cancelled"):
+            await executor.wait(trial.place)
 
 
 class Unheard(Slurm):

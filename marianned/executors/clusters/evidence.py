@@ -26,12 +26,19 @@ _TAIL = 2000
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
 
-    `forgotten` is how often the engine has forgotten it before it began.
+    `forgotten` is how often the engine has forgotten it before it began. The first `joined` of the names are
+    those of another attempt's job, that this one was named to.
     """
 
     id: str
     keys: list[Key] = []
     forgotten: int = 0
+    joined: int = 0
+
+    @property
+    def own(self) -> list[Key]:
+        """The names that are its own: what becomes of another's job says nothing of it."""
+        return self.keys[self.joined :]
 
     def job(self, listed: Mapping[Key, Job]) -> Job | None:
         """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
@@ -90,7 +97,7 @@ def join(place: Place, host: Path) -> Submission | None:
         found = attempt_files.read(host / SUBMISSION, Submission)
         if found is None or not found.keys:
             return None
-        joined = Submission(id=place.id, keys=found.keys)
+        joined = Submission(id=place.id, keys=found.keys, joined=len(found.keys))
         attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(joined))
         attempt_files.write(host / order.NEXT, f"{place.directory.relative_to(host)}\n".encode())
     except OSError as error:

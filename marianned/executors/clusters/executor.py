@@ -522,7 +522,7 @@ class ClusterExecutor:
         self._away = None
         took = anyio.current_time() - began
         found = await self._collect(watched)
-        self._fates.expect(key for one in watched if one.missing is not None for key in one.submission.keys)
+        self._fates.expect(key for one in watched if one.missing is not None for key in one.submission.own)
         for one in watched:
             away = found[one.place.id].away and one.ending is None
             if not (one.submission.keys or one.submitting or away):
@@ -615,7 +615,7 @@ class ClusterExecutor:
 
     async def _cancelled(self, one: Entry, began: float, listed: Collection[Key]) -> Fate | None:
         """Say who has cancelled what had not begun; None: nobody, or it is to end anyway."""
-        keys = one.submission.keys
+        keys = one.submission.own
         if one.ending is not None or not keys:
             return None
         fate = (await self._fates.of(keys, began)).get(keys[-1])
