@@ -126,6 +126,15 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
     assert "mzt restart · mzt resume never" in house.mzt("why", "never").stdout
 
 
+def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(cluster, house):
+    house.start(SBATCH_ARRAY_INX="0-3", SBATCH_WAIT="1", SBATCH_CLUSTERS="nowhere")
+    house.submit(sheets("alone", 1, "true", **HELD))
+    queued(cluster, 1)
+    house.rpc("job.pause", job_id="alone")
+    house.wait_for("alone", "paused", deadline=SECONDS)
+    queued(cluster, 0)
+
+
 def test_a_pause_tells_what_it_takes_back_and_what_it_waits_for(daemon):
     daemon.submit(sheets("mixed", 4, "sleep 1000", cpus=100))  # three nodes have room for one each
     deadline = time.monotonic() + SECONDS

@@ -117,19 +117,27 @@ _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 
 
 async def command(
-    argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: str | None = None
+    argv: Sequence[str],
+    given: str = "",
+    begins: tuple[str, ...] = (),
+    until: str | None = None,
+    but: Collection[str] = (),
 ) -> Said:
     """Run a command of an engine; what it says is in English.
 
     Of the daemon's environment it gets what any program needs, and the variables whose names begin like one
-    of `begins`: an engine passes on to jobs what it gets, and secrets have no business there. It is ended as
-    soon as it says `until` on stderr, which is what it would then say for minutes.
+    of `begins`, without those in `but`: an engine passes on to jobs what it gets, and secrets have no place
+    there. It is ended as soon as it says `until` on stderr, which is what it would then say for minutes.
 
     Raises:
         Away: it is not there, can't be run, did not end in time, or somebody has killed it.
     """
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    own = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if begins and name.startswith(begins) and name not in but
+    }
     environ = {**kept, **own, "LC_ALL": "C"}
     out, error = bytearray(), bytearray()
     try:

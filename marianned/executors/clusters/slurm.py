@@ -33,6 +33,9 @@ _MOST_AT_ONCE = 200
 _BEGINS = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "MUNGE")
 """How the names of the variables begin that sbatch and the others are set by."""
 
+_SAME_AS_KEPT = frozenset({"SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_WAIT"})
+"""Those that do what arguments of sbatch may not (score/read/sbatch.py), and that ours do not overrule."""
+
 _OPTIONS = (
     ("partition", "--partition={}"),
     ("account", "--account={}"),
@@ -124,7 +127,7 @@ class Slurm:
         if count is not None:
             words.append(f"--array=0-{count - 1}")
         words += options(resources, seconds)
-        done = await command(words, script, _BEGINS, until=_RETRIES)
+        done = await command(words, script, _BEGINS, until=_RETRIES, but=_SAME_AS_KEPT)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
         raise _failure(done.error)(done.error or f"sbatch ended with status {done.status}")
