@@ -261,12 +261,13 @@ class Wait(NamedTuple):
 
 
 class FateKind(StrEnum):
-    """What has become of a job on a cluster. `open`: it runs, or ends just now; `ended`: by itself.
+    """What has become of a job on a cluster. `runs`, `ending`: not yet anything; `ended`: by itself.
 
     `cancelled`: somebody has asked for that; `time`: its time limit there was over; `broken`: anything else.
     """
 
-    OPEN = "open"
+    RUNS = "runs"
+    ENDING = "ending"
     ENDED = "ended"
     CANCELLED = "cancelled"
     TIME = "time"

@@ -140,6 +140,21 @@ def test_a_job_that_is_gone_before_its_check_is_replaced_by_one_of_its_own(clust
     assert set(started(ledger).values()) == {1}
 
 
+def test_a_check_whose_job_somebody_cancels_is_held_with_the_attempt_it_judges(cluster, daemon, ledger):
+    daemon.submit(checked("ended", HELD))
+    ledger.wait_for("ready")
+    cluster.command("scancel", "--me")
+    paused = daemon.wait_for("ended", "paused", deadline=SECONDS)
+    (hold,) = paused["holds"]
+    assert hold["cause"] == "cluster"
+    assert "was cancelled" in hold["reason"]
+    assert ledger.lines().count("ready") == 1
+    (daemon.home / "go").touch()
+    daemon.rpc("job.resume", job_id="ended")
+    completed(daemon, "ended")
+    assert set(started(ledger).values()) == {1}
+
+
 def test_a_job_that_waits_for_its_checks_is_found_by_the_next_daemon(cluster, house, ledger):
     house.start(MARIANNE_FAULT="attempt.exited:2")
     house.submit(checked("found", SEEN))

@@ -444,7 +444,8 @@ class Attempt:
         reports = await self._checking.run(self._given.definition.checks)
         faults.point("attempt.checked")
         if reports is None:
-            return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+            attempt = self._given.attempt
+            return Parked(uid=attempt.uid, attempt=attempt.attempt, cancelled=self._checking.cancelled)
         if early is not None and _may_have_stopped(record, profile) and not _all_hold(reports):
             return self._ending(*early, seen, warnings=warnings)
         return self._checked(reports, verdict, seen, warnings)

@@ -20,6 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
+from marianned.conductor.run.ends import is_cancelled
 from marianned.conductor.run.process import Unprepared, shell_script
 from marianned.conductor.run.surroundings import for_a_node
 from marianned.conductor.services import Services, is_away
@@ -28,6 +29,7 @@ from marianned.executors.base import (
     CannotStart,
     Executor,
     ExitRecord,
+    Fate,
     NotStarted,
     Place,
     Presence,
@@ -92,6 +94,7 @@ class Checking:
         self._tell = tell
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
+        self._fate: Fate | None = None
         anew = flight.incarnation != services.store.incarnation.number
         self._picked_up = {*self._places} if anew else set[str]()
         self._running: Place | None = None
@@ -126,7 +129,7 @@ class Checking:
             self._scope.cancel()
 
     async def run(self, checks: Sequence[Check]) -> list[CheckReport] | None:
-        """Run the checks from the first; None: they were interrupted, nothing of them runs."""
+        """Run the checks from the first; None: they were interrupted or `cancelled`, nothing of them runs."""
         if self.untouched and not checks:
             return []
         await self.end_leftovers()
@@ -172,9 +175,31 @@ class Checking:
         return self._places[self._own]
 
     async def _end_of(self, place: Place) -> ExitRecord | None:
-        with suppress(Withdrawn):
+        self._fate = None
+        try:
             return await self._executor.wait(place)
-        return None
+        except Withdrawn as why:
+            self._fate = why.fate
+            return None
+
+    async def _lost(self, place: Place, record: ExitRecord | None) -> str | None:
+        """Say how the end of a command was not its own; None: it was, or we have ended it.
+
+        Raises:
+            GivenUp: somebody has cancelled its job on the cluster, so that it is not begun again unasked.
+        """
+        why = None if self._interrupted else lost(record)
+        if why is None:
+            return None
+        self._fate = self._fate or await self._executor.fate(place)
+        if is_cancelled(self._fate):
+            raise GivenUp
+        return why if self._fate is None else f"{self._fate.text}; {why}"
+
+    @property
+    def cancelled(self) -> str | None:
+        """How somebody has cancelled it on the cluster, where `run` has answered None for that."""
+        return self._fate.text if self._fate is not None and is_cancelled(self._fate) else None
 
     async def end_leftovers(self) -> None:
         """End what an earlier daemon has left running of these, and forget it.
@@ -222,11 +247,11 @@ class Checking:
             losses.add()
             if losses.is_told:
                 self._tell(f"'{name}' was lost: {why}; it runs again (loss {losses.count})")
-            raise Accident(self._lost(name, why, losses), pause=losses.pause)
+            raise Accident(self._told(name, why, losses), pause=losses.pause)
 
         return await until_it_works(once)
 
-    def _lost(self, name: str, why: str, losses: Losses) -> str:
+    def _told(self, name: str, why: str, losses: Losses) -> str:
         """Say what is waited for, and what to do about a command that may be ending itself."""
         said = f"'{name}' was lost: {why}; it runs again {duration(losses.pause)} after that"
         if not losses.many:
@@ -282,7 +307,7 @@ class Checking:
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)
-        foreign = None if self._interrupted else lost(record)
+        foreign = await self._lost(place, record)
         if record is None or record.asked or (record.exit_code is None and record.signal is None):
             return CommandResult(
                 error=(record and record.error) or f"lost: {foreign}", output_tail=tail

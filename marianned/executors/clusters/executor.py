@@ -77,7 +77,10 @@ _FORGOTTEN_MOST = 1
 _INSIST_SECONDS = 30.0
 """How long after its grace an attempt that was told to end is left before the engine ends its whole job."""
 _UNCLAIMED_SECONDS = 5.0
-"""How long what has not begun may be missing in the list before it is submitted again."""
+"""How long what has not begun may be missing in the list before it is submitted again, and how long a job may
+seem to run behind the end of its attempt."""
+_NOT_YET = frozenset({FateKind.RUNS, FateKind.ENDING})
+"""What says nothing yet of how a job has ended."""
 
 _logger = logging.getLogger(__name__)
 
@@ -213,12 +216,16 @@ class ClusterExecutor:
         submission = self._ended_oddly.pop(place.id, None)
         if submission is None or not submission.keys:
             return None
-        with suppress(Away), anyio.move_on_after(self._tuning.lost_after):
+        began = anyio.current_time()
+        with suppress(Away):
             while True:
                 told = await self._fates.of(submission.keys)
                 fate = next((told[key] for key in reversed(submission.keys) if key in told), None)
-                if fate is None or fate.kind is not FateKind.OPEN:
+                if fate is None or fate.kind not in _NOT_YET:
                     return fate
+                ending = self._tuning.lost_after if fate.kind is FateKind.ENDING else 0.0
+                if anyio.current_time() > began + ending + _UNCLAIMED_SECONDS:
+                    return None
                 await anyio.sleep(_LOOK_SECONDS)
         return None
 

@@ -13,13 +13,13 @@ from marianned.executors.base import Fate, FateKind
 from marianned.executors.clusters.engine import Key
 
 _STATES: dict[str, tuple[FateKind, str]] = {
-    "RUNNING": (FateKind.OPEN, "runs"),
-    "COMPLETING": (FateKind.OPEN, "is ending"),
-    "CONFIGURING": (FateKind.OPEN, "is being started"),
-    "SUSPENDED": (FateKind.OPEN, "is suspended"),
-    "STOPPED": (FateKind.OPEN, "is stopped"),
-    "SIGNALING": (FateKind.OPEN, "is being signalled"),
-    "STAGE_OUT": (FateKind.OPEN, "is ending"),
+    "RUNNING": (FateKind.RUNS, "runs"),
+    "COMPLETING": (FateKind.ENDING, "is ending"),
+    "CONFIGURING": (FateKind.RUNS, "is being started"),
+    "SUSPENDED": (FateKind.RUNS, "is suspended"),
+    "STOPPED": (FateKind.RUNS, "is stopped"),
+    "SIGNALING": (FateKind.RUNS, "is being signalled"),
+    "STAGE_OUT": (FateKind.ENDING, "is ending"),
     "COMPLETED": (FateKind.ENDED, "has ended"),
     "FAILED": (FateKind.ENDED, "has failed"),
     "CANCELLED": (FateKind.CANCELLED, "was cancelled"),
@@ -39,7 +39,14 @@ _STATES: dict[str, tuple[FateKind, str]] = {
 _BY = re.compile(r"(?P<state>[A-Z_]+)(?: by (?P<uid>\d+))?")
 
 
-_LEAST = (FateKind.CANCELLED, FateKind.ENDED, FateKind.BROKEN, FateKind.TIME, FateKind.OPEN)
+_LEAST = (
+    FateKind.CANCELLED,
+    FateKind.ENDED,
+    FateKind.BROKEN,
+    FateKind.TIME,
+    FateKind.ENDING,
+    FateKind.RUNS,
+)
 """Of several jobs under one name the one whose kind is the last of these counts: one of them has begun."""
 
 

@@ -102,6 +102,8 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
     draft.note_sheet(
         "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
     )
+    if parked.cancelled is not None:
+        _hold_for_cluster(draft, row, parked.cancelled)
 
 
 def attempt_warned(draft: Draft, warned: Warned) -> None:
@@ -152,8 +154,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
                 row, status=SheetStatus.PENDING, lost=0, next_kind=_goes_on(draft, row, attempt, ending)
             )
             if ending.cancelled:
-                name = sheet_name(draft.state, row.sheet)
-                _hold_once(draft, row, HoldCause.CLUSTER, f"{name}: {ending.message}")
+                _hold_for_cluster(draft, row, ending.message or "")
         case Outcome.LOST:
             _lost(draft, row, attempt, ending)
         case Outcome.RATE_LIMITED:
@@ -413,6 +414,11 @@ def fail_sheet(
     )
     draft.note_sheet("sheet.failed", row.sheet, message or "failed", cause=category)
     pause_for_failure(draft, row)
+
+
+def _hold_for_cluster(draft: Draft, row: SheetRow, how: str) -> None:
+    """Pause the job once: whoever has cancelled what ran of it does not want it to begin again at once."""
+    _hold_once(draft, row, HoldCause.CLUSTER, f"{sheet_name(draft.state, row.sheet)}: {how}")
 
 
 def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:

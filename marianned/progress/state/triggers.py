@@ -42,10 +42,14 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt whose process has succeeded was interrupted in its checks; they run again later."""
+    """An attempt whose process has succeeded was interrupted in its checks; they run again later.
+
+    `cancelled` says how somebody has done that on its cluster; null: nobody has.
+    """
 
     uid: int
     attempt: int
+    cancelled: str | None = None
 
 
 class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
