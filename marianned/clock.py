@@ -49,9 +49,9 @@ def timestamp(moment: int | Instant | None) -> str | None:
     return _written(moment.at if isinstance(moment, Instant) else moment)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _written(milliseconds: int) -> str:
-    """Write UTC milliseconds: each look at a job tells the same moments again."""
+    """Write UTC milliseconds: each look at a job tells the same moments again, two of each of its flights."""
     return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat('T', 'milliseconds')}Z"
 
 

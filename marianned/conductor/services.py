@@ -150,9 +150,12 @@ class Services(msgspec.Struct, kw_only=True):
                 files.remove_tree_if_there(of_0_1_0)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _place(top: Path, incarnation: str, run_id: int, name: str) -> Place:
-    """Return a place below an incarnation's directory: it is asked for a dozen times in an attempt."""
+    """Return a place below an incarnation's directory: it is asked for a dozen times in an attempt.
+
+    What is in flight of a wide job is looked at with each status, so that thousands are kept.
+    """
     return Place(top / str(run_id) / name, f"{incarnation}-{run_id}-{name}", top)
 
 

@@ -347,7 +347,7 @@ class Job:
         """
         state = self.state
         ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated | UntilJudged)
-        room = state.score.parallel.max_concurrent - len(state.flights) + ends
+        room = state.score.parallel.max_concurrent - state.flight_count + ends
         self.services.disk.check()
         state.unusable = await self._usable.unavailable(state)
         moment = now()
@@ -372,9 +372,9 @@ class Job:
         before, failing = self.status, self.state.failing
         started = len(decision.starts) + len(decision.checks) + len(decision.asks)
         started += decision.hook is not None
-        ended = len(state.flights) + started
+        ended = state.flight_count + started
         self._become(decision.state)
-        ended -= len(state.flights)
+        ended -= state.flight_count
         self._share.release(taken, decision.changes, started, ended, moment)
         changed = self.status != before
         if changed:

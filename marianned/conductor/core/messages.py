@@ -29,7 +29,7 @@ def wait_timed_out(job: Job, action: Action, patience: float) -> WaitTimeout:
     state = job.state
     said = ""
     if state.flights:
-        verb = "is" if len(state.flights) == 1 else "are"
+        verb = "is" if state.flight_count == 1 else "are"
         said = f": {messages.flying(state)} {verb} in flight{messages.time_left(state, now())}"
     status = job.status
     waited = f"'{state.run.job_name}' is still {status} after {formatting.duration(patience)}"

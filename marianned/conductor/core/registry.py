@@ -249,7 +249,7 @@ class Conductor:
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
-        return sum(len(job.state.flights) for job in self._by_run.values())
+        return sum(job.state.flight_count for job in self._by_run.values())
 
     def wake_all(self) -> None:
         """Let each job look anew at what it may start."""

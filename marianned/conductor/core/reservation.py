@@ -11,7 +11,7 @@ from marianned.executors.children import LEFTOVER_GRACE_SECONDS
 from marianned.moment import now
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
-from marianned.rows import Account, AttemptRow, Changes, LimitRow
+from marianned.rows import Account, AttemptRow, Changes, LimitRow, SheetRow, SkipRow
 
 
 class Taken(NamedTuple):
@@ -43,12 +43,16 @@ class Reservation:
         self._run_id = state.run.run_id
         self._away: set[str] = set()
         """Attempts on a cluster, by their ids, whose slots others have."""
+        self._revision = state.current
+        self._accounts: dict[int, Account] = {}
+        """Who is asked for what is in flight, by the sheets' uids, in the revision that was counted."""
+        self._flying = Counter[Account]()
         state.limits = services.limits.rows
         state.overtime = round((services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
 
     def restore(self) -> None:
         """Count what was in flight when the state was read from disk."""
-        self._scheduler.restore(self._run_id, len(self._state.flights))
+        self._scheduler.restore(self._run_id, self._state.flight_count)
         for row in self._state.attempts.values():
             if is_away(row):
                 self._lend(row)
@@ -74,11 +78,11 @@ class Reservation:
             elif isinstance(row, AttemptRow) and is_away(row):
                 self._lend(row)
         if self._away.issuperset(self._scheduler.lenders(self._run_id)):
-            self._settle(moment)
+            self._settle(moment, changes)
             return
         flying = [self._services.attempt_id(flight) for flight in self._state.flights]
         self._scheduler.landed(self._run_id, flying)
-        self._settle(moment)
+        self._settle(moment, changes)
 
     def enqueue(self) -> Instant | None:
         """Stand for a slot, or for room at an account; return when time itself makes some."""
@@ -105,10 +109,26 @@ class Reservation:
             self._away.add(name)
             self._scheduler.lend(self._run_id, name)
 
-    def _settle(self, moment: Instant) -> None:
+    def _settle(self, moment: Instant, changes: Changes | None = None) -> None:
+        """Tell the accounts what is in flight; after `changes` only their sheets differ from what was known.
+
+        Each step of a job asks for this, and thousands of its sheets can be in flight.
+        """
         state = self._state
-        flying = Counter(state.account(state.number_of(row)) for row in state.sheet_flights)
-        self._limits.settle(self._run_id, flying, moment)
+        if changes is None or state.current is not self._revision:
+            self._revision, self._accounts, self._flying = state.current, {}, Counter()
+            touched = {*state.attempts, *state.skips}
+        else:
+            touched = {row.uid for row in changes.rows if isinstance(row, AttemptRow | SheetRow | SkipRow)}
+            touched |= {gone.key for gone in changes.deleted if gone.kind is SkipRow}
+        for uid in touched:
+            if (before := self._accounts.pop(uid, None)) is not None:
+                self._flying[before] -= 1
+            flight = state.attempts.get(uid) or state.skips.get(uid)
+            if flight is not None:
+                account = self._accounts[uid] = state.account(state.number_of(flight))
+                self._flying[account] += 1
+        self._limits.settle(self._run_id, +self._flying, moment)
 
     def _most(self) -> dict[Account, int | None]:
         """Return how many attempts each account of the score may have in flight."""

@@ -514,7 +514,7 @@ class JobQueries:
         """Return the daemon's load and what degrades it."""
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
-        flying = sum(len(job.state.flights) for job in jobs)
+        flying = sum(job.state.flight_count for job in jobs)
         attention = await self._records.newest_names(JobStatus.PAUSED, JobStatus.FAILED)
         displaced, strangers = self.services.store.displaced, self.services.strangers
         safe = SafeTo(

@@ -7,6 +7,7 @@ are taken out.
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,9 @@ _AT_ONCE_MOST = 4
 """Of so few flights it is seen at once that nothing was printed since the last look."""
 _KNOWN_MOST = 256
 """Flights of which the last look is kept."""
+_LATELY_SECONDS = 1.0
+"""How old at most is what is told of more."""
+_PLACED_MOST = 8_192
 _CONTROL = re.compile(f"[{CONTROLS}]+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal takes for colours, moves and titles."""
@@ -94,6 +98,10 @@ class Liveness:
         self._services = services
         self._masks: dict[int, tuple[RunRow, Mask]] = {}
         self._known: dict[Path, _Look] = {}
+        self._lately: dict[Path, _Look] = {}
+        self._lately_until = 0.0
+        self._placed: dict[int, tuple[AttemptRow | HookRow, Printing]] = {}
+        """Where rows print, by their identity: each look at a wide job asks for thousands."""
 
     async def told(self, state: JobState, found: Sequence[InFlight]) -> list[InFlight]:
         """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
@@ -102,8 +110,9 @@ class Liveness:
             return list(found)
         told = self.unchanged(printing)
         if told is None:
-            looks = await to_thread.run_sync(_look, printing)
-            told = {key: look.printed for key, look in looks.items()}
+            told = self._told_lately(printing)
+            looks = await to_thread.run_sync(_look, {k: one for k, one in printing.items() if k not in told})
+            told |= {key: look.printed for key, look in looks.items()}
             self._keep(printing, looks)
         return [
             msgspec.structs.replace(one, **told[key]._asdict()) if (key := key_of(one)) in told else one
@@ -128,7 +137,20 @@ class Liveness:
             told[key] = known.printed
         return told or None
 
+    def _told_lately(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed]:
+        """Return what was told of many a moment ago: who looks on asks again and again, for all of them."""
+        moment = time.monotonic()
+        if moment > self._lately_until:
+            self._lately.clear()
+            self._lately_until = moment + _LATELY_SECONDS
+        if len(printing) <= _AT_ONCE_MOST:
+            return {}
+        looks = ((key, one, self._lately.get(one.directory)) for key, one in printing.items())
+        return {key: look.printed for key, one, look in looks if look is not None and look.mask is one.mask}
+
     def _keep(self, printing: Mapping[Key, Printing], looks: Mapping[Key, _Look]) -> None:
+        if len(printing) > _AT_ONCE_MOST:
+            self._lately.update((printing[key].directory, look) for key, look in looks.items())
         if len(self._known) + len(looks) > _KNOWN_MOST:
             self._known.clear()
         if len(looks) <= _AT_ONCE_MOST:
@@ -147,12 +169,20 @@ class Liveness:
                     yield (job_id, one.number_of(row), None, row.attempt), self._place(one, row)
 
     def _place(self, state: JobState, row: AttemptRow | HookRow) -> Printing:
+        mask = self._mask(state.run)
+        known = self._placed.get(id(row))
+        if known is not None and known[0] is row and known[1].mask is mask:
+            return known[1]
+        if len(self._placed) >= _PLACED_MOST:
+            self._placed.clear()
         stream = None
         if isinstance(row, AttemptRow) and row.instrument in state.score.profiles:
             settings = state.definition(state.number_of(row)).settings
             output = output_of(state.score.profiles[row.instrument], settings)
             stream = None if output.format == "text" else output
-        return Printing(self._services.directory(row), stream, self._mask(state.run))
+        found = Printing(self._services.directory(row), stream, mask)
+        self._placed[id(row)] = row, found
+        return found
 
     def _mask(self, run: RunRow) -> Mask:
         known = self._masks.get(run.run_id)

@@ -145,7 +145,8 @@ class Supervisor:
 
     def queued(self) -> dict[str, Wait]:
         """Return what attempts, by their ids, wait for at a cluster."""
-        players = ((name, player) for name, player in self._playing.items() if isinstance(player, Attempt))
+        items = self._playing.items()
+        players = ((name, player) for name, player in items if isinstance(player, Attempt) and player.away)
         return {name: why for name, player in players if (why := player.queued()) is not None}
 
     async def _interrupt(self, player: Run) -> None:
@@ -196,8 +197,8 @@ class Supervisor:
 
     def waits(self) -> dict[str, str]:
         """Return what flights, by their ids, wait for because something of ours fails."""
-        waits = {name: player.patience.waits_for for name, player in list(self._playing.items())}
-        return {name: why for name, why in waits.items() if why is not None}
+        playing = list(self._playing.items())
+        return {name: why for name, one in playing if (why := one.patience.waits_for) is not None}
 
     async def _put_an_end_to(self, row: Flight) -> None:
         """End a flight that the daemon has failed over; until that is so, it counts as in flight."""

@@ -118,7 +118,7 @@ def decide(
         case SlotFree() | TimeReached():
             pass
     if not (isinstance(trigger, Asked) and trigger.plan):
-        landed = isinstance(trigger, _OUTCOMES) and len(draft.state.flights) < len(state.flights)
+        landed = isinstance(trigger, _OUTCOMES) and draft.state.flight_count < state.flight_count
         _follow(draft, outcome=landed)
         answer_waiting(draft, answers)
     return Decision(

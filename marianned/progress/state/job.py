@@ -196,6 +196,12 @@ class JobState:
         return [*self.sheet_flights, *hooks, *self.loops.asking]
 
     @property
+    def flight_count(self) -> int:
+        """How many `flights` there are: each decision asks, and there may be thousands."""
+        hooks = sum(row.status == HookStatus.RUNNING for row in self.hook_rows.values())
+        return len(self.attempts) + len(self.skips) + hooks + len(self.loops.asking)
+
+    @property
     def has_flights(self) -> bool:
         """Whether anything is in flight: each decision asks many times."""
         if self.attempts or self.skips or self.loops.asking:

@@ -454,11 +454,11 @@ def _flying(state: JobState) -> str:
 
 
 def _end(state: JobState) -> str:
-    return "ends" if len(state.flights) == 1 else "end"
+    return "ends" if state.flight_count == 1 else "end"
 
 
 def _are(state: JobState) -> str:
-    return "is" if len(state.flights) == 1 else "are"
+    return "is" if state.flight_count == 1 else "are"
 
 
 # --- sheets ------------------------------------------------------------------------------------------

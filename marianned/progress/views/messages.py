@@ -370,7 +370,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)
         case JobStatus.CANCELLING:
-            said = f"{flying(state)} {'is' if len(state.flights) == 1 else 'are'} being ended"
+            said = f"{flying(state)} {'is' if state.flight_count == 1 else 'are'} being ended"
         case JobStatus.QUEUED:
             said = _when_it_goes_on(state, now, view)
         case JobStatus.RUNNING:

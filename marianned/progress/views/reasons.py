@@ -111,7 +111,7 @@ def queued(
     for why, flights in found.items():
         by, hints = "caller" if typed[why] else "cluster", typed[why][:_COMMANDS_MOST]
         told.append(_of_queued(state, flights, f": {why}", by, hints))
-    if back and len(back) < len(state.flights):
+    if back and len(back) < state.flight_count:
         are = "is" if len(back) == 1 else "are"
         told.append(_of_queued(state, back, f" {are} taken out of the queue", "cluster", []))
     return told
