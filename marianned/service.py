@@ -41,7 +41,7 @@ from marianned.errors import Unavailable
 from marianned.executors.base import Spec
 from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 from marianned.formatting import visible
 from marianned.holder import holder
 from marianned.lock import Lock, LockHeld, locked

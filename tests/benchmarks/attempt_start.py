@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 
 from marianned.executors.base import Place, Running, Spec
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 
 IMPORTS = ("pass", "import os, _json, _signal, _ctypes", "import os, json, signal, ctypes")
 

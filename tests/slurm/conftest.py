@@ -6,7 +6,7 @@ import pytest
 from kit.executors import a_daemon, on_slurm
 from trying import Trial
 
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 
 
 @pytest.fixture

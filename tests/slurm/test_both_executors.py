@@ -7,8 +7,8 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 
-from marianned.executors import traces
 from marianned.executors.base import AlreadyClaimed, Final, Presence, Silence, lost
+from marianned.executors.host import traces
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(in_each_run=True)]
 

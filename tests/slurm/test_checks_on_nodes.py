@@ -11,7 +11,7 @@ from kit.daemon import DEADLINE
 from kit.loopback import LONG
 from test_jobs_on_slurm import SECONDS, fan, started
 
-from marianned.executors import traces
+from marianned.executors.host import traces
 
 pytestmark = pytest.mark.slurm
 HERE = {"type": "slurm", "checks": "with_attempt"}

@@ -19,9 +19,9 @@ from refusing import NUMBERS
 from marianned.executors import shim
 from marianned.executors.base import Executor, ExitRecord, Place, Running, Spec
 from marianned.executors.clusters.executor import ClusterExecutor
-from marianned.executors.forking import ForkServer
-from marianned.executors.local import LocalExecutor
-from marianned.executors.traces import marked, trace_of
+from marianned.executors.host.forking import ForkServer
+from marianned.executors.host.local import LocalExecutor
+from marianned.executors.host.traces import marked, trace_of
 
 T = TypeVar("T")
 BOTH_GONE = pytest.mark.this_host(

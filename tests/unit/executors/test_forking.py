@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from attempts import Attempt, ended, soon
 
-from marianned.executors import forking, forkserver
+from marianned.executors import forkserver
 from marianned.executors.base import AlreadyClaimed, CannotStart, Place, Presence
-from marianned.executors.forking import ForkServer
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host import forking
+from marianned.executors.host.forking import ForkServer
+from marianned.executors.host.local import LocalExecutor
 
 pytestmark = pytest.mark.anyio
 
@@ -150,7 +151,7 @@ import os, signal, sys
 from pathlib import Path
 import anyio, msgspec
 from marianned.executors.base import Spec
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 spec = msgspec.json.decode(sys.stdin.buffer.read(), type=Spec)
 async def main():
     async with LocalExecutor() as executor:

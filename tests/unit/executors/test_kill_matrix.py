@@ -16,7 +16,7 @@ from attempts import BOTH_GONE, Attempt, soon
 from kit.executors import on_slurm
 
 from marianned.executors.base import ExitRecord, Presence
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 
 ROUNDS = int(os.environ.get("MARIANNE_KILL_ROUNDS", "1"))
 PARTS = ("keeper", "runner", "command")

@@ -15,8 +15,8 @@ from attempts import LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
 from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running
-from marianned.executors.local import LocalExecutor
-from marianned.executors.traces import start_time as _start_time
+from marianned.executors.host.local import LocalExecutor
+from marianned.executors.host.traces import start_time as _start_time
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
@@ -30,7 +30,7 @@ import os, signal, sys
 from pathlib import Path
 import anyio, msgspec
 from marianned.executors.base import Spec
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host.local import LocalExecutor
 spec = msgspec.json.decode(sys.stdin.buffer.read(), type=Spec)
 anyio.run(LocalExecutor().start, Path(sys.argv[1]), spec)
 os.kill(os.getpid(), signal.SIGKILL)

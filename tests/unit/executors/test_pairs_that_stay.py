@@ -11,9 +11,10 @@ import anyio
 import pytest
 from attempts import Attempt, ended, soon
 
-from marianned.executors import forking, forkserver, supervisors, traces
+from marianned.executors import forkserver
 from marianned.executors.base import ExitRecord, Place, Running, Spec, brand_of
-from marianned.executors.local import LocalExecutor
+from marianned.executors.host import forking, supervisors, traces
+from marianned.executors.host.local import LocalExecutor
 
 pytestmark = pytest.mark.anyio
 

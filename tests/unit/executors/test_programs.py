@@ -15,7 +15,7 @@ DAEMON = textwrap.dedent("""
     import anyio
     from marianned import worker_pool, workers
     from marianned.executors.base import Place, Silence, Spec
-    from marianned.executors.local import LocalExecutor
+    from marianned.executors.host.local import LocalExecutor
 
     async def run(executor, name, argv, **limits):
         directory = Path.cwd() / name

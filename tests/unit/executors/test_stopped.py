@@ -11,8 +11,8 @@ import pytest
 from anyio import to_thread
 from attempts import BOTH_GONE, WOKEN_BY_US, Attempt, ended, write
 
-from marianned.executors import supervisors
 from marianned.executors.base import Place
+from marianned.executors.host import supervisors
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
 

@@ -27,7 +27,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned.executors import attempt_files, limit, programs, shim, supervisors, traces
+from marianned.executors import attempt_files, limit, programs, shim
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -41,7 +41,8 @@ from marianned.executors.base import (
     brand_of,
 )
 from marianned.executors.children import HURRY
-from marianned.executors.forking import Answer, ForkServer, Pair, shim_environment
+from marianned.executors.host import supervisors, traces
+from marianned.executors.host.forking import Answer, ForkServer, Pair, shim_environment
 from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01

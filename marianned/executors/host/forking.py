@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from marianned.executors import forkserver, programs, shim, traces
+from marianned.executors import forkserver, programs, shim
 from marianned.executors.base import Running
+from marianned.executors.host import traces
 
 _PATIENCE_MILLISECONDS = 5000
 """How long an answer may take before the server counts as stuck; it needs about three milliseconds."""

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import anyio
 from anyio.to_thread import run_sync
 
-from marianned.executors import attempt_files, shim, traces
+from marianned.executors import attempt_files, shim
 from marianned.executors.base import Place, Running
+from marianned.executors.host import traces
 from marianned.moment import boot_id
 
 SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}

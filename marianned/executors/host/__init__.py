@@ -1,0 +1,1 @@
+"""Attempts on this host: forked or spawned, found by what they carry, waited for."""
