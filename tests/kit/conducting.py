@@ -1,6 +1,7 @@
 """A conductor in this very process: a real store and real workers, on an executor in memory."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from kit.new_database import put_new_database
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
+from marianned.conductor.core.job import Job
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
 from marianned.conductor.requests.chain import chain
@@ -25,7 +27,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Spec
 from marianned.protocol import Caller, Submit, Submitted
-from marianned.rows import RunRow
+from marianned.rows import Changes, RunRow
 from marianned.store.writer import Store, open_store
 
 ME = Caller(uid=os.getuid())
@@ -68,13 +70,24 @@ class House:
         Messenger(self.conductor, tasks)
         self._news = anyio.Event()
         store.on_commit(self._told)
+        self.miscounted: list[str] = []
+        self.uncounted = self.conductor.on_change(self._count)
+        """Call it where the comparing itself would be counted."""
 
     def _told(self, _events: object) -> None:
         self._news.set()
         self._news = anyio.Event()
 
+    def _count(self, job: Job, changes: Changes) -> None:
+        """Compare what is counted step by step of the accounts with what is in flight."""
+        state = job.state
+        flying = Counter(state.account(state.number_of(row)) for row in state.sheet_flights)
+        if changes and self.services.limits._flying.get(job.run_id, Counter()) != flying:
+            self.miscounted.append(f"{changes.events}: {self.services.limits._flying}, {flying}")
+
     def close(self) -> None:
         """Close what a process would take along when it ends."""
+        assert self.miscounted == []
         streams = [self.services.worktrees._send, self.services.worktrees._ended]
         for job in self.conductor._by_run.values():
             streams += [job._send, job._receive]

@@ -7,6 +7,8 @@ from kit.conducting import ME, conducting
 from kit.memory import MemoryExecutor
 
 from marianned.conductor.core import job
+from marianned.config import Settings
+from marianned.progress.state.job import JobState
 from marianned.protocol import Cancel, Modify
 from marianned.score import matching
 
@@ -50,6 +52,41 @@ def test_a_modify_of_many_sheets_holds_nobody_up(loop, tmp_path, monkeypatch):
     assert "Ending" in beside, "its end brings the new revision into force"
     assert "Asked" not in within
     assert (revision, statuses) == (2, ["completed", *["cancelled"] * (SHEETS - 1)])
+
+
+WIDE = 100
+AT_ONCE = f"""\
+name: a
+workspace: ./out
+instrument: cli
+sheet: {{size: 1, total_items: 1, fan_out: {{1: {WIDE}}}}}
+parallel: {{enabled: true, max_concurrent: {WIDE}}}
+prompt: {{template: "true {{{{ sheet_num }}}}"}}
+"""
+
+
+async def all_run_and_end(path, monkeypatch):
+    """Let many sheets run at once, then end; return how often it was asked in all whose account they use."""
+    asked = []
+    account = JobState.account
+    monkeypatch.setattr(
+        JobState, "account", lambda state, sheet: asked.append(sheet) or account(state, sheet)
+    )
+    executor = MemoryExecutor()
+    settings = Settings(max_attempts=WIDE)
+    async with conducting(path, executor, settings=settings) as house:
+        house.uncounted()
+        await house.submit(AT_ONCE)
+        for sheet in range(1, WIDE + 1):
+            await executor.started(sheet)
+        for entry in executor.running_now():
+            executor.finish(entry)
+        await house.until("a", "completed")
+    return len(asked)
+
+
+def test_a_step_asks_nothing_of_the_sheets_in_flight_that_it_does_not_touch(loop, tmp_path, monkeypatch):
+    assert loop.call(all_run_and_end, tmp_path, monkeypatch) < WIDE * WIDE / 2
 
 
 @pytest.mark.parametrize("again", [1, 2])
