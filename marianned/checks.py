@@ -119,7 +119,7 @@ def _cluster() -> Iterator[Finding]:
             said += ": set attempts_dir to a place on a shared file system"
             file = shlex.quote(str(configuration_directory() / "config.toml"))
             hints = [f"sed -i '1i attempts_dir = \"/SHARED/marianne/attempts\"' {file}", "mzt restart"]
-        elif _may_be_held() and not Path(place).is_dir():
+        elif _may_be_held() and (not Path(place).is_dir() or _misses(place)):
             said = f"'{place}' is not there: what runs goes on, and nothing starts until it is back"
             hints = [f"findmnt -T {shlex.quote(place)}"]
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
@@ -209,6 +209,15 @@ def _may_be_held() -> bool:
         return holder(state_directory()) is not None
     except PermissionError:
         return True
+
+
+def _misses(place: str) -> bool:
+    """Tell whether the daemon says that a directory is away: one that is empty looks as if it were there."""
+    with suppress(OSError, NotPermitted, probe.Hangs):
+        held = holder(state_directory())
+        told = [] if held is None else probe.ask(held.socket, "daemon.status")["degraded_by"]
+        return any(why.startswith(f"'{place}' ") for why in told)
+    return False
 
 
 def _daemon() -> Iterator[Finding]:

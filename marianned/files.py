@@ -205,10 +205,10 @@ def make_directory(path: Name, mode: int) -> None:
         os.close(handle)
 
 
-def make_private(path: Path) -> None:
+def make_private(path: Path, below: Path | None = None) -> None:
     """Make a directory and those that are missing above it, each for its owner only, whatever the umask is.
 
-    What is there stays as it is: `check_private` looks at it.
+    What is there stays as it is: `check_private` looks at it. The directory `below` is not made.
 
     Raises:
         OSError: it can't be made, or is something else.
@@ -216,9 +216,9 @@ def make_private(path: Path) -> None:
     try:
         make_directory(path, 0o700)
     except FileNotFoundError:
-        if path.parent == path:
+        if path.parent in (path, below):
             raise
-        make_private(path.parent)
+        make_private(path.parent, below)
         make_directory(path, 0o700)
     if not path.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

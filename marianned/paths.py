@@ -114,8 +114,10 @@ def database_path(state: "Path") -> "Path":
     return state / "marianne.db"
 
 
-def make_private_directory(path: "Path") -> None:
+def make_private_directory(path: "Path", below: "Path | None" = None) -> None:
     """Make a directory with its parents, for its owner only; one that is there has to be that already.
+
+    Of its parents, `below` and what is above that are not made: where they are missing, they may be away.
 
     Raises:
         files.Unsuitable: what is there is another user's, or open to others.
@@ -123,5 +125,5 @@ def make_private_directory(path: "Path") -> None:
     """
     from marianned import files  # noqa: PLC0415  the client seldom makes one
 
-    files.make_private(path)
+    files.make_private(path, below)
     files.check_private(path)

@@ -23,6 +23,7 @@ from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_place, check_silent
 from marianned.api.streams import Journal
 from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.grounds import Grounds
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.registry import Conductor
@@ -52,7 +53,6 @@ from marianned.paths import (
     configuration_directory,
     database_path,
     lock_path,
-    make_private_directory,
     socket_path,
     state_directory,
 )
@@ -108,8 +108,7 @@ class Daemon:
             anyio.create_task_group() as tasks,
         ):
             self._refuse_copy(store)
-            cluster = self._cluster(store)
-            services = self._services(store, Executors(host=local, cluster=cluster))
+            services, cluster = self._services(store, local)
             tasks.start_soon(local.serve)
             tasks.start_soon(cluster.serve)
             conductor = Conductor(services, tasks, chain)
@@ -174,35 +173,37 @@ class Daemon:
                     f"stop that one first: mzt --socket {shlex.quote(held.socket)} stop",
                 )
 
-    def _cluster(self, store: Store) -> ClusterExecutor:
+    def _cluster(self, grounds: Grounds) -> ClusterExecutor:
         """Return what runs attempts on a cluster; it does nothing before one is started there, or waits."""
         slurm = self._settings.slurm
         tuning = Tuning(slurm.python, tuple(slurm.arguments), slurm.lost_after)
-        return ClusterExecutor(Slurm(), Path(store.incarnation.attempts), tuning)
+        return ClusterExecutor(Slurm(), grounds.attempts, tuning, grounds.missing)
 
-    def _services(self, store: Store, executors: Executors) -> Services:
-        attempts = Path(store.incarnation.attempts)
-        make_private_directory(attempts)
-        with suppress(OSError):  # a full disk: nothing is started before there is room
-            make_private_directory(attempts / store.incarnation.name)
+    def _services(self, store: Store, local: LocalExecutor) -> tuple[Services, ClusterExecutor]:
+        grounds = Grounds(store.incarnation, store.incarnations.values(), self._state)
+        grounds.check()
+        cluster = self._cluster(grounds)
         scheduler = Scheduler(self._settings.max_attempts)
+        disk = Disk((self._state, grounds.attempts), self._settings.min_free_disk, scheduler, grounds)
+        disk.check()  # it makes this start's directory; where it can't, nothing is started before it can
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
             return await walls.around_git(services, contain, spec, own)  # as the settings are by then
 
         services = Services(
             store=store,
-            executors=executors,
+            executors=Executors(host=local, cluster=cluster),
             scheduler=scheduler,
             limits=Limits(),
-            disk=Disk((self._state, attempts), self._settings.min_free_disk, scheduler),
-            worktrees=Worktrees(store, executors.host, os.environ, behind_wall),
+            disk=disk,
+            grounds=grounds,
+            worktrees=Worktrees(store, local, os.environ, behind_wall),
             settings=self._settings,
-            attempts=attempts,
+            attempts=grounds.attempts,
             socket=self._address,
             environ=dict(os.environ),
         )
-        return services
+        return services, cluster
 
     async def _keep_files(self, store: Store) -> None:
         """See to the files of the state directory when they are touched; clients find us by the lock's."""

@@ -11,6 +11,7 @@ import msgspec
 
 from marianned import files, logs, workers
 from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.grounds import Grounds
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
@@ -64,6 +65,7 @@ class Services(msgspec.Struct, kw_only=True):
     scheduler: Scheduler
     limits: Limits
     disk: Disk
+    grounds: Grounds
     worktrees: Worktrees
     settings: Settings
     attempts: Path
@@ -133,10 +135,10 @@ class Services(msgspec.Struct, kw_only=True):
         places = {self.attempts, self.store.path.with_name("attempts")}
         places |= {Path(one.attempts) for one in self.store.incarnations.values()}
         for place in places:
-            for directory in place.glob(f"{self.store.daemon_id}-*"):
-                if directory.name not in kept:
+            for name in files.names(place):
+                if name.startswith(f"{self.store.daemon_id}-") and name not in kept:
                     with suppress(OSError):
-                        directory.rmdir()
+                        (place / name).rmdir()
 
     def delete_files(self, run_id: int, directories: Sequence[Path]) -> None:
         """Delete what the attempts of a run have left in its `directories`, and nothing beside it."""

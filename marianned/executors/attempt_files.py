@@ -35,13 +35,19 @@ def write(path: Path, content: bytes, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         Path(new).replace(path)
     except OSError:
-        Path(new).unlink()
+        Path(new).unlink(missing_ok=True)  # all of it may have gone meanwhile
         raise
 
 
-def claim(directory: Path) -> bool:
-    """Take the claim ourselves, in a directory that is made where it is missing; False: it is taken."""
-    make_private_directory(directory)
+def claim(place: Place) -> bool:
+    """Take the claim ourselves, in a directory that is made where it is missing; False: it is taken.
+
+    Raises:
+        OSError: the directory of all attempts is not there. What is made in its place now would be hidden
+            when it comes back, and fence nothing.
+    """
+    directory = place.directory
+    make_private_directory(directory, place.root)
     handle, new = tempfile.mkstemp(dir=directory, prefix=f"{shim.CLAIM}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -64,7 +70,7 @@ def given_up(directory: Path) -> bool:
 
 def raise_limit(place: Place, seconds: float, name: str = limit.NAME) -> None:
     """Write the file of this name that a shim reads when its limit is over."""
-    make_private_directory(place.directory)
+    make_private_directory(place.directory, place.root)
     path, text = place.directory / name, limit.text(place.id, seconds)
     try:
         write(path, text)

@@ -8,6 +8,7 @@ Source: docs/design/executors.md, docs/design/durability.md.
 
 import hashlib
 import re
+import shlex
 import signal as signals
 from collections.abc import Callable
 from enum import StrEnum
@@ -35,6 +36,14 @@ class Place(NamedTuple):
     def root_is_missing(self) -> bool:
         """Tell whether all attempts may lie elsewhere at the moment; blocks, where their file system does."""
         return self.root is not None and not self.root.is_dir()
+
+
+def not_there(root: Path) -> str:
+    """Say that the directory above attempts is missing, and what to do about that."""
+    return (
+        f"'{root}' is not there; bring it back, or, where it is gone for good, type: "
+        f"mkdir -p -m 700 {shlex.quote(str(root))}"
+    )
 
 
 def brand_of(attempt: str) -> int:
@@ -329,10 +338,17 @@ class NotStarted(CannotStart, Accident):
 class Executor(Protocol):
     """Where attempts run. A place belongs to one attempt for ever."""
 
-    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+    async def start(
+        self,
+        directory: Path,
+        spec: Spec,
+        write: Callable[[], None] | None = None,
+        root: Path | None = None,
+    ) -> None:
         """Start it; on return it runs (or has ended, or will begin) and does so without us.
 
-        `write` makes, in a thread, its directory and what it needs there; what that raises is raised.
+        `write` makes, in a thread, its directory and what it needs there; what that raises is raised. `root`
+        is that of its place: nothing is made unless it is there.
 
         Raises:
             AlreadyClaimed: it was started before, or its directory is another's.

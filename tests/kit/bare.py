@@ -27,7 +27,13 @@ class BareExecutor(MemoryExecutor):
         self._processes: dict[str, Process] = {}
         self._asked: set[str] = set()
 
-    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+    async def start(
+        self,
+        directory: Path,
+        spec: Spec,
+        write: Callable[[], None] | None = None,
+        root: Path | None = None,
+    ) -> None:
         with anyio.CancelScope(shield=True):  # a conductor that ends leaves no half of a start behind
             await super().start(directory, spec, write)
             entry = self.entries[spec.id]

@@ -12,6 +12,7 @@ import anyio
 from kit.memory import MemoryExecutor
 from kit.new_database import put_new_database
 from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.grounds import Grounds
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.job import Job
@@ -59,10 +60,12 @@ class House:
             scheduler=self.scheduler,
             limits=Limits(),
             disk=Disk((path,), 0, self.scheduler),
+            grounds=Grounds(store.incarnation, store.incarnations.values(), path),
             worktrees=Worktrees(store, executors.host, environ, behind_wall),
             attempts=path / "attempts",
             **{"settings": settings, "environ": environ, "socket": path / "s", **given},
         )
+        self.services.grounds.missing()
         self.conductor = Conductor(self.services, tasks, chain)
         self.submissions = Submissions(self.conductor)
         self.control = Control(self.conductor)
@@ -120,7 +123,7 @@ async def conducting(
 ) -> AsyncIterator[House]:
     """Open a house, with all that earlier ones left at the path; everything of it ends with the block."""
     attempts = path / "attempts"
-    attempts.mkdir(exist_ok=True)
+    attempts.mkdir(mode=0o700, exist_ok=True)
     put_new_database(path / "marianne.db")
     with anyio.fail_after(deadline):
         async with open_store(path / "marianne.db", "boot", attempts) as store:

@@ -93,7 +93,13 @@ class MemoryExecutor:
 
     # --- Executor ------------------------------------------------------------------------------------
 
-    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+    async def start(
+        self,
+        directory: Path,
+        spec: Spec,
+        write: Callable[[], None] | None = None,
+        root: Path | None = None,
+    ) -> None:
         if write is not None:
             write()
         if self.refuses:

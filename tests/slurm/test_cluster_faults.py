@@ -259,7 +259,7 @@ async def test_while_the_shared_directory_is_away_nothing_is_concluded(cluster, 
             tasks.start_soon(wait)
             await anyio.sleep(30 if LONG else 6)  # longer than it takes, and than what is gone is waited for
             assert records == []
-            assert "is not there, so nothing is known of it" in said(executor, trial.id)
+            assert "is not there; bring it back" in said(executor, trial.id)
             aside.rename(trial.root)
             await until(lambda: records)
     assert records[0].exit_code == 4

@@ -7,11 +7,12 @@ import subprocess
 
 import anyio
 import pytest
-from kit.daemon import DEADLINE
+from kit.daemon import DEADLINE, LOST_AFTER
 from kit.executors import watched
 from kit.loopback import LONG
 from trying import said, until
 
+from marianned import accidents
 from marianned.executors.base import Place, Presence, Withdrawn
 from marianned.executors.clusters import submitting
 from marianned.executors.clusters.engine import Away, Busy
@@ -441,3 +442,40 @@ async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submit
             assert await executor.presence(trial.place) is Presence.RUNNING
             assert await executor.wait(trial.place) is None
     assert not cluster.queue()
+
+
+async def starting(executor, trial, place, patience):
+    """Start an attempt that `Limited` does not take yet; `patience` hears what it waits for."""
+    accidents.current.set(patience)
+    spec = trial.script("echo begun >&9", id=place.id, resources=Resources(account="full"))
+    await executor.start(place.directory, spec, root=place.root)
+
+
+async def test_what_loses_its_files_before_it_is_submitted_is_lost_and_holds_up_nothing(trial, shared):
+    gone, free = places(trial, 2)
+    engine, patience = Limited(), accidents.Patience()
+    async with watched(engine, shared, lost_after=LOST_AFTER) as executor, anyio.create_task_group() as tasks:
+        tasks.start_soon(starting, executor, trial, gone, patience)
+        await until(lambda: patience.waits_for)
+        shutil.rmtree(gone.directory)
+        engine.open = True
+        with anyio.fail_after(DEADLINE):
+            assert await executor.wait(gone) is None
+            await executor.start(free.directory, trial.spec("true", id=free.id), root=free.root)
+            assert (await executor.wait(free)).exit_code == 0
+
+
+async def test_what_is_to_be_submitted_makes_nothing_where_all_files_are_away(trial, shared, mounted):
+    bring, take = mounted
+    (place,) = places(trial, 1)
+    engine, patience = Limited(), accidents.Patience()
+    async with watched(engine, shared) as executor, anyio.create_task_group() as tasks:
+        tasks.start_soon(starting, executor, trial, place, patience)
+        await until(lambda: patience.waits_for)
+        await anyio.to_thread.run_sync(subprocess.check_call, take)
+        engine.open = True
+        await until(lambda: patience.waits_for.startswith("its files can't be written"))
+        assert [*shared.iterdir()] == []
+        await anyio.to_thread.run_sync(subprocess.check_call, bring)
+        assert await trial.leash.line() == "begun"
+        assert (await executor.wait(place)).exit_code == 0

@@ -1,37 +1,62 @@
-"""Room on the disk: below `min_free_disk` no slots are granted; with room, work goes on by itself.
+"""Room on the disk, and the place of attempts: without either no slots are granted; with both, work goes on.
 
 Source: docs/design/durability.md "Faults and what must hold".
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
+from marianned.conductor.capacity.grounds import Grounds
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.protocol import Obstacle
 
 _LOOK_SECONDS = 1.0
+_GRAVEST = (Obstacle.DISK, Obstacle.AWAY)
+
+
+class Trouble(NamedTuple):
+    """Why slots are refused: the obstacle, in words, and the place that has it."""
+
+    obstacle: Obstacle
+    text: str
+    place: Path
+
+
 MIB = 1024**2
 
 
 class Disk:
     """Looks at some file systems, at most once a second, and only when a slot is asked for.
 
-    `trouble`: why slots are refused: less than `minimum` bytes of room, or a place that can't be looked at,
-    where nothing could be written either; null: they are not.
+    They are refused for less than `minimum` bytes of room, or for a place that can't be looked at, or is away
+    (see Grounds), where nothing could be written either.
     """
 
-    def __init__(self, directories: Sequence[Path], minimum: int, scheduler: Scheduler) -> None:
+    def __init__(
+        self, directories: Sequence[Path], minimum: int, scheduler: Scheduler, grounds: Grounds | None = None
+    ) -> None:
+        self._grounds = grounds
         self._directories = directories
         self.minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
-        self.trouble: str | None = None
-        self._obstacle: Obstacle | None = None
+        self._found: Trouble | None = None
         self._found_low = anyio.Event()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why slots are refused; null: they are not."""
+        return None if self._found is None else self._found.text
+
+    @property
+    def away(self) -> Trouble | None:
+        """What is away, where that is why slots are refused."""
+        return self._found if self._found is not None and self._found.obstacle is Obstacle.AWAY else None
 
     def check(self) -> None:
         """Close the scheduler when there is too little room."""
@@ -53,30 +78,37 @@ class Disk:
 
     def _look(self) -> str | None:
         """Return what keeps slots from being granted, as it is now; let the scheduler know."""
-        found = (_trouble(directory, self.minimum) for directory in self._directories)
-        obstacle, self.trouble = next((trouble for trouble in found if trouble is not None), (None, None))
-        if obstacle is not self._obstacle:
-            if self._obstacle is not None:
-                self._scheduler.open(self._obstacle)
-            if obstacle is not None:
-                self._scheduler.close(obstacle)
-            self._obstacle = obstacle
+        before = self._found
+        self._found = min(self._troubles(), key=lambda one: _GRAVEST.index(one.obstacle), default=None)
+        if before is not None:
+            self._scheduler.open(before.obstacle)
+        if self._found is not None:
+            self._scheduler.close(self._found.obstacle)
         return self.trouble
+
+    def _troubles(self) -> Iterator[Trouble]:
+        if self._grounds is not None and (missing := self._grounds.missing()) is not None:
+            yield Trouble(Obstacle.AWAY, missing, self._grounds.attempts)
+        for directory in self._directories:
+            if (trouble := _trouble(directory, self.minimum)) is not None:
+                yield trouble
 
 
 def shortage(directory: Path, minimum: int) -> str | None:
     """Say what keeps work from starting in a directory: fewer than `minimum` bytes are free; else null."""
     trouble = _trouble(directory, minimum)
-    return None if trouble is None else trouble[1]
+    return None if trouble is None else trouble.text
 
 
-def _trouble(directory: Path, minimum: int) -> tuple[Obstacle, str] | None:
+def _trouble(directory: Path, minimum: int) -> Trouble | None:
     try:
         found = os.statvfs(directory)
     except OSError as error:
-        return Obstacle.AWAY, f"'{directory}' can't be looked at: {error.strerror}; bring it back"
+        text = f"'{directory}' can't be looked at: {error.strerror}; bring it back"
+        return Trouble(Obstacle.AWAY, text, directory)
     free = found.f_bavail * found.f_frsize
     if free >= minimum:
         return None
     room = f"{free // MIB} MiB free at '{directory}'"
-    return Obstacle.DISK, f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"
+    text = f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"
+    return Trouble(Obstacle.DISK, text, directory)

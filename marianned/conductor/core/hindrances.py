@@ -1,5 +1,6 @@
 """What of the daemon's own, or around it, keeps a job back or makes it unsafe, told with the job."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -36,12 +37,20 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
     hints = None if displaced is None else displaced.hints
     return [
         *reasons.degraded(state, services.store.degraded_by(displaced), hints),
+        *_away(services, state),
         *reasons.strangers(state, services.strangers),
         *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
         *reasons.accidents(state, kept.waits),
         *reasons.kept_by(state, kept.by),
         *reasons.queued(state, kept.queued),
     ]
+
+
+def _away(services: Services, state: JobState) -> list[Reason]:
+    away = None if state.run.ended is not None else services.disk.away
+    return (
+        [] if away is None else [reasons.away(state, away.text, f"findmnt -T {shlex.quote(str(away.place))}")]
+    )
 
 
 def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> None:

@@ -54,6 +54,8 @@ class Retention:
 
         async def act(request: RequestRow) -> Removed:
             rows = await self._chosen(params)
+            if rows and (away := await self._away()) is not None:
+                raise Unavailable(f"its files can't be deleted: {away}", hints=["mzt doctor"])
             reply = Removed(
                 message=f"{formatting.plural(len(rows), 'run')} removed",
                 removed=[f"{row.job_name}@{row.run}" for row in rows],
@@ -138,12 +140,16 @@ class Retention:
     async def _retain_once(self) -> None:
         settings = self._services.settings
         records = self._services.store.records
-        if not await self._trusts_clock():
+        if not await self._trusts_clock() or await self._away() is not None:
             return
         for run in await records.old_runs(now().at - settings.keep_days * DAY, settings.keep_runs):
             if run.ended != JobStatus.FAILED and not await _has_left(records, run):
                 with suppress(WrongStatus):  # let go on in this very moment
                     await self._forget(run, None, "retention")
+
+    async def _away(self) -> str | None:
+        """Say why what attempts have left can't be found: deleted now, it would stay for ever."""
+        return await to_thread.run_sync(self._services.grounds.missing)
 
     async def _trusts_clock(self) -> bool:
         """Look at the clock, keep what was seen, and tell whether ages can be told by it."""

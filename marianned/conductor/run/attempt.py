@@ -300,7 +300,7 @@ class Attempt:
         """Make the place of the file that asks a tool to stop, and tell the tool of it."""
         told = profile.cli.stop if profile.cli else None
         if told is not None and told.file is not None:
-            note = await to_thread.run_sync(handoff.place, self._directory)
+            note = await to_thread.run_sync(handoff.place, self._directory, self._process.place.root)
             self._variables["MARIANNE_STOP"] = str(note.with_name(told.file))
 
     async def _prompt(self, *, in_session: bool) -> str:
@@ -337,7 +337,7 @@ class Attempt:
     async def _handed_over(self) -> str:
         """Make the place for a note to the next attempt; return what the one before has left."""
         attempt = self._given.attempt
-        note = await to_thread.run_sync(handoff.place, self._directory)
+        note = await to_thread.run_sync(handoff.place, self._directory, self._process.place.root)
         self._variables[handoff.VARIABLE] = str(note)
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = handoff.left_by(rows, attempt.attempt)
@@ -373,7 +373,7 @@ class Attempt:
     def _write_previous(self, outputs: Mapping[int, str]) -> None:
         """Write what earlier sheets printed into files, by their numbers, where a script can read it."""
         place = self._directory / PREVIOUS
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(place, self._process.place.root)
         for number, text in outputs.items():
             files.write_private(place / str(number), text.encode(errors="surrogateescape"))
         self._variables["MARIANNE_PREVIOUS"] = str(place)
@@ -391,7 +391,7 @@ class Attempt:
 
     def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
         check_directory(cwd)
-        make_private_directory(self._directory)
+        make_private_directory(self._directory, self._process.place.root)
         if invocation.make_tmp:
             (self._directory / command_line.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
         shown = prompt.encode(errors="surrogateescape")

@@ -86,7 +86,9 @@ class Checking:
         host, cluster = services.executors
         self._places = {_CHECKS: host, _ON_NODES: cluster} if is_away(flight) else {_CHECKS: host}
         self._own = _CHECKS if on_node is None else _ON_NODES
-        self._roots = {_CHECKS: None, _ON_NODES: services.place(flight).root}
+        self._root = services.place(flight).root
+        self._roots = {_CHECKS: None, _ON_NODES: self._root}
+        self._grounds = services.grounds
         self._snapshot = directory / _SNAPSHOT
         self._environ = environ
         self._mask = mask
@@ -107,7 +109,7 @@ class Checking:
         if await self._noted(checks) is None and _look_at_files(checks):
             found = await snapshot(checks)
             data = msgspec.json.encode(found)
-            await to_thread.run_sync(_write_once, self._snapshot, data)
+            await to_thread.run_sync(_write_once, self._snapshot, data, self._root)
 
     async def _noted(self, checks: Sequence[Check]) -> Path | None:
         """Return what was noted, in the directory of whichever attempt of this round came first to it."""
@@ -271,7 +273,7 @@ class Checking:
         directory = self._attempt / self._own / _UNSAFE.sub("-", name)
         place = Place(directory, f"{self._ids}{os.urandom(4).hex()}", self._roots[self._own])
         try:
-            argv = await to_thread.run_sync(_script, place, name, command)
+            argv = await to_thread.run_sync(self._script, directory, name, command)
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         spec = Spec(
@@ -296,7 +298,7 @@ class Checking:
         self._running = place
         faults.point("check.starting")
         try:
-            await self._executor.start(directory, spec)
+            await self._executor.start(directory, spec, root=self._root)
         except NotStarted:
             self._running = None
             raise
@@ -321,6 +323,17 @@ class Checking:
         )
         return found, foreign
 
+    def _script(self, directory: Path, name: str, command: str) -> list[str]:
+        """Make its directory, with its script; blocks.
+
+        Raises:
+            Accident: all attempts are away.
+        """
+        if self._root is not None and (why := self._grounds.missing(self._root)) is not None:
+            raise Accident(f"'{name}' can't be started: {why}")
+        make_private_directory(directory, self._root)
+        return shell_script(directory, command)
+
     def _at(self, resources: Resources, spec: Spec) -> Spec:
         return msgspec.structs.replace(spec, resources=resources, beside=str(self._attempt))
 
@@ -340,13 +353,6 @@ def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
     while start > 0 and rows[start - 1].round == rows[-1].round:
         start -= 1
     return list(rows[start:])
-
-
-def _script(place: Place, name: str, command: str) -> list[str]:
-    if place.root_is_missing():
-        raise Accident(f"'{name}' can't be started: '{place.root}' is not there")
-    make_private_directory(place.directory)
-    return shell_script(place.directory, command)
 
 
 def _clear(directory: Path, anew: bool, root: Path | None) -> list[Place] | None:  # noqa: FBT001  a thread takes no names
@@ -371,8 +377,8 @@ def _tail(directory: Path, mask: Mask) -> str:
     return printed[-_TAIL_BYTES:]
 
 
-def _write_once(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _write_once(path: Path, data: bytes, root: Path | None) -> None:
+    make_private_directory(path.parent, root)
     files.write_private(path, data)
 
 

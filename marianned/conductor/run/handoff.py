@@ -25,10 +25,10 @@ and takes nothing of the above back:
 """
 
 
-def place(directory: Path) -> Path:
-    """Make the place for an attempt's note; return its path."""
+def place(directory: Path, root: Path | None) -> Path:
+    """Make the place for an attempt's note, where `root` above it is there; return its path."""
     out = directory / OUT
-    make_private_directory(out)
+    make_private_directory(out, root)
     return out / HANDOFF_NAME
 
 

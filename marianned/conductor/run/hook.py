@@ -154,7 +154,7 @@ class HookRun:
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""
         check_directory(cwd)
-        make_private_directory(self._process.directory)
+        make_private_directory(self._process.directory, self._process.place.root)
         hook = self._given.hook
         if list(hook.argv[:2]) == _SHELL:
             return shell_script(self._process.directory, *hook.argv[2:])

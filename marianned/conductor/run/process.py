@@ -88,6 +88,7 @@ class Process:
         self._introduced = introduced
         self._placed = placed
         self._executor = services.executors.of(row)
+        self._grounds = services.grounds
         self._away = is_away(row)
         self.place = services.place(row)
         self.directory = self.place.directory
@@ -141,16 +142,17 @@ class Process:
             Accident: something of ours failed, nothing has been started.
             Unprepared: it can't be started at all.
         """
-        if self._away and await to_thread.run_sync(self.place.root_is_missing):
-            # what is made in its place would be hidden when it is back, and hides until then that it is away
-            raise Accident(f"its files can't be written: '{self.place.root}' is not there")
+        if self._away:
+            await to_thread.run_sync(self._check_grounds)
         try:
             prepared = await prepare()
             if not self.interrupted:
-                await self._executor.start(self.directory, prepared.spec, prepared.write)
+                root = self.place.root
+                await self._executor.start(self.directory, prepared.spec, prepared.write, root)
         except AlreadyClaimed:
             pass  # an earlier daemon started it a moment before it died: it is picked up
         except OSError as error:
+            await to_thread.run_sync(self._check_grounds)  # it knows better why, or makes what is missing
             raise Accident(f"its files can't be written: {error.strerror}") from None
         except Unavailable as error:
             raise Accident(error.message) from None
@@ -159,9 +161,20 @@ class Process:
                 raise Accident(why.message) from None
             raise
         except NotStarted:
+            await to_thread.run_sync(self._check_grounds)
             raise
         except CannotStart as error:
             raise Unprepared(error.category, str(error)) from None
+
+    def _check_grounds(self) -> None:
+        """Look whether its files can be written where they would be found again; blocks.
+
+        Raises:
+            Accident: that place is away.
+        """
+        root = self.place.root
+        if root is not None and (why := self._grounds.missing(root)) is not None:
+            raise Accident(f"its files can't be written: {why}")
 
     async def ended(self) -> ExitRecord | None:
         """Wait for its end; None: it is lost, nothing of it is found, and no record; `loss` says more.

@@ -78,6 +78,8 @@ async def _what_ran_since(services: Services, restored: str) -> str:
                 again.setdefault(address, set()).add(one.sheet)
                 if uid < row.next_uid:
                     services.ran_since.setdefault(run, set()).add(uid)
+    if (away := await to_thread.run_sync(services.grounds.missing)) is not None:
+        restored = f"{restored}; what ran since can't be looked for: {away}"
     told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(again.items())]
     said = f"{restored}; what ran since is not known to it"
     said += (

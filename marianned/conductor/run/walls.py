@@ -48,11 +48,14 @@ async def walled(services: Services, profile: Profile, spec: Spec, own: Path) ->
 
 
 async def around_git(services: Services, contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
-    """Return the spec of a git behind a wall where sheets of its run get one; see Worktrees.
+    """Make git's directory; return its spec, behind a wall where sheets of its run get one; see Worktrees.
 
     Raises:
-        CannotStart: there can be none.
+        CannotStart: there can be none, or all attempts are away.
     """
+    if (away := await to_thread.run_sync(services.grounds.missing)) is not None:
+        raise CannotStart(away)
+    await to_thread.run_sync(make_private_directory, own, services.grounds.own)
     if not contain and services.settings.attempts.contain != "hide":
         return spec
     try:

@@ -3,7 +3,6 @@
 Everything here blocks. Source: docs/design/executors.md.
 """
 
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +59,7 @@ class Found(NamedTuple):
     log: str = ""
 
 
-def prepare(directory: Path, spec: Spec) -> None:
+def prepare(directory: Path, spec: Spec, root: Path | None) -> None:
     """Write what is to run.
 
     Raises:
@@ -69,7 +68,7 @@ def prepare(directory: Path, spec: Spec) -> None:
         CannotStart: it can't be written down at all.
     """
     try:
-        make_private_directory(directory)
+        make_private_directory(directory, root)
         if (directory / shim.CLAIM).exists():
             raise AlreadyClaimed("the attempt is claimed already")
         attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
@@ -111,18 +110,6 @@ def order_end(place: Place) -> bool:
         return False
     attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
     return True
-
-
-def take(place: Place) -> bool:
-    """Take the claim ourselves; False: it is taken.
-
-    Raises:
-        OSError: the directory of all attempts is not there. What is made in its place now would be hidden
-            when it comes back, and fence nothing.
-    """
-    if place.root_is_missing():
-        raise FileNotFoundError(errno.ENOENT, "the directory of all attempts is not there", str(place.root))
-    return attempt_files.claim(place.directory)
 
 
 def look_all(places: Sequence[Place]) -> dict[str, Found]:

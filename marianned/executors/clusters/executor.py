@@ -26,7 +26,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned import accidents
+from marianned import accidents, files
 from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
     ExitRecord,
@@ -54,13 +54,13 @@ from marianned.executors.clusters.evidence import (
     order_end,
     prepare,
     submission_of,
-    take,
     unstarted,
 )
 from marianned.executors.clusters.fates import Fates, taken_out
 from marianned.executors.clusters.strays import leading_to, over
-from marianned.executors.clusters.submitting import OF_ALL, PAUSES, SHIPPED, Submitter
+from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
+from marianned.executors.clusters.waiting import keeps
 
 _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
@@ -96,15 +96,19 @@ class Tuning(NamedTuple):
 class ClusterExecutor:
     """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
 
-    def __init__(self, engine: Engine, shared: Path, tuning: Tuning) -> None:
+    def __init__(
+        self, engine: Engine, shared: Path, tuning: Tuning, missing: Callable[[], object] = lambda: None
+    ) -> None:
+        """Build it; `shared` is the directory of all attempts, and `missing` says whether that is away."""
         self._engine = engine
+        self._missing = missing
         self._tuning = tuning
         self._entries: dict[str, Entry] = {}
         self._unwanted = Unwanted()
         self._away: str | None = None
         self._due = self._earliest = self._stale_at = float("-inf")
         self._shared = shared
-        self._swept = False
+        self._swept = True
         self._known_strays = set[Key]()
         self._never_submitted = set[str]()
         self._fates = Fates(engine)
@@ -113,12 +117,14 @@ class ClusterExecutor:
         self._answered: Mapping[Key, Job] | Away = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
         self._submitter = Submitter(
-            engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop
+            engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop, self._known
         )
 
     # --- what the conductor asks -------------------------------------------------------------------------
 
-    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+    async def start(
+        self, directory: Path, spec: Spec, write: Callable[[], None] | None = None, root: Path | None = None
+    ) -> None:
         """Write the spec and submit it (see Executor); it may not have begun then, but needs us no more.
 
         As long as the engine takes no more, or does not answer, it waits. What is to run `beside` an attempt
@@ -127,8 +133,8 @@ class ClusterExecutor:
         spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
         if write is not None:
             await run_sync(write)
-        await run_sync(prepare, directory, spec)
-        entry = self._entry(Place(directory, spec.id))
+        await run_sync(prepare, directory, spec, root)
+        entry = self._entry(Place(directory, spec.id, root))
         entry.patience = accidents.current.get()
         entry.know(spec)
         joined = None if spec.beside is None else await run_sync(join, entry.place, Path(spec.beside))
@@ -238,7 +244,7 @@ class ClusterExecutor:
         entry = self._entry(place)
         while True:
             news, job = entry.news, entry.job
-            if entry.over.is_set() or (job is not None and not job.waits):
+            if entry.over.is_set() or entry.placed or (job is not None and not job.waits):
                 running = await self.running(place)
                 where = None if running is None else running.where
                 entry.placed = where is not None
@@ -253,24 +259,7 @@ class ClusterExecutor:
     def waits(self, attempt: str) -> Wait | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
         entry = self._entries.get(attempt)
-        if entry is None:
-            return None
-        if self._away is not None or entry.away:
-            gone = "the directory of attempts is not there, so nothing is known of it"
-            return Wait(self._away or gone)
-        if entry.unsure and entry.job is not None:
-            return Wait(
-                f"its files were deleted; it is over when {self._engine.name}'s job {entry.job.id} is"
-            )
-        if entry.job is None or not entry.job.waits:
-            return Wait(f"{self._engine.name} is to take it", queued=True) if entry.submitting else None
-        why = self._engine.words(entry.job.reason or "None")
-        typed = None if why.typed is None else why.typed.format(job=entry.job.id)
-        text, change = f"it waits in {self._engine.name}'s queue ({why.text})", None
-        if why.change:
-            of_all = self._tuning.arguments and not entry.wants_something
-            text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
-        return Wait(text, typed, change, queued=True)
+        return None if entry is None else keeps(entry, self._engine, self._away, self._tuning.arguments)
 
     async def trouble(self) -> str | None:
         """Ask the engine for its list, and say what keeps it from answering (see Executor)."""
@@ -300,7 +289,7 @@ class ClusterExecutor:
             self._judge_by_list(entry, entry.recalled)
         elif not found.away:
             with suppress(OSError):
-                taken = await run_sync(take, place)
+                taken = await run_sync(attempt_files.claim, place)
                 entry.recalled = None
                 if taken:
                     self._give_up(entry)
@@ -346,7 +335,7 @@ class ClusterExecutor:
         never = place.id in self._never_submitted
         self._never_submitted.discard(place.id)
         try:
-            if not await run_sync(take, place):
+            if not await run_sync(attempt_files.claim, place):
                 return False
         except OSError:
             return never
@@ -384,6 +373,9 @@ class ClusterExecutor:
     async def _remember(self, entry: Entry) -> None:
         """Read what an earlier daemon has done with it; the next look says what has become of it."""
         await self._read(entry)
+        found = await run_sync(look, entry.place)
+        entry.away = found.away
+        await self._notice_beginning(entry, found)
         if not entry.submitting:
             self._known(entry)
 
@@ -410,6 +402,14 @@ class ClusterExecutor:
         if keys:
             one.submission = msgspec.structs.replace(one.submission, keys=keys)
             one.unsure = not sure
+
+    async def _notice_beginning(self, one: Entry, found: Found) -> None:
+        """Note that it has begun as soon as its files say so: the engine may not answer for a while."""
+        if found.claimed and not found.given_up and not one.placed:
+            running = await self.running(one.place)
+            if running is not None and running.where is not None:
+                one.placed = True
+                one.tell()
 
     def _known(self, entry: Entry) -> None:
         """Note that it was submitted before."""
@@ -484,9 +484,10 @@ class ClusterExecutor:
 
     async def _watch_all(self) -> None:
         """Look at the engine's list now and then, and do what that asks for; sleep while nothing does."""
-        self._swept = not await run_sync(self._was_used)
+        known = False
         while True:
-            if self._swept and not self._entries and not self._unwanted:
+            known = known or await run_sync(self._recall)
+            if known and self._swept and not self._entries and not self._unwanted:
                 await self._some.wait()
             self._some, self._nudge = anyio.Event(), anyio.Event()
             try:
@@ -502,12 +503,15 @@ class ClusterExecutor:
             with anyio.move_on_after(_TICK_SECONDS):
                 await self._nudge.wait()
 
-    def _was_used(self) -> bool:
-        """Tell whether an earlier daemon may have left something in the queue; blocks."""
-        try:
-            return any(self._shared.glob(f"{SHIPPED}*"))
-        except OSError:
-            return True
+    def _recall(self) -> bool:
+        """Find out whether an earlier daemon may have left something in the queue; blocks.
+
+        False: that can't be known, for where it would have left its programs is away.
+        """
+        if self._missing() is not None:
+            return False
+        self._swept = not any(name.startswith(SHIPPED) for name in files.names(self._shared))
+        return True
 
     def _watched(self) -> list[Entry]:
         return [one for one in self._entries.values() if one.accepted.is_set() and not one.over.is_set()]
@@ -580,6 +584,8 @@ class ClusterExecutor:
                 one.settle(seen.record)
             elif seen.given_up:
                 self._give_up(one)
+            else:
+                await self._notice_beginning(one, seen)
         return found
 
     async def _miss(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
@@ -605,10 +611,10 @@ class ClusterExecutor:
     async def _miss_unbegun(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
         """Say why it has not begun, or submit it again: the engine has forgotten it."""
         if found.log:
-            if await run_sync(take, one.place):
+            if await run_sync(attempt_files.claim, one.place):
                 one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
         elif (fate := await self._cancelled(one, began, listed)) is not None:
-            if await run_sync(take, one.place):
+            if await run_sync(attempt_files.claim, one.place):
                 one.fate = fate
                 one.settle(None, withdrawn=True)
         elif one.may_be_submitted_again(_FORGOTTEN_MOST) and not found.gone:
@@ -617,7 +623,7 @@ class ClusterExecutor:
             one.submission = msgspec.structs.replace(one.submission, forgotten=forgotten)
             one.missing, one.job, one.accepted = None, None, anyio.Event()
             self._submit(one)
-        elif await run_sync(take, one.place):
+        elif await run_sync(attempt_files.claim, one.place):
             one.settle(None)
 
     async def _cancelled(self, one: Entry, began: float, listed: Collection[Key]) -> Fate | None:

@@ -18,7 +18,7 @@ from marianned.executors import attempt_files, programs, shim
 from marianned.executors.clusters import strays
 from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
 from marianned.executors.clusters.entries import Entry
-from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission
+from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission, look_all
 from marianned.paths import make_private_directory
 from marianned.score.expanded import Resources
 
@@ -59,7 +59,8 @@ class Kind:
 class Submitter:
     """Submits what is put into it; `serve` has to run meanwhile.
 
-    `taken` is called when the engine has taken some, `drop` with what it has taken and nobody wants any more.
+    `taken` is called when the engine has taken some, `drop` with what it has taken and nobody wants any more,
+    `judge` with what can't be submitted any more, for its files were deleted: what the list says counts.
     """
 
     def __init__(
@@ -70,13 +71,15 @@ class Submitter:
         arguments: Sequence[str],
         taken: Callable[[], None],
         drop: Callable[[Submission], None],
+        judge: Callable[[Entry], None],
     ) -> None:
         self._engine = engine
+        self._judge = judge
         self._python, self._arguments = python, arguments
         self._taken, self._drop = taken, drop
         self._programs = programs.sources()
         digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
-        self._shipped = shared / f"{SHIPPED}{digest[:16]}"
+        self._shared, self._shipped = shared, shared / f"{SHIPPED}{digest[:16]}"
         self._shipped_now = False
         self._queue: list[Entry] = []
         self._widest = _WIDEST
@@ -117,11 +120,18 @@ class Submitter:
                 text = f"{self._engine.name} does not answer: {why}"
             except OSError as error:
                 text = f"its files can't be written: {error.strerror}"
+                self._put_back(group, len(self._queue))  # others may be written
             finally:
-                self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+                self._put_back(group, 0)
             _tell(self._queue, text)
             await anyio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
+
+    def _put_back(self, group: Sequence[Entry], where: int) -> None:
+        """Put those back into the queue that are still to be submitted, and are not in it."""
+        there = set(map(id, self._queue))
+        left = [one for one in group if not (one.unwanted or one.accepted.is_set() or id(one) in there)]
+        self._queue[where:where] = left
 
     async def _next(self) -> list[Entry]:
         """Wait until there is one that may go, and take what can be one array with it."""
@@ -159,6 +169,8 @@ class Submitter:
         wide = len(group) > 1
         name = strays.job_name(group[0].place.id, len(group) - 1)
         script = await self._written(group, name)
+        if script is None:
+            return
         resources = group[0].resources
         arguments = (*self._arguments, *resources.arguments)
         resources = msgspec.structs.replace(resources, arguments=arguments)
@@ -171,12 +183,7 @@ class Submitter:
                 one.doubtful = False
             raise
         except Refused as why:
-            for one in group:
-                one.refused = f"{self._engine.name} does not take it: {why}"
-                if self._arguments and not one.wants_something:
-                    one.refused += f"; {OF_ALL}; change that, then type: mzt restart"
-                one.submitting = False
-                one.settle(None)
+            self._refuse(group, why)
             return
         for task, one in enumerate(group):
             one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
@@ -184,8 +191,18 @@ class Submitter:
                 self._drop(one.submission)
         self._taken()
 
-    async def _written(self, group: Sequence[Entry], name: str) -> str:
+    def _refuse(self, group: Sequence[Entry], why: Refused) -> None:
+        for one in group:
+            one.refused = f"{self._engine.name} does not take it: {why}"
+            if self._arguments and not one.wants_something:
+                one.refused += f"; {OF_ALL}; change that, then type: mzt restart"
+            one.submitting = False
+            one.settle(None)
+
+    async def _written(self, group: Sequence[Entry], name: str) -> str | None:
         """Note and write under which name each is submitted now; return the job's script.
+
+        Null: the files of some were deleted, so that they are left out, and the others may go without them.
 
         Raises:
             OSError: that can't be written, so none of them is submitted.
@@ -201,7 +218,21 @@ class Submitter:
         except OSError:
             for one, submission, doubtful in before:
                 one.submission, one.doubtful = submission, doubtful
+            if await self._leave_out_deleted(group):
+                return None
             raise
+
+    async def _leave_out_deleted(self, group: Sequence[Entry]) -> bool:
+        """Have those judged by the list whose files were deleted; tell whether there were any.
+
+        They are not written again: one that nobody knows to have been taken may have begun in those files.
+        """
+        found = await run_sync(look_all, [one.place for one in group])
+        deleted = [one for one in group if found[one.place.id].gone]
+        for one in deleted:
+            one.submitting = one.doubtful = False
+            self._judge(one)
+        return bool(deleted)
 
     def _find(self, group: Sequence[Entry], listed: Mapping[Key, Job]) -> None:
         for one in group:
@@ -209,16 +240,19 @@ class Submitter:
                 one.accept(job)
 
     def _files(self, group: Sequence[Entry], name: str) -> str:
-        """Write what the job needs; return its script."""
+        """Write what the job needs; return its script.
+
+        First into directories that have to be there: nothing else is made where all of them are away.
+        """
+        for one in group:
+            attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
         # each file: scratch file systems are cleared of what is old, file by file
         if not (self._shipped_now and all((self._shipped / name).is_file() for name in self._programs)):
             self._ship()
-        for one in group:
-            attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
         where = shlex.quote(str(group[0].place.directory))
         if len(group) > 1:
             listed = strays.list_of(group[0].place.directory, name)
-            make_private_directory(listed.parent)
+            make_private_directory(listed.parent, listed.parent.parent)
             attempt_files.write(listed, "".join(f"{one.place.directory}\n" for one in group).encode())
             where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
         python, program = shlex.quote(self._python), shlex.quote(str(self._shipped / "shim.py"))
@@ -234,7 +268,7 @@ class Submitter:
 
     def _ship(self) -> None:
         """Lay the shim where the nodes find it, whatever lies there."""
-        make_private_directory(self._shipped)
+        make_private_directory(self._shipped, self._shared)
         for name, source in sorted(self._programs.items()):
             attempt_files.write(self._shipped / name, source)
         self._shipped_now = True

@@ -16,7 +16,6 @@ import contextlib
 import errno
 import os
 import resource
-import shlex
 import signal
 import subprocess
 from collections.abc import Callable
@@ -39,6 +38,7 @@ from marianned.executors.base import (
     Spec,
     Whereabouts,
     brand_of,
+    not_there,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.host import supervisors, traces
@@ -95,12 +95,20 @@ class LocalExecutor:
         """Look up, now and then, at what is waited for (supervisors.py); without it, nobody is woken."""
         await self._lookout.serve()
 
-    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+    async def start(
+        self,
+        directory: Path,
+        spec: Spec,
+        write: Callable[[], None] | None = None,
+        root: Path | None = None,
+    ) -> None:
         """Write the spec, have the shim forked or spawned, return when it has said who it is.
 
         Who that is, is kept, with the way to the pair: `running` and `wait` need no look of their own then.
         """
-        status, message, running, pair = await run_sync(_introduced, directory, spec, write, self._forks)
+        status, message, running, pair = await run_sync(
+            _introduced, directory, spec, write, self._forks, root
+        )
         if running is not None and pair is not None:
             self._known[spec.id], self._started[spec.id] = running, pair
         if status == shim.CLAIMED_STATUS:
@@ -222,8 +230,11 @@ class LocalExecutor:
         await self._patiently_of(supervisors.send, place, signal.SIGCONT)
 
     async def claim(self, place: Place) -> bool:
-        """Make the claim file, and the directory where there is none yet (see Executor)."""
-        return await _patiently(attempt_files.claim, place.directory)
+        """Make the claim file, and the directory where there is none yet (see Executor).
+
+        Where all attempts are away nothing could be started there, so nobody comes late.
+        """
+        return await _patiently(_claim, place)
 
     async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
         """Write the file that its shim reads when its limit is over (see Executor)."""
@@ -301,14 +312,18 @@ async def _sweep(attempt: str) -> bool:
 
 
 def _introduced(
-    directory: Path, spec: Spec, write: Callable[[], None] | None, forks: ForkServer | None
+    directory: Path,
+    spec: Spec,
+    write: Callable[[], None] | None,
+    forks: ForkServer | None,
+    root: Path | None,
 ) -> tuple[int, str, Running | None, Pair | None]:
     """Start it as `_begin` does; add who looks after it and the way to the pair, where these can be had."""
     if write is None:
-        status, message, pair = _begin(directory, spec, forks)
+        status, message, pair = _begin(directory, spec, forks, root)
     else:
         write()
-        status, message, pair = _begin(directory, spec, forks, made=True)
+        status, message, pair = _begin(directory, spec, forks, root, made=True)
     if pair is None:
         return status, message, None, None
     if pair.running is None:  # one that has had an attempt before is the same
@@ -320,7 +335,9 @@ def _introduced(
     return status, message, pair.running, pair
 
 
-def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool = False) -> Answer:
+def _begin(
+    directory: Path, spec: Spec, forks: ForkServer | None, root: Path | None, *, made: bool = False
+) -> Answer:
     """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message.
 
     `made`: its directory is there, and was looked at, a moment ago.
@@ -328,7 +345,7 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool 
     try:
         os.close(os.pidfd_open(os.getpid()))
         if not made:
-            make_private_directory(directory)
+            make_private_directory(directory, root)
         if (directory / shim.CLAIM).exists():
             return Answer(shim.CLAIMED_STATUS, "the attempt is claimed already")
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
@@ -344,6 +361,15 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool 
         return Answer(shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error))
     except UnicodeError as error:
         return Answer(shim.BAD_SPEC_STATUS, str(error))
+
+
+def _claim(place: Place) -> bool:
+    try:
+        return attempt_files.claim(place)
+    except FileNotFoundError:
+        if not place.root_is_missing():
+            raise
+        return True
 
 
 def _brand(attempt: str) -> int | None:
@@ -412,8 +438,5 @@ def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
 
 
 def _unknown(place: Place) -> str:
-    root = place.root or place.directory
-    return (
-        f"how it ended can't be known: '{root}' is not there, and no process of it is found; "
-        f"bring it back, or, where it is gone for good, type: mkdir -p {shlex.quote(str(root))}"
-    )
+    missing = not_there(place.root or place.directory)
+    return f"how it ended can't be known, and no process of it is found: {missing}"

@@ -142,6 +142,11 @@ def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[
     return [_reason(state, "degraded", f"degraded: {why}", "caller", hints=hints or ["mzt doctor"])]
 
 
+def away(state: JobState, why: str, look: str) -> Reason:
+    """Return which directory of the daemon is away, so that nothing starts; `look` shows what is there."""
+    return _reason(state, Obstacle.AWAY, f"nothing starts: {why}", "caller", hints=[look])
+
+
 def strangers(state: JobState, alive: Iterable[Stranger]) -> list[Reason]:
     """Return what runs for this job and is not known to the database."""
     return [_stranger(state, one) for one in alive if one.job_id == state.run.job_name]

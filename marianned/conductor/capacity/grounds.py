@@ -1,0 +1,108 @@
+"""Where this start of the daemon has its attempts: made only where all attempts really lie.
+
+A file system that is not mounted leaves an empty directory in its place, or none. What is made there works,
+and is hidden as soon as the real one is back. So the directory of a start is made, or made again, only where
+something in the place tells that it is the one: a mark that an earlier start has left there, or the directory
+of an earlier start. Where no attempt that is known has lain there before, it is a new place, and is made; so
+is one beside the database, for whatever brings that brings it, too.
+
+Source: docs/design/executors.md "Where attempts lie".
+"""
+
+import logging
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from marianned import files
+from marianned.executors.base import not_there
+from marianned.paths import make_private_directory
+from marianned.store.incarnations import Incarnation
+
+_logger = logging.getLogger(__name__)
+
+
+class Grounds:
+    """The directory of one start, `own`, in that of all attempts, which earlier starts may have used.
+
+    Everything that is made for an attempt is made below `own`, and never `own` itself: where it is missing,
+    `missing` is asked.
+    """
+
+    def __init__(self, current: Incarnation, known: Collection[Incarnation], state: Path) -> None:
+        self.attempts = Path(current.attempts)
+        self.own = self.attempts / current.name
+        self._mark = self.attempts / f".{current.daemon_id}"
+        earlier = [one for one in known if one.number != current.number and one.attempts == current.attempts]
+        self._earlier = [self.attempts / one.name for one in earlier]
+        self._is_beside = self.attempts.is_relative_to(state)
+        self._made = False
+        self._told: str | None = None
+
+    def check(self) -> None:
+        """Look, before anything is made, whether the place is closed to others, where it is the one.
+
+        Raises:
+            files.Unsuitable: it is not; a person has to see to that first.
+        """
+        try:
+            if self._is_the_place():
+                files.check_private(self.attempts)
+        except files.Unsuitable:
+            raise
+        except OSError:
+            pass  # there is none, or it can't be looked at: `missing` says so
+
+    def missing(self, root: Path | None = None) -> str | None:
+        """Say why nothing can be written below a start's directory (null: this one's), and what to type.
+
+        Null: it can. This one's is made where it is missing and that is safe; another's is not. Blocks.
+        """
+        if root not in (None, self.own):
+            return _not_there(root)
+        why = self._unmade()
+        if why is not None and why != self._told:
+            _logger.warning("nothing starts: %s", why)
+        self._told = why
+        return why
+
+    def _unmade(self) -> str | None:
+        try:
+            if self._made and self.own.is_dir():
+                return None
+            if not (self.own.is_dir() or self._is_the_place()):
+                return self._away()
+            for directory in (self.attempts, self._mark, self.own):
+                make_private_directory(directory)
+        except files.Unsuitable as error:
+            return f"'{error.filename}': {error.strerror}"
+        except OSError as error:
+            where = shlex.quote(str(self.attempts))
+            return f"'{self.own}' can't be made: {error.strerror}; look at it, type: findmnt -T {where}"
+        if self._made:
+            _logger.warning("'%s' was deleted; it is made again", self.own)
+        self._made = True
+        return None
+
+    def _away(self) -> str:
+        own, attempts = shlex.quote(str(self.own)), shlex.quote(str(self.attempts))
+        if self.attempts.exists() and not self.attempts.is_dir():
+            return f"'{self.attempts}' is not a directory; move it away, then bring back what was there"
+        return (
+            f"'{self.attempts}' is not there, or has nothing of this daemon in it, as where its file system "
+            "is not mounted; bring it back, or, where what was there is gone for good, "
+            f"type: mkdir -p -m 700 {attempts} {own}"
+        )
+
+    def _is_the_place(self) -> bool:
+        """Tell whether what is there is where all attempts lie, and nothing that stands in its place."""
+        if self._is_beside or not (self._made or self._earlier):
+            return True
+        return any(path.is_dir() for path in (self._mark, *self._earlier))
+
+
+def _not_there(root: Path | None) -> str | None:
+    try:
+        return None if root is None or root.is_dir() else not_there(root)
+    except OSError as error:
+        return f"'{root}' can't be looked at: {error.strerror}"

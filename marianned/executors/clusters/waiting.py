@@ -1,0 +1,49 @@
+"""What keeps an attempt on a cluster from beginning, or from being known, in words.
+
+Source: docs/design/executors.md.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from marianned.executors.base import Place, Wait, not_there
+from marianned.executors.clusters.engine import Engine
+from marianned.executors.clusters.entries import Entry
+from marianned.executors.clusters.submitting import OF_ALL
+
+
+def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[str]) -> Wait | None:
+    """Say what keeps it from beginning, or from being known; null: nothing does.
+
+    `away` says that the engine does not answer, where it does not; `arguments` are those of all submissions.
+    """
+    if away is not None or entry.away:
+        return _unknown(entry.place, away)
+    if entry.unsure and entry.job is not None:
+        return Wait(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
+    if entry.submitting:
+        return Wait(f"{engine.name} is to take it", queued=True)
+    if entry.placed or (entry.job is not None and not entry.job.waits):
+        return None
+    return _queued(entry, engine, arguments)
+
+
+def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
+    """Say why something has not begun, as far as the list says; before it does that is not known."""
+    if entry.job is None:
+        return Wait(f"{engine.name} is asked whether it has begun")
+    why = engine.words(entry.job.reason or "None")
+    typed = None if why.typed is None else why.typed.format(job=entry.job.id)
+    text, change = f"it waits in {engine.name}'s queue ({why.text})", None
+    if why.change:
+        of_all = arguments and not entry.wants_something
+        text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
+    return Wait(text, typed, change, queued=True)
+
+
+def _unknown(place: Place, away: str | None) -> Wait:
+    """Say why nothing is known of it: no answer, or no files, which a person may have to bring back."""
+    if away is not None or place.root is None:
+        return Wait(away or "its files can't be looked at")
+    typed = f"findmnt -T {shlex.quote(str(place.root.parent))}"
+    return Wait(f"nothing is known of it: {not_there(place.root)}", typed)

@@ -1,0 +1,149 @@
+"""Where this start's attempts lie: made only where all attempts really lie, and made again when it is deleted."""
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from marianned import files
+from marianned.conductor.capacity import grounds
+from marianned.store.incarnations import Incarnation
+
+
+@pytest.fixture
+def place(tmp_path):
+    """The directory of attempts, on a file system that can be away; the database lies elsewhere."""
+    return tmp_path / "mount" / "attempts"
+
+
+def incarnation(place, number):
+    return Incarnation(daemon_id="d", number=number, token="t", attempts=str(place))
+
+
+def started(place, number, *before):
+    """Return the grounds of a start, with what the database knows of earlier ones: their places."""
+    current = incarnation(place, number)
+    known = [incarnation(one, n) for n, one in enumerate(before, 1)]
+    return grounds.Grounds(current, [*known, current], place.parents[1] / "state")
+
+
+def test_the_first_start_makes_a_place_that_is_not_there(place):
+    ours = started(place, 1)
+    assert ours.missing() is None
+    assert ours.own == place / "d-1-t"
+    assert [one.stat().st_mode & 0o777 for one in (place, ours.own)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("stands", ["nothing", "an empty directory", "another's", "a dangling link"])
+def test_a_start_in_a_place_without_what_earlier_ones_have_left_makes_nothing_there(place, stands):
+    if stands == "a dangling link":
+        place.parent.mkdir()
+        place.symlink_to(place.parent / "away")
+    elif stands != "nothing":
+        place.mkdir(mode=0o755, parents=True)
+    if stands == "another's":
+        (place / "e-7-t").mkdir()
+    ours = started(place, 2, place)
+    ours.check()
+    assert "is not there, or has nothing of this daemon in it" in ours.missing()
+    assert [*place.glob("*")] == ([place / "e-7-t"] if stands == "another's" else [])
+
+
+def test_it_is_made_as_soon_as_the_place_is_back(place):
+    assert started(place, 1).missing() is None
+    elsewhere = place.with_name("elsewhere")
+    place.rename(elsewhere)
+    ours = started(place, 2, place)
+    assert ours.missing()
+    elsewhere.rename(place)
+    assert ours.missing() is None
+    assert ours.own.is_dir()
+
+
+def test_what_it_says_to_type_ends_that_for_good(place):
+    ours = started(place, 2, place)
+    command = ours.missing().partition(" type: ")[2]
+    assert command.startswith("mkdir ")
+    subprocess.run(shlex.split(command), check=True, umask=0o022)
+    assert ours.missing() is None
+    shutil.rmtree(ours.own)
+    assert ours.missing() is None
+
+
+def test_the_directory_of_an_earlier_release_tells_the_place_too(place):
+    (place / "d-1-t").mkdir(mode=0o700, parents=True)
+    place.chmod(0o700)
+    assert started(place, 3, place, place).missing() is None
+
+
+def test_another_place_by_the_settings_is_made(place):
+    ours = started(place, 2, place.with_name("before"))
+    assert ours.missing() is None
+
+
+def test_one_that_vanishes_alone_is_made_again_and_one_that_goes_with_its_place_is_not(place):
+    ours = started(place, 1)
+    ours.missing()
+    ours.own.rmdir()
+    assert ours.missing() is None
+    assert ours.own.is_dir()
+    shutil.rmtree(place)
+    place.mkdir(mode=0o700)
+    assert ours.missing()
+    assert [*place.iterdir()] == []
+
+
+def test_beside_the_database_it_is_always_made(tmp_path):
+    place = tmp_path / "state" / "attempts"
+    current = incarnation(place, 2)
+    ours = grounds.Grounds(current, [incarnation(place, 1), current], tmp_path / "state")
+    assert ours.missing() is None
+    shutil.rmtree(place)
+    assert ours.missing() is None
+
+
+def test_a_place_that_is_open_to_others_is_refused_at_a_start_and_told_later(place):
+    started(place, 1).missing()
+    place.chmod(0o755)
+    ours = started(place, 2, place)
+    with pytest.raises(files.Unsuitable):
+        ours.check()
+    assert ours.missing() == f"'{place}': it is open to others; type: chmod 700 {place}"
+
+
+def test_a_file_in_a_new_place_is_refused_and_one_that_came_later_is_told(place):
+    place.parent.mkdir()
+    place.write_text("")
+    with pytest.raises(files.Unsuitable, match="not a directory"):
+        started(place, 1).check()
+    ours = started(place, 2, place)
+    ours.check()
+    assert ours.missing() == f"'{place}' is not a directory; move it away, then bring back what was there"
+
+
+def test_a_place_that_is_read_only_is_told_until_it_can_be_written(place):
+    (place / "d-1-t").mkdir(mode=0o700, parents=True)
+    place.chmod(0o700)
+    mounted = ["mount", "--bind", str(place), str(place)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        subprocess.check_call(["mount", "-o", "remount,bind,ro", str(place)])
+        ours = started(place, 2, place)
+        said = f"'{ours.own}' can't be made: Read-only file system; look at it, type: findmnt -T {place}"
+        assert ours.missing() == said
+        subprocess.check_call(["mount", "-o", "remount,bind,rw", str(place)])
+        assert ours.missing() is None
+    finally:
+        subprocess.check_call(["umount", str(place)])
+
+
+def test_of_an_earlier_start_nothing_is_made(place):
+    ours = started(place, 2)
+    ours.missing()
+    before = place / "d-1-t"
+    assert ours.missing(before).startswith(f"'{before}' is not there; bring it back")
+    assert not before.exists()
+    before.mkdir()
+    assert ours.missing(before) is None
