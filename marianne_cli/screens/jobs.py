@@ -178,7 +178,7 @@ def _why(job: Result, hold: Result | None) -> str:
 
 def _what_next(job: Result) -> str:
     if job["next"] is not None:
-        return render.to_come(job)
+        return render.to_come(job["next"], job.get("in_flight") or ())
     if job["status"] == "completed":
         return "nothing is left to do"
     if job.get("nothing_left") is not None:  # a daemon of before does not tell
@@ -423,7 +423,7 @@ def jobs_table(jobs: Sequence[Result]) -> list[str]:
     for job in jobs:
         progress = job["progress"]
         if job["next"] is not None:
-            comes = render.to_come(job)
+            comes = render.to_come(job["next"], job.get("in_flight") or ())
         else:
             comes = f"type: {job['hints'][0]}" if job["hints"] else ""
         done = f"{progress['completed']}/{progress['total']}"

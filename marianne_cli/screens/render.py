@@ -102,13 +102,15 @@ def readable(text: str) -> str:
     return _ESCAPES.sub("", text.replace("\r\n", "\n"))
 
 
-def to_come(job: Mapping[str, Any]) -> str:
-    """Say what comes to a job by itself, and when: `pauses when sheets 2, 3 end, by 14:17`."""
-    step = job["next"]
+def to_come(step: Mapping[str, Any], in_flight: Iterable[Mapping[str, Any]] = ()) -> str:
+    """Say what comes to a job by itself, and when: `pauses when sheets 2, 3 end, by 14:17`.
+
+    `in_flight` is what of the job is shown beside it, each with its limit.
+    """
     if step["due_at"]:
         return f"{step['text']}, at {soon(step['due_at'])}"
     if step["latest_at"]:
-        return f"{step['text']}, {by(step['latest_at'], job)}"
+        return f"{step['text']}, {by(step['latest_at'], in_flight)}"
     return str(step["text"])
 
 
@@ -116,7 +118,7 @@ _ENDING_SECONDS = 60
 """How long what reaches its limit may take to end, to be over by that limit as far as people are told."""
 
 
-def by(latest: str, job: Mapping[str, Any]) -> str:
+def by(latest: str, in_flight: Iterable[Mapping[str, Any]]) -> str:
     """Say by when what is in flight is over: by the limit that is shown of it, if only its end comes behind.
 
     Else one moment would be told as two, a minute apart.
@@ -124,7 +126,7 @@ def by(latest: str, job: Mapping[str, Any]) -> str:
     over = datetime.fromisoformat(latest)
     limits = [
         limit
-        for flight in job.get("in_flight") or ()
+        for flight in in_flight
         if (limit := flight["time_limit_at"])
         and 0 <= (over - datetime.fromisoformat(limit)).total_seconds() < _ENDING_SECONDS
     ]

@@ -81,7 +81,11 @@ def _reasons(why: Result) -> Iterator[Row]:
         until = ""
         if reason["until_at"]:
             flies = reason["code"] == "in_flight"
-            when = render.by(reason["until_at"], why) if flies else f"until {soon(reason['until_at'])}"
+            when = (
+                render.by(reason["until_at"], why.get("in_flight") or ())
+                if flies
+                else f"until {soon(reason['until_at'])}"
+            )
             until = f", {when}"
         since = f"since {moment(reason['since_at'])} ({age(reason['since_at'])})"
         yield reason["code"].partition(":")[0].replace("_", " "), f"{reason['text']}; {since}{until}"

@@ -542,4 +542,4 @@ def test_a_limit_is_the_same_moment_at_its_sheet_and_where_its_end_is_waited_for
     looked_at("14:05:00")
     flights = [{"time_limit_at": limit and f"{DAY}{limit}.000Z"} for limit in limits]
     step = {"text": "pauses when sheet 2 ends", "due_at": None, "latest_at": f"{DAY}{latest}.000Z"}
-    assert render.to_come({"next": step, "in_flight": flights}) == f"pauses when sheet 2 ends, by {told}"
+    assert render.to_come(step, flights) == f"pauses when sheet 2 ends, by {told}"
