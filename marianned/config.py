@@ -188,6 +188,14 @@ def _text(path: Path) -> str:
     return files.read_trusted(path, files.TEXT_MOST).decode("utf-8")
 
 
+def with_value(settings: Settings, name: str, value: Any) -> Settings:
+    """Return settings of which one, by its name, has another value."""
+    section, _, own = name.rpartition(".")
+    if section:
+        value = msgspec.structs.replace(getattr(settings, section), **{own: value})
+    return msgspec.structs.replace(settings, **{section or own: value})
+
+
 def changes(old: Settings, new: Settings) -> list[str]:
     """Return the names of the settings that differ."""
     return [name for name in FIELDS if value_of(old, name) != value_of(new, name)]

@@ -121,6 +121,10 @@ def test_hup_and_a_request_read_the_settings_anew(house, line):
     done = house.rpc("daemon.reload")
     assert (done["changed"], done["after_restart"]) == (["max_attempts", "keep_days"], [])
     assert house.rpc("daemon.status")["slots"]["total"] == 5
+    house.configure('max_attempts = 6\nkeep_days = 7\n[slurm]\nlost_after = "40s"\narguments = ["--hold"]\n')
+    done = house.rpc("daemon.reload")
+    assert done["changed"] == ["max_attempts"]
+    assert sorted(done["after_restart"]) == ["slurm.arguments", "slurm.lost_after"]
 
 
 def test_settings_that_cannot_be_used_leave_the_old_ones_in_force_and_are_told_everywhere(house, line):

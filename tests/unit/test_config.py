@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from marianned.config import ConfigError, Settings, load_configuration, load_settings
+from marianned.config import (
+    FIELDS,
+    ConfigError,
+    Settings,
+    changes,
+    load_configuration,
+    load_settings,
+    value_of,
+    with_value,
+)
 
 
 def write(directory: Path, text: str) -> Path:
@@ -87,3 +96,10 @@ def test_a_directory_that_is_relative_is_refused_with_its_place(tmp_path: Path, 
         ConfigError, match=r"config.toml:1:16: 'attempts_dir': '.*' is relative, and the daemon"
     ):
         load_settings(write(tmp_path, f'attempts_dir = "{place}"\n'))
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_setting_can_be_kept_as_it_was(name: str) -> None:
+    other = with_value(Settings(), name, "another")
+    assert changes(Settings(), other) == [name]
+    assert with_value(other, name, value_of(Settings(), name)) == Settings()

@@ -5,11 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
-import msgspec
 from anyio import to_thread
 
 from marianned.conductor.core.registry import Conductor
-from marianned.config import ONLY_AT_START, ConfigError, changes, load_settings
+from marianned.config import ONLY_AT_START, ConfigError, changes, load_settings, value_of, with_value
 from marianned.errors import BadRequest
 from marianned.protocol import Caller, Reload, Reloaded
 from marianned.rows import RequestRow
@@ -67,7 +66,9 @@ class Reloader:
         different = changes(old, new)
         later = [name for name in different if name in ONLY_AT_START]
         now = [name for name in different if name not in ONLY_AT_START]
-        self._services.settings = msgspec.structs.replace(new, **{name: getattr(old, name) for name in later})
+        for name in later:
+            new = with_value(new, name, value_of(old, name))
+        self._services.settings = new
         self._services.scheduler.total = new.max_attempts
         self._services.disk.minimum = new.min_free_disk
         self._conductor.grant()
