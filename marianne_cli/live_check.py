@@ -156,7 +156,7 @@ def _of_itself(text: str) -> str:
 
 def _is_stuck(reason: Mapping[str, Any]) -> bool:
     """Tell whether a job waits for what does not pass by itself: no answer, or somebody who has to act."""
-    return reason["code"] == "accident" or (reason["code"], reason["unblocked_by"]) == ("slurm", "caller")
+    return reason["code"] == "accident" or bool(reason["unblocked_by"] == "caller")
 
 
 def _on_a_node(said: bytes, executable: str | None, began: float, *, here: bool) -> tuple[str, str | None]:

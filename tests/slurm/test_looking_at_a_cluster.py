@@ -110,6 +110,18 @@ def test_without_an_answer_of_slurm_it_is_soon_told_and_nothing_is_submitted(clu
 
 
 @pytest.mark.slurm
+def test_where_the_directory_of_attempts_is_away_it_is_said_and_nothing_is_submitted(house):
+    house.configure(f'attempts_dir = "{house.home}/shared"\n')
+    house.start()
+    (house.home / "shared").rename(house.home / "elsewhere")
+    found = instruments(house, "cli")
+    (house.home / "elsewhere").rename(house.home / "shared")
+    assert found.returncode == 1
+    assert f"cli on Slurm: '{house.home}/shared' is not there" in found.stderr
+    assert house.rpc("job.list")["jobs"] == []
+
+
+@pytest.mark.slurm
 @pytest.mark.skipif(not LONG, reason="fifteen seconds, in which it could have begun")
 def test_what_would_wait_for_somebody_is_given_up_and_nothing_of_it_stays_in_the_queue(cluster, house):
     house.run_sheets_on_slurm(arguments=["--hold"])

@@ -97,7 +97,7 @@ class ClusterExecutor:
     """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
 
     def __init__(
-        self, engine: Engine, shared: Path, tuning: Tuning, missing: Callable[[], object] = lambda: None
+        self, engine: Engine, shared: Path, tuning: Tuning, missing: Callable[[], str | None] = lambda: None
     ) -> None:
         """Build it; `shared` is the directory of all attempts, and `missing` says whether that is away."""
         self._engine = engine
@@ -262,7 +262,9 @@ class ClusterExecutor:
         return None if entry is None else keeps(entry, self._engine, self._away, self._tuning.arguments)
 
     async def trouble(self) -> str | None:
-        """Ask the engine for its list, and say what keeps it from answering (see Executor)."""
+        """Look for the directory of attempts, then ask the engine for its list (see Executor)."""
+        if (away := await run_sync(self._missing)) is not None:
+            return away
         try:
             with anyio.fail_after(_ANSWER_SECONDS):
                 await self._engine.look()

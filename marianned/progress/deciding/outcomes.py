@@ -418,11 +418,14 @@ def fail_sheet(
 
 def _hold_for_cluster(draft: Draft, row: SheetRow, how: str) -> None:
     """Pause the job once: whoever has cancelled what ran of it does not want it to begin again at once."""
-    _hold_once(draft, row, HoldCause.CLUSTER, f"{sheet_name(draft.state, row.sheet)}: {how}")
+    _hold_once(draft, row, HoldCause.CLUSTER, f"{sheet_name(draft.state, row.sheet)}: {how}", how)
 
 
-def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:
-    """Pause the job once, however many sheets find the same cause (docs/design/control.md §8)."""
+def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str, of_sheet: str | None = None) -> None:
+    """Pause the job once, however many sheets find the same cause (docs/design/control.md §8).
+
+    `of_sheet`: what is told beside the sheet's name, where `why` has that, too.
+    """
     if all(hold.cause != cause for hold in draft.state.holds.values()):
         held = draft.hold(cause, None, why)
-        draft.note_sheet("hold.added", row.sheet, why, cause=cause, hold=hold_view(held))
+        draft.note_sheet("hold.added", row.sheet, of_sheet or why, cause=cause, hold=hold_view(held))

@@ -9,7 +9,7 @@ from marianned.progress.state.triggers import Ending, Warned
 from marianned.progress.views.job import job_view
 from marianned.progress.views.reasons import queued, reasons
 from marianned.protocol import HoldCause, JobStatus, Outcome
-from marianned.rows import AttemptRow
+from marianned.rows import AttemptRow, EventRow
 from marianned.score.expanded import Resources
 
 
@@ -128,12 +128,16 @@ def test_the_time_limit_of_its_executor_ends_it_before_the_cluster_does(
 def test_a_job_that_somebody_cancels_on_the_cluster_is_held_once_and_its_sheets_run_with_the_resume() -> None:
     bench = Bench(score(stage([], count=2), at_once=2), checked=False)
     assert bench.go() == [1, 2]
+    told = list[EventRow]()
     for row in list(bench.state.attempts.values()):
         said = f"its job 12_{row.sheet} of Slurm was cancelled by ann"
-        bench.step(Ending(uid=row.uid, attempt=1, outcome=Outcome.INTERRUPTED, message=said, cancelled=True))
+        ending = Ending(uid=row.uid, attempt=1, outcome=Outcome.INTERRUPTED, message=said, cancelled=True)
+        told += bench.step(ending).changes.events
     (hold,) = bench.state.holds.values()
     assert (hold.cause, hold.owner) == (HoldCause.CLUSTER, None)
     assert hold.reason == "sheet 1 (1.1): its job 12_1 of Slurm was cancelled by ann"
+    (event,) = [one for one in told if one.type == "hold.added"]
+    assert (event.sheet, event.text) == (1, "its job 12_1 of Slurm was cancelled by ann")
     assert bench.status is JobStatus.PAUSED
     bench.ask(Action.RESUME)
     assert bench.flying == [1, 2]
