@@ -137,7 +137,7 @@ def test_a_job_that_somebody_cancels_on_the_cluster_is_held_once_and_its_sheets_
     assert (hold.cause, hold.owner) == (HoldCause.CLUSTER, None)
     assert hold.reason == "sheet 1 (1.1): its job 12_1 of Slurm was cancelled by ann"
     (event,) = [one for one in told if one.type == "hold.added"]
-    assert (event.sheet, event.text) == (1, "its job 12_1 of Slurm was cancelled by ann")
+    assert (event.sheet, event.text) == (1, "sheet 1 (1.1): its job 12_1 of Slurm was cancelled by ann")
     assert bench.status is JobStatus.PAUSED
     bench.ask(Action.RESUME)
     assert bench.flying == [1, 2]
