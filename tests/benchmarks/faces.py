@@ -46,6 +46,7 @@ ENDS_A_SECOND = 2
 HANDS = 6
 CHROMIUM = shutil.which("chromium")
 KEY_ROUNDS = 5
+ALONE_SECONDS = 0.5
 BODY = f'if [ "$MARIANNE_INSTANCE" -le {FAILED} ]; then exit 3; fi; read _ < "$HOME/gate-wide"'
 
 
@@ -150,7 +151,7 @@ class Terminal:
                 daemon.environment | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "COLORTERM": "truecolor"},
             )
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self._rest = b""
+        self._escaped = 0.0
 
     def until(self, *texts, deadline=DEADLINE):
         """Read until one of the texts comes; return when that was."""
@@ -169,7 +170,13 @@ class Terminal:
             os.read(self._terminal, 65536)
 
     def press(self, key, text):
-        """Return how long after a key a text comes, in ms."""
+        """Return how long after a key a text comes, in ms.
+
+        A key that comes close behind an Esc is another key for a terminal, with Alt.
+        """
+        if (left := self._escaped + ALONE_SECONDS - time.monotonic()) > 0:
+            time.sleep(left)
+        self._escaped = time.monotonic() if key == "\x1b" else 0.0
         self.quiet()
         begun = time.monotonic()
         os.write(self._terminal, key.encode())
@@ -359,7 +366,7 @@ def in_top(daemon, told):
                 ("3, why", "3", "failed"),
                 ("1, output", "1", "attempt"),
             ):
-                told.setdefault(f"top: {what}", []).append(top.press(key, text))
+                told[f"top: {what}"] = [*told.get(f"top: {what}", []), top.press(key, text)]
     finally:
         top.close()
 
