@@ -60,7 +60,7 @@ from marianned.executors.clusters.fates import Fates, taken_out
 from marianned.executors.clusters.strays import leading_to, over
 from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
-from marianned.executors.clusters.waiting import keeps
+from marianned.executors.clusters.waiting import keeps, silence_of
 
 _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
@@ -70,8 +70,6 @@ _LOOK_SECONDS, _USUAL_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0, 15.0
 """Between two looks at the list: while something waits, else, and where a look takes its time."""
 _LOOK_SHARE = 10
 """A look comes at the earliest after so many times what the last one took, as far as that is not too long."""
-_ANSWER_SECONDS = 15.0
-"""How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 _FORGOTTEN_MOST = 1
 """How often what the engine has forgotten is submitted again as the same attempt."""
 _INSIST_SECONDS = 30.0
@@ -263,16 +261,7 @@ class ClusterExecutor:
 
     async def trouble(self) -> str | None:
         """Look for the directory of attempts, then ask the engine for its list (see Executor)."""
-        if (away := await run_sync(self._missing)) is not None:
-            return away
-        try:
-            with anyio.fail_after(_ANSWER_SECONDS):
-                await self._engine.look()
-        except TimeoutError:
-            return f"{self._engine.name} has not answered for {_ANSWER_SECONDS:.0f} s"
-        except Away as why:
-            return f"{self._engine.name} does not answer: {why}"
-        return None
+        return await run_sync(self._missing) or await silence_of(self._engine)
 
     async def withdraw(self, place: Place) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).

@@ -6,10 +6,15 @@ Source: docs/design/executors.md.
 import shlex
 from collections.abc import Sequence
 
+import anyio
+
 from marianned.executors.base import Place, Wait, not_there
-from marianned.executors.clusters.engine import Engine
+from marianned.executors.clusters.engine import Away, Engine
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.submitting import OF_ALL
+
+_ANSWER_SECONDS = 15.0
+"""How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 
 
 def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[str]) -> Wait | None:
@@ -47,3 +52,15 @@ def _unknown(place: Place, away: str | None) -> Wait:
         return Wait(away or "its files can't be looked at")
     typed = f"findmnt -T {shlex.quote(str(place.root.parent))}"
     return Wait(f"nothing is known of it: {not_there(place.root)}", typed)
+
+
+async def silence_of(engine: Engine) -> str | None:
+    """Ask the engine for its list; say what keeps it from answering, null: it answers."""
+    try:
+        with anyio.fail_after(_ANSWER_SECONDS):
+            await engine.look()
+    except TimeoutError:
+        return f"{engine.name} has not answered for {_ANSWER_SECONDS:.0f} s"
+    except Away as why:
+        return f"{engine.name} does not answer: {why}"
+    return None
