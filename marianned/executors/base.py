@@ -256,17 +256,19 @@ _NAMED = re.compile(r"[!-~]{1,255}")
 
 
 class Wait(NamedTuple):
-    """What keeps an attempt from beginning, or from being known.
+    """What keeps an attempt from beginning, from going on, or from being known.
 
     `typed`: a person has to act first, and types this; null: it passes by itself, as far as is known.
     `change`: it never begins before something is changed: "score" or "config", whose wants those are.
     `queued`: it has not begun, as far as is known, and is taken back where nothing of its job may begin.
+    `stopped`: it has begun and stands still, so that nobody knows when it ends.
     """
 
     text: str
     typed: str | None = None
     change: str | None = None
     queued: bool = False
+    stopped: bool = False
 
 
 class FateKind(StrEnum):

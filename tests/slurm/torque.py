@@ -11,7 +11,7 @@ import shutil
 from marianned.executors.clusters.engine import Away, Busy, Job, Refused, Words, command
 
 COMMANDS = ("qsub", "qstat", "qdel")
-WAITING = frozenset("QHWST")
+WAITING = frozenset("QHWT")
 GONE = frozenset("CEF")
 FROM_A_FILE = 'f=$(mktemp) && cat >"$f" && qsub "$@" "$f"; s=$?; rm -f "$f"; exit $s'
 """The wrappers take no script from stdin."""
@@ -90,6 +90,7 @@ def read(text):
         state = facts.get("job_state", "Q")
         if state not in GONE:
             node = facts.get("exec_host", "").partition("/")[0] or None
-            job = Job(number.strip().partition(".")[0], state in WAITING, state, node)
+            number = number.strip().partition(".")[0]
+            job = Job(number, state in WAITING, state, node, suspended=state == "S")
             found[facts.get("Job_Name", ""), None] = job
     return found

@@ -27,9 +27,10 @@ class Kept(NamedTuple):
     queued: Sequence[tuple[Flight, Wait]] = ()
 
 
-def unbegun(queued: Iterable[tuple[Flight, Wait]]) -> Iterator[AttemptRow]:
-    """Return those that nobody has seen begin on their cluster: until then none of their time has passed."""
-    return (row for row, _ in queued if isinstance(row, AttemptRow) and row.cluster_job is None)
+def standing(queued: Iterable[tuple[Flight, Wait]]) -> Iterator[AttemptRow]:
+    """Return those whose end nobody can foretell: nobody has seen them begin, or they are suspended."""
+    attempts = ((row, wait) for row, wait in queued if isinstance(row, AttemptRow))
+    return (row for row, wait in attempts if wait.stopped or row.cluster_job is None)
 
 
 def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
@@ -62,7 +63,7 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
     found = hindrances(services, state, kept, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
-    limitless = {row.sheet for row in unbegun(kept.queued)}
+    limitless = {row.sheet for row in standing(kept.queued)}
     if limitless:
         view.in_flight = [
             msgspec.structs.replace(one, time_limit_at=None)

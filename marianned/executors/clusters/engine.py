@@ -24,12 +24,21 @@ _SAID_MOST = 300
 
 
 class Job(NamedTuple):
-    """A job as the engine's list has it. `waits`: it is queued; `reason` is why, in the engine's own word."""
+    """A job as the engine's list has it. `waits`: it is queued; `suspended`: it has begun, and stands still.
+
+    `reason` is why it does either, in the engine's own word.
+    """
 
     id: str
     waits: bool
     reason: str | None
     node: str | None
+    suspended: bool = False
+
+    @property
+    def hears(self) -> bool:
+        """Whether signals reach it."""
+        return not (self.waits or self.suspended)
 
 
 class Words(NamedTuple):

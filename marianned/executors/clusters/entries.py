@@ -9,7 +9,7 @@ import msgspec
 from marianned import accidents
 from marianned.executors.base import ExitRecord, Fate, Place, Spec
 from marianned.executors.clusters.engine import Job
-from marianned.executors.clusters.evidence import Submission
+from marianned.executors.clusters.evidence import Submission, cut_short
 from marianned.score.expanded import Resources
 
 _BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
@@ -63,6 +63,21 @@ class Entry:
         if (limit := spec.timeout_seconds) is not None:
             own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
             self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
+
+    @property
+    def time_to_go(self) -> float:
+        """How long it has, told to end: its grace; nothing more where the engine was to end its whole job."""
+        return 0.0 if self.insisted else self.grace
+
+    def is_late(self, job: Job, since: float) -> bool:
+        """Tell whether its whole job is to end: its grace was over before `since`, or it can not be told."""
+        if self.ending is None or self.insisted:
+            return False
+        return job.suspended or (bool(self.told) and self.ending + self.grace < since)
+
+    def vanish(self) -> None:
+        """Note that it is in no list any more: lost, but where the engine was to end its whole job."""
+        self.settle(cut_short(self.place) if self.insisted else None)
 
     @property
     def wants_something(self) -> bool:

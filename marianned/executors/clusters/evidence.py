@@ -139,13 +139,24 @@ def look(place: Place) -> Found:
 
 def unstarted(place: Place, job: Job | None, log: str, engine: str) -> ExitRecord:
     """Return the end of an attempt whose job has failed before the shim: its log says why."""
-    said, moment = " ".join(log.split()), now().at
+    said = " ".join(log.split())
     where = f" on {job.node}" if job is not None and job.node else ""
+    return _noted(place, error=f"its job of {engine} could not start it{where}: {said}"[:500], asked=False)
+
+
+def cut_short(place: Place) -> ExitRecord:
+    """Return the end of an attempt that was asked to end, with its whole job, and left no record of it."""
+    return _noted(place, error=None, asked=True)
+
+
+def _noted(place: Place, *, error: str | None, asked: bool) -> ExitRecord:
+    """Return an end of which only the daemon knows."""
+    moment = now().at
     return ExitRecord(
         exit_code=None,
         signal=None,
-        error=f"its job of {engine} could not start it{where}: {said}"[:500],
-        asked=False,
+        error=error,
+        asked=asked,
         asked_by=None,
         timed_out=False,
         started_at=moment,

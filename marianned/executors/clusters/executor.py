@@ -592,8 +592,8 @@ class ClusterExecutor:
         one.missing = began if one.missing is None else one.missing
         missing = began - one.missing
         if found.away:  # it is to end, and the list has nothing of it: how it ended matters no more
-            if missing >= self._tuning.lost_after + one.grace:
-                one.settle(None)
+            if missing >= self._tuning.lost_after + one.time_to_go:
+                one.vanish()
         elif found.claimed:
             await self._miss_running(one, missing)
         elif missing >= min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
@@ -633,27 +633,25 @@ class ClusterExecutor:
             return
         if one.ordered is None:
             await self._order(one)
-        elif anyio.current_time() - one.ordered >= one.grace + 4 * order.POLL_SECONDS:
-            one.settle(None)
+        elif anyio.current_time() - one.ordered >= one.time_to_go + 4 * order.POLL_SECONDS:
+            one.vanish()
 
     async def _carry_out(self) -> None:
-        """Send the signals that are due."""
+        """Send the signals that are due; end the whole job of what hears none (suspended) or heeds none."""
         for one in [one for one in self._entries.values() if one.recalled and not one.over.is_set()]:
             await self.withdraw(one.place)
-        moment = anyio.current_time()
         told = [one for one in self._watched() if one.ending is not None and not one.unsure]
         ends = [(one, one.job) for one in told if one.job is not None]
         # CONT: somebody may have stopped the keeper; HURRY may be due later, too: what was to stop is dropped
         for number in (signal.SIGCONT, HURRY, signal.SIGTERM):
-            begun = [(one, job) for one, job in ends if number not in one.told and not job.waits]
+            begun = [(one, job) for one, job in ends if number not in one.told and job.hears]
             due = [(one, job) for one, job in begun if one.hurried or number != HURRY]
             if due:
                 await self._engine.signal([job.id for _, job in due], number)
             for one, _ in due:
                 one.told.add(number)
-        since = moment - _INSIST_SECONDS
-        waited = [(one, job) for one, job in ends if one.told and not one.insisted]
-        late = [(one, job) for one, job in waited if (one.ending or moment) + one.grace < since]
+        since = anyio.current_time() - _INSIST_SECONDS
+        late = [(one, job) for one, job in ends if one.is_late(job, since)]
         if late:
             await self._engine.cancel([job.id for _, job in late])
         for one, _ in late:

@@ -85,6 +85,7 @@ _TOO_WIDE = ("invalid job array specification",)
 """MaxArraySize, 1001 where nothing else is set."""
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
+_SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
 _FIELDS = 5
 _SQUEUE = ("squeue", "--me", "--noheader", "--array", "--format=%j|%i|%T|%r|%N")
 _SACCT = (
@@ -233,7 +234,9 @@ def read(text: str) -> dict[Key, Job]:
     found: dict[Key, Job] = {}
     for name, number, state, reason, node in _split(text, _FIELDS):
         key = slurm_fates.key_of(name, number)
-        job = Job(number, state in _WAITING, reason or None, node or None)
+        suspended = state in _SUSPENDED
+        why = state if suspended else reason  # squeue has no reason for what has begun
+        job = Job(number, state in _WAITING, why or None, node or None, suspended)
         if key not in found or found[key].waits:
             found[key] = job
     return found

@@ -1,4 +1,4 @@
-"""Why a job waits in Slurm's queue: Slurm's reasons, what they mean, and who has to act before it can begin.
+"""Why a job of Slurm waits or stands still: Slurm's words, what they mean, who has to act before it goes on.
 
 The names of limits are made of parts (whose, of what, for whom), so they are read and not listed; all others
 stand in a table. A reason that neither knows is told as it is. Source: docs/design/executors.md.
@@ -11,12 +11,14 @@ from marianned.executors.clusters.engine import Words
 
 
 class Acts(StrEnum):
-    """Who has to act before a job that waits for this can begin: what is said of it; empty: nobody has to."""
+    """Who has to act before a job that waits for this can go on: what is said of it; empty: nobody has to."""
 
     NOBODY = ""
     OWNER = "it waits until you release it"
     CHANGE = "it will not begin as it is: it has to want something else"
     ADMINISTRATOR = "it waits for an administrator of the cluster"
+    RESUME = "it goes on when Slurm or an operator of the cluster resumes it"
+    CONTINUE = "it goes on when you or an operator of the cluster continue it"
     USED_UP = "it waits until that is forgotten, as some clusters do, or an administrator allows more"
 
 
@@ -26,6 +28,8 @@ _TYPED = {
     Acts.OWNER: "scontrol release {job}",
     Acts.CHANGE: _LOOK,
     Acts.ADMINISTRATOR: _LOOK,
+    Acts.RESUME: "scontrol resume {job}",
+    Acts.CONTINUE: "scancel --full --signal=CONT {job}",
     Acts.USED_UP: _LOOK,
 }
 
@@ -90,6 +94,8 @@ _KNOWN: dict[str, tuple[str, Acts]] = {
     "InactiveLimit": ("it was inactive for too long", Acts.NOBODY),
     "TimeLimit": ("it has used up its time", Acts.NOBODY),
     "NonZeroExitCode": ("it has ended with a failure", Acts.NOBODY),
+    "SUSPENDED": ("its processes are stopped", Acts.RESUME),
+    "STOPPED": ("its processes were stopped by a signal", Acts.CONTINUE),
     "OutOfMemory": ("it ran out of memory", Acts.NOBODY),
 }
 

@@ -1,4 +1,4 @@
-"""What keeps an attempt on a cluster from beginning, or from being known, in words.
+"""What keeps an attempt on a cluster from beginning, from going on, or from being known, in words.
 
 Source: docs/design/executors.md.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from marianned.executors.base import Place, Wait, not_there
-from marianned.executors.clusters.engine import Away, Engine
+from marianned.executors.clusters.engine import Away, Engine, Job
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.submitting import OF_ALL
 
@@ -18,7 +18,7 @@ _ANSWER_SECONDS = 15.0
 
 
 def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[str]) -> Wait | None:
-    """Say what keeps it from beginning, or from being known; null: nothing does.
+    """Say what keeps it from beginning, from going on, or from being known; null: nothing does.
 
     `away` says that the engine does not answer, where it does not; `arguments` are those of all submissions.
     """
@@ -28,9 +28,19 @@ def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[st
         return Wait(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
     if entry.submitting:
         return Wait(f"{engine.name} is to take it", queued=True)
+    if entry.job is not None and entry.job.suspended and entry.missing is None:
+        return _suspended(entry.job, engine)
     if entry.placed or (entry.job is not None and not entry.job.waits):
         return None
     return _queued(entry, engine, arguments)
+
+
+def _suspended(job: Job, engine: Engine) -> Wait:
+    """Say which job stands still, where, and how it goes on."""
+    why = engine.words(job.reason or "None")
+    typed = None if why.typed is None else why.typed.format(job=job.id)
+    node = "" if job.node is None else f" on {job.node}"
+    return Wait(f"its job {job.id} of {engine.name} is suspended{node} ({why.text})", typed, stopped=True)
 
 
 def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:

@@ -1,0 +1,87 @@
+"""What Slurm has suspended: told in words with the way out, and ended where its end is asked for."""
+
+import time
+
+import pytest
+from test_told_of_a_cluster import SECONDS, sheets
+
+pytestmark = pytest.mark.slurm
+WAITS = 'note start {{ sheet_num }}; read _ < "$HOME/gate-all"; note end {{ sheet_num }}'
+
+
+def begun(daemon, job, ledger):
+    """Have one sheet run behind a gate; return the number of its job and its node."""
+    daemon.gate("all")
+    daemon.submit(sheets(job, 1, WAITS))
+    daemon.event(job, "attempt.placed", sheet=1)
+    ledger.wait_for("start 1")
+    attempt = daemon.attempts(job, 1)[-1]
+    return attempt["cluster_job"], attempt["node"]
+
+
+def until_told(daemon, job, told):
+    """Wait until `why` says, or does not say any more, that Slurm has suspended a job; return its reasons."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        reasons = daemon.rpc("job.why", job_id=job)["reasons"]
+        if ("slurm" in [one["code"] for one in reasons]) is told:
+            return reasons
+        assert time.monotonic() < deadline, reasons
+        time.sleep(0.1)  # what Slurm says of a job is no event
+
+
+@pytest.mark.parametrize(
+    ("state", "suspend", "resume"),
+    [
+        ("SUSPENDED", "scontrol suspend", "scontrol resume"),
+        ("STOPPED", "scancel --full --signal=STOP", "scancel --full --signal=CONT"),
+    ],
+)
+def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
+    cluster, daemon, ledger, state, suspend, resume
+):
+    number, node = begun(daemon, "stands", ledger)
+    assert daemon.status("stands")["in_flight"][0]["time_limit_at"]
+    cluster.command(*suspend.split(), number)
+    (reason,) = until_told(daemon, "stands", told=True)  # nor that it is in flight until some moment
+    assert reason["text"].startswith(f"sheet 1: its job {number} of Slurm is suspended on {node} ({state}: ")
+    assert (reason["unblocked_by"], reason["hints"]) == ("caller", [f"{resume} {number}"])
+    assert reason["until_at"] is None
+    status = daemon.status("stands")
+    assert status["hindered_by"] == [reason["text"]]
+    assert [one["time_limit_at"] for one in status["in_flight"]] == [None]
+    assert status["next"]["latest_at"] is None
+    assert f"{resume} {number}" in daemon.mzt("why", "stands").stdout
+    cluster.command(*resume.split(), number)
+    (reason,) = until_told(daemon, "stands", told=False)
+    assert reason["code"] == "in_flight"
+    daemon.gate("all").open()
+    assert daemon.wait_for("stands", "ended", deadline=SECONDS)["status"] == "completed"
+    assert ledger.lines().count("start 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "end"),
+    [
+        ("job.cancel", {}, "cancelled"),
+        ("job.pause", {"now": True}, "paused"),
+    ],
+)
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_is_suspended_ends_at_once_where_it_is_asked_to(
+    cluster, house, ledger, method, asked, end, seen
+):
+    house.configure("kill_grace = 600\n")  # what waits for that does not end here
+    daemon = house.start()
+    number, _ = begun(daemon, "stands", ledger)
+    cluster.command("scontrol", "suspend", number)
+    if seen:
+        until_told(daemon, "stands", told=True)
+    daemon.rpc(method, job_id="stands", **asked)
+    assert daemon.wait_for("stands", end, deadline=SECONDS)["status"] == end
+    assert [one["outcome"] for one in daemon.attempts("stands", 1)] == ["interrupted"]
+    deadline = time.monotonic() + SECONDS
+    while left := [line for line in cluster.queue() if "COMPLETING" not in line]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)  # Slurm tells of nothing
+    assert ledger.lines() == ["start 1"]
