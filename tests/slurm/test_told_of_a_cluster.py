@@ -124,6 +124,10 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
     (told,) = house.rpc("job.why", job_id="never")["errors"]
     assert "it wants only what slurm.arguments of config.toml say; change that" in told["error_message"]
     assert "mzt restart · mzt resume never" in house.mzt("why", "never").stdout
+    house.submit(sheets("of-both", 1, "true", cpus=1))
+    assert house.wait_for("of-both", "ended", deadline=SECONDS)["status"] == "failed"
+    (told,) = house.rpc("job.why", job_id="of-both")["errors"]
+    assert told["error_message"].endswith("slurm.arguments of config.toml say, too: --partition=nosuch")
 
 
 def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(cluster, house):

@@ -194,8 +194,10 @@ class Submitter:
     def _refuse(self, group: Sequence[Entry], why: Refused) -> None:
         for one in group:
             one.refused = f"{self._engine.name} does not take it: {why}"
-            if self._arguments and not one.wants_something:
-                one.refused += f"; {OF_ALL}; change that, then type: mzt restart"
+            if self._arguments:
+                also = f"slurm.arguments of config.toml say, too: {shlex.join(self._arguments)}"
+                said = also if one.wants_something else f"{OF_ALL}; change that, then type: mzt restart"
+                one.refused += f"; {said}"
             one.submitting = False
             one.settle(None)
 
