@@ -12,7 +12,7 @@ def run(daemon, name, body, word="completed"):
 def test_what_was_removed_is_gone_over_a_kill_with_its_output(daemon):
     run(daemon, "solo", plain(1))
     outputs = daemon.state / "attempts"
-    assert list(outputs.iterdir())
+    assert list(outputs.glob("*/*"))
     reply = daemon.rpc("job.remove", job_id="solo", key="r")
     assert reply["removed"] == ["solo@1"]
     daemon.kill()
@@ -21,7 +21,7 @@ def test_what_was_removed_is_gone_over_a_kill_with_its_output(daemon):
     assert list(outputs.glob("*/*")) == []
     assert [event["type"] for event in daemon.journal()] == ["job.removed"]
     run(daemon, "solo", plain(1))
-    assert len(list(outputs.iterdir())) == 1
+    assert len([one for one in outputs.iterdir() if not one.name.startswith(".")]) == 1  # beside their mark
 
 
 @pytest.mark.parametrize("older", [False, True])

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from kit.scores import Bench, chain, score, stage
 
+from marianned.executors.base import Wait
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending, Warned
 from marianned.progress.views.job import job_view
@@ -158,7 +159,7 @@ def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:
     assert view.next.text == "pauses when sheet 1 ends"
 
 
-IN_QUEUE = ("it waits in Slurm's queue (Resources)", None, None, True)
+IN_QUEUE = Wait("it waits in Slurm's queue (Resources)", queued=True)
 
 
 def two_on_slurm() -> tuple[Bench, list[AttemptRow]]:
@@ -188,6 +189,6 @@ def test_what_a_pause_takes_back_is_told_as_that_and_not_as_waiting() -> None:
         "cluster",
         [],
     )
-    unknown = ("Slurm does not answer, so nothing is known of it", None, None, False)
+    unknown = Wait("Slurm does not answer, so nothing is known of it")
     (told,) = queued(bench.state, [(second, unknown)])
     assert told.text == f"sheet 2: {unknown[0]}"
