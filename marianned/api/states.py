@@ -307,15 +307,17 @@ class Watch:
         told = self._told.setdefault(run_id, _Told())
         told.at = anyio.current_time()
         shown = await self._states.job(due.state)
-        if (meanwhile := self._due.pop(run_id, None)) is not None:  # the job may show it already
+        if (meanwhile := self._due.get(run_id)) is not None:
+            # the job may show it already, or not: its sheets go before, and it is told once more
             due.add(meanwhile)
+            self._due[run_id] = _Due(meanwhile.state)
         state = due.state
         if self._ask.sheets:  # before the job: whoever waits for its end has them all by then
             await self._tell_sheets(item, told, due)
         if shown.digest != told.digest:
             told.digest = shown.digest
             await item(shown.item)
-        if state.run.ended is not None and not state.flights:
+        if state.run.ended is not None and not state.flights and run_id not in self._due:
             self._told.pop(run_id, None)
             self._outputs.pop(run_id, None)
             self._states.forget(run_id)

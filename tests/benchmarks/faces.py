@@ -394,16 +394,18 @@ def restarted(daemon, page, events):
         told = {"stop_ms": round((stopped - begun) * 1000)}
         top.until("no daemon answers", "nobody answers")
         told["top_says_so_ms"] = round((time.monotonic() - begun) * 1000)
+        tab.until(lambda: not tab.changes[-1][0])
+        told["tab_says_so_ms"] = round((tab.changes[-1][1] - begun) * 1000)
         daemon.start()
         ready = time.monotonic()
         told["start_ms"] = round((ready - stopped) * 1000)
         told["top_is_live_ms"] = round((top.until("slots ") - ready) * 1000)
+        tab.until(lambda: tab.changes[-1][0])
+        told["tab_is_live_ms"] = round((tab.changes[-1][1] - ready) * 1000)
         with Load(daemon, events), top.read_away():
             time.sleep(3)
         top.close()
         time.sleep(6)  # the rarest that rows are told
-        told["tab_says_so_ms"] = round((tab.changes[-2][1] - begun) * 1000)
-        told["tab_is_live_ms"] = round((tab.changes[-1][1] - ready) * 1000)
         told["rows_wrong"], told["sheets_wrong"] = differing(daemon, tab)
         first, last = tab.events[0], tab.events[-1]
         read, after = [], first - 1

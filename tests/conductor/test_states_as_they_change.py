@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from anyio import to_thread
 from kit.daemon import gated, plain, score
 
 from marianned.api import states
@@ -95,6 +96,28 @@ def test_states_come_together_at_most_five_a_second(daemon, monkeypatch):
         daemon.rpc("job.resume", job_id="many")
         items += until(reading, lambda item: item["type"] == "job.completed")
     assert len([item for item in items if item["type"] == "job"]) <= 1
+
+
+@pytest.mark.parametrize("request_meanwhile", ["job.resume", "job.cancel"])
+def test_what_changes_while_a_job_is_looked_at_is_told_after_it(daemon, ledger, monkeypatch, request_meanwhile):
+    look, came = states.States.job, []
+
+    async def slow_look(told, state):
+        shown = await look(told, state)
+        if not came and b'"status":"pausing"' in bytes(shown.item):
+            came.append(await to_thread.run_sync(daemon.rpc, request_meanwhile, "one"))
+        return shown
+
+    daemon.gate(1)
+    daemon.submit(score("one", [gated(1)]))
+    ledger.wait_for("start 1")
+    reading, _ = subscribed(daemon, jobs=["one"])
+    with reading:
+        monkeypatch.setattr(states.States, "job", slow_look)
+        daemon.rpc("job.pause", job_id="one")
+        until(reading, job_is("pausing"))
+        until(reading, job_is({"job.resume": "running", "job.cancel": "cancelled"}[request_meanwhile]))
+        assert came
 
 
 def test_a_name_follows_its_newest_run_and_a_number_keeps_to_one(daemon):
