@@ -99,7 +99,9 @@ def test_states_come_together_at_most_five_a_second(daemon, monkeypatch):
 
 
 @pytest.mark.parametrize("request_meanwhile", ["job.resume", "job.cancel"])
-def test_what_changes_while_a_job_is_looked_at_is_told_after_it(daemon, ledger, monkeypatch, request_meanwhile):
+def test_what_changes_while_a_job_is_looked_at_is_told_after_it(
+    daemon, ledger, monkeypatch, request_meanwhile
+):
     look, came = states.States.job, []
 
     async def slow_look(told, state):
