@@ -5,6 +5,7 @@ from typing import Any
 
 from marianne_cli import options, times
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.faces.groups import needs_person
 from marianne_cli.lines import kinds
 from marianned.clock import milliseconds
 from marianned.errors import NoSuchJob
@@ -65,7 +66,7 @@ def _gathered(call: Invocation, since: str) -> Found:
     cost = {"usd": round(total, 6), "known": all(one["cost_known"] for one in instruments)}
     attempts = sum(one["attempts"] for one in instruments)
     counted = f"{plural(len(jobs), 'run')}, {plural(attempts, 'attempt')}"
-    needy = [job for job in jobs if job["status"] in _NEEDY and job["next"] is None]
+    needy = [job for job in jobs if needs_person(job)]
     return {
         "message": f"{counted}, {dollars(total, known=cost['known'])} since {times.moment(since)}",
         "since_at": since,
@@ -132,7 +133,8 @@ def _needy(call: Invocation, job: Found) -> Found:
         why = call.ask("job.why", job_id=job["job_id"])
     except NoSuchJob:
         return short | {"why": []}  # removed meanwhile
-    return short | {"why": [reason["text"] for reason in why["reasons"]]}
+    acts = [reason for reason in why["reasons"] if reason["unblocked_by"] == "caller"]
+    return short | {"why": [reason["text"] for reason in (acts if job.get("to_type") else why["reasons"])]}
 
 
 def _short(job: Found) -> Found:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+_ENDED = {"completed", "cancelled"}
+
 
 class Group(StrEnum):
     """What a job is to the person who looks, in the order in which they are shown."""
@@ -14,15 +16,24 @@ class Group(StrEnum):
     ENDED = "ended"
 
 
+def needs_person(job: Mapping[str, Any]) -> bool:
+    """Tell whether nothing of a job goes on before a person acts, or something that it has begun does not.
+
+    A daemon of before does not tell the latter.
+    """
+    stands = job["status"] == "failed" or (job["status"] == "paused" and job["next"] is None)
+    return stands or (bool(job.get("to_type")) and job["status"] not in _ENDED)
+
+
 def group_of(job: Mapping[str, Any]) -> Group:
     """Tell whether a job needs a person, runs, waits for a time or another thing, or has ended.
 
-    It needs a person where it has failed, or is paused and nothing goes on by itself.
+    It needs a person where it has failed, is paused and nothing goes on by itself, or somebody has to act.
     """
     status = job["status"]
-    if status == "failed" or (status == "paused" and job["next"] is None):
+    if needs_person(job):
         return Group.NEEDS_YOU
-    if status in {"completed", "cancelled"}:
+    if status in _ENDED:
         return Group.ENDED
     if job["in_flight"]:
         return Group.RUNNING

@@ -17,6 +17,7 @@ import msgspec
 
 from marianne_cli.client import AsyncClient, aconnect
 from marianne_cli.exits import problem_text
+from marianne_cli.faces.groups import needs_person
 from marianne_cli.faces.pages import whole
 from marianne_cli.mcp.stdio import Call, Params, Refused, bad_params
 from marianne_cli.screens import jobs as screens
@@ -340,7 +341,7 @@ async def _until_it_stays_away(path: str, over: anyio.CancelScope) -> None:
 async def _look(client: AsyncClient, asked: Look) -> str:
     if asked.job is None:
         jobs = await _jobs(client)
-        needy = [job for job in jobs if job["status"] in ("paused", "failed") and job["next"] is None]
+        needy = [job for job in jobs if needs_person(job)]
         rest = [job for job in jobs if job not in needy]
         if not jobs:
             return "nothing runs, waits, is held or has failed"

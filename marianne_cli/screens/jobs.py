@@ -23,6 +23,8 @@ _STILL = {"paused", *_ENDED}
 _EYED = ("running", "waiting", "failed")
 """Sheets that are shown, each, before all others where not all can be."""
 _EYED_MOST = 12
+_TO_TYPE_MOST = 3
+"""How many commands are shown that a person has to type."""
 _FOLDED = {"completed", "skipped", "pending", "cancelled"}
 _HOOK_WAITS = {
     "cooldown": "cool-down",
@@ -192,7 +194,8 @@ def _safe_line(job: Result) -> str:
     said = " · ".join(f"{word} {'yes' if safe[key] else 'NO'}" for word, key in words)
     if not safe["edit_files"] and job["status"] in _STILL and not job.get("hindered_by"):
         said = said.replace("edit files NO", f"edit files NO ({_moves(job)})")
-    hints = " · ".join(job["hints"][:2])
+    most = max(2, min(len(job.get("to_type", ())), _TO_TYPE_MOST))
+    hints = " · ".join(job["hints"][:most])
     return f"safe to: {said}" + (f" | type: {hints}" if hints else "")
 
 
@@ -422,7 +425,7 @@ def jobs_table(jobs: Sequence[Result]) -> list[str]:
     rows = [("JOB", "STATUS", "SHEETS", "REV", "SINCE", "NEXT")]
     for job in jobs:
         progress = job["progress"]
-        if job["next"] is not None:
+        if job["next"] is not None and not job.get("to_type"):
             comes = render.to_come(job["next"], job.get("in_flight") or ())
         else:
             comes = f"type: {job['hints'][0]}" if job["hints"] else ""

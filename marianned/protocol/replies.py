@@ -99,6 +99,9 @@ class Job(Reply, kw_only=True):
     hindered_by: list[str] = []
     """What of the daemon's own, or around it, keeps the job back or makes it unsafe, in words for people;
     empty: nothing."""
+    to_type: list[str] = []
+    """What a person has to type before something that keeps it back lets it go on; `hints` begin with it.
+    Empty: nobody has to, or its status says all."""
     cost: Cost
     """What the run has cost so far."""
     event: int

@@ -55,6 +55,7 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
     assert status["hindered_by"] == [reason["text"]]
     assert [one["time_limit_at"] for one in status["in_flight"]] == [None]
     assert status["next"]["latest_at"] is None
+    assert status["hints"][0] == f"{resume} {number}"
     assert f"{resume} {number}" in daemon.mzt("why", "stands").stdout
     cluster.command(*resume.split(), number)
     (reason,) = until_told(daemon, "stands", told=False)

@@ -83,7 +83,10 @@ def test_what_waits_for_a_person_says_for_whom_and_what_to_type(cluster, daemon)
     shown = daemon.mzt("why", "held").stdout
     assert f"scontrol release {job}" in shown
     assert "by itself" not in shown
-    cluster.command("scontrol", "release", job)
+    first = daemon.status("held")["hints"][0]
+    for screen in (daemon.mzt("status", "held").stdout, daemon.mzt("list").stdout):
+        assert f"type: {first}" in screen
+    cluster.command(*first.split())
     assert daemon.wait_for("held", "ended", deadline=SECONDS)["status"] == "completed"
 
 

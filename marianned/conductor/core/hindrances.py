@@ -76,13 +76,19 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
         for flight, wait in kept.queued
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
-    ways = [hint for reason in found if reason.code == "stranger" for hint in reason.hints]
-    if ways:
+    view.to_type = _to_type([*found, *reasons.held_children(state)])
+    view.hints = [*dict.fromkeys([*view.to_type, *view.hints])]
+    if any(reason.code == "stranger" for reason in found):
         view.safe_to = SafeTo(edit_files=False, stop_daemon=False, switch_off=False)
-        view.hints = [*ways, *view.hints]
     view.safe_to = safe_from(displaced, view.safe_to)
     if displaced is not None:
-        view.hints = displaced.hints
+        view.hints = view.to_type = displaced.hints
+
+
+def _to_type(found: Iterable[Reason]) -> list[str]:
+    """Return what helps where nothing goes on by itself; usual commands come after it."""
+    acts = (reason for reason in found if reason.unblocked_by == "caller")
+    return [*dict.fromkeys(hint for reason in acts for hint in reason.hints)]
 
 
 def _queued(row: AttemptRow) -> Waiting:

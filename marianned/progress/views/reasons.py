@@ -59,7 +59,7 @@ def reasons(
         *_in_flight(state, standing),
         *_waits(state),
         *_kept_back(state),
-        *_held_children(state, logins),
+        *held_children(state, logins),
         *_limits(state, now),
         *_slots(state, now, obstacle),
     ]
@@ -231,11 +231,11 @@ def _lifted(state: JobState, cause: str) -> str:
     return lifted_by([cause], state.run.job_name)
 
 
-def _held_children(state: JobState, logins: Mapping[int, str]) -> Iterator[Reason]:
+def held_children(state: JobState, logins: Mapping[int, str] | None = None) -> Iterator[Reason]:
     """Say what holds the jobs whose end is awaited, and who can let them go: that does not hold this one."""
     for child in state.awaited:
         for hold in islice(child.holds.values(), HOLDS_MOST):
-            reason = _hold(child, hold, logins)
+            reason = _hold(child, hold, logins or {})
             reason.text = f"{messages.address(child)} is {reason.text}"
             yield reason
 

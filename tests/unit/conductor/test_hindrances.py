@@ -6,13 +6,14 @@ import pytest
 from kit.conducting import DEADLINE, ME, conducting
 from kit.memory import NOBODY, MemoryExecutor
 
+from marianne_cli.screens.jobs import jobs_table
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.run import strangers
 from marianned.errors import Unavailable, WaitTimeout
-from marianned.executors.base import Spec
+from marianned.executors.base import Spec, Wait
 from marianned.protocol import ExplainJob, GetDaemon, GetJob, Pause, SafeTo, Stop
 from marianned.systemd.notify import Notifier
 from marianned.systemd.watchdog import Watchdog
@@ -113,10 +114,72 @@ def test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and
     first = why.reasons[0]
     assert (first.text, first.unblocked_by) == (job.hindered_by[0], "caller")
     assert first.hints == ["mkdir -p /x"]
+    assert (job.to_type, job.hints[0], paused.hints[0]) == (["mkdir -p /x"], "mkdir -p /x", "mkdir -p /x")
     assert (job.next.latest_at, paused.next.latest_at) == (None, None)
     assert text in paused.message
     assert "at most" not in paused.message + late.message
-    assert after.hindered_by == []
+    assert (after.hindered_by, after.to_type) == ([], [])
+
+
+async def held_at_a_cluster(path, wait):
+    executor = MemoryExecutor()
+    executor.waits = lambda _attempt: wait
+    async with conducting(path, executor) as house, anyio.create_task_group():
+        ask = Asking(house, None)
+        await house.submit(SCORE + "executor: {type: slurm}\n")
+        entry = await executor.started(1)
+        told = await ask.status()
+        executor.finish(entry)
+        await house.until("a", "completed")
+        after = await ask.status()
+    return told, after
+
+
+@pytest.mark.parametrize(
+    ("wait", "to_type"),
+    [
+        (Wait("held", "scontrol release 7", queued=True), ["scontrol release 7"]),
+        (
+            Wait("too wide", "scontrol show job 7", "score"),
+            ["mzt modify a -c FILE -r", "scontrol show job 7"],
+        ),
+        (Wait("others go first", queued=True), []),
+    ],
+)
+def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_typed(
+    loop, tmp_path, wait, to_type
+):
+    told, after = loop.call(held_at_a_cluster, tmp_path, wait)
+    assert told.to_type == to_type
+    assert told.hints == [*to_type, "mzt logs a -F", "mzt pause a"]
+    assert after.to_type == []
+    listed = jobs_table([{**msgspec.to_builtins(told), "in_flight": []}])[1]
+    assert ("type: " + to_type[0] if to_type else "  sheet 1 ends") in listed
+
+
+async def with_a_held_child(path):
+    executor = MemoryExecutor()
+    child = (
+        SCORE.replace("name: a", "name: b")
+        .replace("./out", "./out-b")
+        .replace("total_items: 1", "total_items: 2")
+    )
+    (path / "b.yaml").write_text(child)
+    async with conducting(path, executor) as house, anyio.create_task_group():
+        ask = Asking(house, None)
+        await house.submit(SCORE + "on_success: [{type: run_job, job_path: b.yaml}]\n")
+        executor.finish(await executor.started(1))
+        entry = await executor.started(1)
+        await house.control.pause(ME, Pause(job_id="b"))
+        pausing = await ask.status()
+        executor.finish(entry)
+        await house.until("b", "paused", "completed")
+        return pausing, await ask.status()
+
+
+def test_where_a_job_that_it_waits_for_is_held_the_command_that_lets_that_go_comes_first(loop, tmp_path):
+    pausing, paused = loop.call(with_a_held_child, tmp_path)
+    assert [one.hints[0] for one in (pausing, paused)] == ["mzt resume b", "mzt resume b"]
 
 
 async def beside_a_stranger(path):

@@ -32,7 +32,7 @@ PAUSED = """
  "holds": [{"cause": "user", "owner": {"uid": 1000, "pid": 4211, "name": "mzt 1.2.0"}, "reason": "deploy first", "held_at": "2026-11-24T14:05:12.000Z", "ends_at": null}], "breakpoints": [],
  "in_flight": [{"sheet": 2, "stage": 2, "instance": 1, "attempt": 1, "started_at": "2026-11-24T14:02:00.000Z", "time_limit_at": "2026-11-24T14:17:00.000Z"},
   {"sheet": 3, "stage": 2, "instance": 2, "attempt": 1, "started_at": "2026-11-24T14:02:00.000Z", "time_limit_at": "2026-11-24T14:17:00.000Z"}], "waiting": [],
- "next": {"code": "boundary", "text": "pauses when sheets 2, 3 end", "due_at": null, "latest_at": "2026-11-24T14:17:00.000Z"}, "nothing_left": null, "safe_to": {"edit_files": false, "stop_daemon": true, "switch_off": false}, "hindered_by": [],
+ "next": {"code": "boundary", "text": "pauses when sheets 2, 3 end", "due_at": null, "latest_at": "2026-11-24T14:17:00.000Z"}, "nothing_left": null, "safe_to": {"edit_files": false, "stop_daemon": true, "switch_off": false}, "hindered_by": [], "to_type": [],
  "cost": {"usd": 0.11, "known": true, "input_tokens": 9120, "output_tokens": 1410}, "event": 41}
 """
 SHEET_4 = """
