@@ -16,12 +16,14 @@ import msgspec
 from marianned.conductor.core.job import Job
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.live import Key, key_of
+from marianned.lifecycle import status
 from marianned.progress.state.job import JobState
-from marianned.progress.views.job import sheet_views
+from marianned.progress.views.job import in_flight, sheet_views
 from marianned.protocol import (
     PAGE_LIMIT,
     DaemonState,
     InFlight,
+    JobStatus,
     ListJobs,
     OutputStates,
     Ready,
@@ -34,8 +36,8 @@ from marianned.protocol import (
 from marianned.protocol import Job as JobView
 from marianned.rows import Changes, LimitRow, LoopRow, RevisionRow, SheetRow
 
-JOB_SECONDS = 0.2
-"""The least time between two states of one job."""
+JOB_SECONDS, _JOB_SECONDS_EACH = 0.2, 0.001
+"""The least time between two states of a job; and of one whose status stays, for each that is in flight."""
 LOOK_SECONDS = 1.0
 """How often it is looked at what no commit tells of: outputs, slots, what degrades the daemon."""
 BLOCKERS_MOST = 10
@@ -159,8 +161,7 @@ class States:
         run_id, at = state.run.run_id, anyio.current_time()
         known = self._outputs.get(run_id)
         if known is None or at - known[0] >= LOOK_SECONDS / 2:
-            view = await self.queries.view(state)
-            known = self._outputs[run_id] = (at, view.in_flight)
+            known = self._outputs[run_id] = (at, await self.queries.live.told(state, in_flight(state)))
         return known[1]
 
 
@@ -203,6 +204,7 @@ class _Told:
 
     def __init__(self) -> None:
         self.at = -math.inf
+        self.status: JobStatus | None = None
         self.derived_at = -math.inf
         self.digest = 0
         self.revision = 0
@@ -253,8 +255,11 @@ class Watch:
         return max(0.0, min([*at, self._look_at]) - anyio.current_time())
 
     def _due_at(self, run_id: int) -> float:
-        told = self._told.get(run_id)
-        return -math.inf if told is None else told.at + JOB_SECONDS
+        told, state = self._told.get(run_id), self._due[run_id].state
+        if told is None:
+            return -math.inf
+        each = 0.0 if told.status != status(state.facts) else state.flight_count * _JOB_SECONDS_EACH
+        return told.at + max(JOB_SECONDS, each)
 
     # --- telling -----------------------------------------------------------------------------------------
 
@@ -305,7 +310,7 @@ class Watch:
 
     async def _tell_job(self, item: Item, run_id: int, due: _Due) -> None:
         told = self._told.setdefault(run_id, _Told())
-        told.at = anyio.current_time()
+        told.at, told.status = anyio.current_time(), status(due.state.facts)
         shown = await self._states.job(due.state)
         if (meanwhile := self._due.get(run_id)) is not None:
             # the job may show it already, or not: its sheets go before, and it is told once more

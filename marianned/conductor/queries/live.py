@@ -34,8 +34,8 @@ _AT_ONCE_MOST = 4
 """Of so few flights it is seen at once that nothing was printed since the last look."""
 _KNOWN_MOST = 256
 """Flights of which the last look is kept."""
-_LATELY_SECONDS = 1.0
-"""How old at most is what is told of more."""
+_LATELY_SECONDS, _LATELY_SECONDS_EACH = 1.0, 0.002
+"""How old at most is what is told of more, and of very many for each: a look at a thousand takes some ms."""
 _PLACED_MOST = 8_192
 _CONTROL = re.compile(f"[{CONTROLS}]+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -142,7 +142,7 @@ class Liveness:
         moment = time.monotonic()
         if moment > self._lately_until:
             self._lately.clear()
-            self._lately_until = moment + _LATELY_SECONDS
+            self._lately_until = moment + max(_LATELY_SECONDS, len(printing) * _LATELY_SECONDS_EACH)
         if len(printing) <= _AT_ONCE_MOST:
             return {}
         looks = ((key, one, self._lately.get(one.directory)) for key, one in printing.items())

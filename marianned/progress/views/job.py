@@ -83,7 +83,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         ),
         holds=hold_views(state),
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
-        in_flight=[*_flights(state), *_flights_elsewhere(state)],
+        in_flight=in_flight(state),
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
         nothing_left=messages.nothing_left(state) if status is JobStatus.PAUSED else None,
@@ -187,6 +187,11 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
     )
 
 
+def in_flight(state: JobState) -> list[InFlight]:
+    """Return what is in flight of a job, and of those it waits for: they may write where it does."""
+    return [*_flights(state), *_flights_elsewhere(state)]
+
+
 def _flights(state: JobState) -> list[InFlight]:
     return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state), *_judged(state)]
 
@@ -208,7 +213,7 @@ def _judged(state: JobState) -> list[InFlight]:
 
 
 def _flights_elsewhere(state: JobState) -> list[InFlight]:
-    """Return what is in flight in the jobs whose end this one waits for: it may write where this one does."""
+    """Return what is in flight in the jobs whose end this one waits for."""
     found: list[InFlight] = []
     for child in state.awaited:
         address = messages.address(child)
