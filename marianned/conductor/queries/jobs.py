@@ -42,14 +42,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
-from marianned.progress.views.job import (
-    earlier,
-    extended,
-    job_view,
-    problems_of_sheets,
-    shape,
-    sheet_views,
-)
+from marianned.progress.views.job import earlier, extended, job_view, problems_of_sheets, shape, sheet_views
 from marianned.protocol import (
     ACTIVE,
     ENDED,
