@@ -3,13 +3,15 @@
 Medians in one run.
 
 Jobs stored: one job runs in a daemon; while that is stopped, its rows are copied under other names, until as
-many are stored as a column says. Sheets of a job: requests about one with so many. Subscribers: a pause or
+many are stored as a column says. Jobs that rest: the same, with one that is paused before its first sheet, and so
+stays in memory with all its copies. Sheets of a job: requests about one with so many. Subscribers: a pause or
 resume until each of so many has its event. Beside them stands `daemon.hello`, the least that a request can cost.
 The slope is the power of the count by which a figure grows from the first column to the last: 1 is linear.
 docs/slopes.svg is the picture of it.
 """
 
 import argparse
+import itertools
 import json
 import math
 import sqlite3
@@ -30,7 +32,8 @@ ROUNDS = 1 if SHORT else 21
 ROUNDS_OF_TURNS = 2 if SHORT else 20
 """Even: a pause is followed by its resume, and the next count of subscribers begins with a job that runs."""
 ROUNDS_OF_LARGE = 1 if SHORT else 5
-TABLES = ("runs", "revisions", "sheets", "attempts", "summaries", "events")
+SETTLING_SECONDS, SETTLED_NANOSECONDS = 0.2, 5_000_000
+TABLES = ("runs", "revisions", "sheets", "breakpoints", "holds", "attempts", "summaries", "events")
 LOOKS = {
     "daemon.hello": ("daemon.hello", {}),
     "job.list, a page of 100": ("job.list", {"limit": 100}),
@@ -65,6 +68,27 @@ def store(daemon, count):
         for table in TABLES if count > last else ():
             copy(connection, table, range(last + 1, count + 1))
     daemon.start()
+    let_settle(daemon)
+
+
+def let_settle(daemon):
+    """Wait until it has looked at all that it found at its start: it uses no processor any more."""
+    tasks = Path(f"/proc/{daemon.process.pid}/task")
+
+    def used():
+        return sum(int((one / "schedstat").read_text().split()[0]) for one in tasks.iterdir())
+
+    before, now = -math.inf, used()
+    while now - before > SETTLED_NANOSECONDS:
+        time.sleep(SETTLING_SECONDS)
+        before, now = now, used()
+
+
+def submissions(daemon):
+    """Yield one after the other: jobs of new names, each of which stops before its only sheet."""
+    place = {"directory": str(daemon.home), "submit_directory": str(daemon.home)}
+    for number in itertools.count():
+        yield "job.submit", {"text": score(f"new-{number}", [plain(1)]), "before": "1", **place}
 
 
 def took(connection, look):
@@ -76,18 +100,31 @@ def took(connection, look):
 
 
 def jobs_stored():
-    """Time looks with so many jobs stored."""
-    figures = {name: {} for name in LOOKS}
+    """Time looks and submissions with so many jobs stored."""
+    return with_many("completed", LOOKS)
+
+
+def jobs_that_rest():
+    """Time the same where all of them are paused, and so in memory."""
+    looks = {name: LOOKS[name] for name in ("daemon.hello", "job.list, a page of 100", "job.status")}
+    return with_many("paused", looks, before="1")
+
+
+def with_many(status, looks, **given):
+    figures = {name: {} for name in (*looks, "job.submit")}
     daemon = Daemon(executed=True).start()
     try:
-        daemon.submit(score("bench", [plain(1)]))
-        daemon.wait_for("bench", "completed")
+        daemon.configure("max_queued = 100000\nmin_free_disk = 0\n")
+        daemon.submit(score("bench", [plain(1)]), **given)
+        daemon.wait_for("bench", status)
+        new = submissions(daemon)
         for count in STORED:
             store(daemon, count)
             with Connection(daemon.socket) as connection:
-                times = {name: [] for name in LOOKS}
+                connection.socket.settimeout(10 * DEADLINE)
+                times = {name: [] for name in figures}
                 for _ in range(ROUNDS):
-                    for name, look in LOOKS.items():
+                    for name, look in {**looks, "job.submit": next(new)}.items():
                         times[name].append(took(connection, look))
             for name, taken in times.items():
                 figures[name][count] = statistics.median(taken)
@@ -157,7 +194,12 @@ def subscribers():
     return figures
 
 
-PARTS = {"jobs stored": jobs_stored, "sheets of a job": sheets_of_a_job, "subscribers": subscribers}
+PARTS = {
+    "jobs stored": jobs_stored,
+    "jobs that rest": jobs_that_rest,
+    "sheets of a job": sheets_of_a_job,
+    "subscribers": subscribers,
+}
 
 
 def slope(found):

@@ -92,7 +92,7 @@ class House:
         """Close what a process would take along when it ends."""
         assert self.miscounted == []
         streams = [self.services.worktrees._send, self.services.worktrees._ended]
-        for job in self.conductor._by_run.values():
+        for job in self.conductor.shelf:
             streams += [job._send, job._receive]
         for stream in streams:
             stream.close()

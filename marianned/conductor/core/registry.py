@@ -19,6 +19,7 @@ from marianned.conductor.core.idempotency import IdempotencyKeys
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state, presences
 from marianned.conductor.core.messages import parse_job_id
+from marianned.conductor.core.shelf import Shelf
 from marianned.conductor.core.transaction import Part
 from marianned.conductor.run.hook import HookContext
 from marianned.conductor.services import Services
@@ -81,7 +82,7 @@ class Conductor:
         self.jobs: dict[str, Job] = {}
         self.keys = IdempotencyKeys(services.store)
         self.registry = anyio.Lock()
-        self._by_run: dict[int, Job] = {}
+        self.shelf = Shelf()
         self._older: dict[str, list[Job]] = {}
         self._chain = chain
         self._listeners: set[OnChange] = set()
@@ -162,9 +163,8 @@ class Conductor:
 
     def _made(self, state: JobState) -> Job:
         """Make the one job that serves a run; nobody sees it yet."""
-        assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
         job = Job(self.services, state, self)
-        self._by_run[job.run_id] = job
+        self.shelf.put(job)
         return job
 
     def _show(self, job: Job, *, newest: bool = True) -> None:
@@ -201,12 +201,13 @@ class Conductor:
 
     def changed(self, job: Job, changes: Changes) -> None:
         """Tell whoever shows it what was committed of a job."""
+        self.shelf.note(job)
         for listener in list(self._listeners):
             listener(job, changes)
 
     def evict(self, job: Job) -> None:
         """Take a job out of memory, and all that it has of what jobs share."""
-        if self._by_run.pop(job.run_id, None) is not job:
+        if not self.shelf.drop(job):
             return
         self.services.scheduler.forget(job.run_id)
         self.services.limits.forget(job.run_id)
@@ -234,38 +235,37 @@ class Conductor:
 
     def interrupt_all(self) -> None:
         """End everything in flight, to run it again later: the daemon stops and takes nothing along."""
-        for job in self._by_run.values():
+        for job in self.shelf:
             job.interrupt_all()
 
     def flights(self) -> list[str]:
         """Return the ids of all attempts and hooks in flight."""
-        jobs = self._by_run.values()
-        return [self.services.attempt_id(flight) for job in jobs for flight in job.state.flights]
+        return [self.services.attempt_id(flight) for job in self.shelf for flight in job.state.flights]
 
     def incarnations_in_flight(self) -> set[int]:
         """Return the numbers of the incarnations that have started what is in flight."""
-        states = [job.state for job in self._by_run.values()]
+        states = [job.state for job in self.shelf]
         return {flight.incarnation for state in states for flight in state.placed}
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
-        return sum(job.state.flight_count for job in self._by_run.values())
+        return sum(job.state.flight_count for job in self.shelf)
 
     def wake_all(self) -> None:
         """Let each job look anew at what it may start."""
-        for job in self._by_run.values():
+        for job in self.shelf:
             job.wake()
 
     def withdraw_all(self) -> None:
         """Take back what waits at a cluster, of all jobs: a drain waits for what has begun."""
-        for job in self._by_run.values():
+        for job in self.shelf:
             job.withdraw()
 
     def grant(self) -> None:
         """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
         for run_id in {*self.services.scheduler.grant(), *self.services.limits.freed(now())}:
-            if run_id in self._by_run:
-                self._by_run[run_id].wake()
+            if (job := self.shelf.of(run_id)) is not None:
+                job.wake()
         if self._idle.statistics().tasks_waiting and not self.in_flight():  # to count takes all jobs
             self._idle.set()
             self._idle = anyio.Event()
@@ -273,7 +273,7 @@ class Conductor:
     @contextmanager
     def slot_lent(self, run_id: int, attempt: str) -> Iterator[None]:
         """Let others have the slot of a flight that waits for a job: it may be them whom that waits for."""
-        scheduler, job = self.services.scheduler, self._by_run.get(run_id)
+        scheduler, job = self.services.scheduler, self.shelf.of(run_id)
         flying = [] if job is None else map(self.services.attempt_id, job.state.flights)
         if attempt not in flying:
             yield
@@ -334,12 +334,8 @@ class Conductor:
         return await self._chain(self, job, given)
 
     def serving(self, name: str | None, number: int | None) -> Job | None:
-        """Return the job that serves a run; while its first commit is told, its name does not find it yet."""
-        newest = self.jobs.get(name or "")
-        if newest is not None and newest.state.run.run == number:
-            return newest
-        runs = ((one, one.state.run) for one in self._by_run.values())
-        return next((one for one, run in runs if (run.job_name, run.run) == (name, number)), None)
+        """Return the job that serves a run, also while its first commit is told."""
+        return None if name is None or number is None else self.shelf.at(name, number)
 
     def state_of(self, address: str) -> JobState | None:
         """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""

@@ -223,7 +223,8 @@ class Submissions:
         return said if waits else ""
 
     def _check_room(self) -> None:
-        if len(self._conductor.jobs) < self._conductor.services.settings.max_queued:
+        known = self._conductor.shelf.queued()
+        if len(known) < self._conductor.services.settings.max_queued:
             return
         awaited = {
             row.chained
@@ -231,7 +232,7 @@ class Submissions:
             for row in job.state.hook_rows.values()
             if row.waiting_for == WaitingFor.JOB
         }
-        queued = [job.state.run for job in self._conductor.jobs.values() if job.status is JobStatus.QUEUED]
+        queued = [job.state.run for job in known if not job.superseded]
         waiting = sum(f"{run.job_name}@{run.run}" not in awaited for run in queued)
         if waiting >= self._conductor.services.settings.max_queued:
             raise Unavailable(
@@ -249,8 +250,8 @@ class Submissions:
         view.message = f"{state.run.job_name}: {view.status}; {sheets}{again}, {place}"
         shared = {
             other.state.run.job_name
-            for other in self._conductor.jobs.values()
-            if other.state.run.workspace == state.run.workspace
+            for other in self._conductor.shelf.within(state.run.workspace)
+            if not other.superseded
         } - {state.run.job_name}
         if shared:
             view.message += f", which {formatting.listing(sorted(shared))} uses too"
