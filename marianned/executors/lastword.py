@@ -1,23 +1,32 @@
 """Whether a command has had its last word and only hangs; loaded by the runner where an attempt has one.
 
 An agent may print its result and never exit. Its last word is an event on its stdout, a line of JSON; it
-counts once no more output has come for a while. Like shim.py it imports nothing of ours, and runs with
-`-I -S`. Nothing here depends on the time of day. Source: docs/reference/score-format.md §23.3.
+counts once no more output has come for a while. Like shim.py it imports nothing of ours, runs with `-I -S`,
+and does with the private core of json: json and re are more than all else that a fork server loads. Nothing
+here depends on the time of day. Source: docs/reference/score-format.md §23.3.
 """
 
-import json
+import _json
 import os
-import re
 import time
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_BYTES = 32 * 1024 * 1024
 """How much of what has come since the last look is read: its end."""
-_BEFORE_A_LINE = re.compile(rb"(?:\xef\xbb\xbf|\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07\n]*\x07|[ \t])+(?=\{)")
-"""What may stand in front of an event: a byte order mark, colours; marianned/instruments/printed_json.py."""
+_MARK = b"\xef\xbb\xbf"
+_OF_COLOURS = b"0123456789;?"
 
 _LOOKS = 10
 """How often it is looked within the time of silence; so exact is its end."""
+
+
+class _Lenient:
+    strict = False
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int, parse_constant = float, int, float
 
 
 class LastWord:
@@ -27,7 +36,7 @@ class LastWord:
         self,
         grace: float,
         event: str,
-        where: dict[str, Any],
+        where: "dict[str, Any]",
         goes_on: list[str],
         path: str,
         idle: tuple[str, ...] | list[str] = (),
@@ -79,13 +88,12 @@ class LastWord:
 
     def _said(self, line: bytes) -> tuple[str | None, bool | None]:
         """Return the type of a line's event, and whether it is the last word (False: it takes that back)."""
-        line = line.replace(b"\0", b"")
-        line = line[found.end() :] if (found := _BEFORE_A_LINE.match(line)) else line
+        line = _bare(line.replace(b"\0", b""))
         if not line.startswith(b"{"):
             return None, None
         try:
-            event = json.loads(line.decode(errors="replace"), strict=False)
-        except (ValueError, RecursionError):
+            event = _read_object(line.decode(errors="replace"))
+        except (ValueError, RecursionError, StopIteration):  # the last: a value is wanted where none is
             return None, None
         kind = event.get("type")
         if not isinstance(kind, str):
@@ -95,7 +103,33 @@ class LastWord:
         return kind, False if kind in self.goes_on else None
 
 
-def _at(value: Any, path: str) -> Any:
+def _bare(line: bytes) -> bytes:
+    """Return a line without what may stand in front of an event: a byte order mark, blanks, colours, titles.
+
+    marianned/instruments/printed_json.py has the same as a pattern.
+    """
+    while True:
+        rest = line.removeprefix(_MARK).lstrip(b" \t")
+        if rest.startswith(b"\x1b["):
+            rest = rest[2:].lstrip(_OF_COLOURS)
+            rest = rest[1:] if rest[:1].isalpha() else b""
+        elif rest.startswith(b"\x1b]"):
+            rest = rest.partition(b"\x07")[2]
+        if rest == line:
+            return line
+        line = rest
+
+
+def _read_object(text: str) -> "dict[str, Any]":
+    """Return the object that a text is, as json.loads does where it is not strict."""
+    value: dict[str, Any]
+    value, end = _json.make_scanner(_Lenient)(text, 0)  # type: ignore[arg-type]
+    if text[end:].strip(" \t\r\n"):
+        raise ValueError("more stands behind it")
+    return value
+
+
+def _at(value: "Any", path: str) -> "Any":
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value

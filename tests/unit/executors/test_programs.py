@@ -63,3 +63,17 @@ def test_the_package_is_removed_and_all_goes_on(tmp_path):
         check=False,
     )
     assert (ran.stdout, ran.stderr) == ("done\n", "")
+
+
+LOADED = "import os, sys; os.chdir(sys.argv[1]); sys.path.insert(0, ''); import forkserver as one; one._settle(); print(*sys.modules)"
+
+
+def test_a_fork_server_loads_nothing_that_takes_longer_than_itself():
+    """Each start of a daemon pays for it, and each pair for its pages."""
+    place = Path(marianned.__file__).parent / "executors"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LOADED, place], capture_output=True, text=True, check=True
+    )
+    loaded = set(ran.stdout.split())
+    assert {"forkserver", "shim", "lastword", "limit", "silence"} <= loaded
+    assert loaded & {"json", "re", "enum", "collections", "typing", "ctypes", "signal", "functools"} == set()
