@@ -54,10 +54,12 @@ def command(call: Invocation, *, since: str, form: str) -> Answer:
 
 def _gathered(call: Invocation, since: str) -> Found:
     """Return what happened from a time (RFC 3339) until now. Source: docs/design/cli.md §2."""
+    from marianne_cli.screens.render import seen_to_begin
+
     jobs = _changed(call, since)
     by_run: dict[object, Found] = {}
     by_instrument: dict[object, Found] = {}
-    for attempt in _attempts(call, since):
+    for attempt in filter(seen_to_begin, _attempts(call, since)):
         used = {"instrument": attempt["instrument"], "model": attempt["model"]}
         _add(by_instrument.setdefault((*used.values(),), used | _nothing()), attempt)
         _add(by_run.setdefault((attempt["job_id"], attempt["run"]), _nothing()), attempt)

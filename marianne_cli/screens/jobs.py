@@ -351,7 +351,8 @@ def _running(sheet: Result, flight: Result | None) -> str:
     times = f" {running(flight)}"
     if flight.get("attempt") == 0:
         return f"checking its skip rules{times}"
-    return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
+    where = f", {found}" if (found := render.node(flight)) else ""
+    return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}{where}"
 
 
 _SAID_BESIDE = (None, "exit", "validation")
@@ -392,7 +393,7 @@ def _attempt_lines(sheet: Result) -> list[str]:
 def _last_line(job: Result, sheets: Sequence[Result]) -> str:
     progress, cost = job["progress"], job["cost"]
     staged = f", {job['staged_revision']} staged" if job["staged_revision"] is not None else ""
-    attempts = sum(sheet["attempt_count"] for sheet in sheets)
+    attempts = sum(sheet["attempt_count"] for sheet in sheets) - job.get("unbegun_count", 0)
     parts = [
         f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
         *(_round(loop) for loop in progress.get("loops", ())),

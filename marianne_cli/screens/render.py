@@ -146,11 +146,19 @@ def named_place(item: Mapping[str, Any], name: str | None = None) -> str:
     return f"{place(item)} {name}" if name else place(item)
 
 
+def seen_to_begin(attempt: Mapping[str, Any]) -> bool:
+    """Tell whether an attempt has begun, or may yet: one for a cluster can be refused, or taken back."""
+    here = attempt.get("executor", "local") == "local"
+    return here or attempt.get("cluster_job") is not None or attempt.get("outcome") is None
+
+
 def node(attempt: Mapping[str, Any]) -> str:
     """Say where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
     number, name = attempt.get("cluster_job"), attempt.get("node")
     if number is None:
-        return "" if attempt.get("executor", "local") == "local" else f"on {attempt['executor']}"
+        executor = attempt.get("executor", "local")
+        on = "on" if seen_to_begin(attempt) else "not seen to begin on"
+        return "" if executor == "local" else f"{on} {executor}"
     return f"on {name}, job {number}" if name else f"job {number}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment, soon
-from marianned.formatting import plural, sheet_list, sheet_name
+from marianned.formatting import plural, ranges, sheet_list, sheet_name
 
 Result = Mapping[str, Any]
 Row = tuple[str, str]
@@ -93,6 +93,8 @@ def _reasons(why: Result) -> Iterator[Row]:
 
 def _evidence(name: str, error: Result, sheet: Result, most: int) -> Iterator[Row]:
     yield "attempt", name + ", ".join(_attempt(error, sheet))
+    if earlier := _others(error, sheet):
+        yield "others", earlier
     failed = [check for check in error["validations"] if check["result"] in {"failed", "error"}]
     for check in failed:
         yield check["result"], _check(check)
@@ -129,6 +131,29 @@ def _attempt(error: Result, sheet: Result) -> Iterator[str]:
         yield error["signal"]
     elif error["exit_code"] is not None:
         yield f"exit {error['exit_code']}"
+
+
+def _others(error: Result, sheet: Result) -> str:
+    """Say how the other attempts of a sheet have ended: `attempts 1, 2 timed out; attempt 4 succeeded`."""
+    told: list[tuple[str, list[int]]] = []
+    for one in sheet["attempts"]:
+        if one["attempt"] != error["attempt"] and one["outcome"] is not None:
+            how = _ended(one)
+            if not told or told[-1][0] != how:
+                told.append((how, []))
+            told[-1][1].append(one["attempt"])
+    return "; ".join(f"attempt{'s' * (len(some) > 1)} {ranges(some)} {how}" for how, some in told)
+
+
+def _ended(attempt: Result) -> str:
+    said = str(attempt["outcome"]).replace("_", " ")
+    if attempt["outcome"] != "lost" and not render.seen_to_begin(attempt):
+        return f"{said} before it began"
+    if attempt["outcome"] != "failed":
+        return said
+    code = "" if not attempt["exit_code"] else f"exit {attempt['exit_code']}"
+    why = attempt["signal"] or code or attempt["error_category"]
+    return f"{said} ({why})" if why else said
 
 
 def _check(check: Result) -> str:

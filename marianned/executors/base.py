@@ -262,6 +262,7 @@ class Wait(NamedTuple):
     `change`: it never begins before something is changed: "score" or "config", whose wants those are.
     `queued`: it has not begun, as far as is known, and is taken back where nothing of its job may begin.
     `stopped`: it has begun and stands still, so that nobody knows when it ends.
+    `of_many`: the same of several at once; null: it is never told of several, or `text` says that too.
     """
 
     text: str
@@ -269,6 +270,7 @@ class Wait(NamedTuple):
     change: str | None = None
     queued: bool = False
     stopped: bool = False
+    of_many: str | None = None
 
 
 class FateKind(StrEnum):

@@ -99,6 +99,10 @@ class InFlight(msgspec.Struct, kw_only=True):
     """The instrument it uses; null for a hook."""
     model: str | None = None
     """The model it uses; null: not known."""
+    node: str | None = None
+    """The node of a cluster that it runs on; null: none, or not known."""
+    cluster_job: str | None = None
+    """Its number in that cluster's queue; null: none, or it has not been seen to begin."""
     stdout_bytes: int | None = None
     """Bytes it has printed on stdout so far; null: it has no output, or the reply to a change tells of it."""
     last_output_at: str | None = None

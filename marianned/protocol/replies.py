@@ -119,6 +119,9 @@ class JobDetails(Job, kw_only=True):
     """A page of its sheets, by number."""
     total_sheets: int
     """How many sheets there are, of those that were asked for."""
+    unbegun_count: int = 0
+    """How many attempts of the run were for a cluster and were not seen to begin there: refused, or taken
+    back from its queue. `attempt_count` of their sheets has them, too."""
     hooks: list[Hook] = []
     """Its hooks, in the order they run in."""
     variables: dict[str, Any] = {}

@@ -177,6 +177,10 @@ ORDER BY started_at, run_id, uid, attempt
 SELECT count(*) FROM attempts
 WHERE (:run_id IS NULL OR run_id = :run_id) AND (ended_at IS NULL OR ended_at >= :since)
 
+-- name: unbegun
+SELECT count(*) FROM attempts
+WHERE run_id = :run_id AND executor <> 'local' AND cluster_job IS NULL AND outcome IS NOT NULL
+
 -- name: round_results
 SELECT uid, result FROM attempts AS mine
 WHERE run_id = :run_id AND attempt = (

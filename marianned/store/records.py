@@ -381,6 +381,11 @@ class Records:
         """Return the attempts of a run, or of one sheet of it, without their result texts."""
         return await self._rows(_ATTEMPT, "attempts", run_id=run_id, uid=uid)
 
+    async def unbegun(self, run_id: int) -> int:
+        """Count the attempts of a run that were for a cluster and were not seen to begin there."""
+        asked = {"run_id": run_id}
+        return await self._read(lambda connection: connection.execute(SQL["unbegun"], asked).fetchone()[0])
+
     async def attempts_since(
         self, run_id: int | None, since: int, page: slice
     ) -> tuple[list[tuple[str, int, AttemptRow]], int]:

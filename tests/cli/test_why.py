@@ -12,6 +12,7 @@ DAY = "2026-11-24T"
 TEXT = """\
 release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md
   attempt  4 of 4, 14:10:00-14:12:03 (2m3s), claude-code, revision 1, exit 0
+  others   attempts 1-3 failed (validation)
   failed   content_regex '^DONE$' finds nothing in /home/ann/rel/out/notes-2.md
   stdout   | Wrote notes-2.md with 14 entries.
   blocks   sheet 4 (3.1)
@@ -56,8 +57,14 @@ def sheet(number, stage, instance, status, blocked_by=(), attempts=(), count=1):
     }  # fmt: skip
 
 
+def tried_before(number, outcome="failed", category="validation", **given):
+    told = {"started_at": None, "exit_code": 0, "signal": None, "executor": "local", "cluster_job": None}
+    return {"attempt": number, "outcome": outcome, "error_category": category, **told, **given}
+
+
 def sheets(*third):
-    tried = [{"attempt": 4, "started_at": f"{DAY}14:10:00.000Z"}]
+    tried = [tried_before(number) for number in (1, 2, 3)]
+    tried.append({"attempt": 4, "started_at": f"{DAY}14:10:00.000Z", "outcome": "failed"})
     return [
         sheet(1, 1, 1, "completed"), sheet(2, 2, 1, "completed"),
         sheet(3, 2, 2, *(third or ("failed",)), attempts=tried, count=4), sheet(4, 3, 1, "pending", [3], count=0),
@@ -111,7 +118,34 @@ def test_a_sheet_that_got_past_its_failures_shows_none_unless_it_is_named():
 def test_a_check_is_said_as_the_message_says_it_with_its_whole_path():
     check = {**FAILED["errors"][0]["validations"][0], "type": "file_exists", "reason": "no such file"}
     lines = shown({**FAILED, "errors": [{**FAILED["errors"][0], "validations": [check]}]}, sheets())
-    assert lines[2] == "  failed   file_exists: no such file: /home/ann/rel/out/notes-2.md"
+    assert lines[3] == "  failed   file_exists: no such file: /home/ann/rel/out/notes-2.md"
+
+
+@pytest.mark.parametrize(
+    ("tried", "told"),
+    [
+        ([], []),
+        ([tried_before(1, "timed_out"), tried_before(2, "timed_out")], ["attempts 1, 2 timed out"]),
+        (
+            [tried_before(1, "timed_out"), tried_before(2, exit_code=3), tried_before(3, "rate_limited")],
+            ["attempt 1 timed out; attempt 2 failed (exit 3); attempt 3 rate limited"],
+        ),
+        ([tried_before(5, "succeeded", None), tried_before(6, None)], ["attempt 5 succeeded"]),
+        (
+            [
+                tried_before(1, "interrupted", None, executor="slurm"),
+                tried_before(2, "interrupted", None, executor="slurm", cluster_job="7", signal="SIGTERM"),
+                tried_before(3, "lost", "lost", executor="slurm"),
+            ],
+            ["attempt 1 interrupted before it began; attempt 2 interrupted; attempt 3 lost"],
+        ),
+    ],
+)
+def test_how_the_other_attempts_of_a_sheet_have_ended_is_said_beside_the_newest_that_failed(tried, told):
+    known = sheets()
+    known[2]["attempts"] = [*tried, known[2]["attempts"][-1]]
+    lines = shown(FAILED, known)
+    assert [line.split("others   ")[1] for line in lines if "  others" in line] == told
 
 
 def test_where_another_attempt_is_to_come_it_is_not_said_how_many_there_are():
@@ -143,7 +177,7 @@ def test_a_command_that_failed_shows_what_it_printed_and_a_signal_its_name():
     error = {**FAILED["errors"][0], "validations": [check], "signal": "SIGKILL", "outcome": "timed_out"}
     lines = shown({**FAILED, "errors": [error]}, sheets())
     assert lines[1].endswith(", revision 1, timed out, SIGKILL")
-    assert lines[2:5] == ["  failed   make test: exit code 2", "           | one", "           | two"]
+    assert lines[3:6] == ["  failed   make test: exit code 2", "           | one", "           | two"]
 
 
 def test_a_long_output_shows_its_last_ten_lines_and_unfolded_a_hundred():

@@ -60,6 +60,23 @@ def test_a_start_while_the_shared_directory_is_away_makes_nothing_there(house, l
     assert outcomes == ["succeeded", "succeeded"]
 
 
+def test_of_what_is_ended_while_the_shared_directory_is_away_it_is_not_said_that_it_was_deleted(
+    house, ledger, mount
+):
+    place, bring, take = mount
+    house.start()
+    house.submit(sheets("runs", 1, GATED))
+    house.event("runs", "attempt.placed")
+    ledger.wait_for("start 1")
+    subprocess.check_call(take)
+    house.rpc("job.cancel", job_id="runs")
+    assert house.wait_for("runs", "ended", deadline=SECONDS)["status"] == "cancelled"
+    subprocess.check_call(bring)
+    said = house.event("runs", "attempt.ended")["text"]
+    assert said.startswith(f"sheet 1: attempt 1 lost, '{place}/attempts/")
+    assert said.endswith("' is not there, and with it how it ended")
+
+
 def test_what_an_earlier_daemon_left_queued_is_taken_out_once_the_shared_directory_is_back(
     cluster, house, mount
 ):

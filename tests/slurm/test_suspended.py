@@ -59,7 +59,11 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
     assert f"{resume} {number}" in daemon.mzt("why", "stands").stdout
     cluster.command(*resume.split(), number)
     (reason,) = until_told(daemon, "stands", told=False)
-    assert reason["code"] == "in_flight"
+    assert (reason["code"], reason["text"]) == (
+        "in_flight",
+        f"sheet 1 is in flight (on {node}, job {number})",
+    )
+    assert f", cli, on {node}, job {number}\n" in daemon.mzt("status", "stands").stdout
     daemon.gate("all").open()
     assert daemon.wait_for("stands", "ended", deadline=SECONDS)["status"] == "completed"
     assert ledger.lines().count("start 1") == 1

@@ -140,6 +140,7 @@ def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(c
     house.rpc("job.pause", job_id="alone")
     house.wait_for("alone", "paused", deadline=SECONDS)
     queued(cluster, 0)
+    assert " · 0 attempts · " in house.mzt("status", "alone").stdout, "what never began is none"
 
 
 def test_a_pause_tells_what_it_takes_back_and_what_it_waits_for(daemon):

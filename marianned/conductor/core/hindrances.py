@@ -43,8 +43,14 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
         *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
         *reasons.accidents(state, kept.waits),
         *reasons.kept_by(state, kept.by),
-        *reasons.queued(state, kept.queued),
+        *reasons.queued(state, _not_told(kept)),
     ]
+
+
+def _not_told(kept: Kept) -> list[tuple[Flight, Wait]]:
+    """Return what waits at a cluster, without what waits for its engine to answer a submission as it is."""
+    told = {id(flight) for flight, _ in kept.waits}
+    return [(flight, wait) for flight, wait in kept.queued if id(flight) not in told]
 
 
 def _away(services: Services, state: JobState) -> list[Reason]:

@@ -160,6 +160,7 @@ class JobQueries:
             JobDetails,
             sheets=sheets,
             total_sheets=len(numbers),
+            unbegun_count=await self._records.unbegun(state.run.run_id) if "unbegun_count" in chosen else 0,
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
             variables=masks.told(state.current.row.variables),
             drift=await drift.found(self._conductor.services, state) if "drift" in chosen else None,

@@ -292,8 +292,13 @@ def left_behind(record: ExitRecord) -> list[str]:
 
 
 def _loss(place: Place) -> str:
-    if not place.directory.exists():
-        return "its directory was deleted, and with it how it ended"
+    try:
+        if not place.directory.exists():
+            if place.root_is_missing():  # asked last: it may have gone with all of them
+                return f"'{place.root}' is not there, and with it how it ended"
+            return "its directory was deleted, and with it how it ended"
+    except OSError as error:
+        return f"its directory can't be looked at, and with it how it ended: {error.strerror}"
     if id_in(place.directory) not in (None, place.id):
         return f"what lies in '{place.directory}' is of another attempt, and is left alone"
     return "no process of it is found, and no record"

@@ -564,7 +564,7 @@ class ClusterExecutor:
         """Note, and log once, that nothing is known of any attempt for now."""
         if self._away is None:
             _logger.warning("%s does not answer: %s", self._engine.name, why)
-        self._away = f"{self._engine.name} does not answer, so nothing is known of it ({why})"
+        self._away = why
 
     async def _collect(self, entries: Sequence[Entry]) -> dict[str, Found]:
         """Look at the files of these, and settle those that have ended."""

@@ -20,14 +20,14 @@ _ANSWER_SECONDS = 15.0
 def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[str]) -> Wait | None:
     """Say what keeps it from beginning, from going on, or from being known; null: nothing does.
 
-    `away` says that the engine does not answer, where it does not; `arguments` are those of all submissions.
+    `away` says what the engine says where it does not answer; `arguments` are those of all submissions.
     """
     if away is not None or entry.away:
-        return _unknown(entry.place, away)
+        return _unknown(entry.place, engine, away)
     if entry.unsure and entry.job is not None:
         return Wait(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
     if entry.submitting:
-        return Wait(f"{engine.name} is to take it", queued=True)
+        return Wait(f"{engine.name} is to take it", queued=True, of_many=f"{engine.name} is to take them")
     if entry.job is not None and entry.job.suspended and entry.missing is None:
         return _suspended(entry.job, engine)
     if entry.placed or (entry.job is not None and not entry.job.waits):
@@ -46,22 +46,26 @@ def _suspended(job: Job, engine: Engine) -> Wait:
 def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
     """Say why something has not begun, as far as the list says; before it does that is not known."""
     if entry.job is None:
-        return Wait(f"{engine.name} is asked whether it has begun")
+        asked = f"{engine.name} is asked whether"
+        return Wait(f"{asked} it has begun", of_many=f"{asked} they have begun")
     why = engine.words(entry.job.reason or "None")
     typed = None if why.typed is None else why.typed.format(job=entry.job.id)
-    text, change = f"it waits in {engine.name}'s queue ({why.text})", None
+    text, change = f"in {engine.name}'s queue ({why.text})", None
     if why.change:
         of_all = arguments and not entry.wants_something
         text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
-    return Wait(text, typed, change, queued=True)
+    return Wait(f"it waits {text}", typed, change, queued=True, of_many=f"they wait {text}")
 
 
-def _unknown(place: Place, away: str | None) -> Wait:
+def _unknown(place: Place, engine: Engine, away: str | None) -> Wait:
     """Say why nothing is known of it: no answer, or no files, which a person may have to bring back."""
-    if away is not None or place.root is None:
-        return Wait(away or "its files can't be looked at")
-    typed = f"findmnt -T {shlex.quote(str(place.root.parent))}"
-    return Wait(f"nothing is known of it: {not_there(place.root)}", typed)
+    if away is not None:
+        silent = f"{engine.name} does not answer, so nothing is known of"
+        return Wait(f"{silent} it ({away})", of_many=f"{silent} them ({away})")
+    if place.root is None:
+        return Wait("its files can't be looked at", of_many="their files can't be looked at")
+    typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", not_there(place.root)
+    return Wait(f"nothing is known of it: {why}", typed, of_many=f"nothing is known of them: {why}")
 
 
 async def silence_of(engine: Engine) -> str | None:

@@ -184,6 +184,8 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
         label=definition.label or definition.movement,
         instrument=row.instrument,
         model=row.model,
+        node=row.node if isinstance(row, AttemptRow) else None,
+        cluster_job=row.cluster_job if isinstance(row, AttemptRow) else None,
     )
 
 

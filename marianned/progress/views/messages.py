@@ -305,8 +305,9 @@ def failure(state: JobState) -> str | None:
         return _hook_failure(state)
     row = failed[0]
     more = f", and {formatting.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
-    attempts = formatting.plural(row.attempts, "attempt")
-    return f"{sheet_name(state, row.sheet)} failed after {attempts}: {_why_failed(row)}{more}"
+    begun = row.attempts - (row.error_category == "refused")  # the newest was not taken: it never began
+    after = f" after {formatting.plural(begun, 'attempt')}" if begun else ""
+    return f"{sheet_name(state, row.sheet)} failed{after}: {_why_failed(row)}{more}"
 
 
 def _why_failed(row: SheetRow) -> str:

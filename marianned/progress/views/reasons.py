@@ -3,7 +3,7 @@
 Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from marianned import formatting, lifecycle
@@ -22,6 +22,8 @@ _HOOK_WAITS = {
 }
 _COMMANDS_MOST = 3
 """How many commands are told, where each sheet that waits needs one of its own."""
+_PLACES_MOST = 5
+"""Of how many sheets it is told on which node each runs."""
 _CHANGED_BY = {
     "score": ("mzt modify {job} -c FILE -r",),
     "config": ("mzt pause {job} --wait", "mzt restart", "mzt resume {job}"),
@@ -67,62 +69,66 @@ def reasons(
 
 
 def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
-    """Return what of the daemon's own fails, so that a flight has to wait for it.
+    """Return what of the daemon's own fails, so that flights have to wait for it, once for all of them.
 
     Where somebody has to type something first, the text ends with that: `type: COMMAND`.
     """
-    found = []
+    found: dict[str, list[Flight]] = {}
     for flight, why in waits:
+        found.setdefault(why, []).append(flight)
+    told = []
+    for why, flights in found.items():
         _, _, typed = why.partition(messages.TYPED)
-        found.append(
-            _reason(
-                state,
-                "accident",
-                f"{messages.flight_name(state, flight)} waits: {why}",
-                "caller" if typed else "daemon",
-                sheets=[] if isinstance(flight, HookRow | LoopRow) else [state.number_of(flight)],
-                since=flight.started_at,
-                hints=[typed or "mzt doctor"],
-            )
-        )
-    return found
+        said = f" {'waits' if len(flights) == 1 else 'wait'}: {why}"
+        by, hints = "caller" if typed else "daemon", [typed or "mzt doctor"]
+        told.append(_of_flights(state, "accident", flights, said, by, hints))
+    return told
 
 
-def queued(
-    state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None, str | None, bool, bool]]]
-) -> list[Reason]:
+_AtCluster = tuple[str, str | None, str | None, bool, bool, str | None]
+
+
+def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together.
 
     Of each wait: what it is; what a person types where one has to act (null: it passes by itself); what has
     to be changed first, "score" or "config", where it does not pass as it is; whether it is one that the
-    job takes back where nothing may begin, so that it is told as that, beside what goes on to its end; and
-    whether it has begun and stands still, which is told all the same.
+    job takes back where nothing may begin, so that it is told as that, beside what goes on to its end;
+    whether it has begun and stands still, which is told all the same; and what it is of several.
     """
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
+    plural = dict[str, str]()
     back = []
-    for flight, (why, command, change, in_queue, _) in waits:
+    for flight, (why, command, change, in_queue, _, of_many) in waits:
         if in_queue and state.takes_back:
             back.append(flight)
             continue
         found.setdefault(why, []).append(flight)
+        plural[why] = of_many or why
         changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(change or "", ())]
         typed.setdefault(why, changes).extend([] if command is None else [command])
     told = []
     for why, flights in found.items():
-        by, hints = "caller" if typed[why] else "cluster", typed[why][:_COMMANDS_MOST]
-        told.append(_of_queued(state, flights, f": {why}", by, hints))
+        by, hints = "caller" if typed[why] else "cluster", [*dict.fromkeys(typed[why])][:_COMMANDS_MOST]
+        said = f": {why if len(flights) == 1 else plural[why]}"
+        told.append(_of_flights(state, WaitingFor.SLURM, flights, said, by, hints))
     if back and len(back) < state.flight_count:
-        are = "is" if len(back) == 1 else "are"
-        told.append(_of_queued(state, back, f" {are} taken out of the queue", "cluster", []))
+        said = f" {'is' if len(back) == 1 else 'are'} taken out of the queue"
+        told.append(_of_flights(state, WaitingFor.SLURM, back, said, "cluster", []))
     return told
 
 
-def _of_queued(state: JobState, flights: list[Flight], said: str, by: str, hints: list[str]) -> Reason:
+def _of_flights(
+    state: JobState, code: str, flights: list[Flight], said: str, by: str, hints: list[str]
+) -> Reason:
+    """Return a reason of what is in flight, all of it named together."""
     sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
-    text = f"{messages.sheet_names(state, sheets)}{said}"
+    names = [messages.sheet_names(state, sheets)] if sheets else []
+    names += [messages.flight_name(state, one) for one in flights if isinstance(one, HookRow | LoopRow)]
     since = min(flight.started_at or 0 for flight in flights)
-    return _reason(state, WaitingFor.SLURM, text, by, sheets=sheets, since=since, hints=hints)
+    text = f"{formatting.listing(names)}{said}"
+    return _reason(state, code, text, by, sheets=sheets, since=since, hints=hints)
 
 
 def kept_by(state: JobState, before: str | None) -> list[Reason]:
@@ -266,7 +272,7 @@ def _in_flight(state: JobState, standing: Collection[int]) -> Iterator[Reason]:
     yield _reason(
         state,
         "in_flight",
-        f"{names} {'is' if len(flights) == 1 else 'are'} in flight"
+        f"{names} {'is' if len(flights) == 1 else 'are'} in flight{_where(state, flights)}"
         + (", with the time_limit of an executor" if bound else ""),
         "sheet" if sheets else "hook",
         sheets=sheets,
@@ -274,6 +280,22 @@ def _in_flight(state: JobState, standing: Collection[int]) -> Iterator[Reason]:
         until=state.limit_of_flights(flights) if standing else limit(state),
         hints=[f"mzt logs {state.run.job_name} -F"],
     )
+
+
+def _where(state: JobState, flights: Sequence[Flight]) -> str:
+    """Say on which nodes of a cluster they run, if they are few: ` (sheet 1 on n2, job 17; sheet 3 …)`."""
+    found = sorted(
+        (
+            state.number_of(row),
+            f"on {row.node}, job {row.cluster_job}" if row.node else f"job {row.cluster_job}",
+        )
+        for row in flights
+        if isinstance(row, AttemptRow) and row.cluster_job is not None
+    )
+    if not found or len(found) > _PLACES_MOST:
+        return ""
+    named = len(flights) > 1
+    return f" ({'; '.join(f'sheet {sheet} {where}' if named else where for sheet, where in found)})"
 
 
 def _waits(state: JobState) -> Iterator[Reason]:

@@ -8,9 +8,10 @@ from marianned.executors.base import Wait
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending, Warned
 from marianned.progress.views.job import job_view
-from marianned.progress.views.reasons import queued, reasons
+from marianned.progress.views.messages import failure
+from marianned.progress.views.reasons import accidents, queued, reasons
 from marianned.protocol import HoldCause, JobStatus, Outcome
-from marianned.rows import AttemptRow, EventRow
+from marianned.rows import AttemptRow, EventRow, HookRow
 from marianned.score.expanded import Resources
 
 
@@ -174,7 +175,9 @@ def two_on_slurm() -> tuple[Bench, list[AttemptRow]]:
 def test_what_only_waits_in_a_queue_is_not_said_to_be_in_flight() -> None:
     bench, (first, second) = two_on_slurm()
     found = reasons(bench.state, bench.now, None, {}, {second.uid})
-    assert [(one.code, one.text, one.sheets) for one in found] == [("in_flight", "sheet 1 is in flight", [1])]
+    assert [(one.code, one.text, one.sheets) for one in found] == [
+        ("in_flight", "sheet 1 is in flight (on n1, job 12)", [1])
+    ]
     assert reasons(bench.state, bench.now, None, {}, {first.uid, second.uid}) == []
 
 
@@ -192,3 +195,45 @@ def test_what_a_pause_takes_back_is_told_as_that_and_not_as_waiting() -> None:
     unknown = Wait("Slurm does not answer, so nothing is known of it")
     (told,) = queued(bench.state, [(second, unknown)])
     assert told.text == f"sheet 2: {unknown[0]}"
+
+
+def test_those_that_wait_for_the_same_are_told_once_and_together() -> None:
+    bench, flights = two_on_slurm()
+    wait = Wait("it waits in Slurm's queue (Resources)", of_many="they wait in Slurm's queue (Resources)")
+    (told,) = queued(bench.state, [(one, wait) for one in flights])
+    assert (told.text, told.sheets) == ("sheets 1, 2: they wait in Slurm's queue (Resources)", [1, 2])
+    silent = "Slurm does not answer: Unable to contact slurm controller"
+    (told,) = accidents(bench.state, [(one, silent) for one in flights])
+    assert (told.text, told.sheets) == (f"sheets 1, 2 wait: {silent}", [1, 2])
+    first, second = accidents(
+        bench.state, list(zip(flights, (silent, "/x is away; type: mkdir /x"), strict=True))
+    )
+    assert (first.text, first.unblocked_by) == (f"sheet 1 waits: {silent}", "daemon")
+    assert (second.sheets, second.unblocked_by, second.hints) == ([2], "caller", ["mkdir /x"])
+
+
+def test_a_hook_that_waits_for_the_same_is_named_beside_the_sheets() -> None:
+    bench, flights = two_on_slurm()
+    hook = HookRow(run_id=bench.state.run.run_id, hook=1, started_at=1)
+    (told,) = accidents(bench.state, [(flights[0], "no room"), (hook, "no room")])
+    assert (told.text, told.sheets) == ("sheet 1, hook 1 wait: no room", [1])
+
+
+def test_where_what_is_in_flight_runs_is_said_of_few() -> None:
+    bench, (_, second) = two_on_slurm()
+    bench.step(Warned(uid=second.uid, attempt=1, node=None, cluster_job="13"))
+    (flying,) = reasons(bench.state, bench.now, None, {})
+    assert flying.text == "sheets 1, 2 are in flight (sheet 1 on n1, job 12; sheet 2 job 13)"
+    flights = [(one.node, one.cluster_job) for one in job_view(bench.state, bench.now).in_flight]
+    assert flights == [("n1", "12"), (None, "13")]
+
+
+def test_a_submission_that_was_refused_is_not_counted_as_an_attempt() -> None:
+    bench = Bench(score(stage([]), executor="slurm"), checked=False)
+    bench.go()
+    first = attempt(bench)
+    ending = Ending(
+        uid=first.uid, attempt=1, outcome=Outcome.FAILED, category="refused", message="Slurm does not take it"
+    )
+    bench.step(ending)
+    assert failure(bench.state) == "sheet 1 failed: refused: Slurm does not take it"
