@@ -172,9 +172,8 @@ def test_a_modify_with_a_higher_cost_limit_lets_go(played, ledger):
 
 def test_refused_credentials_are_one_hold_for_all_parallel_sheets(played, ledger):
     (played.home / "refused").touch()
-    played.submit(
-        agents("many", 4, sheet={"dependencies": {}}, parallel={"enabled": True, "max_concurrent": 4})
-    )
+    beside = {"dependencies": {number: [] for number in (1, 2, 3, 4)}}
+    played.submit(agents("many", 4, sheet=beside, parallel={"enabled": True, "max_concurrent": 4}))
     paused = played.wait_for("many", "paused", "ended")
     assert (paused["status"], causes(paused)) == ("paused", ["auth"])
     (played.home / "refused").unlink()

@@ -63,7 +63,7 @@ from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Reading, Verdict
 from marianned.paths import make_private_directory
-from marianned.progress.state.triggers import Ending, Parked, Warned
+from marianned.progress.state.triggers import Ending, Keeper, Parked, Warned
 from marianned.protocol import CheckReport, CheckResult, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
@@ -107,10 +107,17 @@ class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt:
     """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
-    def __init__(self, services: Services, given: AttemptContext, tell: Callable[[Warned], None]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        given: AttemptContext,
+        tell: Callable[[Warned], None],
+        introduce: Callable[[Keeper], None],
+    ) -> None:
         self._services = services
         self._given = given
         self._tell = tell
+        self._introduce = introduce
         self.patience = Patience()
         self._making = anyio.CancelScope()
         self._warnings: list[str] = []
@@ -368,7 +375,7 @@ class Attempt:
     def _introduced(self, pid: int) -> None:
         attempt = self._given.attempt
         if attempt.pid is None:
-            self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, pid=pid))
+            self._introduce(Keeper(attempt.uid, attempt.attempt, pid))
 
     def _write_previous(self, outputs: Mapping[int, str]) -> None:
         """Write what earlier sheets printed into files, by their numbers, where a script can read it."""

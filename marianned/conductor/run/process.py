@@ -36,8 +36,8 @@ from marianned.rows import AttemptRow, Exit, Placed
 
 STDOUT = "stdout"
 STDERR = "stderr"
-_A_WHILE_SECONDS = 1.0
-"""How long a process must have run for the database to know of it: a commit more for each would cost."""
+_A_WHILE_SECONDS = 0.75
+"""How long a process must have run for the database to be told of its pid: a commit for each would cost."""
 AGAIN_SECONDS = 1.0
 """After how long it is tried again where something runs short."""
 

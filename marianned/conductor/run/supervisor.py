@@ -17,7 +17,16 @@ from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence, Wait
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Ending, HookEnded, Parked, SkipEvaluated, Trigger, UntilJudged
+from marianned.progress.state.triggers import (
+    Ending,
+    HookEnded,
+    Introduced,
+    Keeper,
+    Parked,
+    SkipEvaluated,
+    Trigger,
+    UntilJudged,
+)
 from marianned.protocol import Outcome
 from marianned.rows import AttemptRow, Flight, HookRow, LoopRow, SkipRow
 
@@ -26,6 +35,8 @@ _PASSING = (OSError, MemoryError, Unavailable, accidents.Accident)
 _FAILURES_MOST = 3
 """How often the daemon fails over a flight before that is the flight's end."""
 _FAILED_PAUSE_SECONDS = 3.0
+_GATHERING_SECONDS = 0.25
+"""How long keepers are gathered whose pids one commit is to have."""
 _AGAIN_SECONDS = 1.0
 """How long after an attempt that can't be ended yet is told to end once more."""
 
@@ -74,6 +85,7 @@ class Supervisor:
         self._chain = chain
         self._tasks = tasks
         self._playing: dict[str, Run] = {}
+        self._introduced: list[Keeper] = []
 
     def pid(self, row: Flight) -> int | None:
         """Return the keeper's pid of a flight."""
@@ -104,7 +116,7 @@ class Supervisor:
                     fallback=state.sheets[sheet].fallback,
                     attempt=row,
                 )
-                return Attempt(self._services, given, self._tell)
+                return Attempt(self._services, given, self._tell, self._introduce)
             case SkipRow():
                 return SkipEvaluation(self._services, state, row, self._tell)
             case LoopRow():
@@ -120,6 +132,20 @@ class Supervisor:
                 return HookRun(self._services, hook, self._chain, self._tell)
             case _:
                 assert_never(row)
+
+    def _introduce(self, keeper: Keeper) -> None:
+        """Let the database know who looks after an attempt, with all that come within a moment.
+
+        A thousand that begin together would be as many steps of their job, and as many commits.
+        """
+        self._introduced.append(keeper)
+        if len(self._introduced) == 1:
+            self._tasks.start_soon(self._tell_introduced)
+
+    async def _tell_introduced(self) -> None:
+        await anyio.sleep(_GATHERING_SECONDS)
+        keepers, self._introduced = self._introduced, []
+        self._tell(Introduced(keepers))
 
     def interrupt(self, row: Flight) -> None:
         """End a flight, to run it again later.

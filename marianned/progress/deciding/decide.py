@@ -43,6 +43,7 @@ from marianned.progress.deciding.outcomes import (
     attempt_ended,
     attempt_parked,
     attempt_warned,
+    attempts_introduced,
     fall_back,
     hold_at_limit,
 )
@@ -63,6 +64,7 @@ from marianned.progress.state.triggers import (
     Ending,
     HookEnded,
     HookWarned,
+    Introduced,
     Parked,
     PauseFile,
     SkipEvaluated,
@@ -111,7 +113,7 @@ def decide(
             _pause_file(draft, trigger)
         case Supersede():
             _supersede(draft, trigger)
-        case Parked() | Warned() | SkipWarned() | SkipEvaluated() | UntilJudged():
+        case Parked() | Introduced() | Warned() | SkipWarned() | SkipEvaluated() | UntilJudged():
             _note_trigger(draft, trigger)
         case HookEnded() | HookWarned() | ChainedEnded() | Chained():
             _hook(draft, trigger)
@@ -168,10 +170,14 @@ def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedEnded | Chained
             draft.declines = not chained(draft, trigger)
 
 
-def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipWarned | SkipEvaluated | UntilJudged) -> None:
+def _note_trigger(
+    draft: Draft, trigger: Parked | Introduced | Warned | SkipWarned | SkipEvaluated | UntilJudged
+) -> None:
     match trigger:
         case Parked():
             attempt_parked(draft, trigger)
+        case Introduced():
+            attempts_introduced(draft, trigger)
         case Warned():
             attempt_warned(draft, trigger)
         case SkipWarned():

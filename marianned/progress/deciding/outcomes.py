@@ -17,7 +17,7 @@ from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Ending, Parked, Warned
+from marianned.progress.state.triggers import Ending, Introduced, Parked, Warned
 from marianned.progress.views.job import hold_view
 from marianned.progress.views.messages import sheet_name
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
@@ -104,6 +104,14 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
     )
     if parked.cancelled is not None:
         _hold_for_cluster(draft, row, parked.cancelled)
+
+
+def attempts_introduced(draft: Draft, introduced: Introduced) -> None:
+    """Note who looks after attempts that are still in flight."""
+    for keeper in introduced.keepers:
+        attempt = draft.state.attempts.get(keeper.uid)
+        if attempt is not None and attempt.attempt == keeper.attempt:
+            draft.put(msgspec.structs.replace(attempt, pid=keeper.pid))
 
 
 def attempt_warned(draft: Draft, warned: Warned) -> None:

@@ -1,5 +1,8 @@
 """What can happen to a job: the triggers of a decision. Clock and chance come in as values."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import msgspec
 
 from marianned.clock import Instant
@@ -90,8 +93,22 @@ class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus | None
 
 
+class Keeper(NamedTuple):
+    """Who looks after an attempt of a sheet."""
+
+    uid: int
+    attempt: int
+    pid: int
+
+
+class Introduced(msgspec.Struct, frozen=True):
+    """Attempts have run for a while: the pids of their keepers are to be remembered, all of them at once."""
+
+    keepers: Sequence[Keeper]
+
+
 class Warned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an attempt while it runs: `pid` is its keeper's, where that is to be remembered.
+    """What is known of an attempt while it runs: `pid` is its keeper's, where that is told with the rest.
 
     `texts` says what it goes on without that the score asks for, or what hinders it, in a line each.
     `cluster_job`: it has begun, on that `node` of a cluster, where it had waited in the queue until
@@ -108,7 +125,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookWarned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a hook while it runs; `texts` and `pid` as in Warned."""
+    """What is known of a hook while it runs; `texts` as in Warned, `pid` as in Keeper, to be remembered."""
 
     hook: int
     flight: int
@@ -232,6 +249,7 @@ Trigger = (
     Asked
     | Supersede
     | Parked
+    | Introduced
     | Warned
     | SkipWarned
     | SkipEvaluated
