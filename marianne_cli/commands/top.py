@@ -1,5 +1,6 @@
 """`mzt top`: all jobs live in the terminal; its screens are `marianne_cli.top`, which is loaded only here."""
 
+import gc
 import os
 
 from marianne_cli import options
@@ -8,6 +9,9 @@ from marianne_cli.faces import extras
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import InternalError
+
+_YOUNG = (50_000, 20, 20)
+"""What is known of a wide job is a hundred thousand objects: to look through them takes as long as a draw."""
 
 
 @options.command("top", "mzt top", "mzt top release-notes", "mzt top --read-only", as_json=False)
@@ -26,6 +30,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
         os.environ.pop(name, None)
     from marianne_cli.top.app import Top
 
+    gc.set_threshold(*_YOUNG)
     app = Top(call.socket, job, read_only=read_only)
     why = app.run()
     if why is not None:

@@ -176,13 +176,13 @@ class Tab:
             while not self._ends:
                 self._wake = anyio.Event()
                 now = time.monotonic()
-                said = self._spoken()
+                said = self._spoken() + self._of_link()
                 if self._rows_due and now >= rows_at:
                     self._rows_due = False
                     rows, told = self._of_all()
                     said += told
                     rows_at = now + (rest_after(rows) if rows_at else _ROWS_SECONDS)  # all come at first
-                if self._job_due and now >= job_at:
+                if self._job_due and (now >= job_at or self._stands_otherwise()):
                     self._job_due, job_at = False, now + _JOB_SECONDS
                     said += self._of_job()
                 if said or now >= spoken_at + HEARTBEAT_SECONDS:
@@ -206,17 +206,16 @@ class Tab:
 
     def _of_all(self) -> tuple[int, list[bytes]]:
         """Return how many rows are told of the list, and the messages."""
+        rows, gone = self._rows.differing(self._live.rows)
+        return len(rows), [_message("jobs", {"jobs": rows, "gone": gone})] if rows or gone else []
+
+    def _of_link(self) -> list[bytes]:
+        """Return what is told of the daemon, of which a change is told without waiting."""
         live = self._live
         state = {key: value for key, value in live.daemon.items() if key != "event"}
         link, _ = self._link.differing({"up": live.up, "refusal": live.refusal, "daemon": state})
-        said = []
-        if link:
-            told = {"up": live.up, "since": live.since, "refusal": live.refusal, "daemon": state}
-            said.append(_message("daemon", told))
-        rows, gone = self._rows.differing(live.rows)
-        if rows or gone:
-            said.append(_message("jobs", {"jobs": rows, "gone": gone}))
-        return len(rows), said
+        told = {"up": live.up, "since": live.since, "refusal": live.refusal, "daemon": state}
+        return [_message("daemon", told)] if link else []
 
     def _of_job(self) -> list[bytes]:
         kept = self._kept
@@ -246,13 +245,19 @@ class Tab:
 
     def _is_job_due(self, kept: Watched) -> bool:
         """Tell whether a job is told anew: at once where it stands otherwise, else now and then."""
-        state = (kept.problem, *(kept.job[key] for key in _AT_ONCE)) if kept.job else (kept.problem,)
         now = time.monotonic()
-        if state == self._job_state and now < self._job_at:
+        if now < self._job_at and not self._stands_otherwise():
             self._job_due = True
             return False
-        self._job_state, self._job_at = state, now + _JOB_AGAIN_SECONDS
+        self._job_state, self._job_at = _standing(kept), now + _JOB_AGAIN_SECONDS
         return bool(self._job.differing({"job": kept.job, "problem": kept.problem})[0])
+
+    def _stands_otherwise(self) -> bool:
+        return self._kept is not None and _standing(self._kept) != self._job_state
+
+
+def _standing(kept: Watched) -> tuple[Any, ...]:
+    return (kept.problem, *(kept.job[key] for key in _AT_ONCE)) if kept.job else (kept.problem,)
 
 
 def rest_after(rows: int) -> float:
