@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import __version__, files, probe
+from marianned.conductor.capacity import grounds
 from marianned.conductor.capacity.disk import shortage
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
@@ -27,7 +28,7 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
-from marianned.store.opening import DatabaseRefused, check
+from marianned.store.opening import DatabaseRefused, check, known_starts
 
 _SLURM_LIES = (Path("/opt/slurm/bin"), Path("/usr/local/slurm/bin"), Path("/usr/local/bin"), Path("/usr/bin"))
 """Where sites put Slurm's commands."""
@@ -113,14 +114,15 @@ def _cluster() -> Iterator[Finding]:
             return
         yield _answer_of_slurm()
         place = settings.attempts_dir
-        said = f"attempts lie in '{place or state_directory()}', which all nodes have to see"
+        lies = Path(place or state_directory())
+        said = f"attempts lie in '{lies}' (mounted at '{_mounted_at(lies)}'), which all nodes have to see"
         hints = []
         if place is None:
             said += ": set attempts_dir to a place on a shared file system"
             file = shlex.quote(str(configuration_directory() / "config.toml"))
             hints = [f"sed -i '1i attempts_dir = \"/SHARED/marianne/attempts\"' {file}", "mzt restart"]
-        elif _may_be_held() and (not Path(place).is_dir() or _misses(place)):
-            said = f"'{place}' is not there: what runs goes on, and nothing starts until it is back"
+        elif (why := _away(place)) is not None:
+            said = f"{why}: what runs goes on, and nothing starts until it is back"
             hints = [f"findmnt -T {shlex.quote(place)}"]
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
 
@@ -211,13 +213,34 @@ def _may_be_held() -> bool:
         return True
 
 
-def _misses(place: str) -> bool:
-    """Tell whether the daemon says that a directory is away: one that is empty looks as if it were there."""
+def _away(place: str) -> str | None:
+    """Say what stands in the place of the directory of attempts, where that is away; null: it is there.
+
+    What is empty looks as if it were there. A daemon knows best; without one its database tells whether
+    attempts have lain there.
+    """
+    if _may_be_held():
+        why = next((one for one in _degraded_by() if one.startswith(f"'{place}' ")), None)
+        return f"'{place}' is not there" if why is None and not Path(place).is_dir() else _first(why)
+    state = state_directory()
+    return grounds.away(Path(place), known_starts(database_path(state)), state)
+
+
+def _first(why: str | None) -> str | None:
+    """Return what is so, without what to do about it."""
+    return None if why is None else why.partition("; ")[0]
+
+
+def _degraded_by() -> list[str]:
     with suppress(OSError, NotPermitted, probe.Hangs):
         held = holder(state_directory())
-        told = [] if held is None else probe.ask(held.socket, "daemon.status")["degraded_by"]
-        return any(why.startswith(f"'{place}' ") for why in told)
-    return False
+        return [] if held is None else probe.ask(held.socket, "daemon.status")["degraded_by"]
+    return []
+
+
+def _mounted_at(place: Path) -> Path:
+    """Return where the file system is mounted that a directory lies on, or will."""
+    return next(one for one in (place, *place.absolute().parents) if one.is_mount())
 
 
 def _daemon() -> Iterator[Finding]:
@@ -275,8 +298,15 @@ def _answering(held: Holder | None) -> Iterator[Finding]:
 def _private() -> Iterator[Finding]:
     """Look at all that has to be closed to others: what is open, and what to type."""
     with suppress(ConfigError):
-        attempts = load_configuration(configuration_directory()).settings.attempts_dir
-        yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
+        settings = load_configuration(configuration_directory()).settings
+        attempts = settings.attempts_dir
+        if attempts is None or (why := _away(attempts)) is None:
+            yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
+        elif settings.executor != "slurm":  # else `shared directory` says so
+            said = f"{why}: what runs goes on, and nothing starts until it is back"
+            yield Finding(
+                name="attempts", passed=False, message=said, hints=[f"findmnt -T {shlex.quote(attempts)}"]
+            )
     if not os.environ.get("MARIANNE_SOCKET"):
         with suppress(SocketPathTooLongError):
             yield from _closed("runtime", socket_path().parent)

@@ -115,6 +115,12 @@ def _by_number(daemon_id: str, rows: list[tuple[int, str, str]]) -> dict[int, In
     }
 
 
+def known(connection: sqlite3.Connection) -> list[Incarnation]:
+    """Return those of which attempts are known, and the last."""
+    (daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
+    return [*_by_number(daemon_id, connection.execute(SQL["incarnations"]).fetchall()).values()]
+
+
 def mark_copy(connection: sqlite3.Connection) -> None:
     """Let whoever opens this copy know that it is one."""
     connection.execute(SQL["set_meta"], {"name": "copied", "value": 1})

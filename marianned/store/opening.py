@@ -14,6 +14,7 @@ from pathlib import Path
 
 from marianned import files
 from marianned.store.copies import write_copy
+from marianned.store.incarnations import Incarnation, known
 from marianned.store.place import in_words
 from marianned.store.sql import SQL
 
@@ -121,6 +122,20 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
     """Return why a database that is whole can't be opened: its place does not let us."""
     return DatabaseRefused(f"'{path}' can't be opened: {in_words(error)}", _SEE_TO_IT)
+
+
+def known_starts(path: Path) -> list[Incarnation]:
+    """Return the starts of daemons that a database knows; none where it can't be read."""
+    try:
+        connection = connect_reader(path)
+    except sqlite3.Error:
+        return []
+    try:
+        return known(connection)
+    except (sqlite3.Error, TypeError):
+        return []
+    finally:
+        connection.close()
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

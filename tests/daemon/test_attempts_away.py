@@ -35,7 +35,9 @@ def test_a_start_makes_nothing_where_attempts_are_away_says_so_and_goes_on_when_
     told = house.rpc("daemon.status")
     assert told["status"] == "degraded"
     (why,) = told["degraded_by"]
-    assert why.startswith(f"'{place}' is not there, or has nothing of this daemon in it")
+    assert why.startswith(
+        f"'{place}' has nothing of this daemon in it, as where its file system is not mounted; "
+    )
     assert house.status("after")["hindered_by"] == [f"nothing starts: {why}"]
     (reason,) = [one for one in house.rpc("job.why", job_id="after")["reasons"] if "type: " in one["text"]]
     assert (reason["code"], reason["unblocked_by"]) == ("away", "caller")
@@ -49,6 +51,29 @@ def test_a_start_makes_nothing_where_attempts_are_away_says_so_and_goes_on_when_
     ledger.once(1, 2)
     assert house.rpc("daemon.status")["status"] == "ready"
     assert len([*place.glob("*/*/*-1/exit.json")]) == 2
+
+
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("stands", ["nothing", "an empty directory"])
+def test_doctor_says_what_stands_where_attempts_lie_also_without_a_daemon(house, place, stands, runs):
+    away = house.home / "away"
+    place.rename(away)
+    if stands == "an empty directory":
+        place.mkdir(mode=0o700)
+    if runs:
+        house.start()
+    told = {"nothing": "is not there", "an empty directory": "has nothing of this daemon in it"}[stands]
+    checked = house.mzt("doctor")
+    assert f"'{place}' {told}" in checked.stdout
+    assert f"      findmnt -T {place}\n" in checked.stdout
+    assert "ok  attempts " not in checked.stdout
+    if place.is_dir():
+        place.rmdir()
+    away.rename(place)
+    if runs:
+        house.stop()
+    house.configure(f'attempts_dir = "{place}"\nexecutor = "slurm"\n')
+    assert f"attempts lie in '{place}' (mounted at '" in house.mzt("doctor").stdout
 
 
 def test_where_they_are_gone_for_good_what_it_says_to_type_lets_it_go_on(house, ledger, place):

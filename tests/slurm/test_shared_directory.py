@@ -39,6 +39,8 @@ def test_a_start_while_the_shared_directory_is_away_makes_nothing_there(house, l
         ledger.wait_for(f"start {sheet}")
     house.stop()
     subprocess.check_call(take)
+    gone = f"NO  shared directory         '{place}/attempts' is not there: what runs goes on, and nothing starts until"
+    assert gone in house.mzt("doctor").stdout
     house.start()
     house.submit(sheets("waits", 1, "note start w; note end w"))
     (why,) = house.rpc("daemon.status")["degraded_by"]

@@ -30,11 +30,11 @@ class Grounds:
     """
 
     def __init__(self, current: Incarnation, known: Collection[Incarnation], state: Path) -> None:
+        self._current = current
         self.attempts = Path(current.attempts)
         self.own = self.attempts / current.name
-        self._mark = self.attempts / f".{current.daemon_id}"
-        earlier = [one for one in known if one.number != current.number and one.attempts == current.attempts]
-        self._earlier = [self.attempts / one.name for one in earlier]
+        self._mark = _mark(current)
+        self._earlier = [one for one in known if one.number != current.number]
         self._is_beside = self.attempts.is_relative_to(state)
         self._made = False
         self._told: str | None = None
@@ -89,16 +89,38 @@ class Grounds:
         if self.attempts.exists() and not self.attempts.is_dir():
             return f"'{self.attempts}' is not a directory; move it away, then bring back what was there"
         return (
-            f"'{self.attempts}' is not there, or has nothing of this daemon in it, as where its file system "
-            "is not mounted; bring it back, or, where what was there is gone for good, "
+            f"{_what_stands_in(self.attempts)}; bring it back, or, where what was there is gone for good, "
             f"type: mkdir -p -m 700 {attempts} {own}"
         )
 
     def _is_the_place(self) -> bool:
         """Tell whether what is there is where all attempts lie, and nothing that stands in its place."""
-        if self._is_beside or not (self._made or self._earlier):
-            return True
-        return any(path.is_dir() for path in (self._mark, *self._earlier))
+        starts = [*self._earlier, *([self._current] if self._made else [])]
+        return self._is_beside or _is_known(self.attempts, starts)
+
+
+def away(attempts: Path, known: Collection[Incarnation], state: Path) -> str | None:
+    """Say, without a daemon, what stands in the place of attempts; null: they lie there, or never have."""
+    if attempts.is_relative_to(state) or _is_known(attempts, known):
+        return None
+    return _what_stands_in(attempts)
+
+
+def _mark(start: Incarnation) -> Path:
+    return Path(start.attempts) / f".{start.daemon_id}"
+
+
+def _is_known(attempts: Path, starts: Collection[Incarnation]) -> bool:
+    """Tell whether something of these starts of a daemon is there, or none of them had its attempts there."""
+    here = [one for one in starts if one.attempts == str(attempts)]
+    marks = [path for one in here for path in (_mark(one), attempts / one.name)]
+    return not here or any(path.is_dir() for path in marks)
+
+
+def _what_stands_in(attempts: Path) -> str:
+    if attempts.is_dir():
+        return f"'{attempts}' has nothing of this daemon in it, as where its file system is not mounted"
+    return f"'{attempts}' is not there"
 
 
 def _not_there(root: Path | None) -> str | None:

@@ -46,7 +46,17 @@ def test_a_start_in_a_place_without_what_earlier_ones_have_left_makes_nothing_th
         (place / "e-7-t").mkdir()
     ours = started(place, 2, place)
     ours.check()
-    assert "is not there, or has nothing of this daemon in it" in ours.missing()
+    empty = place.is_dir()
+    told = (
+        "has nothing of this daemon in it, as where its file system is not mounted"
+        if empty
+        else "is not there"
+    )
+    assert ours.missing().startswith(f"'{place}' {told}; bring it back")
+    known, state = [incarnation(place, 1)], place.parents[1] / "state"
+    assert grounds.away(place, known, state) == f"'{place}' {told}"
+    assert grounds.away(place, [incarnation(place / "b", 1)], state) is None, "none has lain there"
+    assert grounds.away(place, known, place.parent) is None, "it is beside the database"
     assert [*place.glob("*")] == ([place / "e-7-t"] if stands == "another's" else [])
 
 
