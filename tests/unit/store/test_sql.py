@@ -136,3 +136,8 @@ def test_every_block_is_sql_of_this_schema() -> None:
 def test_a_name_that_comes_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         blocks("-- name: a\nSELECT 1\n-- name: a\nSELECT 2\n")
+
+
+def test_what_each_status_counts_is_found_without_a_look_at_all_attempts() -> None:
+    plan = database().execute(f"EXPLAIN QUERY PLAN {SQL['unbegun']}", {"run_id": 1}).fetchall()
+    assert [row[3] for row in plan] == ["SEARCH attempts USING INDEX attempts_unbegun (run_id=?)"]
