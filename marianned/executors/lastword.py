@@ -93,7 +93,9 @@ class LastWord:
             return None, None
         try:
             event = _read_object(line.decode(errors="replace"))
-        except (ValueError, RecursionError, StopIteration):  # the last: a value is wanted where none is
+        except (ValueError, RecursionError, StopIteration, SystemError):
+            # StopIteration: a value is wanted where none is; SystemError: whatever else is wrong, the core wants
+            # to raise an error of `json`, which is not loaded here
             return None, None
         kind = event.get("type")
         if not isinstance(kind, str):
