@@ -1,15 +1,15 @@
 """What Slurm has suspended: told in words with the way out, and ended where its end is asked for."""
 
+import signal
 import time
 
+import anyio
 import pytest
-from kit.loopback import LONG
 from test_told_of_a_cluster import SECONDS, sheets
 
+from marianned.executors.clusters.slurm import Slurm
+
 pytestmark = pytest.mark.slurm
-LONG_ONLY = pytest.mark.skipif(
-    not LONG, reason="scancel tries for half a minute to signal what is suspended: MARIANNE_SLURM_LONG=1"
-)
 WAITS = 'note start {{ sheet_num }}; read _ < "$HOME/gate-all"; note end {{ sheet_num }}'
 
 
@@ -76,7 +76,7 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
         ("job.pause", {"now": True}, "paused"),
     ],
 )
-@pytest.mark.parametrize("seen", [True, pytest.param(False, marks=LONG_ONLY)])
+@pytest.mark.parametrize("seen", [True, False])
 def test_what_is_suspended_ends_at_once_where_it_is_asked_to(
     cluster, house, ledger, method, asked, end, seen
 ):
@@ -94,3 +94,25 @@ def test_what_is_suspended_ends_at_once_where_it_is_asked_to(
         assert time.monotonic() < deadline, left
         time.sleep(0.1)  # Slurm tells of nothing
     assert ledger.lines() == ["start 1"]
+
+
+@pytest.mark.anyio
+async def test_a_signal_that_does_not_reach_one_reaches_the_others_and_is_not_tried_for_ever(
+    cluster, tmp_path
+):
+    script = f"trap 'echo heard >>{tmp_path}/$SLURM_JOB_ID; exit' TERM; echo ready >{tmp_path}/$SLURM_JOB_ID; while :; do sleep 0.1; done"
+    jobs = [
+        cluster.command("sbatch", "--parsable", "--output=/dev/null", "--wrap", script).strip()
+        for _ in range(3)
+    ]
+    with anyio.fail_after(SECONDS):
+        while len([*tmp_path.iterdir()]) < len(jobs):  # noqa: ASYNC110  Slurm tells of nothing
+            await anyio.sleep(0.1)
+    still = jobs[1]
+    cluster.command("scontrol", "suspend", still)
+    assert await Slurm().signal([*jobs, "99999"], signal.SIGTERM) == [still]
+    with anyio.fail_after(SECONDS):
+        while any("heard" not in (tmp_path / job).read_text() for job in jobs if job != still):  # noqa: ASYNC110
+            await anyio.sleep(0.1)
+    assert (tmp_path / still).read_text() == "ready\n"
+    cluster.command("scancel", still)

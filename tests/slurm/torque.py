@@ -60,6 +60,7 @@ class Torque:
 
     async def signal(self, jobs, number):
         """Leave it to the file: the wrappers have no qsig."""
+        return ()
 
     async def cancel(self, jobs):
         await command(["qdel", *jobs], begins=BEGINS)

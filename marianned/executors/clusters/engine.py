@@ -104,8 +104,12 @@ class Engine(Protocol):
         It is asked seldom: where an attempt has ended, and its own files do not say why.
         """
 
-    async def signal(self, jobs: Sequence[str], number: int) -> None:
-        """Send a signal to the first process of each of these jobs, and to nothing else of it."""
+    async def signal(self, jobs: Sequence[str], number: int) -> Collection[str]:
+        """Send a signal to the first process of each of these jobs, and to nothing else of it.
+
+        It may come there twice. Return those that no signal reaches, as far as the engine says so: they stand
+        still, and the next `look` tells why.
+        """
 
     async def cancel(self, jobs: Sequence[str]) -> None:
         """Take these jobs out of the queue, or end all of them that runs."""

@@ -23,9 +23,9 @@ class Entry:
     is to be taken back, as soon as its claim can be. `listed_at`: when the list was asked for that has its
     `job`. `away`: its files can't be looked at. `unsure`: they were deleted, and its job is one of an array,
     nobody knows which, so that none of it is signalled. `ordered`: since when its runner has a file that says
-    to end. `told`: the signals that were sent. `news`: it runs, somewhere else than before, or is over;
-    `placed`: its own record says where. `fate`: what has become of a job that has not begun. Times are the
-    loop's.
+    to end. `told`: the signals that were sent. `deaf`: when one last reached nobody. `news`: it runs,
+    somewhere else than before, or is over; `placed`: its own record says where. `fate`: what has become of a
+    job that has not begun. Times are the loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -48,6 +48,7 @@ class Entry:
         self.ending: float | None = None
         self.ordered: float | None = None
         self.told = set[int]()
+        self.deaf = float("-inf")
         self.hurried = self.insisted = False
         self.recalled: float | None = None
         self.listed_at = float("-inf")
@@ -73,7 +74,12 @@ class Entry:
         """Tell whether its whole job is to end: its grace was over before `since`, or it can not be told."""
         if self.ending is None or self.insisted:
             return False
-        return job.suspended or (bool(self.told) and self.ending + self.grace < since)
+        tried = bool(self.told) or self.deaf >= self.ending
+        return job.suspended or (tried and self.ending + self.grace < since)
+
+    def hears(self, job: Job) -> bool:
+        """Tell whether a signal may reach it; what has reached nobody is sent again behind another list."""
+        return job.hears and self.deaf <= self.listed_at
 
     def vanish(self) -> None:
         """Note that it is in no list any more: lost, but where the engine was to end its whole job."""

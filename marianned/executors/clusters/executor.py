@@ -644,15 +644,23 @@ class ClusterExecutor:
         ends = [(one, one.job) for one in told if one.job is not None]
         # CONT: somebody may have stopped the keeper; HURRY may be due later, too: what was to stop is dropped
         for number in (signal.SIGCONT, HURRY, signal.SIGTERM):
-            begun = [(one, job) for one, job in ends if number not in one.told and job.hears]
+            begun = [(one, job) for one, job in ends if number not in one.told and one.hears(job)]
             due = [(one, job) for one, job in begun if one.hurried or number != HURRY]
             if due:
-                await self._engine.signal([job.id for _, job in due], number)
-            for one, _ in due:
-                one.told.add(number)
+                await self._signal(due, number)
         since = anyio.current_time() - _INSIST_SECONDS
         late = [(one, job) for one, job in ends if one.is_late(job, since)]
         if late:
             await self._engine.cancel([job.id for _, job in late])
         for one, _ in late:
             one.insisted = True
+
+    async def _signal(self, ends: Sequence[tuple[Entry, Job]], number: int) -> None:
+        """Send a signal; what it does not reach stands still, which the next list tells."""
+        deaf = await self._engine.signal([job.id for _, job in ends], number)
+        for one, job in ends:
+            if job.id in deaf:
+                one.deaf = anyio.current_time()
+                self._look_soon()
+            else:
+                one.told.add(number)

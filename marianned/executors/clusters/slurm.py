@@ -66,6 +66,8 @@ _AWAY = (
 
 _RETRIES = "sleeping and retrying"
 """What sbatch says before it tries again by itself, for two minutes."""
+_STANDS_STILL = "state, retrying"
+"""What a verbose scancel says of a job that no signal reaches, before it tries for a minute and a half."""
 _BUSY = (
     "sleeping and retrying",
     "temporarily unable to accept job",
@@ -151,13 +153,13 @@ class Slurm:
                 found |= slurm_fates.fates(some, (slurm_fates.Told(*line) for line in lines))
         return found
 
-    async def signal(self, jobs: Sequence[str], number: int) -> None:
+    async def signal(self, jobs: Sequence[str], number: int) -> Collection[str]:
         """Signal the batch step, which is our supervisor (see Engine)."""
-        await _cancel(["scancel", "--batch", f"--signal={number}"], jobs)
+        return await _cancel(["--verbose", "--batch", f"--signal={number}"], jobs, _STANDS_STILL)
 
     async def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel (see Engine)."""
-        await _cancel(["scancel"], jobs)
+        await _cancel(["--quiet"], jobs)
 
     def words(self, reason: str) -> Words:
         """Say what one of Slurm's reasons means, and who has to act (see Engine)."""
@@ -210,12 +212,22 @@ def _split(text: str, fields: int) -> Iterator[list[str]]:
     return (line for line in parts if len(line) == fields)
 
 
-async def _cancel(words: list[str], jobs: Sequence[str]) -> None:
-    """Run scancel; that one of them has ended meanwhile is no failure."""
+async def _cancel(given: list[str], jobs: Sequence[str], until: str | None = None) -> list[str]:
+    """Run scancel, and end it where it says `until`; return of which jobs it says that.
+
+    That one of them has ended meanwhile is no failure. It does not say of which it tries again, and may have
+    left others out: they are told in halves, some of them twice.
+    """
+    found: list[str] = []
     for first in range(0, len(jobs), _MOST_AT_ONCE):
-        done = await command([*words, "--quiet", *jobs[first : first + _MOST_AT_ONCE]], begins=_BEGINS)
-        if done.status != 0 and _failure(done.error) is Away:
+        some = jobs[first : first + _MOST_AT_ONCE]
+        done = await command(["scancel", *given, *some], begins=_BEGINS, until=until)
+        if until is not None and until in done.error:
+            halves = [some[: len(some) // 2], some[len(some) // 2 :]] if len(some) > 1 else []
+            found += [job for half in halves for job in await _cancel(given, half, until)] if halves else some
+        elif done.status != 0 and _failure(done.error) is Away:
             raise Away(done.error)
+    return found
 
 
 def options(resources: Resources, seconds: float | None) -> list[str]:
