@@ -94,8 +94,8 @@ class LastWord:
         try:
             event = _read_object(line.decode(errors="replace"))
         except (ValueError, RecursionError, StopIteration, SystemError):
-            # StopIteration: a value is wanted where none is; SystemError: whatever else is wrong, the core wants
-            # to raise an error of `json`, which is not loaded here
+            # StopIteration: a value is wanted where none is; SystemError: whatever else is wrong, the core
+            # wants to raise an error of `json`, which is not loaded here
             return None, None
         kind = event.get("type")
         if not isinstance(kind, str):
