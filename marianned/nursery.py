@@ -7,12 +7,15 @@ worker's channel, and of its leash. On the leash the daemon is told how the work
 minus its signal; `E reason` where none could be forked); when the daemon lets go of it, the worker is killed.
 Nursery and workers end with the daemon. A worker that is stopped is woken at once.
 
-The first nursery is forked off the daemon while it has but one thread; where that one has died, another is
-launched as a program. `ps -o comm` names them mzt-nursery and mzt-worker.
+The first nursery is forked off the daemon while it has but one thread. A moment later it hands the daemon,
+with HELD, the code of all that a worker can need (held.py). From that another is launched as a program, when
+this one has died, or was let go of because nothing was to be done. `ps -o comm` names them mzt-nursery and
+mzt-worker.
 
 A channel carries frames: 8 bytes of length, then a pickle. A worker first sends its pid.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -24,27 +27,48 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from marianned import __version__, memory
+from marianned import __version__, held, memory
 from marianned.masks import without_secrets
 
 HELLO = b"!"
+HELD = b"#"
+START = "start"
+"""What to call in the held file, with the numbers of the libraries behind it."""
 MEMORY_LIMIT = 2 * 1024**3
 """Bytes of address space of one worker."""
 LENGTH = struct.Struct("!Q")
 RAISED, DONE, TOO_MUCH, SHORT = "raised", "done", "memory", "short"
 
+_HOLD_SECONDS = 2.0
+"""So long after its start it reads once more what it has loaded: a start is busy enough."""
+HANDED = tuple(
+    f"marianned.{name}" for name in ("captures", "data_checks", "notifications", "validations", "workers")
+)
+"""The modules of ours of which functions are handed to workers."""
+_THE_DAEMON_S = ("api", "conductor", "executors", "progress", "service", "store", "systemd")
+"""The rooms that none of these needs."""
+_START = """
+LIBRARIES.update(zip(VALUES[0], map(int, sys.argv[1:])))
+from marianned import nursery
+nursery.main(VALUES[1], VALUES[2], VALUES[3])
+"""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PROBE_BYTES = 64 * 1024**2
 _ANSWER_LIMIT = 500
 
 
-def main(modules: Sequence[str], loader: str) -> None:
-    """Import all these modules and call `load` of the loader, then fork workers until the daemon ends."""
+def main(modules: Sequence[str], loader: str, carried: bytes | None = None) -> None:
+    """Import all these modules and call `load` of the loader, then fork workers until the daemon ends.
+
+    `carried` is, in a nursery that runs from what is held, what `load` has returned in the one before, in a
+    pickle: this one gets it as its argument, and holds nothing anew.
+    """
     memory.keep_to_ourselves()  # a program that is executed begins open again; its forks inherit this
     for name in os.environ.keys() - without_secrets(os.environ).keys():
         del os.environ[name]  # templates of scores are rendered here
@@ -55,7 +79,8 @@ def main(modules: Sequence[str], loader: str) -> None:
     try:
         for name in modules:
             importlib.import_module(name)
-        importlib.import_module(loader).load()
+        given = pickle.loads(carried) if carried else None  # noqa: S301  our own
+        to_carry = importlib.import_module(loader).load(given)
     except Exception as error:  # noqa: BLE001  whatever it is, the daemon is told
         daemon.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:_ANSWER_LIMIT])
         return
@@ -65,7 +90,24 @@ def main(modules: Sequence[str], loader: str) -> None:
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     daemon.send(HELLO + __version__.encode())
-    _Nursery(daemon, news).serve()
+    nursery = _Nursery(daemon, news)
+    if carried is None:
+        nursery.holds(loader, to_carry)
+    nursery.serve()
+
+
+def _hold(loader: str, carried: object) -> list[int]:
+    """Return descriptors of what another nursery can be made of: the held file, then the libraries."""
+    names, libraries = held.of_nobody_else([*sys.modules.values()])
+    needed = (
+        name for name in names if name.removeprefix("marianned.").partition(".")[0] not in _THE_DAEMON_S
+    )
+    codes = {name: held.code_of(name) for name in needed}
+    codes[START] = compile(_START, "<start>", "exec"), None
+    values = tuple(libraries), HANDED, loader, pickle.dumps(carried, pickle.HIGHEST_PROTOCOL)
+    found = [held.hold("marianne-workers", codes, values)]
+    found += [os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in libraries.values()]
+    return found
 
 
 def be(far: socket.socket, modules: Sequence[str], loader: str) -> NoReturn:
@@ -95,6 +137,29 @@ class _Nursery:
         self._news = news
         self._leashes: dict[int, socket.socket] = {}
         self._children: dict[int, int] = {}
+        self._to_hold: tuple[str, object] | None = None
+        self._until = 0.0
+
+    def holds(self, loader: str, carried: object) -> None:
+        """Hand the daemon what another nursery can be made of, in a moment."""
+        self._to_hold = loader, carried
+        self._until = time.monotonic() + _HOLD_SECONDS
+
+    def _patience(self) -> float | None:
+        """Return for how many milliseconds to wait, at most, for what is to be done next."""
+        if self._to_hold is None:
+            return None
+        left = self._until - time.monotonic()
+        if left > 0:
+            return left * 1000
+        to_hold, self._to_hold = self._to_hold, None
+        with contextlib.suppress(OSError):  # no process to be had: then this nursery stays
+            if not os.fork():  # in which all memory goes that this takes
+                try:
+                    socket.send_fds(self._daemon, [HELD], _hold(*to_hold), socket.MSG_DONTWAIT)
+                finally:
+                    os._exit(0)
+        return None
 
     def serve(self) -> None:
         """Fork, wake and reap until the daemon has gone."""
@@ -102,7 +167,7 @@ class _Nursery:
         for descriptor in (self._daemon.fileno(), self._news):
             watch.register(descriptor, select.POLLIN)
         while True:
-            for descriptor, _ in watch.poll():
+            for descriptor, _ in watch.poll(self._patience()):
                 if descriptor == self._news:
                     os.read(self._news, 4096)
                     self._reap(watch)
@@ -141,14 +206,19 @@ class _Nursery:
 
     def _reap(self, watch: "select.poll") -> None:
         known = {pid: descriptor for descriptor, pid in self._children.items()}
-        while known:
-            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
             if not pid:
                 return
             if os.WIFSTOPPED(status):
                 os.kill(pid, signal.SIGCONT)
                 continue
-            descriptor = known.pop(pid)
+            descriptor = known.pop(pid, None)
+            if descriptor is None:
+                continue  # it has handed over what is held
             del self._children[descriptor]
             with self._leashes.pop(descriptor) as leash:
                 try:

@@ -7,6 +7,7 @@ itself is at fault: WorkerLimit.
 """
 
 import json
+import logging
 import os
 import pickle
 import select
@@ -15,7 +16,8 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
@@ -24,10 +26,10 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from marianned import __version__, accidents, nursery
+from marianned import __version__, accidents, held, nursery
 from marianned.accidents import Accident, until_it_works
 from marianned.masks import without_secrets
-from marianned.nursery import DONE, HELLO, LENGTH, MEMORY_LIMIT, SHORT, TOO_MUCH
+from marianned.nursery import DONE, HANDED, HELD, HELLO, LENGTH, MEMORY_LIMIT, SHORT, START, TOO_MUCH
 
 WORKERS = 2
 FATAL_DEATHS = 3
@@ -36,6 +38,8 @@ STUCK_SECONDS = 60.0
 """After so long without any processor time a worker is replaced."""
 IDLE_SECONDS = 15.0
 """After so long without work a worker is let go of; another is forked in milliseconds."""
+REST_SECONDS = 60.0
+"""After so long without a worker the nursery is let go of, which is half of all memory."""
 
 _HELLO_SECONDS = 60.0
 _FORK_SECONDS = 20.0
@@ -43,6 +47,8 @@ _DEATH_SECONDS = 5.0
 _CLOSING_SECONDS = 5.0
 _SHORTEST_LOOK_SECONDS = 0.1
 _CHUNK = 1 << 20
+_HELD_MOST = 64
+"""How many files a nursery may hand over: one, and one for each library that is not Python's own."""
 _FOREIGN = frozenset({-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT})
 """Ends that no work brings about: somebody has sent these."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -56,6 +62,8 @@ except BaseException as error:
     os._exit(1)
 nursery.main(json.loads(sys.argv[2]), "marianned.workers")
 """
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -105,7 +113,7 @@ async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Ar
     with anyio.move_on_after(seconds):
         worker = await pool().take(fresh=False)
         try:
-            return _value(await worker.ask((function, args), float("inf")))  # type: ignore[no-any-return]
+            return _value(await worker.ask(_work(function, args), float("inf")))  # type: ignore[no-any-return]
         except _Died:
             raise Accident("the worker process died over it") from None
     raise WorkerLimit(f"it takes over {seconds:g} s")
@@ -128,7 +136,7 @@ class _Case:
     ) -> None:
         self._pool = workers
         self._seconds = seconds
-        self._work = (function, args)
+        self._work = _work(function, args)
         self._deaths = 0
         self._fresh = False
 
@@ -148,6 +156,12 @@ class _Case:
             if kind == TOO_MUCH and not fresh:
                 raise Accident("a worker process ran out of memory")
             return _value((kind, value))
+
+
+def _work(function: Callable[..., Any], args: tuple[Any, ...]) -> object:
+    ours = function.__module__.startswith("marianned.")
+    assert not ours or function.__module__ in HANDED, "a nursery that is launched has not loaded it"
+    return function, args
 
 
 def _value(answer: tuple[str, Any]) -> Any:
@@ -225,7 +239,7 @@ def fork_nursery() -> Born | None:
             control.close()
             return None
         if not pid:
-            nursery.be(far, _loaded(), "marianned.workers")
+            nursery.be(far, HANDED, "marianned.workers")
     return Born(Forked(pid), control)
 
 
@@ -236,17 +250,34 @@ class Pool:
         self.turns = anyio.CapacityLimiter(WORKERS)
         self.trouble: str | None = None
         self._idle: list[_Worker] = []  # the last is the one that was at work last
+        self._wanted = 0  # how many callers have a worker, or wait for one
+        self._wanted_last = 0.0
         self._rests = anyio.Event()
         self._nursery: list[_Nursery] = []  # one at most
+        self._held: list[_Held] = []  # one at most
         self._starting = anyio.Lock()
-        weakref.finalize(self, _let_go, self._idle, self._nursery)  # where nobody closes it
+        weakref.finalize(self, _let_go, self._idle, self._nursery, self._held)  # where nobody closes it
 
     async def take(self, *, fresh: bool) -> "_Worker":
-        """Return a worker that nobody else has.
+        """Return a worker that nobody else has, until it was asked.
 
         Raises:
             Accident: none can be had.
         """
+        self._wanted += 1
+        try:
+            return await self._found(fresh=fresh)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Know that a caller wants no worker any more."""
+        self._wanted -= 1
+        self._wanted_last = anyio.current_time()
+        self._rests.set()
+
+    async def _found(self, *, fresh: bool) -> "_Worker":
         while self._idle and not fresh:
             worker = self._idle.pop()
             if worker.lives():
@@ -271,10 +302,9 @@ class Pool:
         """Keep a worker for the next call."""
         worker.idle_since = anyio.current_time()
         self._idle.append(worker)
-        self._rests.set()
 
     async def let_idle_go(self) -> None:
-        """Let go of each worker that has had nothing to do for a while; sleeps without end when all have."""
+        """Let go of what has had nothing to do for a while; sleeps without end when all has gone."""
         while True:
             await self._rests.wait()
             self._rests = anyio.Event()
@@ -284,27 +314,85 @@ class Pool:
                     await anyio.sleep(left)
                 else:
                     self._idle.pop(0).close()
+            while self._nursery and not self._wanted and not self._idle:
+                left = self._wanted_last + REST_SECONDS - anyio.current_time()
+                if left > 0:
+                    await anyio.sleep(left)
+                elif not await self._rest():
+                    break
+
+    async def _rest(self) -> bool:
+        """Let the nursery go, if nobody wants a worker and another nursery can be made without any file."""
+        async with self._starting:
+            self._take_held()
+            if not self._held or self._wanted or self._idle:
+                return False
+            await self.close()
+            return True
+
+    def _take_held(self) -> None:
+        if self._nursery and not self._held:
+            self._held += self._nursery[0].held()
 
     async def _fork(self) -> "_Worker":
         async with self._starting:
             if not (self._nursery and self._nursery[0].lives()):
+                self._take_held()
                 await self.close()
-                self._nursery.append(_Nursery(*await to_thread.run_sync(_launch)))
+                await self._begin_anew()
             await self._nursery[0].greet()
             worker = self._nursery[0].fork(self)
         await worker.begin()
         return worker
 
+    async def _begin_anew(self) -> None:
+        """Launch a nursery from what is held, or else from the files."""
+        for one in self._held:
+            try:
+                self._nursery.append(_Nursery(*await to_thread.run_sync(one.launch)))
+                await self._nursery[0].greet()
+            except (OSError, Accident) as failed:
+                _logger.warning("no worker process from what is held: %s", failed)
+                await self.close()
+            else:
+                return
+        self._nursery.append(_Nursery(*await to_thread.run_sync(_launch_from_files)))
+
     async def close(self) -> None:
         """End all of them; a later call starts others."""
-        await to_thread.run_sync(_let_go, self._idle, self._nursery)
+        await to_thread.run_sync(_let_go, self._idle, self._nursery, [])
 
 
-def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]") -> None:
+def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]", held: "list[_Held]") -> None:
     while idle:
         idle.pop().close()
     while nursery:
         nursery.pop().close()
+    while held:
+        held.pop().close()
+
+
+class _Held:
+    """What another nursery can be made of, though the files of the package may be gone."""
+
+    def __init__(self, files: Sequence[int]) -> None:
+        self._files = files
+
+    def launch(self) -> Born:
+        """Launch it.
+
+        Raises:
+            OSError: it can't be launched.
+        """
+        program, *libraries = self._files
+        numbers = [str(number) for number in libraries]
+        command = [held.interpreter(), "-I", "-S", f"/proc/self/fd/{program}", START, *numbers]
+        return _launch(command, self._files)
+
+    def close(self) -> None:
+        """Let go of it."""
+        for descriptor in self._files:
+            os.close(descriptor)
 
 
 class _Nursery:
@@ -339,6 +427,20 @@ class _Nursery:
             with suppress(OSError):
                 return self._control.recv(4096)
         return b""
+
+    def held(self) -> "list[_Held]":
+        """Return what it has handed over, if it has: once, some time after its greeting."""
+        room = socket.CMSG_SPACE(_HELD_MOST * array("i").itemsize)
+        try:
+            said, given, _, _ = self._control.recvmsg(len(HELD), room, socket.MSG_DONTWAIT)
+        except OSError:
+            return []
+        found = array("i")
+        for _, _, data in given:
+            found.frombytes(data)
+        for descriptor in found:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  os passes no keywords
+        return [_Held(found)] if said == HELD and found else []
 
     def lives(self) -> bool:
         """Tell whether it does; it is reaped if not."""
@@ -393,19 +495,19 @@ def _refusal(said: bytes) -> str:
     return f"no worker process can be started: {said.decode(errors='replace') or 'it has ended at once'}"
 
 
-def _loaded() -> list[str]:
-    """Name what a function can be of that is handed to a worker: all that this process has loaded of ours."""
-    return sorted(name for name in sys.modules if name.startswith("marianned."))
+def _launch_from_files() -> Born:
+    return _launch([sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(HANDED)])
 
 
-def _launch() -> Born:
+def _launch(command: list[str], files: Sequence[int] = ()) -> Born:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with far:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(_loaded())],
+                command,
                 cwd="/",
                 env=without_secrets(os.environ),  # no work needs one; at first other processes can read it
+                pass_fds=files,
                 stdin=far.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -470,20 +572,27 @@ class _Worker:
             WorkerLimit: the time is used up.
             Accident: it gets no time at all.
         """
+        workers = self._pool()
+        try:
+            answer = await self._answer(work, seconds)
+            self.fresh = False
+            if workers is None or answer[0] in {TOO_MUCH, SHORT}:
+                self.close()
+            else:
+                workers.give_back(self)
+        finally:
+            if workers is not None:
+                workers.leave()
+        return answer
+
+    async def _answer(self, work: object, seconds: float) -> tuple[str, Any]:
         data = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
         self._out = memoryview(LENGTH.pack(len(data)) + data)
         try:
-            answer: tuple[str, Any] = pickle.loads(await self._bounded(seconds))  # noqa: S301  our own worker's
+            return pickle.loads(await self._bounded(seconds))  # type: ignore[no-any-return]  # noqa: S301  our own
         except BaseException:
             self.close()
             raise
-        self.fresh = False
-        workers = self._pool()
-        if workers is None or answer[0] in {TOO_MUCH, SHORT}:
-            self.close()
-        else:
-            workers.give_back(self)
-        return answer
 
     async def _bounded(self, seconds: float) -> bytes:
         """Exchange frames, and look at its time whenever it could be used up: one thread uses no more."""

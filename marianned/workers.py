@@ -81,19 +81,22 @@ async def running(born: Born | None = None) -> AsyncIterator[None]:
                 await pool().close()
 
 
-def load() -> None:
+def load(builtin: dict[str, Profile] | None = None) -> dict[str, Profile]:
     """Load all that a worker will ever need: from then on the files of the package may change or go.
 
     Parts of the template engine and of the readers load when they are first used: they are used here.
+    `builtin` are the profiles that are shipped; null: they are read. Returns them.
     """
     import http.client
     import ssl
     import urllib.request
 
-    from marianned.instruments import output
+    from marianned.instruments import loader, output
     from marianned.score.check import compiler, explain, profiles
     from marianned.score.render import assembly, injecting, template
 
+    if builtin is not None:
+        loader.know(builtin)
     del http, ssl, urllib, output, assembly, compiler, explain, injecting, profiles, template
     source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
@@ -102,6 +105,7 @@ def load() -> None:
     if packed:
         _explain(unpacked(packed), True)  # noqa: FBT003  as above
     _known_profiles(None)
+    return loader.builtin_profiles()
 
 
 _SMALL = """

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -65,9 +64,22 @@ _PATTERNS = (
 )
 
 
-@cache
+_builtin: dict[str, Profile] = {}
+
+
 def builtin_profiles() -> dict[str, Profile]:
     """Return the profiles shipped with the product by name, aliases too; read once a process."""
+    if not _builtin:
+        know(_shipped())
+    return _builtin
+
+
+def know(profiles: dict[str, Profile]) -> None:
+    """Take these for the profiles shipped with the product, whose files may be gone."""
+    _builtin.update(profiles)
+
+
+def _shipped() -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for file in sorted(_DIRECTORY.glob("*.yaml")):
         profile, problems = load_profile(file.read_text("utf-8"), str(file))

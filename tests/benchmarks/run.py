@@ -27,8 +27,8 @@ MZT = Path(sys.executable).parent / "mzt"
 CLIENTS = 16
 WORSE = 1.2
 """By so much a figure is worse that it is told."""
-REST_SECONDS = 17
-"""After so long workers that have nothing to do are gone."""
+REST_SECONDS = 63
+"""After so long workers that have nothing to do are gone, and the process that forks them."""
 PASS, SPAWN, FSYNC, ECHO = "python -c pass", "a spawn", "an fsync", "echo"
 """The floors."""
 

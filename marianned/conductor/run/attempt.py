@@ -57,7 +57,7 @@ from marianned.executors.base import (
     Whereabouts,
     Withdrawn,
 )
-from marianned.executors.programs import interpreter
+from marianned.held import interpreter
 from marianned.instruments import command_line, costs
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile

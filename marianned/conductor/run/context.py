@@ -3,17 +3,10 @@
 Source: docs/reference/score-format.md §11, §15.3.
 """
 
-import glob
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 from anyio import to_thread
 
-from marianned import files as opening
-from marianned import workers
-from marianned.accidents import SHORT
+from marianned import captures, workers
 from marianned.conductor.run import sessions
 from marianned.conductor.run.process import STDERR
 from marianned.conductor.services import Services
@@ -22,15 +15,11 @@ from marianned.masks import Mask
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, SheetStatus
 from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import Expanded
-from marianned.score.read.reader import is_below
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs, seen_outputs, upstream
 from marianned.store.writer import Store
 
-_FILES_MOST = 1_000
-_NAMED_MOST = 5
 ACCEPTED = "[ACCEPTED]"
 """What is given of a sheet that a person has accepted, where it has no result."""
-_BYTES_MOST = 16 * 1024 * 1024
 _STDERR_TAIL_BYTES = 2_000
 
 
@@ -70,7 +59,9 @@ async def gather(
     left_out: list[str] = []
     if settings.capture_files:
         patterns = await workers.capture_patterns(score, sheet)
-        files, left_out = await workers.call(_capture, patterns, settings.max_output_chars, run.workspace)
+        files, left_out = await workers.call(
+            captures.read, patterns, settings.max_output_chars, run.workspace
+        )
     return msgspec.structs.replace(in_loop, outputs=outputs, files=files, skipped=skipped), left_out
 
 
@@ -125,63 +116,3 @@ def cut_front(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"[… {len(text) - most} characters cut …]\n{text[-most:]}"
-
-
-def cut_back(text: str, most: int) -> str:
-    """Keep the first `most` characters, saying how many are gone."""
-    if len(text) <= most:
-        return text
-    return f"{text[:most]}\n[… {len(text) - most} characters cut …]"
-
-
-def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, str], list[str]]:
-    """Read the files the patterns find, by path; what is no readable text is left out, and told.
-
-    What is found below the workspace must lie there: agents make links.
-    """
-    found = sorted({path for pattern in patterns for path in _matching(pattern)})
-    files: dict[str, str] = {}
-    left_out = [f"'{path}' (over {_FILES_MOST} files)" for path in found[_FILES_MOST:]]
-    room = _BYTES_MOST
-    for path in found[:_FILES_MOST]:
-        try:
-            if not Path(path).is_file():
-                continue
-            below = workspace if is_below(path, workspace) else None
-            data, size = opening.head(path, room, below=below)
-            if size > len(data):
-                left_out.append(f"'{path}' (over {_BYTES_MOST // 1024**2} MiB in all)")
-                continue
-            files[path] = cut_back(data.decode(), most)
-        except UnicodeDecodeError:
-            left_out.append(f"'{path}' (not UTF-8)")
-            continue
-        except OSError as error:
-            if error.errno in SHORT:
-                raise
-            left_out.append(f"'{path}' ({error.strerror})")
-            continue
-        room -= len(data)
-    return files, _describe_left_out(left_out)
-
-
-def _matching(pattern: str) -> Iterator[str]:
-    """Yield what an absolute pattern matches; `**` goes into no link to a directory, which could be `/`."""
-    parts = pattern.split("/")
-    if "**" not in parts:
-        yield from glob.iglob(pattern)  # noqa: PTH207  texts are wanted
-        return
-    at = parts.index("**")
-    rest = parts[at + 1 :] or ["*"]
-    for top in glob.iglob("/".join(parts[:at]) or "/"):  # noqa: PTH207
-        for directory, below, _ in os.walk(top):
-            below[:] = [name for name in below if not name.startswith(".")]
-            yield from _matching("/".join([glob.escape(directory.rstrip("/")), *rest]))
-
-
-def _describe_left_out(left_out: list[str]) -> list[str]:
-    """Say in one line what is left out, however many files that are."""
-    if not left_out:
-        return []
-    more = f" and {len(left_out) - _NAMED_MOST} more" if len(left_out) > _NAMED_MOST else ""
-    return [f"captured files are left out: {', '.join(left_out[:_NAMED_MOST])}{more}"]

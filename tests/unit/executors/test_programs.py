@@ -13,9 +13,14 @@ DAEMON = textwrap.dedent("""
     import os, shutil, signal, sys
     from pathlib import Path
     import anyio
-    from marianned import worker_pool, workers
+    from marianned import captures, data_checks, notifications, service, validations, worker_pool, workers
     from marianned.executors.base import Place, Silence, Spec
     from marianned.executors.host.local import LocalExecutor
+    from marianned.score.expanded import DataCheck, Notification
+    from marianned.score.read.reader import ScoreSource
+
+    SCORE = b"name: n\\nworkspace: /none\\ninstrument: cli\\nsheet: {size: 1, total_items: 1}\\nprompt: {template: 'true'}"
+    SOURCE = ScoreSource(text=SCORE, file="/none/n.yaml", directory="/none", submit_directory="/none")
 
     async def run(executor, name, argv, **limits):
         directory = Path.cwd() / name
@@ -23,10 +28,24 @@ DAEMON = textwrap.dedent("""
         await executor.start(directory, spec)
         return await executor.wait(Place(directory, spec.id))
 
+    async def all_is_known():
+        assert await workers.known_profiles(None)
+        assert await workers.call(captures.read, ["/none/*"], 9, "/none") == ({}, [])
+        assert await workers.call(validations.content_fault, "content_contains", "/none/x", "y")
+        assert await workers.call(data_checks.data_fault, "file_sha256", "/none/x", DataCheck(digest="0"))
+        compiled = await workers.compile_score(SOURCE)
+        assert (await workers.explain(compiled.expanded, prompts=True))[0]["sheet"] == 1
+        notification = Notification(type="webhook", on_events=(), url_env="NONE")
+        try:
+            await workers.call_within(9, notifications.send, notification, None, b"", {})
+        except notifications.Undelivered:
+            pass
+
     async def main(package):
         silence = Silence(idle=0.5, interval=0.1, directories=[])
         async with workers.running(), LocalExecutor() as executor:
             await workers.warm()
+            await anyio.wait_readable(worker_pool.pool()._nursery[0]._control)  # what is held is handed over
             assert (await run(executor, "before", ["/bin/true"])).exit_code == 0
             shutil.rmtree(package)
             assert (await run(executor, "after", ["/bin/true"])).exit_code == 0
@@ -39,7 +58,9 @@ DAEMON = textwrap.dedent("""
             assert (await run(executor, "quiet", ["/bin/sleep", "9"], silence=silence)).stale
             executor._forks = forks
             os.kill(await workers.call(os.getpid), signal.SIGKILL)
-            assert await workers.known_profiles(None)
+            await all_is_known()
+            os.kill(await workers.call(os.getppid), signal.SIGKILL)
+            await all_is_known()
 
     anyio.run(main, sys.argv[1])
     print("done")

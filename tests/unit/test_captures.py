@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.conductor.run.context import _capture, _matching
+from marianned import captures
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def regular(paths):
 )
 def test_a_pattern_finds_what_a_glob_does(work, pattern):
     wanted = glob.glob(f"{work}/{pattern}", recursive=True)  # noqa: PTH207  what it is compared with
-    assert regular(_matching(f"{work}/{pattern}")) == regular(wanted)
+    assert regular(captures.matching(f"{work}/{pattern}")) == regular(wanted)
 
 
 def test_links_that_lead_in_circles_and_to_everywhere_cost_nothing(work):
     for name, target in {"up": "..", "root": "/", "self": ".", "again": "."}.items():
         (work / "b" / name).symlink_to(target)
-    files, left_out = _capture([f"{work}/**/*.md"], 1_000, str(work))
+    files, left_out = captures.read([f"{work}/**/*.md"], 1_000, str(work))
     assert sorted(path.removeprefix(f"{work}/") for path in files) == [
         "[x]/i.md",
         "a.md",
