@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from kit import zygote
 from kit.daemon import DEADLINE
 
 
@@ -29,7 +30,7 @@ class Dashboard:
 
     def __init__(self, daemon, *options, environment=()):
         self.daemon = daemon
-        self.process = subprocess.Popen(
+        self.process = zygote.Popen(
             [sys.executable, "-m", "marianne_cli", "dashboard", "--no-open", *options],
             env=daemon.environment | dict(environment),
             cwd=daemon.home,
@@ -56,7 +57,7 @@ class Dashboard:
         return re.search(r"#t=([\w-]+)", "\n".join(self.said))[1]
 
     def new_address(self, *job):
-        made = subprocess.run(
+        made = zygote.run(
             [sys.executable, "-m", "marianne_cli", "dashboard", *job, "--url"],
             env=self.daemon.environment, capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -333,7 +333,8 @@ OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-
 
 
 def problems(page, axe, rules):
-    page.evaluate(axe)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
     options = {"resultTypes": ["violations"], **rules}
     found = page.evaluate(f"axe.run(document, {json.dumps(options)})")["violations"]
     return [(one["id"], one["nodes"][0]["html"][:150], one["nodes"][0]["failureSummary"][:300]) for one in found if one["impact"] in {"serious", "critical"}]  # fmt: skip
