@@ -8,6 +8,7 @@ import sys
 from kit import zygote
 from kit.daemon import Connection, Refused, gone
 from kit.left_behind import ends_with_us
+from kit.new_database import put_new_database
 
 SCORE = """\
 name: {name}
@@ -60,6 +61,8 @@ class Home:
         """Have the first daemon here started, as `mzt` starts it."""
         if self._cold or (self.path / "state" / "lock").exists():
             return
+        (self.path / "state").mkdir(mode=0o700, exist_ok=True)
+        put_new_database(self.path / "state" / "marianne.db")
         ours, its = os.pipe()
         self._daemon = zygote.Popen(
             [sys.executable, "-m", "marianned", "--ready-fd", str(its)],

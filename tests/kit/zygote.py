@@ -182,18 +182,24 @@ def serve(program):
     try:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        if program == "marianned" and isinstance(end.code, int):
-            _end_at_once(end.code)
+        if end.code is None or isinstance(end.code, int):
+            _end_at_once(end.code or 0)
         raise
 
 
 def _end_at_once(code):
-    """End as an interpreter does, but leave to the kernel all that was loaded: it would be copied to be taken down."""
+    """End as an interpreter does, but leave to the kernel all that was loaded: it would be copied to be taken down.
+
+    Returns where its output can't be written to the end: what is said of that then, is the interpreter's.
+    """
     threading._shutdown()
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code & 0xFF)
 
 
 def _asked(program):

@@ -5,6 +5,7 @@ file `said` for what it prints. The line that answers on its standard output is 
 number negative; a run that takes more than 100 seconds is killed.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -45,7 +46,7 @@ def main() -> None:
     while line := sys.stdin.buffer.raw.readline():
         pid = os.fork()
         if not pid:
-            sys.exit(pytest.main(_become(**json.loads(line))))
+            _end(pytest.main(_become(**json.loads(line))))
         print(_ended(pid), flush=True)
 
 
@@ -58,6 +59,14 @@ def _become(arguments: list[str], directory: str, environment: dict[str, str], s
     for new, old in enumerate((nothing, file, file)):
         os.dup2(old, new)
     return arguments
+
+
+def _end(status: int) -> None:
+    """End, but leave to the kernel all that was loaded: it would be copied to be taken down."""
+    atexit._run_exitfuncs()  # zygotes end, for one
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _ended(pid: int) -> int:
