@@ -1,6 +1,7 @@
 """Environment files as people have them, each line as they mean it."""
 
 import pytest
+from kit.tables import each
 
 from marianne_cli import envfile
 
@@ -46,7 +47,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "meant"), AS_MEANT.items())
+@each(("text", "meant"), AS_MEANT.items())
 def test_a_line_is_read_as_people_mean_it(text, meant):
     assert envfile.read(text) == meant
 

@@ -4,6 +4,7 @@ import random
 
 import click
 import pytest
+from kit.tables import each
 
 from marianne_cli.lines import forms
 from marianne_cli.tree import clicked
@@ -62,7 +63,7 @@ def test_what_the_quick_reader_reads_click_reads_the_same(name, monkeypatch):
     assert quick > 0 or any(not param.kind.plain and param.required for param in form.params)
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "pause j", "pause j --wait", "pause j -j", "pause j --wait --timeout 30 --json", "pause a b --reason=why",

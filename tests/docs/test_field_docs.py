@@ -6,6 +6,7 @@ import re
 import msgspec
 import pages
 import pytest
+from kit.tables import each
 
 from marianned import errors, protocol, rows
 from marianned.instruments import profile
@@ -88,7 +89,7 @@ TOLD = (
 """What the JSON of commands about jobs is made of."""
 
 
-@pytest.mark.parametrize("name", TOLD)
+@each("name", TOLD)
 def test_the_contract_of_the_command_line_knows_every_key_of_its_json(name):
     text = pages.text_of("docs/design/cli.md")
     fields = msgspec.structs.fields(getattr(protocol, name))

@@ -7,6 +7,7 @@ from functools import cache
 import generated
 import pages
 import pytest
+from kit.tables import each
 
 from marianne_cli.tree import front
 from marianned.errors import BY_CODE
@@ -47,7 +48,7 @@ def strings_of(file):
     ]
 
 
-@pytest.mark.parametrize("name", pages.NAMES)
+@each("name", pages.NAMES)
 def test_generated_regions_are_up_to_date(name):
     for region, body in pages.regions(pages.text_of(name)).items():
         assert body == generated.REGIONS[region](), "python tests/docs/generated.py writes it anew"

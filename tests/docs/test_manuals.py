@@ -5,6 +5,7 @@ import subprocess
 
 import manuals
 import pytest
+from kit.tables import each
 
 PAGES = sorted(manuals.manuals())
 
@@ -16,7 +17,7 @@ def test_the_manuals_are_up_to_date():
 
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed here")
-@pytest.mark.parametrize("name", PAGES)
+@each("name", PAGES)
 def test_mandoc_finds_no_fault_in_a_manual(name):
     done = subprocess.run(
         ["mandoc", "-T", "lint", manuals.DIRECTORY / name], capture_output=True, text=True, check=False

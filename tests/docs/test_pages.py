@@ -6,6 +6,7 @@ import sys
 
 import pages
 import pytest
+from kit.tables import each
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -15,7 +16,7 @@ def anchors(text):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
 
 
-@pytest.mark.parametrize("name", pages.NAMES)
+@each("name", pages.NAMES)
 def test_every_link_leads_somewhere(name):
     page = pages.ROOT / name
     for link in LINK.findall(page.read_text()):
@@ -27,7 +28,7 @@ def test_every_link_leads_somewhere(name):
         assert not anchor or anchor in anchors(target.read_text()), link
 
 
-@pytest.mark.parametrize("name", pages.NAMES)
+@each("name", pages.NAMES)
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(name):
     """A stroke in a cell begins another one, also in code, unless it is escaped."""
     head, wrong = 0, []

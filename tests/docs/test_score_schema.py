@@ -16,6 +16,7 @@ import pytest
 import score_codes
 import score_fields
 import score_schema
+from kit.tables import each
 
 from marianned.score.read import model
 from marianned.score.read.document import parse
@@ -94,12 +95,12 @@ def test_every_problem_has_its_cure():
     assert set(score_codes.CODES) >= {code for code, _ in CASES}
 
 
-@pytest.mark.parametrize("text", without_mark(INVALID))
+@each("text", without_mark(INVALID))
 def test_the_schema_refuses_what_structure_can_refuse(text):
     assert not accepts(text)
 
 
-@pytest.mark.parametrize("text", without_mark(VALID))
+@each("text", without_mark(VALID))
 def test_the_schema_accepts_what_is_well_formed(text):
     assert accepts(text)
 

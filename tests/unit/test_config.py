@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kit.tables import each
 
 from marianned.config import (
     FIELDS,
@@ -98,7 +99,7 @@ def test_a_directory_that_is_relative_is_refused_with_its_place(tmp_path: Path, 
         load_settings(write(tmp_path, f'attempts_dir = "{place}"\n'))
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@each("name", FIELDS)
 def test_each_setting_can_be_kept_as_it_was(name: str) -> None:
     other = with_value(Settings(), name, "another")
     assert changes(Settings(), other) == [name]

@@ -3,7 +3,7 @@
 from itertools import product
 
 import msgspec
-import pytest
+from kit.tables import each
 
 from marianned.lifecycle import (
     TABLE,
@@ -57,19 +57,19 @@ def by_the_contract(facts: Facts) -> str:
     raise AssertionError(facts)
 
 
-@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+@each("facts", ALL_FACTS)
 def test_the_status_is_the_first_line_of_the_contract_that_applies(facts: Facts) -> None:
     assert status(facts) == by_the_contract(facts)
 
 
-@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+@each("facts", ALL_FACTS)
 def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> None:
     forbidden = [facts.ended is not None, facts.cancelling, facts.held, facts.staged]
     assert may_start(facts) is (not any(forbidden))
     assert may_start_hook(facts) is may_start(facts)
 
 
-@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+@each("facts", ALL_FACTS)
 def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_before(facts: Facts) -> None:
     failing = msgspec.structs.replace(facts, failing=True)
     assert not may_start(failing)
@@ -77,7 +77,7 @@ def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_befo
     assert status(failing) == status(facts)
 
 
-@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+@each("facts", ALL_FACTS)
 def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
     for could_start, free, failed, pause, outcome, before, keeps in product((False, True), repeat=7):
         last = {"outcome": outcome, "could_start_before": before, "keeps": keeps}
@@ -155,7 +155,7 @@ def written() -> list[tuple[str, str, str]]:
     return [(line[0], name, cell) for line in lines for name, cell in zip(head[1:], line[1:], strict=True)]
 
 
-@pytest.mark.parametrize(("request_", "name", "cell"), written())
+@each(("request_", "name", "cell"), written())
 def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str, cell: str) -> None:
     found = TABLE[Action(request_), JobStatus(name)]
     if cell == "E502":

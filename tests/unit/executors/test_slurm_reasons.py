@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+from kit.tables import each
 
 from marianned.executors.clusters.slurm_reasons import words
 
@@ -124,7 +125,7 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize("reason", [*PASSING, *AGGREGATES])
+@each("reason", [*PASSING, *AGGREGATES])
 def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> None:
     said = words(reason)
     assert said.text.startswith(f"{reason}: ")

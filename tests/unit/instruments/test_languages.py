@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from kit.tables import each
 
 from marianned.instruments.recognising import error_lines, recognise
 from marianned.instruments.resets import resets_in
@@ -10,7 +11,7 @@ from marianned.instruments.resets import resets_in
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "kind", "seconds"),
     [
         ("Nutzungslimit erreicht. Versuche es um 15:00 Uhr erneut.", "rate_limit", 10_800),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from kit.tables import each
 
 from marianned.instruments import stream_view
 from marianned.instruments.command_line import output_of
@@ -37,8 +38,8 @@ def said(text, **more):
     return json.dumps({"type": "said", "text": text, **more}).encode() + b"\n"
 
 
-@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
-@pytest.mark.parametrize("size", [1, 97, 1_000_000])
+@each("file", RECORDED)
+@each("size", [1, 97, 1_000_000])
 def test_what_a_tool_printed_is_shown_like_this_wherever_its_pieces_are_cut(file, size):
     output = builtin_profiles()[file.name.partition(".")[0]].cli.output
     data = file.read_bytes()

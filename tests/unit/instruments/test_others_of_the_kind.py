@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, CODEX_START, GEMINI_RESULT, gemini_said, lines, opencode
 from tools import failed
 
@@ -267,7 +268,7 @@ def judged(tool, stdout, stderr, code, **end):
     return classify(profile, reading, exit_code=code, stderr=stderr, now=NOW, **given)
 
 
-@pytest.mark.parametrize(("tool", "text", "kind", "seconds", "status"), SAID)
+@each(("tool", "text", "kind", "seconds", "status"), SAID)
 def test_what_a_tool_might_say_is_what_it_means(tool, text, kind, seconds, status):
     verdict = judged(tool, *failed(tool, text, status))
     assert verdict.category == kind
@@ -275,7 +276,7 @@ def test_what_a_tool_might_say_is_what_it_means(tool, text, kind, seconds, statu
         assert verdict.resets_in == (None if seconds < 0 else pytest.approx(seconds))
 
 
-@pytest.mark.parametrize("told", TIMES)
+@each("told", TIMES)
 def test_a_time_might_be_written_so(told):
     verdict = judged("claude-code", *failed("claude-code", f"You've hit your usage limit. {told}"))
     wanted = TIMES[told]
@@ -505,7 +506,7 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+@each("name", ENDINGS)
 def test_an_ending_might_look_so(name):
     tool, kind, seconds, stdout, stderr, code, end = ENDINGS[name]
     verdict = judged(tool, stdout, stderr, code, **end)

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 
 from marianned.instruments.loader import builtin_profiles
@@ -34,7 +35,7 @@ def judged(reading=None, tool=None, **end):
     return classify(tool or profile(), reading or Reading(result=""), **(given | end))
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
+@each("recording", RECORDINGS)
 def test_a_tool_s_output_is_read_and_judged(recording):
     tool = builtin_profiles()[recording.tool]
     reading = read_output(tool, {}, recording.stdout, recording.stderr)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from kit.tables import each
 
 from marianned.instruments.resets import resets_in
 
@@ -11,7 +12,7 @@ NOW = datetime(2026, 11, 24, 14, 5, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 EPOCH = int(NOW.timestamp()) + 90
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "seconds"),
     [
         ("Rate limit reached for gpt-5. Please try again in 1.926s. Visit https://example.com", 1.926),
@@ -104,7 +105,7 @@ def test_a_reset_is_read(text, seconds):
     assert resets_in(text, NOW) == pytest.approx(seconds, abs=0.01)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -157,7 +158,7 @@ def test_a_date_beyond_new_year_is_next_year_s():
 EVENING = datetime(2026, 11, 29, 20, 11, tzinfo=ZoneInfo("Asia/Kolkata"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "until"),
     [
         ("at midnight Pacific time", "2026-11-30T08:00+00:00"),

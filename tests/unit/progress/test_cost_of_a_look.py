@@ -7,6 +7,7 @@ from types import FrameType
 
 import pytest
 from kit.scores import Bench, score, stage
+from kit.tables import each
 
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.job import JobState
@@ -45,7 +46,7 @@ def test_sheets_below_the_same_failures_share_the_list_of_them() -> None:
     assert len({id(view.blocked_by) for view in views[30:]}) == 1
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each("seed", range(30))
 def test_what_is_above_is_what_a_walk_over_each_need_finds(seed: int) -> None:
     chance = random.Random(seed)
     count = chance.randint(1, 40)

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import MarianneError, WaitOverridden, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
@@ -185,9 +186,9 @@ WAITING = (
 )
 
 
-@pytest.mark.parametrize("second", WAITING)
-@pytest.mark.parametrize("first", WAITING)
-@pytest.mark.parametrize("ending", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.LOST])
+@each("second", WAITING)
+@each("first", WAITING)
+@each("ending", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.LOST])
 def test_no_two_requests_and_no_end_leave_anybody_without_an_answer(
     first: Action, second: Action, ending: Outcome
 ) -> None:
@@ -255,8 +256,8 @@ EVENTS = {
 """The types that the line of each request may have: its own, or that of the change of status it brings."""
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("name", SITUATIONS)
+@each("action", Action)
+@each("name", SITUATIONS)
 def test_each_request_in_each_situation_does_its_cell_and_writes_one_line(name: str, action: Action) -> None:
     bench = situation(name)
     before, lines = bench.status, len(bench.disk.events)

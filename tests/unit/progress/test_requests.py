@@ -3,6 +3,7 @@
 import pytest
 from kit.invariants import snapshot
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import NameTaken, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
@@ -42,8 +43,8 @@ def in_status(status: JobStatus) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("status", JobStatus)
+@each("action", Action)
+@each("status", JobStatus)
 def test_a_request_is_accepted_or_refused_as_the_table_says(action: Action, status: JobStatus) -> None:
     bench = in_status(status)
     assert bench.status is status

@@ -3,6 +3,7 @@
 import pytest
 from kit.hooks import HookBench, command, hooked, job
 from kit.scores import chain
+from kit.tables import each
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -83,8 +84,8 @@ def facts(state: JobState) -> object:
     return state.run, dict(state.hook_rows), dict(state.holds), dict(state.sheets), state.staged
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("action", AFTER)
+@each("situation", SITUATIONS)
+@each("action", AFTER)
 def test_a_request_in_a_hook_does_what_the_table_says(action: Action, situation: str) -> None:
     bench = standing(situation)
     wanted = AFTER[action][SITUATIONS.index(situation)]

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 from scores import compiled, expanded, score
 
 from marianned.score.language.conditions import BadCondition, parse_condition
@@ -79,8 +80,8 @@ CONTEXTS = [
 SHELL_TEXT = st.text(st.sampled_from("ab '\"\\$`!*?#;&|()<>{}~\n=,"), max_size=12)
 
 
-@pytest.mark.parametrize(("command", "shown"), CONTEXTS)
-@pytest.mark.parametrize("value", ["", "a b", "it's", '"', "$HOME `id` \\", "a'b\"c $x", "{v}", "#", "é"])
+@each(("command", "shown"), CONTEXTS)
+@each("value", ["", "a b", "it's", '"', "$HOME `id` \\", "a'b\"c $x", "{v}", "#", "é"])
 def test_the_shell_sees_exactly_the_value(command, shown, value):
     done = subprocess.run(
         ["bash", "-c", fill_command(command, {"v": value})], capture_output=True, check=True
@@ -210,7 +211,7 @@ def test_conditions_hold(text, holds):
     assert parse_condition(text).holds(VALUES) is holds
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *("", "stage", "stage == ", "== 2", "stage = 2", "stage == 2 3", "(stage == 2", "stage == 2)"),

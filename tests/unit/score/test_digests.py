@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from kit.tables import each
 from scores import Disk, compiled, expanded, score
 
 from marianned.score.expanded import Expanded
@@ -20,7 +21,7 @@ BASE = score(validations="[{type: file_exists, path: 'a-{instance}', condition: 
 SHEET = "{size: 1, total_items: 4%s}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "aspects"),
     [
         (score(prompt='{template: "now {{ stage }}"}'), {"prompt"}),

@@ -6,7 +6,7 @@ What a field does at run time is tested where it is done; here it is seen in wha
 import inspect
 
 import msgspec
-import pytest
+from kit.tables import each
 from scores import PARTS, Disk, compiled, expanded, score
 
 from marianned.score.check.explain import explain
@@ -313,7 +313,7 @@ def test_no_field_lacks_a_test():
     assert set(SETTINGS) == set(model.SETTINGS)
 
 
-@pytest.mark.parametrize("field", SEEN)
+@each("field", SEEN)
 def test_a_field_is_seen_in_what_runs(field):
     written, path, value = SEEN[field]
     assert seen(with_part(written), path) == value
@@ -327,14 +327,14 @@ def _without(path: str):
         return None
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@each("setting", SETTINGS)
 def test_a_setting_is_seen_in_what_runs(setting):
     written, path, value = SETTINGS[setting]
     assert seen(score() + f"instrument_config: {{{setting}: {written}}}\n", path) == value
     assert _without(path) != value
 
 
-@pytest.mark.parametrize("field", WITHOUT_EFFECT)
+@each("field", WITHOUT_EFFECT)
 def test_a_field_without_effect_changes_nothing_and_says_so(field):
     written, code = WITHOUT_EFFECT[field]
     result = compiled(with_part(written))

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from kit.tables import each
 from scores import compiled, expanded, score
 
 from marianned.score.expanded import Loop, Trigger
@@ -61,7 +62,7 @@ def test_loops_stand_in_the_order_of_their_stages():
     assert [loop.span for loop in expanded(looped('{"3-4": {}, "1-2": {}}')).loops] == ["1-2", "3-4"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("loops", "found"),
     [
         ("{2-3-4: {}}", [("S012", "sheet.loops.2-3-4")]),
@@ -87,7 +88,7 @@ def test_what_is_wrong_with_a_loop_is_said_at_its_place(loops, found):
     assert problems(looped(loops)) == found
 
 
-@pytest.mark.parametrize(
+@each(
     "loops",
     [
         *("{2-3-4: {index: go}}", "{2-9: {index: go}}", "{3-2: {index: go}}", "{two: {index: go}}", "[2-3]"),
@@ -137,7 +138,7 @@ def test_each_stage_of_a_loop_leads_to_its_last_and_nothing_goes_out_and_back(de
     assert [code for code, _ in problems(text)] == found
 
 
-@pytest.mark.parametrize(
+@each(
     ("until", "hint"),
     [
         ("true", "write 'True'"),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from kit.tables import each
 from scores import Disk, compiled, marked, score
 
 from marianned.score.read.report import severity
@@ -244,14 +245,14 @@ def found(text: str, disk: Disk | None = None) -> list[tuple[str, str, int, int]
     return [(p.code, p.severity, p.line, p.column) for p in problems]
 
 
-@pytest.mark.parametrize(("code", "text"), CASES)
+@each(("code", "text"), CASES)
 def test_a_problem_is_found_at_its_place(code, text):
     text, line, column = marked(text)
     kind = "warning" if code in WARNINGS else "error"
     assert (code, kind, line, column) in found(text)
 
 
-@pytest.mark.parametrize(("code", "text"), CASES)
+@each(("code", "text"), CASES)
 def test_one_error_is_one_problem(code, text):
     errors = [problem[0] for problem in found(marked(text)[0]) if problem[1] == "error"]
     assert errors == ([] if code in WARNINGS else [code])

@@ -1,6 +1,7 @@
 """Which arguments of sbatch a score or a site may not give, however they are written, and what is said of them."""
 
 import pytest
+from kit.tables import each
 from scores import compiled, marked, score
 
 from marianned.config import ConfigError, load_settings
@@ -61,14 +62,14 @@ MAY = [
 ]
 
 
-@pytest.mark.parametrize(("word", "name"), KEPT.items())
+@each(("word", "name"), KEPT.items())
 def test_what_is_ours_or_makes_something_else_of_a_job_is_refused_as_sbatch_reads_it(word, name):
     said = sbatch.refusal(word)
     assert said is not None
     assert f"'--{name}'" in said
 
 
-@pytest.mark.parametrize("word", MAY)
+@each("word", MAY)
 def test_all_others_may_be_given(word):
     assert sbatch.refusal(word) is None
 

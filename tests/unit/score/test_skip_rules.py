@@ -1,6 +1,7 @@
 """`skip_when` and `skip_when_command`: what they may say, what that means, what is found wrong with them."""
 
 import pytest
+from kit.tables import each
 from scores import MARK, compiled, expanded, marked, score
 
 from marianned.score.language.expressions import (
@@ -26,7 +27,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "sheets[1].status == 'completed'",
