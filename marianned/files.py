@@ -309,11 +309,14 @@ def changed_by_others(path: Name) -> str | None:
 
 
 def _changed_by(path: Name, owners: frozenset[int], writers: int) -> str | None:
-    """Say who beside these owners can change what a path names; `writers` are the bits that let others."""
-    rest = list(Path(os.path.abspath(path)).parts[::-1])  # noqa: PTH100  links are followed here, one by one
-    at, links = Path("/"), 0
+    """Say who beside these owners can change what a path names; `writers` are the bits that let others.
+
+    Each attempt asks this of its directory: texts cost a fifth of what paths do.
+    """
+    rest = _steps(os.path.abspath(path))  # noqa: PTH100  links are followed here, one by one
+    at, links = "/", 0
     while rest:
-        at = Path(os.path.normpath(at / rest.pop()))
+        at = os.path.normpath(f"{at.rstrip('/')}/{rest.pop()}")
         found = os.lstat(at)
         if found.st_uid not in owners:  # of a link, too: in a directory like /tmp its owner can set another
             return f"'{at}' belongs to {_login(found.st_uid)}"
@@ -321,11 +324,18 @@ def _changed_by(path: Name, owners: frozenset[int], writers: int) -> str | None:
             if links == _LINKS_MOST:
                 raise _unsuitable(errno.ELOOP, "too many links", path)
             links += 1
-            rest += Path(os.readlink(at)).parts[::-1]  # noqa: PTH115  a text is wanted
-            at = at.parent
+            target = os.readlink(at)  # noqa: PTH115  a text is wanted
+            at = "/" if target.startswith("/") else os.path.dirname(at)  # noqa: PTH120  likewise
+            rest += _steps(target)
         elif found.st_mode & writers and not _sticky(found):
             return f"others than {'root' if owners == {0} else 'you'} can write '{at}'"
     return None
+
+
+def _steps(path: str) -> list[str]:
+    """Return the names of a path, the last one first; of an absolute one `.`, for the root, behind them."""
+    steps = [name for name in reversed(path.split("/")) if name]
+    return [*steps, "."] if path.startswith("/") else steps
 
 
 def _sticky(found: os.stat_result) -> bool:

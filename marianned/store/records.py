@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
-import anyio.to_thread
 import msgspec
 
-from marianned import protocol
+from marianned import protocol, threads
 from marianned.clock import timestamp
 from marianned.errors import Unavailable
 from marianned.rows import (
@@ -584,7 +583,8 @@ class Records:
             Unavailable: disk, memory or descriptors don't let us; that passes.
         """
         try:
-            return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
+            async with self._limiter:
+                return await threads.run(self._snapshot, read)
         except (sqlite3.DatabaseError, Displaced) as error:
             cause = self._place.cause(error)
             if not isinstance(cause, (sqlite3.OperationalError, Displaced)):
