@@ -96,6 +96,33 @@ def test_what_is_suspended_ends_at_once_where_it_is_asked_to(
     assert ledger.lines() == ["start 1"]
 
 
+@pytest.mark.parametrize(
+    ("method", "asked", "end", "holds"),
+    [
+        ("job.cancel", {}, "cancelled", []),
+        ("job.pause", {"now": True}, "paused", ["user"]),
+    ],
+)
+def test_what_a_daemon_has_cancelled_before_it_was_killed_was_cancelled_by_nobody_else(
+    cluster, house, ledger, method, asked, end, holds
+):
+    house.configure("kill_grace = 600\n")
+    house.start(MARIANNE_FAULT="cluster.cancelled")
+    number, _ = begun(house, "stands", ledger)
+    cluster.command("scontrol", "suspend", number)
+    house.rpc(method, job_id="stands", **asked)
+    assert house.process.wait(SECONDS) == -signal.SIGKILL
+    deadline = time.monotonic() + SECONDS
+    while number in cluster.command("squeue", "--noheader", "--format=%i").split():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # Slurm tells of nothing
+    house.start()
+    assert house.wait_for("stands", end, deadline=SECONDS)["status"] == end
+    assert [one["cause"] for one in house.status("stands")["holds"]] == holds
+    assert [one["outcome"] for one in house.attempts("stands", 1)] == ["interrupted"]
+    assert ledger.lines() == ["start 1"]
+
+
 @pytest.mark.anyio
 async def test_a_signal_that_does_not_reach_one_reaches_the_others_and_is_not_tried_for_ever(
     cluster, tmp_path

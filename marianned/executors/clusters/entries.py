@@ -68,7 +68,7 @@ class Entry:
     @property
     def time_to_go(self) -> float:
         """How long it has, told to end: its grace; nothing more where the engine was to end its whole job."""
-        return 0.0 if self.insisted else self.grace
+        return 0.0 if self.insisted or self.submission.cut_short else self.grace
 
     def is_late(self, job: Job, since: float) -> bool:
         """Tell whether its whole job is to end: its grace was over before `since`, or it can not be told."""
@@ -83,7 +83,12 @@ class Entry:
 
     def vanish(self) -> None:
         """Note that it is in no list any more: lost, but where the engine was to end its whole job."""
-        self.settle(cut_short(self.place) if self.insisted else None)
+        self.settle(cut_short(self.place) if self.insisted or self.submission.cut_short else None)
+
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether it was told to end, by this daemon or by an earlier one through the engine."""
+        return self.ending is not None or self.submission.cut_short
 
     @property
     def wants_something(self) -> bool:

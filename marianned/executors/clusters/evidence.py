@@ -4,6 +4,7 @@ Everything here blocks. Source: docs/design/executors.md.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +26,15 @@ _TAIL = 2000
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
 
-    `forgotten` is how often the engine has forgotten it before it began. The first `joined` of the names are
-    those of another attempt's job, that this one was named to.
+    `forgotten` is how often the engine has forgotten it before it began. `cut_short`: it is to end, and the
+    engine was, or was to be, told to end its whole job, so that nobody else has. The first `joined` of the
+    names are those of another attempt's job, that this one was named to.
     """
 
     id: str
     keys: list[Key] = []
     forgotten: int = 0
+    cut_short: bool = False
     joined: int = 0
 
     @property
@@ -102,6 +105,16 @@ def join(place: Place, host: Path) -> Submission | None:
     except OSError as error:
         raise NotStarted(str(error)) from None
     return joined
+
+
+def note_cut(place: Place, submission: Submission) -> None:
+    """Write down that it is cut short, before that is done; blocks.
+
+    Where its files are away, only this daemon knows.
+    """
+    with suppress(OSError):
+        if place.directory.is_dir():
+            attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(submission))
 
 
 def order_end(place: Place) -> bool:

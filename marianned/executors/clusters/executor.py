@@ -26,7 +26,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned import accidents, files
+from marianned import accidents, faults, files
 from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
     ExitRecord,
@@ -51,6 +51,7 @@ from marianned.executors.clusters.evidence import (
     join,
     look,
     look_all,
+    note_cut,
     order_end,
     prepare,
     submission_of,
@@ -208,7 +209,7 @@ class ClusterExecutor:
         if entry.withdrawn:
             why = f"it was taken out of {self._engine.name}'s queue before it began"
             raise Withdrawn(why if entry.fate is None else entry.fate.text, entry.fate)
-        if lost(entry.record) is not None and entry.ending is None:
+        if lost(entry.record) is not None and not entry.ended_by_us:
             self._ended_oddly[place.id] = entry.submission
         return entry.record
 
@@ -650,8 +651,12 @@ class ClusterExecutor:
                 await self._signal(due, number)
         since = anyio.current_time() - _INSIST_SECONDS
         late = [(one, job) for one, job in ends if one.is_late(job, since)]
+        for one, _ in late:
+            one.submission = msgspec.structs.replace(one.submission, cut_short=True)
+            await run_sync(note_cut, one.place, one.submission)
         if late:
             await self._engine.cancel([job.id for _, job in late])
+            faults.point("cluster.cancelled")
         for one, _ in late:
             one.insisted = True
 
