@@ -87,6 +87,7 @@ _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_AP
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
+_NEVER_SYNCED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
 _CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 GO = b"!"
@@ -606,22 +607,60 @@ def write_record(
         "max_rss_kib": most,
         "writer": writer,
     }
-    record = _json_object(facts | seen)
+    record, named = _json_object(facts | seen), False
     while not os.path.exists(RECORD):  # once linked, the claim is the record: no other may write into it
         try:
             os.pwrite(claim, record, 0)
             os.ftruncate(claim, len(record))
-            os.fsync(claim)
-            _publish(claim, record)
+            if AT["cluster_job"] in os.environ:  # who looks for it from another machine takes it by its name
+                os.fsync(claim)
+            _name(claim, record)
+            named = True
         except (FileExistsError, FileNotFoundError):
-            return
+            break
         except PermissionError:  # the command has closed its directory: it is ours to open
             _open_directory()
         except OSError:
             time.sleep(1)
+    _keep(claim, record if named else b"")
 
 
-def _publish(claim: int, record: bytes) -> None:
+def _keep(claim: int, record: bytes) -> None:
+    """Have the record, and its name, on the disk; `record` is what to write again, if that is ours to do.
+
+    The content is synced once it has its name: a file system with a journal takes both along then, where it
+    would have to write that twice. A power cut before that can leave the name of nothing, which is no record.
+    """
+    while True:
+        try:
+            os.fsync(claim)
+            directory = os.open(".", os.O_RDONLY)
+            try:
+                os.fsync(directory)  # its name too: a power cut takes what was only linked
+            finally:
+                os.close(directory)
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            _open_directory()
+        except OSError as error:
+            if error.errno in _NEVER_SYNCED:
+                return
+            time.sleep(1)
+            _write_again(claim, record)
+        else:
+            return
+
+
+def _write_again(claim: int, record: bytes) -> None:
+    """Write what could not be synced: it counts as synced from then on, unless it is changed."""
+    try:  # noqa: SIM105  contextlib is nothing to carry for this
+        os.pwrite(claim, record, 0)
+    except OSError:
+        pass
+
+
+def _name(claim: int, record: bytes) -> None:
     """Give the record its name; whatever else the command has put in the claim's place does not become it."""
     try:
         ours = os.path.samestat(os.lstat(CLAIM), os.fstat(claim))
@@ -633,9 +672,6 @@ def _publish(claim: int, record: bytes) -> None:
         ours = False
     if not ours:
         _write(RECORD, record, durable=True)  # no links, or no claim; the keeper comes after the runner
-    directory = os.open(".", os.O_RDONLY)
-    os.fsync(directory)  # its name too: a power cut takes what was only linked
-    os.close(directory)
 
 
 def _open_directory() -> None:
