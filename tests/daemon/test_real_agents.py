@@ -34,17 +34,17 @@ def _patience(monkeypatch):
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path, tool):
+    skip_without(tool)
     with model_server(tmp_path) as model:
         yield model
 
 
 @pytest.fixture
-def stage(house, model):
-    """Return what starts a daemon beside the model server, for this tool, and speaks with it."""
+def stage(model, house):
+    """Return what starts a daemon beside the model server, and speaks with it."""
 
-    def start(tool):
-        skip_without(tool)
+    def start():
         variables = settle(house.home, model.url)
         house.environment |= {
             name: value for name, value in variables.items() if name not in ("PATH", "HOME")
@@ -93,7 +93,7 @@ def first_steps(model):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_paused_modified_and_resumed_each_prompt_of_both_revisions_is_asked_once(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     daemon.submit(score(tool, writes(1, "first", "FAKE: delay 0.5"), writes(2, "second")))
     daemon.rpc("job.pause", job_id="a", wait=True, timeout=120)
     assert daemon.statuses("a") == ["completed", "pending"]
@@ -122,7 +122,7 @@ def test_paused_modified_and_resumed_each_prompt_of_both_revisions_is_asked_once
 
 @pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
 def test_a_daemon_that_is_killed_loses_no_agent_and_takes_its_answer(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     daemon.submit(score(tool, writes(1, "first", "FAKE: delay 2")))
     daemon.event("a", "attempt.started")
     daemon.kill()
@@ -134,7 +134,7 @@ def test_a_daemon_that_is_killed_loses_no_agent_and_takes_its_answer(stage, mode
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_cancelled_agent_leaves_no_process(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     daemon.submit(score(tool, "FAKE: run sleep 300\nFAKE: text done\nFAKE: delay 1"))
     daemon.event("a", "attempt.started")
     assert daemon.processes("MARIANNE_JOB=a") or daemon.status("a")["in_flight"]
@@ -144,7 +144,7 @@ def test_a_cancelled_agent_leaves_no_process(stage, model, tool):
 
 @pytest.mark.parametrize("tool", sorted(WHOLE))
 def test_a_prompt_of_a_mebibyte_arrives_whole(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     filler = "abcdefghi\n" * (WHOLE[tool] // 10)
     daemon.submit(score(tool, f"BEGIN\n{filler}END\nFAKE: text done"))
     assert daemon.wait_for("a", "ended")["status"] == "completed"
@@ -164,7 +164,7 @@ def test_a_prompt_of_a_mebibyte_arrives_whole(stage, model, tool):
 
 @pytest.mark.parametrize("tool", ["claude-code", "gemini-cli"])
 def test_a_refused_key_holds_the_job_and_a_mended_one_completes_it(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     daemon.submit(
         score(
             tool,
@@ -183,7 +183,7 @@ def test_a_refused_key_holds_the_job_and_a_mended_one_completes_it(stage, model,
 
 @pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
 def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     model.play({"match": "file 1 of first", "fail": {"kind": "429", "retry_after": 2}})
     daemon.submit(score(tool, writes(1, "first")))
     daemon.event("a", "limit.met")
@@ -196,7 +196,7 @@ def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_completion_goes_on_in_the_tool_s_own_session(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     # the same prompt makes one file more each time
     again = "FAKE: run if test -e one; then touch two; else touch one; fi\nFAKE: text done\n"
     checks = [
@@ -214,7 +214,7 @@ def test_a_completion_goes_on_in_the_tool_s_own_session(stage, model, tool):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_an_agent_that_was_interrupted_goes_on_in_its_own_session(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     news = daemon.home / "work" / "news"  # in the workspace: codex's sandbox lets it write nowhere else
     news.parent.mkdir()
     os.mkfifo(news)
@@ -242,7 +242,7 @@ def test_an_agent_that_was_interrupted_goes_on_in_its_own_session(stage, model, 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_an_agent_that_met_a_rate_limit_in_its_work_goes_on_in_its_own_session(stage, model, tool):
-    daemon = stage(tool)
+    daemon = stage()
     limited = {"match": "Make it", "fail": {"kind": "429", "retry_after": 2, "after": 1}}
     model.play(limited | {"steps": [{"run": "touch one"}], "text": "done"})
     daemon.submit(score(tool, "Make it.\n"))
