@@ -149,7 +149,11 @@ def named_place(item: Mapping[str, Any], name: str | None = None) -> str:
 def seen_to_begin(attempt: Mapping[str, Any]) -> bool:
     """Tell whether an attempt has begun, or may yet: one for a cluster can be refused, or taken back."""
     here = attempt.get("executor", "local") == "local"
-    return here or attempt.get("cluster_job") is not None or attempt.get("outcome") is None
+    if here or attempt.get("cluster_job") is not None:
+        return True
+    return (
+        attempt.get("outcome") not in {"interrupted", "lost"} and attempt.get("error_category") != "refused"
+    )
 
 
 def node(attempt: Mapping[str, Any]) -> str:

@@ -276,7 +276,8 @@ class Wait(NamedTuple):
 class FateKind(StrEnum):
     """What has become of a job on a cluster. `runs`, `ending`: not yet anything; `ended`: by itself.
 
-    `cancelled`: somebody has asked for that; `time`: its time limit there was over; `broken`: anything else.
+    `cancelled`: somebody has asked for that; `time`: its time limit there was over; `displaced`: it had to
+    make room for another, and may come again; `broken`: anything else.
     """
 
     RUNS = "runs"
@@ -284,6 +285,7 @@ class FateKind(StrEnum):
     ENDED = "ended"
     CANCELLED = "cancelled"
     TIME = "time"
+    DISPLACED = "displaced"
     BROKEN = "broken"
 
 

@@ -180,6 +180,7 @@ WHERE (:run_id IS NULL OR run_id = :run_id) AND (ended_at IS NULL OR ended_at >=
 -- name: unbegun
 SELECT count(*) FROM attempts
 WHERE run_id = :run_id AND executor <> 'local' AND cluster_job IS NULL AND outcome IS NOT NULL
+    AND (outcome IN ('interrupted', 'lost') OR error_category = 'refused')
 
 -- name: round_results
 SELECT uid, result FROM attempts AS mine

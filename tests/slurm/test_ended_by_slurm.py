@@ -168,6 +168,41 @@ def test_a_node_that_fails_is_named_as_the_cause(cluster, daemon, ledger):
 
 
 @pytest.fixture
+def preempting(cluster):
+    """Two partitions of one node: what is submitted to `high` takes the room of what runs in `low`."""
+    cluster.set(PreemptType="preempt/partition_prio", PreemptMode="CANCEL")
+    for name, tier, mode in (("low", 1, "cancel"), ("high", 9, "off")):
+        cluster.command(
+            "scontrol",
+            "create",
+            f"partition={name}",
+            "nodes=n1",
+            f"prioritytier={tier}",
+            f"preemptmode={mode}",
+        )
+    yield
+    cluster.command("scancel", "--me")
+    cluster.set(PreemptType=None, PreemptMode=None)  # which forgets the partitions, too
+
+
+@slow
+def test_what_makes_room_for_another_runs_again_however_often_that_happens(
+    cluster, daemon, ledger, preempting
+):
+    daemon.gate("all")
+    daemon.submit(sheets("yields", 1, WAITS, partition="low", arguments=["--exclusive"]))
+    for times in (1, 2, 3):
+        ledger.wait_for("start 1", times)
+        cluster.command("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true")
+    ledger.wait_for("start 1", 4)
+    daemon.gate("all").open()
+    assert daemon.wait_for("yields", "ended", deadline=SECONDS)["status"] == "completed"
+    assert ends(daemon, "yields") == [("interrupted", None)] * 3 + [("succeeded", None)]
+    said = daemon.event("yields", "attempt.ended", attempt=1)["text"]
+    assert said.endswith(" of Slurm was preempted by another job")
+
+
+@pytest.fixture
 def accounting(cluster, tmp_path, monkeypatch):
     """A sacct in front of the real one, which has no accounting here; it says what sacct documents."""
     program = tmp_path / "sacct"
@@ -199,7 +234,7 @@ async def test_accounting_says_who_has_cancelled_and_what_became_of_what_squeue_
             FateKind.BROKEN,
             "its job 13 of Slurm ran out of memory (it gets what 'memory' of its executor says)",
         ),
-        ("m-d", None): Fate(FateKind.BROKEN, "its job 14 of Slurm was preempted by another job"),
+        ("m-d", None): Fate(FateKind.DISPLACED, "its job 14 of Slurm was preempted by another job"),
     }
 
 

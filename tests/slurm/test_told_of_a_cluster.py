@@ -182,3 +182,29 @@ def test_a_wall_that_can_not_stand_on_a_node_is_refused_when_the_job_is_submitte
     with pytest.raises(Refused, match="contain: hide holds on the daemon's host only"):
         house.submit(sheets("walled", 1, "true"))
     assert house.rpc("job.list")["jobs"] == []
+
+
+def test_a_node_without_the_interpreter_is_told_with_the_setting_that_names_it(house):
+    house.run_sheets_on_slurm(python="/nowhere/python3")
+    house.start()
+    house.submit(sheets("bare", 1, "true"))
+    assert house.wait_for("bare", "ended", deadline=SECONDS)["status"] == "failed"
+    (told,) = house.rpc("job.why", job_id="bare")["errors"]
+    assert (
+        "/nowhere/python3: not found; slurm.python of config.toml names the nodes' interpreter"
+        in told["error_message"]
+    )
+    assert " · 1 attempt · " in house.mzt("status", "bare").stdout, "as it says that it failed after one"
+
+
+def test_drained_nodes_are_told_with_what_says_why_they_are(cluster, daemon):
+    cluster.command("scontrol", "update", "nodename=n1", "state=drain", "reason=disk")
+    try:
+        daemon.submit(sheets("waits", 1, "true", partition="narrow"))
+        deadline = time.monotonic() + SECONDS
+        while "sinfo -R says why" not in daemon.status("waits")["message"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)  # what Slurm says of a job that waits is no event
+    finally:
+        cluster.command("scontrol", "update", "nodename=n1", "state=resume")
+    assert daemon.wait_for("waits", "ended", deadline=SECONDS)["status"] == "completed"

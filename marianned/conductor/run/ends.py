@@ -57,10 +57,12 @@ def as_told(fate: Fate | None, why: str) -> Early:
     if fate is None:
         return Outcome.LOST, "lost", why
     match fate.kind:
-        case FateKind.CANCELLED:
+        case FateKind.CANCELLED | FateKind.DISPLACED:
             return Outcome.INTERRUPTED, None, fate.text
         case FateKind.TIME:
             return Outcome.TIMED_OUT, "timeout", fate.text
+        case FateKind.BROKEN:
+            return Outcome.LOST, "lost", fate.text
         case _:
             return Outcome.LOST, "lost", f"{fate.text}; {why}"
 

@@ -21,6 +21,7 @@ SUBMISSION = "submission.json"
 LOG = "job.log"
 """What the job's script and the interpreter say, should they fail before the shim takes over."""
 _TAIL = 2000
+_SAID_MOST = 500
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,14 +108,16 @@ def join(place: Place, host: Path) -> Submission | None:
     return joined
 
 
-def note_cut(place: Place, submission: Submission) -> None:
-    """Write down that it is cut short, before that is done; blocks.
+def note_cut(place: Place, submission: Submission) -> Submission:
+    """Write down that it is cut short, before that is done, and return that; blocks.
 
     Where its files are away, only this daemon knows.
     """
+    noted = msgspec.structs.replace(submission, cut_short=True)
     with suppress(OSError):
         if place.directory.is_dir():
-            attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(submission))
+            attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(noted))
+    return noted
 
 
 def order_end(place: Place) -> bool:
@@ -150,11 +153,19 @@ def look(place: Place) -> Found:
     return Found(log=log)
 
 
-def unstarted(place: Place, job: Job | None, log: str, engine: str) -> ExitRecord:
-    """Return the end of an attempt whose job has failed before the shim: its log says why."""
+def unstarted(place: Place, job: Job | None, log: str, engine: str, python: str) -> ExitRecord:
+    """Return the end of an attempt whose job has failed before the shim: its log says why.
+
+    Where that names `python`, a person has to name another interpreter, or the node lacks it.
+    """
     said = " ".join(log.split())
     where = f" on {job.node}" if job is not None and job.node else ""
-    return _noted(place, error=f"its job of {engine} could not start it{where}: {said}"[:500], asked=False)
+    error = f"its job of {engine} could not start it{where}: {said}"[:_SAID_MOST]
+    if f"{python}: " in said:
+        error += (
+            "; slurm.python of config.toml names the nodes' interpreter; change that, then type: mzt restart"
+        )
+    return _noted(place, error=error, asked=False)
 
 
 def cut_short(place: Place) -> ExitRecord:

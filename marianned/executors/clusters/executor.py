@@ -604,7 +604,8 @@ class ClusterExecutor:
         """Say why it has not begun, or submit it again: the engine has forgotten it."""
         if found.log:
             if await run_sync(attempt_files.claim, one.place):
-                one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
+                python = self._tuning.python
+                one.settle(unstarted(one.place, one.job, found.log, self._engine.name, python))
         elif (fate := await self._cancelled(one, began, listed)) is not None:
             if await run_sync(attempt_files.claim, one.place):
                 one.fate = fate
@@ -652,8 +653,7 @@ class ClusterExecutor:
         since = anyio.current_time() - _INSIST_SECONDS
         late = [(one, job) for one, job in ends if one.is_late(job, since)]
         for one, _ in late:
-            one.submission = msgspec.structs.replace(one.submission, cut_short=True)
-            await run_sync(note_cut, one.place, one.submission)
+            one.submission = await run_sync(note_cut, one.place, one.submission)
         if late:
             await self._engine.cancel([job.id for _, job in late])
             faults.point("cluster.cancelled")

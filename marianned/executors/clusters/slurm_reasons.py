@@ -62,6 +62,10 @@ _KNOWN: dict[str, tuple[str, Acts]] = {
     "FrontEndDown": ("its front end is down", Acts.ADMINISTRATOR),
     "PowerNotAvail": ("waits for electrical power", Acts.NOBODY),
     "PowerReserved": ("waits for electrical power", Acts.NOBODY),
+    "Nodes required for job are DOWN": (
+        "its nodes are down, drained, or kept for others; sinfo -R says why they are",
+        Acts.NOBODY,
+    ),
     "PartitionDown": ("its partition is down", Acts.ADMINISTRATOR),
     "PartitionInactive": ("its partition is inactive", Acts.ADMINISTRATOR),
     "PartitionConfig": ("it wants what its partition does not allow", Acts.CHANGE),
