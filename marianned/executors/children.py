@@ -1,4 +1,4 @@
-"""What is below a supervisor: reaped, left to finish, told to end, killed. Part of the shim (shim.py).
+"""What is below a supervisor: started, reaped, left to finish, told to end, killed. A part of shim.py.
 
 Like shim.py it imports nothing of ours, and runs with `-I -S`. All signals are blocked by whoever uses it.
 """
@@ -251,6 +251,22 @@ class Children:
         except OSError as error:
             return error.errno != errno.ESRCH
         return True
+
+
+def begin(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> int:
+    """Start argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
+    name = argv[0]
+    folders = [""] if "/" in name else [f"{one or '.'}/" for one in env.get("PATH", os.defpath).split(":")]
+    reason: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for folder in folders:
+        try:
+            os.stat(folder + name)  # a try that fails is dearer
+            return start(folder + name, argv, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            reason = error
+    raise reason
 
 
 def behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | None]":

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children, Used, behind_the_wall
+    from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children, Used, begin, behind_the_wall
     from marianned.executors.lastword import LastWord
     from marianned.executors.order import Order
     from marianned.executors.silence import Silence
@@ -68,7 +68,7 @@ else:
 
     if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
         sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-        from children import HURRY, PARENT_DIED, TOLD, Children, behind_the_wall
+        from children import HURRY, PARENT_DIED, TOLD, Children, begin, behind_the_wall
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
@@ -507,7 +507,7 @@ def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
                 file, argv, env, file_actions=ends, setsid=True, setsigmask=(), setsigdef=_CATCHABLE
             )
 
-        return _execute(start, spec["argv"], _environment(spec)), None
+        return begin(start, spec["argv"], _environment(spec)), None
     except NotImplementedError:
         raise
     except Exception as error:  # noqa: BLE001  an environment that can't be encoded is one, too
@@ -540,7 +540,7 @@ def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
                 os.set_inheritable(end, True)  # noqa: FBT003  the one parameter it has
             argv = [*spec["wall"], str(report), str(status), *argv]
         subject = f"'{argv[0]}'"
-        _execute(os.execve, argv, _environment(spec))
+        begin(os.execve, argv, _environment(spec))
     except Exception as error:  # noqa: BLE001  see _spawn
         os.write(report, _why(subject, error).encode(errors="replace"))
 
@@ -552,22 +552,6 @@ def _environment(spec: "Facts") -> dict[str, str]:
 def _why(subject: str, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or error
     return f"{subject}: {reason}".encode(errors="replace")[:_ERROR_LIMIT].decode(errors="replace")
-
-
-def _execute(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> int:
-    """Start argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
-    name = argv[0]
-    folders = [""] if "/" in name else [f"{one or '.'}/" for one in env.get("PATH", os.defpath).split(":")]
-    reason: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for folder in folders:
-        try:
-            os.stat(folder + name)  # a try that fails is dearer
-            return start(folder + name, argv, env)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            reason = error
-    raise reason
 
 
 def identity(runner: int) -> "Facts":
@@ -608,56 +592,49 @@ def write_record(
         "writer": writer,
     }
     record, named = _json_object(facts | seen), False
-    while not os.path.exists(RECORD):  # once linked, the claim is the record: no other may write into it
-        try:
-            os.pwrite(claim, record, 0)
-            os.ftruncate(claim, len(record))
-            if AT["cluster_job"] in os.environ:  # who looks for it from another machine takes it by its name
-                os.fsync(claim)
-            _name(claim, record)
-            named = True
-        except (FileExistsError, FileNotFoundError):
-            break
-        except PermissionError:  # the command has closed its directory: it is ours to open
-            _open_directory()
-        except OSError:
-            time.sleep(1)
-    _keep(claim, record if named else b"")
-
-
-def _keep(claim: int, record: bytes) -> None:
-    """Have the record, and its name, on the disk; `record` is what to write again, if that is ours to do.
-
-    The content is synced once it has its name: a file system with a journal takes both along then, where it
-    would have to write that twice. A power cut before that can leave the name of nothing, which is no record.
-    """
     while True:
         try:
-            os.fsync(claim)
-            directory = os.open(".", os.O_RDONLY)
-            try:
-                os.fsync(directory)  # its name too: a power cut takes what was only linked
-            finally:
-                os.close(directory)
+            named = _put(claim, record, named=named)
+            _sync(claim)
+        except FileExistsError:
+            continue
         except FileNotFoundError:
             return
-        except PermissionError:
+        except PermissionError:  # the command has closed its directory: it is ours to open
             _open_directory()
         except OSError as error:
-            if error.errno in _NEVER_SYNCED:
+            if named and error.errno in _NEVER_SYNCED:
                 return
             time.sleep(1)
-            _write_again(claim, record)
         else:
             return
 
 
-def _write_again(claim: int, record: bytes) -> None:
-    """Write what could not be synced: it counts as synced from then on, unless it is changed."""
-    try:  # noqa: SIM105  contextlib is nothing to carry for this
-        os.pwrite(claim, record, 0)
-    except OSError:
-        pass
+def _put(claim: int, record: bytes, *, named: bool) -> bool:
+    """Write the record and name it; again, where it was `named`. False: there is one, which is another's."""
+    if not named and os.path.exists(RECORD):
+        return False  # once linked, the claim is the record: no other may write into it
+    os.pwrite(claim, record, 0)
+    os.ftruncate(claim, len(record))
+    if not named:
+        if AT["cluster_job"] in os.environ:  # who looks for it from another machine goes by its name
+            os.fsync(claim)
+        _name(claim, record)
+    return True
+
+
+def _sync(claim: int) -> None:
+    """Have the record, and its name, on the disk.
+
+    It has its name by then: a file system with a journal takes both along, where it would have to write that
+    twice. A power cut before that can leave the name of nothing, which is no record.
+    """
+    os.fsync(claim)
+    directory = os.open(".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _name(claim: int, record: bytes) -> None:
