@@ -597,7 +597,7 @@ class _Worker:
             self.close()
             raise
 
-    async def _bounded(self, seconds: float) -> bytes:
+    async def _bounded(self, seconds: float) -> memoryview:
         """Exchange frames, and look at its time whenever it could be used up: one thread uses no more."""
         if seconds == float("inf"):
             return await self._frame()
@@ -615,7 +615,7 @@ class _Worker:
             accidents.tell("a worker process gets too little processor time")
             seen, left = used, max(seconds - (used - began), _SHORTEST_LOOK_SECONDS)
 
-    async def _frame(self) -> bytes:
+    async def _frame(self) -> memoryview:
         """Send what is to be sent, then receive a frame; it goes on where it was cancelled."""
         try:
             while self._out:
@@ -633,8 +633,7 @@ class _Worker:
                     break
                 self._in += piece
             else:
-                frame = bytes(self._in[LENGTH.size :])
-                self._in.clear()
+                frame, self._in = memoryview(self._in)[LENGTH.size :], bytearray()
                 return frame
         except ConnectionError:
             pass

@@ -22,7 +22,8 @@ _MOST_BITS = 1000
 """Of a whole number: larger ones are no floats, and beyond 4,300 digits Python writes none."""
 _OCTAL = re.compile(r"[-+]?0o[0-7]+")
 _TAG = "tag:yaml.org,2002:"
-_TEXT = _TAG + "str"
+_TEXT, _WHOLE = _TAG + "str", _TAG + "int"
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 _SCALAR_TAGS = frozenset(_TAG + kind for kind in ["null", "bool", "int", "float", "str", "timestamp"])
 
 
@@ -161,6 +162,9 @@ class _Builder:
         return root
 
     def node(self, event: Any, depth: int) -> Node:
+        if type(event) is yaml.ScalarEvent and event.anchor is None and depth <= MOST_DEPTH:
+            self.count(1, event)
+            return self.scalar(event)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         if depth > MOST_DEPTH:
@@ -197,7 +201,9 @@ class _Builder:
 
     def scalar(self, event: Any) -> Scalar:
         tag = event.tag
-        if tag is None or tag == "!":
+        if tag is None and " " in event.value and not event.value[0].isdigit():
+            tag = _TEXT  # only a time has a space
+        elif tag is None or tag == "!":
             tag = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)
         if tag in {_TAG + "value", _TAG + "merge"}:
             tag = _TEXT
@@ -208,6 +214,8 @@ class _Builder:
             value: Any = int(event.value, 8)
         elif tag == _TEXT:
             value = event.value  # most are, and the constructor takes its time
+        elif tag == _WHOLE and _DECIMAL.fullmatch(event.value):
+            value = int(event.value)
         else:
             try:
                 value = self.loader.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))

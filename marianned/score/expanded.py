@@ -455,6 +455,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
 
     def loop_of(self, stage: int) -> Loop | None:
         """Return the loop that a stage is part of."""
+        if not self.loops:
+            return None
         place = bisect.bisect_right(self.loops, stage, key=_first_stage)
         loop = self.loops[place - 1] if place else None
         return loop if loop is not None and stage <= loop.last else None

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 from weakref import ref
 
@@ -75,12 +76,13 @@ def _match(old: Expanded, new: Expanded) -> Matched:
     stages = _match_stages(old_stages, new_stages, worded=worded)
     sheets: dict[int, int] = {}
     for stage, before in stages.items():
-        instances = {sheet.instance: sheet.sheet for sheet in old_stages[before]}
-        sheets |= {
-            sheet.sheet: instances[sheet.instance]
-            for sheet in new_stages[stage]
-            if sheet.instance in instances
-        }
+        olds, news = old_stages[before], new_stages[stage]
+        if len(olds) == len(news) == 1:  # most stages have but one
+            if olds[0].instance == news[0].instance:
+                sheets[news[0].sheet] = olds[0].sheet
+            continue
+        instances = {sheet.instance: sheet.sheet for sheet in olds}
+        sheets |= {sheet.sheet: instances[sheet.instance] for sheet in news if sheet.instance in instances}
     return Matched(stages, sheets)
 
 
@@ -124,6 +126,18 @@ def _free(stages: Sequence[_Stage], matched: Iterable[int]) -> list[_Stage]:
     return [stage for stage in stages if stage.number not in taken]
 
 
+class _Order:
+    """Reads the digests of sheets that have these aspects, but the prompt's, in an order of their names."""
+
+    def __init__(self, aspects: Iterable[str]) -> None:
+        self.names = tuple(sorted({*aspects} - {"prompt"}))
+        self.values = itemgetter(*self.names) if self.names else _nothing
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
 class _Keys:
     """Gives what is equal the same number, over both scores.
 
@@ -141,6 +155,7 @@ class _Keys:
         self._first = first
         self._named = named
         self._known: dict[object, int] = {}
+        self._orders: dict[tuple[str, ...], _Order] = {}
         self._owns: dict[int, int] = {}  # by the identity of a sheet: both scores live as long as this
 
     def share(self, old: Stages, new: Stages) -> bool:
@@ -171,20 +186,28 @@ class _Keys:
 
     def of(self, stages: Stages) -> list[_Stage]:
         """Return what tells each stage apart."""
-        sheets = {sheet.sheet: sheet for group in stages.values() for sheet in group}
-        own = {number: self._own(sheet) for number, sheet in sheets.items()}
-        dependents: dict[int, list[int]] = {number: [] for number in sheets}
-        for number, sheet in sheets.items():
-            for need in sheet.needs:
+        own: dict[int, int] = {}
+        needs: dict[int, Sequence[int]] = {}
+        dependents: dict[int, list[int]] = {}
+        for group in stages.values():
+            for sheet in group:
+                own[sheet.sheet] = self._own(sheet)
+                needs[sheet.sheet] = sheet.needs
+                dependents[sheet.sheet] = []
+        for number, needed in needs.items():
+            for need in needed:
                 dependents[need].append(number)
-        below = self._with_all({number: sheet.needs for number, sheet in sheets.items()}, own)
+        below = self._with_all(needs, own)
         above = self._with_all(dict(reversed(dependents.items())), own)
-        return [
-            _Stage(
-                stage, self._whole(group, own), self._whole(group, below), self._whole(group, above), group
-            )
-            for stage, group in stages.items()
-        ]
+        found = []
+        for stage, group in stages.items():
+            if self._is_told_by_first(group):  # most have but one
+                first = group[0].sheet
+                found.append(_Stage(stage, own[first], below[first], above[first], group))
+            else:
+                whole, under, over = (self._whole(group, keys) for keys in (own, below, above))
+                found.append(_Stage(stage, whole, under, over, group))
+        return found
 
     def _prompt(self, sheet: Sheet) -> str | None:
         return sheet.words if self._worded else sheet.digests.get("prompt")
@@ -193,14 +216,14 @@ class _Keys:
         """Return what is looked at of a sheet, to be compared and hashed."""
         prompt = self._prompt(sheet)
         if not self._seen:
-            return (prompt, *sorted(item for item in sheet.digests.items() if item[0] != "prompt"))
+            names = tuple(sheet.digests)
+            order = self._orders.get(names) or self._orders.setdefault(names, _Order(names))
+            return prompt, order.names, order.values(sheet.digests)
         told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
         return (*told, sheet.movement) if self._named else tuple(told)
 
     def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
-        """Number a stage by its sheets; most have but one."""
-        if self._is_told_by_first(group):
-            return keys[group[0].sheet]
+        """Number a stage by its sheets."""
         return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
 
     def _is_told_by_first(self, group: list[Sheet]) -> bool:
@@ -209,23 +232,41 @@ class _Keys:
     def _with_all(self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]) -> dict[int, int]:
         """Number each sheet after itself and all that its edges lead to; a circle ends where it closes.
 
-        It is done at once where those come first that edges lead to.
+        It is done at once where those come first that edges lead to, as they do nearly always.
         """
+        number_of = self._known.setdefault
         found: dict[int, int] = {}
         opened: set[int] = set()
-        for first in edges:
-            stack = [first] if first not in opened else []
-            while stack:  # no recursion: a chain may be long
-                number = stack[-1]
-                opened.add(number)
-                more = [other for other in edges[number] if other not in opened]
-                stack += more
-                if not more:
-                    stack.pop()
-                    others = sorted([found.get(other, -1) for other in edges[number]])
-                    known = self._number((own[number], *others)) if others else own[number]
-                    found.setdefault(number, known)
+        for first, ends in edges.items():
+            if first in found:
+                continue
+            if not ends:
+                found[first] = own[first]
+            elif len(ends) == 1 and (only := found.get(ends[0])) is not None:
+                found[first] = number_of((own[first], only), len(self._known))
+            else:
+                self._follow(first, edges, own, found, opened)
         return found
+
+    def _follow(
+        self,
+        first: int,
+        edges: Mapping[int, Sequence[int]],
+        own: Mapping[int, int],
+        found: dict[int, int],
+        opened: set[int],
+    ) -> None:
+        stack = [first]
+        while stack:  # no recursion: a chain may be long
+            number = stack[-1]
+            opened.add(number)
+            more = [other for other in edges[number] if other not in found and other not in opened]
+            stack += more
+            if not more:
+                stack.pop()
+                others = sorted([found.get(other, -1) for other in edges[number]])
+                known = self._number((own[number], *others)) if others else own[number]
+                found.setdefault(number, known)
 
     def _number(self, key: object) -> int:
         return self._known.setdefault(key, len(self._known))

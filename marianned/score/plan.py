@@ -126,13 +126,12 @@ def plan(
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
-    differ: set[str] = set()
-    if old.digests != new.digests:
-        both = old.digests | new.digests
-        differ = {aspect for aspect in both if old.digests.get(aspect) != new.digests.get(aspect)}
-    if {matched.get(need) for need in new.needs} != set(old.needs):
-        differ.add("needs")
-    return [aspect for aspect in _ASPECTS if aspect in differ]
+    before, now = old.digests, new.digests
+    differ = [] if before == now else [one for one in _ASPECTS if before.get(one) != now.get(one)]
+    needs = tuple([matched.get(need) for need in new.needs])
+    if needs != old.needs and {*needs} != {*old.needs} and "needs" not in differ:
+        return [one for one in _ASPECTS if one == "needs" or one in differ]
+    return differ
 
 
 def _matched(

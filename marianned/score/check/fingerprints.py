@@ -29,6 +29,8 @@ class Digests:
         self.around = [prompt.stakes, prompt.thinking_method, *prompt.extensions]
         self.retry = digest(expanded.retry)
         self.retries = {stage: digest(retry) for stage, retry in expanded.retries.items()}
+        self._known: dict[bytes, str] = {}
+        self._of_chosen: dict[int, tuple[ResolvedInstrument, dict[str, str]]] = {}
 
     def words(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> str:
         """Return the hash of a prompt without white space that says nothing; in scripts most of it does."""
@@ -46,20 +48,43 @@ class Digests:
 
         A sheet's number is in none of them, so that a sheet which only moves is the same.
         """
-        part = self.score.sheet
-        settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
-        system_prompt = self.files.get(sheet.settings.get("system_prompt_file", ""))
-        checks = [_defined(check) for check in sheet.checks]
-        return {
+        found = {
             "prompt": digest([body, *self.around, *sheet.extensions]),
-            "files": digest([part.prelude, part.cadenzas.get(sheet.sheet, []), system_prompt]),
-            "instrument": digest(sheet.instrument),
-            "settings": digest([settings, sheet.timeout_seconds, sheet.working_directory]),
-            "fallbacks": digest([[profile.name, pack(fallback)] for profile, fallback in chosen.fallbacks]),
-            "validations": digest(checks),
-            "skip": digest(sheet.skip),
+            **self._of_instrument(sheet, chosen),
+            "validations": self._shared([_defined(check) for check in sheet.checks]),
+            "skip": self._shared(sheet.skip),
             "retry": self.retries.get(sheet.stage, self.retry),
         }
+        if cadenzas := self.score.sheet.cadenzas.get(sheet.sheet):
+            found["files"] = self._files(sheet, cadenzas)
+        return found
+
+    def _of_instrument(self, sheet: Sheet, chosen: ResolvedInstrument) -> dict[str, str]:
+        """Return the aspects that all sheets have alike that share an instrument and its settings."""
+        known = self._of_chosen.get(id(chosen))
+        if known is None:
+            settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
+            fallbacks = [[profile.name, pack(fallback)] for profile, fallback in chosen.fallbacks]
+            aspects = {
+                "files": self._files(sheet, []),
+                "instrument": digest(sheet.instrument),
+                "settings": digest([settings, sheet.timeout_seconds, sheet.working_directory]),
+                "fallbacks": digest(fallbacks),
+            }
+            known = self._of_chosen[id(chosen)] = (chosen, aspects)
+        return known[1]
+
+    def _files(self, sheet: Sheet, cadenzas: list[Any]) -> str:
+        system_prompt = self.files.get(sheet.settings.get("system_prompt_file", ""))
+        return digest([self.score.sheet.prelude, cadenzas, system_prompt])
+
+    def _shared(self, value: Any) -> str:
+        """Return the digest of what many sheets have alike."""
+        written = _ENCODER.encode(value)
+        known = self._known.get(written)
+        if known is None:
+            known = self._known[written] = _hashed(written)
+        return known
 
 
 def _defined(check: Check) -> dict[str, Any]:
@@ -72,4 +97,8 @@ def _defined(check: Check) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
-    return hashlib.sha256(_ENCODER.encode(value)).hexdigest()
+    return _hashed(_ENCODER.encode(value))
+
+
+def _hashed(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()

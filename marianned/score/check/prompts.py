@@ -63,6 +63,7 @@ class Prompts:
         self.above = _Above(expanded) if self._uses("previous_outputs") else None
         self.uses_injected = self._uses(*INJECTED)
         self.uses_loop = self._uses("loop")
+        self.long_comments: list[int] | None = None
 
     def _uses(self, *names: str) -> bool:
         try:
@@ -114,7 +115,9 @@ class Prompts:
     def _note_shell(self, sheet: Sheet) -> None:
         """Note what a template does that a script does not want."""
         source = self.expanded.prompt.template or ""
-        for line in long_comments(source):
+        if self.long_comments is None:
+            self.long_comments = long_comments(source)
+        for line in self.long_comments:
             message = f"the template comment that begins on line {line} of the body is not part of the script"
             hint = "in shell, a comment is a line that begins with '#'"
             self.found[_Fault("S512", self.path, message, None, hint)].append(sheet.sheet)

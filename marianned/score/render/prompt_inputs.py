@@ -62,7 +62,7 @@ class InjectedText(msgspec.Struct, frozen=True, kw_only=True):
 
     def texts(self, section: str) -> list[str]:
         """Return the texts of a section."""
-        return [piece.text for piece in self.pieces if piece.section == section]
+        return [piece.text for piece in self.pieces if piece.section == section] if self.pieces else []
 
 
 class RenderError(Exception):

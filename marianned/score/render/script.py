@@ -32,6 +32,8 @@ def dropped_text(body: str, mode: str) -> bool:
 def _is_fenced(body: str, mode: str) -> bool:
     if mode != "auto":
         return mode == "fenced"
+    if "```" not in body and "~~~" not in body:
+        return False
     first = next((line for line in body.splitlines() if line.strip()), "")
     opening = _FENCE.fullmatch(first)
     looks = bool(_HEADING.match(first)) or (opening is not None and opening[3] in _TAGS)

@@ -87,6 +87,7 @@ def _compiled(source: str) -> _Compiled:
         tree = _ENVIRONMENT.parse(source)
         names = jinja2.meta.find_undeclared_variables(tree)
         template = _ENVIRONMENT.from_string(source)
+        template.globals = dict(template.globals)  # it is a chain, which is walked through at each rendering
         return _Compiled(template, frozenset(names), tuple(unquoted(tree)), _may_change(tree))
     except jinja2.TemplateSyntaxError as problem:
         raise RenderError("S201", problem.message or "bad syntax", problem.lineno) from None
@@ -125,9 +126,8 @@ def _render(source: str, values: dict[str, Any]) -> str:
     template = _compiled(source).template
     try:
         text = "".join(_bounded(template.generate(values)))
-        text.encode(
-            errors="surrogateescape"
-        )  # a path of odd bytes may stand there; other halves can't be sent
+        if not text.isascii():  # a path of odd bytes may stand there; other halves can't be sent
+            text.encode(errors="surrogateescape")
         return text  # noqa: TRY300  the text that can't be encoded is one more failure
     except UnicodeEncodeError as problem:
         what = f"it renders U+{ord(problem.object[problem.start]):04X}, half of a character"
