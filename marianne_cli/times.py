@@ -71,11 +71,13 @@ def since(text: str) -> str:
         ValueError: it is none of them.
     """
     try:
-        return utc(now() - timedelta(seconds=formatting.read_duration(text)))
+        ago = formatting.read_duration(text)
     except ValueError:
-        pass
+        ago = None
     try:
-        return utc(_last_clock(text) or _zoned(text))
+        return utc(_last_clock(text) or _zoned(text) if ago is None else now() - timedelta(seconds=ago))
+    except OverflowError:
+        raise ValueError(f"'{text}' is before the first year that can be written") from None
     except ValueError:
         raise ValueError(f"'{text}' is not a time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
 

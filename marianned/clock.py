@@ -51,8 +51,12 @@ def timestamp(moment: int | Instant | None) -> str | None:
 
 @lru_cache(maxsize=8192)
 def _written(milliseconds: int) -> str:
-    """Write UTC milliseconds: each look at a job tells the same moments again, two of each of its flights."""
-    return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat('T', 'milliseconds')}Z"
+    """Write UTC milliseconds: each look at a job tells the same moments again, two of each of its flights.
+
+    A moment after the last one that can be written is told as that one: durations add up and are multiplied.
+    """
+    told = _EPOCH + timedelta(milliseconds=nearest(milliseconds))
+    return f"{told.isoformat('T', 'milliseconds')}Z"
 
 
 def nearest(milliseconds: int) -> int:

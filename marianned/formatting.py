@@ -20,6 +20,9 @@ _VALUE_MOST = 80
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DURATION_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION_MOST = 2_500_000 * 86_400
+"""Seconds of the longest duration: from today on it ends in a year that can be written (9999 is the last)."""
+DURATION_MOST_SAID = "2500000d"
 
 
 def duration(seconds: float) -> str:
@@ -40,7 +43,7 @@ def read_duration(text: str) -> float:
     """Read a duration into seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`.
 
     Raises:
-        ValueError: the text is not a duration, or is negative.
+        ValueError: the text is not a duration, is negative, or longer than any time can be.
     """
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped):
@@ -52,6 +55,8 @@ def read_duration(text: str) -> float:
         seconds = sum(float(n) * _UNIT_SECONDS[u] for n, u in pieces)
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"'{text}' is not a duration from now on; write 90, 90s, 5m, 1h30m or 2d")
+    if seconds > DURATION_MOST:
+        raise ValueError(f"'{text}' is longer than any time there is; at most {DURATION_MOST_SAID}")
     return seconds
 
 

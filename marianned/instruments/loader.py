@@ -10,7 +10,7 @@ import msgspec
 
 from marianned import yaml_tree
 from marianned.errors import Problem
-from marianned.formatting import did_you_mean, read_duration
+from marianned.formatting import DURATION_MOST, DURATION_MOST_SAID, did_you_mean, read_duration
 from marianned.instruments import json_path
 from marianned.instruments.profile import HANDOFF_NAME, SIGNALS, Cli, OutputFormat, Profile, StopRequest
 from marianned.yaml_tree import Items, Mapping, Node, Place, Scalar, Unreadable
@@ -235,8 +235,8 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "name", "'name' is empty"
     if profile.http is not None and not profile.http.base_url.lower().startswith(("http://", "https://")):
         yield "http.base_url", "'base_url' begins with http:// or https://"
-    if not 0 < profile.default_timeout_seconds < float("inf"):
-        yield "default_timeout_seconds", "a time limit is more than 0 seconds"
+    if not 0 < profile.default_timeout_seconds <= DURATION_MOST:
+        yield "default_timeout_seconds", f"a time limit is more than 0 seconds, at most {DURATION_MOST_SAID}"
     for number, model in enumerate(profile.models):
         read, written = model.cost_per_1k_cached_input, model.cost_per_1k_cache_write
         prices = (model.cost_per_1k_input, model.cost_per_1k_output, read, written)
@@ -256,8 +256,8 @@ def _field(value: Any, path: str) -> Any:
 
 
 def _final_faults(output: OutputFormat) -> Iterator[tuple[str, str]]:
-    if not 0 < output.final_grace < float("inf"):
-        yield "cli.output.final_grace", "a grace is more than 0 seconds"
+    if not 0 < output.final_grace <= DURATION_MOST:
+        yield "cli.output.final_grace", f"a grace is more than 0 seconds, at most {DURATION_MOST_SAID}"
     if output.final_event is not None and output.format == "text":
         yield "cli.output.final_event", "an output in text form has no events"
     for path in output.final_event.where if output.final_event else ():
@@ -266,8 +266,8 @@ def _final_faults(output: OutputFormat) -> Iterator[tuple[str, str]]:
 
 
 def _stop_faults(stop: StopRequest) -> Iterator[tuple[str, str]]:
-    if not 0 < stop.wait < float("inf"):
-        yield "cli.stop.wait", "a wait is more than 0 seconds"
+    if not 0 < stop.wait <= DURATION_MOST:
+        yield "cli.stop.wait", f"a wait is more than 0 seconds, at most {DURATION_MOST_SAID}"
     if stop.signal is not None and stop.number is None:
         yield "cli.stop.signal", f"'{stop.signal}' is not one of {', '.join(SIGNALS)}"
     if stop.file is not None and (not _FILE_NAME.fullmatch(stop.file) or stop.file == HANDOFF_NAME):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
-from marianned.formatting import CONTROLS
+from marianned.formatting import CONTROLS, DURATION_MOST
 from marianned.protocol.replies import (
     Attempts,
     BackedUp,
@@ -46,7 +46,7 @@ REQUEST_LIMIT = 8 * 1024 * 1024
 """The most bytes one request may have."""
 
 JobId = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=DURATION_MOST)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A number that counts something; JSON readers everywhere, SQLite and files can hold it."""

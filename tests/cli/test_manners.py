@@ -170,6 +170,19 @@ def test_help_knows_commands_and_topics(topic, capsys):
     assert len(capsys.readouterr().out.splitlines()) > 10
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report --since 99999999999d", "report --since 800000d", "events --since 800000d",
+        "history j --since 0001-01-01T00:00:00+14:00", "remove --older-than 99999999999d", "wait j -t 2500001d",
+        "pause j --for 99999999999d", "pause j --deadline 99999999999d", "cancel j --wait -t 99999999999d",
+    ],
+)  # fmt: skip
+def test_a_time_that_no_time_can_be_is_refused_in_a_line(line, capsys):
+    assert run(line.split()) == 2
+    assert re.search("is (longer|before)|is not a time", capsys.readouterr().err)
+
+
 def test_help_of_what_is_neither_names_the_nearest(capsys):
     assert run(["help", "exit-code"]) == 2
     assert "did you mean 'exit-codes'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import get_type_hints
 import msgspec
 import score_fields
 
+from marianned.formatting import DURATION_MOST
 from marianned.score.read import model, rules
 
 FILE = "marianned/score/score.schema.json"
@@ -90,7 +91,8 @@ def of(rule):  # noqa: PLR0911, PLR0912  a type a branch
             kind = {"type": "integer" if rule.whole else "number"} | limits(rule, 1)
             return {"anyOf": [kind, _INTEGER if rule.whole else _NUMBER]}
         case rules.Duration():
-            kind = {"type": "number", "minimum": 0} | limits(rule.range, rule.unit)
+            most = round(DURATION_MOST / rule.unit, 6)
+            kind = {"type": "number", "minimum": 0, "maximum": most} | limits(rule.range, rule.unit)
             return {"anyOf": [kind, _DURATION]}
         case rules.Given():
             return {}

@@ -21,6 +21,10 @@ def test_a_time_that_no_calendar_has_is_written_as_the_one_next_to_it() -> None:
     assert nearest(1_795_529_112_007) == 1_795_529_112_007
 
 
+def test_a_time_that_no_year_has_is_told_as_the_last_that_can_be_written() -> None:
+    assert timestamp(2**62) == "9999-12-31T23:59:59.999Z"
+
+
 @given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
 def test_a_time_is_read_back_as_it_was_written(moment: int) -> None:
     assert milliseconds(timestamp(moment)) == moment

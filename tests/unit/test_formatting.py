@@ -79,6 +79,13 @@ def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
         formatting.read_duration(text)
 
 
+@pytest.mark.parametrize("text", ["99999999999d", "2500001d", "9" * 17])
+def test_what_no_time_can_last_is_refused_with_the_most(text: str) -> None:
+    with pytest.raises(ValueError, match="longer than any time there is; at most 2500000d"):
+        formatting.read_duration(text)
+    assert formatting.read_duration(formatting.DURATION_MOST_SAID) == formatting.DURATION_MOST
+
+
 @given(st.text(max_size=12))
 def test_no_text_reads_as_anything_but_a_duration_or_an_error(text: str) -> None:
     with contextlib.suppress(ValueError):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
-from marianned.formatting import CONTROLS, read_duration
+from marianned.formatting import CONTROLS, DURATION_MOST, DURATION_MOST_SAID, read_duration
 from marianned.score.read.habits import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import Items, Mapping, Node, Path, Scalar, plain
@@ -194,10 +194,9 @@ class Duration:
                 return self.blank
         except ValueError:
             seconds = -1
-        if seconds < 0 or not math.isfinite(seconds):
-            report.add(
-                "S014", path, f"{_kind(node)} is not a duration", hint="write 90, 90s, 15m, 1h30m or 1d"
-            )
+        if not 0 <= seconds <= DURATION_MOST:
+            hint = f"write 90, 90s, 15m, 1h30m or 1d, at most {DURATION_MOST_SAID}"
+            report.add("S014", path, f"{_kind(node)} is not a duration", hint=hint)
             return self.blank
         if not self.range.in_range(seconds, path, report, "s"):
             return self.blank

@@ -15,7 +15,7 @@ SAID = [
     ("job.pause", '{"job_id": 3}', "params.job_id: text of 1-120 characters is wanted, not 3"),
     ("job.pause", '{"job_id": ""}', "params.job_id: text of 1-120 characters is wanted, not an empty one"),
     ("job.pause", '{"job_id": "%s"}' % ("x" * 5000), "params.job_id: text of 1-120 characters is wanted, not one of 5,000"),
-    ("job.pause", '{"job_id": "x", "timeout": -1}', "params.timeout: a number from 0 up is wanted, not -1"),
+    ("job.pause", '{"job_id": "x", "timeout": -1}', "params.timeout: a number from 0 to 216000000000 is wanted, not -1"),
     ("job.pause", '{"job_id": "x", "timeout": "5s"}', "params.timeout: a number from 0 up is wanted, not text"),
     ("job.pause", '{"job_id": "x", "wait": null}', "params.wait: true or false is wanted, not null"),
     ("job.pause", '{"job_id": "x", "for": []}', "params.for: a number from 0 up or null is wanted, not a list"),

@@ -115,7 +115,10 @@ def test_merge_keys_are_followed():
             "default_timeout_seconds: soon\n" + SMALL,
             [(1, 26, "'soon' is not a duration; write 90, 90s, 5m, 1h30m or 2d")],
         ),
-        ("default_timeout_seconds: 0\n" + SMALL, [(1, 1, "a time limit is more than 0 seconds")]),
+        (
+            "default_timeout_seconds: 0\n" + SMALL,
+            [(1, 1, "a time limit is more than 0 seconds, at most 2500000d")],
+        ),
         (
             "models: [{name: m, cost_per_1k_input: -1}]\n" + SMALL,
             [(1, 10, "a price is 0 or more, and finite, and 'max_concurrent' is 1 or more")],
@@ -158,7 +161,7 @@ def test_every_built_in_profile_is_without_problems():
     [
         ("{}", "'stop' needs 'signal' or 'file'"),
         ("{signal: KILL}", "'KILL' is not one of INT, QUIT, HUP, USR1, USR2, TERM"),
-        ("{signal: INT, wait: 0}", "a wait is more than 0 seconds"),
+        ("{signal: INT, wait: 0}", "a wait is more than 0 seconds, at most 2500000d"),
         ("{file: ../stop}", "'../stop' is not the name of a file of its own, without a directory"),
         ("{file: handoff.md}", "'handoff.md' is not the name of a file of its own, without a directory"),
     ],

@@ -65,6 +65,7 @@ CASES = [
     ("S013", score() + "stale_detection: {idle_timeout_seconds: 10, check_interval_seconds: «10}\n"),
     ("S014", score() + "instrument_config: {timeout_seconds: «soon}\n"),
     ("S014", score() + "instrument_config: {timeout_seconds: «-5}\n"),
+    ("S014", score() + "pause_between_sheets_seconds: «999999999999\n"),
     ("S015", score(prompt="{template: a, «template_file: b}")),
     ("S015", score() + "instrument_config: {model: a, «cli_model: b}\n"),
     ("S015", score() + "backend: {type: «other}\n"),
