@@ -93,15 +93,15 @@ def place_of(job, sheet):
     params=[pytest.param("scripted", marks=SHARED), pytest.param("claude", marks=pytest.mark.tools)]
 )
 def stage(request, tmp_path):
+    if request.param == "claude":
+        skip_without("claude-code")
     house = Daemon()
     tools = house.home / "tools"
     tools.mkdir()
     (tools / "bash").symlink_to(
         AGENTS / "obliging"
     )  # the commands of checks: their files are what is played here
-    if request.param == "claude":
-        skip_without("claude-code")
-    else:
+    if request.param != "claude":
         (tools / "claude").symlink_to(AGENTS / "scripted")
     with model_server(tmp_path, ALONE if request.param == "claude" else ()) as model:
         inside = model.inside if request.param == "claude" else ()

@@ -12,13 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from kit import zygote
+from kit.homes import new_home
 from kit.left_behind import ends_with_us
 from kit.new_database import put_new_database
 from kit.secrets import MARK, leaks
@@ -327,7 +327,7 @@ class Daemon(Speaking):
 
     def __init__(self, *, executed=False):
         self._popen = subprocess.Popen if executed else zygote.Popen
-        self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        self.home = new_home()
         ends_with_us(f"HOME={self.home}")
         self.socket = self.home / "run" / "s"
         self.state = self.home / "state" / "marianne"

@@ -51,7 +51,7 @@ def service(host):
     shutil.rmtree(host.config / "marianne", ignore_errors=True)
     host.systemctl("unset-environment", "MARIANNE_FAULT")
     host.systemctl("daemon-reload")
-    if not host.json("service")["installed"]:
+    if not (host.units / "marianned.service").exists():
         host.mzt("service", "install", "--now")
     host.systemctl("start", "marianned")
     host.mzt("cancel", "--all", "-y", "--wait", "-t", "30")
