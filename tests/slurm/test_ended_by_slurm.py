@@ -1,6 +1,8 @@
 """What Slurm, or somebody through Slurm, has ended: recognised, said in words, and not begun again unasked."""
 
+import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -165,6 +167,31 @@ def test_a_node_that_fails_is_named_as_the_cause(cluster, daemon, ledger):
             pass
     assert ended["outcome"] == "lost"
     assert f"its job {number} of Slurm was ended, for a node of it has failed" in ended["text"]
+
+
+@slow
+def test_of_what_slurm_lists_no_more_it_is_not_said_that_it_runs(cluster, house, ledger):
+    house.configure("kill_grace = 1\n")
+    house.start()
+    house.gate("all")
+    house.submit(sheets("gone", 1, WAITS))
+    number, _ = job_of(house, "gone")
+    ledger.wait_for("start 1")
+    for pid in house.processes(f"SLURM_JOB_ID={number}"):  # as where a node has no memory left
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    while (
+        f"sheet 1: Slurm lists its job {number} no more, and its end is not seen"
+        not in house.status("gone")["message"]
+    ):
+        assert time.monotonic() < deadline, house.status("gone")["message"]
+        time.sleep(0.1)  # what Slurm says of a job is no event
+    (reason,) = house.rpc("job.why", job_id="gone")["reasons"]
+    assert (reason["code"], reason["unblocked_by"]) == ("slurm", "cluster")
+    ledger.wait_for("start 1", 2)
+    house.gate("all").open()
+    assert house.wait_for("gone", "ended", deadline=SECONDS)["status"] == "completed"
+    assert ends(house, "gone") == [("lost", "lost"), ("succeeded", None)]
 
 
 @pytest.fixture

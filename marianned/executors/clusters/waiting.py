@@ -13,6 +13,8 @@ from marianned.executors.clusters.engine import Away, Engine, Job
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.submitting import OF_ALL
 
+_GONE_SECONDS = 5.0
+"""How long what the list has nothing of any more is left before that is told: most ends are seen by then."""
 _ANSWER_SECONDS = 15.0
 """How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 
@@ -28,11 +30,27 @@ def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[st
         return Wait(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
     if entry.submitting:
         return Wait(f"{engine.name} is to take it", queued=True, of_many=f"{engine.name} is to take them")
-    if entry.job is not None and entry.job.suspended and entry.missing is None:
-        return _suspended(entry.job, engine)
     if entry.placed or (entry.job is not None and not entry.job.waits):
-        return None
+        return _begun(entry, engine)
     return _queued(entry, engine, arguments)
+
+
+def _begun(entry: Entry, engine: Engine) -> Wait | None:
+    """Say what is so of what has begun and does not run: it is suspended, or the list has nothing of it.
+
+    What is suspended and is to end does so as it is: then nobody has to let it go on.
+    """
+    if entry.missing is None:
+        if entry.job is None or not entry.job.suspended or entry.ending is not None:
+            return None
+        return _suspended(entry.job, engine)
+    if anyio.current_time() < entry.missing + _GONE_SECONDS:
+        return None
+    which = "it" if entry.job is None else f"its job {entry.job.id}"
+    text = f"{engine.name} lists {which} no more, and its end is not seen"
+    if entry.ending is None:
+        text += "; where nothing comes of it any more it is lost, and runs again"
+    return Wait(text, stopped=True)
 
 
 def _suspended(job: Job, engine: Engine) -> Wait:
