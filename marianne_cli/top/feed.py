@@ -44,7 +44,7 @@ class Feed:
         """Bring all jobs and the daemon, as long as that is not refused; return how it was refused."""
         while True:
             try:
-                stream = self._client.states(output=True, types=["job.removed"], connected=self._answers)
+                stream = self._client.states(output=True, types=[], connected=self._answers)
                 async with stream as items:
                     async for item in items:
                         self._take(item)
@@ -78,8 +78,6 @@ class Feed:
             self._store.put_output(item.job_id, item.run, item.in_flight)
         elif isinstance(item, RunRemoved):
             self._store.remove_run(item.job_name, item.run)
-        elif isinstance(item, Event) and item.job_id is not None and item.run is not None:
-            self._store.remove_run(item.job_id, item.run)
         if self._shown is None:
             self._changed()
 

@@ -88,7 +88,7 @@ class Watched:
                         self.heard(shapes.event(msgspec.to_builtins(item)))
                         if item.hook is not None:
                             await self._look_closer()
-                    case RunRemoved():
+                    case RunRemoved() if self.job is None or self.job["run"] == item.run:
                         self._is_gone(f"'{self.job_id}' was removed", [])
                     case _:
                         pass

@@ -6,7 +6,8 @@ Source: docs/design/protocol.md "Streams".
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import anyio
@@ -16,12 +17,14 @@ import msgspec
 from marianned.conductor.core.job import Job
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.live import Key, key_of
+from marianned.errors import NoSuchJob
 from marianned.lifecycle import status
 from marianned.progress.state.job import JobState
 from marianned.progress.views.job import in_flight, sheet_views
 from marianned.protocol import (
     PAGE_LIMIT,
     DaemonState,
+    Event,
     InFlight,
     JobStatus,
     ListJobs,
@@ -74,6 +77,10 @@ class Wanted:
     def begin(self, name: str, run: int) -> None:
         """Hear of the newest run of a name."""
         self._newest[name] = max(run, self._newest.get(name, 0))
+
+    def go_back(self, name: str, run: int) -> None:
+        """Hear that a name means an older run again: those behind it were removed."""
+        self._newest[name] = run
 
 
 class Shown(NamedTuple):
@@ -244,10 +251,18 @@ class Watch:
             _mark(due, changes)
         self._came()
 
-    def removed(self, name: str, run: int, event: int) -> None:
-        """Mark that a run was removed."""
-        self._removed.append(RunRemoved(event=event, job_name=name, run=run))
-        self._came()
+    def heard(self, events: Iterable[Event]) -> None:
+        """Mark the runs that were removed: of those nothing else is told any more."""
+        for event in events:
+            name, run = event.job_id, event.run
+            if event.type != "job.removed" or name is None or run is None:
+                continue
+            if self._wanted.has_event(name, run):
+                known = {key: due.state.run for key, due in self._due.items()}
+                for run_id in [key for key, one in known.items() if (one.job_name, one.run) == (name, run)]:
+                    del self._due[run_id]
+                self._removed.append(RunRemoved(event=event.event, job_name=name, run=run))
+                self._came()
 
     def due_in(self) -> float:
         """Return in how many seconds something is to be told or looked at."""
@@ -301,12 +316,25 @@ class Watch:
     async def tell(self, item: Item) -> None:
         """Send what is due by now."""
         while self._removed:
-            await item(self._removed.pop(0))
+            await self._tell_removed(item, self._removed.pop(0))
         now = anyio.current_time()
         for run_id in [run_id for run_id in self._due if self._due_at(run_id) <= now]:
             await self._tell_job(item, run_id, self._due.pop(run_id))
         if now >= self._look_at:
             await self._look(item)
+
+    async def _tell_removed(self, item: Item, gone: RunRemoved) -> None:
+        """Tell that a run is gone, and then the one before it, which its name means now."""
+        await item(gone)
+        left = await self._queries.services.store.records.run(
+            gone.job_name
+        )  # memory may still have what is gone
+        if left is None or left.run > gone.run or not self._wanted.has(left.job_name, left.run):
+            return
+        with suppress(NoSuchJob):
+            self._wanted.go_back(left.job_name, left.run)
+            view = await self._queries.view(await self._queries.state(f"{left.job_name}@{left.run}"))
+            await item({"type": "job", "event": view.event, "job": view})
 
     async def _tell_job(self, item: Item, run_id: int, due: _Due) -> None:
         told = self._told.setdefault(run_id, _Told())

@@ -182,9 +182,15 @@ class EventStream:
         """
         backlog = _Backlog(self._is_wanted, self._look)
         watch = Watch(self._states, self._ask, self._wanted, self._look) if self._ask.states else None
+
+        def heard(told: list[_Item]) -> None:
+            if watch is not None:
+                watch.heard(one.event for one in told)
+
         try:
             if watch is not None:
                 self._states.add(watch)
+                self._journal.add(heard)
                 await watch.snapshot(item)
             elif self._ask.snapshot:
                 await self._show(item)
@@ -193,6 +199,7 @@ class EventStream:
             await self._follow(item, backlog, watch)
         finally:
             self._journal.discard(backlog.put)
+            self._journal.discard(heard)
             if watch is not None:
                 self._states.discard(watch)
         return "lagged"

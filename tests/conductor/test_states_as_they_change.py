@@ -139,6 +139,27 @@ def test_a_name_follows_its_newest_run_and_a_number_keeps_to_one(daemon):
         assert {item.get("run") for item in gone if item["type"] != "daemon"} == {1}
 
 
+def test_what_is_removed_is_told_and_what_its_name_means_then(daemon):
+    for bodies in (["true"], ["true", "true"]):
+        daemon.submit(score("nightly", bodies), fresh=True)
+        daemon.wait_for("nightly", "completed")
+    daemon.submit(score("other", ["true"]))
+    daemon.wait_for("other", "completed")
+    everything, _ = subscribed(daemon, types=[])
+    name, _ = subscribed(daemon, types=[], jobs=["nightly"])
+    with everything, name:
+        daemon.rpc("job.remove", job_id="nightly")
+        for reading in (everything, name):
+            gone = until(reading, lambda item: item["type"] == "removed")[-1]
+            assert (gone["job_name"], gone["run"]) == ("nightly", 2)
+            left = until(reading, job_is("completed"))[-1]
+            assert (left["job"]["job_name"], left["job"]["run"]) == ("nightly", 1)
+        daemon.rpc("job.remove", job_id="other")
+        assert until(everything, lambda item: item["type"] == "removed")[-1]["job_name"] == "other"
+        daemon.rpc("job.remove", job_id="nightly@1")
+        assert until(name, lambda item: item["type"] == "removed")[-1]["run"] == 1
+
+
 def test_events_come_by_their_types(daemon):
     reading, _ = subscribed(daemon, types=["attempt.", "job.completed"])
     with reading:

@@ -232,6 +232,19 @@ def test_a_tab_misses_nothing_over_a_restart_of_the_daemon_and_knows_what_is_so(
         daemon.close()
 
 
+def test_a_job_that_was_removed_leaves_the_list_of_a_tab(daemon, start):
+    page = start()
+    daemon.submit(score("soon-gone", ["true"]))
+    daemon.wait_for("soon-gone", "completed")
+    tab = Follower(page, job="soon-gone")
+    try:
+        tab.until(lambda: "soon-gone" in tab.rows)
+        daemon.rpc("job.remove", job_id="soon-gone")
+        tab.until(lambda: "soon-gone" not in tab.rows)
+    finally:
+        tab.close()
+
+
 def test_a_ninth_tab_is_refused_until_one_has_gone(start):
     page = start()
     cookie = page.enter()
