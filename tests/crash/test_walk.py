@@ -414,7 +414,11 @@ def test_a_daemon_killed_at_any_point_loses_nothing_and_does_nothing_twice(house
     print(f"crash walk, {name}: {len(crashing.met)} crashes at {len(points)} points, {jobs} jobs")
 
 
-ELSEWHERE = {"backup.filled": "daemon/test_backup.py", "remove.committed": "daemon/test_forgetting.py"}
+ELSEWHERE = {
+    "backup.filled": "daemon/test_backup.py",
+    "remove.committed": "daemon/test_forgetting.py",
+    "cluster.cancelled": "slurm/test_suspended.py",
+}
 """Points that are no job's: each is met by a test of its own."""
 
 
