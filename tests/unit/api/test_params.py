@@ -16,9 +16,9 @@ SAID = [
     ("job.pause", '{"job_id": ""}', "params.job_id: text of 1-120 characters is wanted, not an empty one"),
     ("job.pause", '{"job_id": "%s"}' % ("x" * 5000), "params.job_id: text of 1-120 characters is wanted, not one of 5,000"),
     ("job.pause", '{"job_id": "x", "timeout": -1}', "params.timeout: a number from 0 to 216000000000 is wanted, not -1"),
-    ("job.pause", '{"job_id": "x", "timeout": "5s"}', "params.timeout: a number from 0 up is wanted, not text"),
+    ("job.pause", '{"job_id": "x", "timeout": "5s"}', "params.timeout: a number from 0 to 216000000000 is wanted, not text"),
     ("job.pause", '{"job_id": "x", "wait": null}', "params.wait: true or false is wanted, not null"),
-    ("job.pause", '{"job_id": "x", "for": []}', "params.for: a number from 0 up or null is wanted, not a list"),
+    ("job.pause", '{"job_id": "x", "for": []}', "params.for: a number from 0 to 216000000000 or null is wanted, not a list"),
     ("job.resume", '{"job_id": "x", "env": {"A": 1}}', "params.env: an object of text of at most 131000 characters without zero bytes by names without '=' is wanted, not an object"),
     ("job.resume", '{"job_id": "x", "env": {"A=": "1"}}', "params.env: an object of text of at most 131000 characters without zero bytes by names without '=' is wanted, not an object"),
     ("score.validate", '{"text": "", "submit_directory": "/", "directory": "\\u0000"}', "params.directory: text of at most 4096 characters without zero bytes is wanted, not text"),
@@ -28,7 +28,7 @@ SAID = [
     ("events.read", '{"limit": 0}', "params.limit: a whole number from 1 to 1000 is wanted, not 0"),
     ("events.read", '{"after": 1' + "0" * 30 + "}", "params.after: a whole number from 0 to 9007199254740992 is wanted, not "
       "1" + "0" * 30),
-    ("job.wait", '{"job_id": "x", "timeout": 1e999}', "params.timeout: a number from 0 up or null is wanted, not a value that can't be read"),
+    ("job.wait", '{"job_id": "x", "timeout": 1e999}', "params.timeout: a number from 0 to 216000000000 or null is wanted, not a value that can't be read"),
     ("job.pause", '{"job_id": "x", "' + "n" * 99 + '": 1}', "params." + "n" * 39 + "…: unknown parameter of job.pause"),
 ]  # fmt: skip
 
