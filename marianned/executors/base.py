@@ -215,6 +215,20 @@ def lost(record: ExitRecord | None) -> str | None:
     return None
 
 
+_PASSED_ON = frozenset(128 + number for number in FOREIGN)
+"""What a shell ends with whose own command a signal has ended."""
+
+
+def may_be_foreign(record: ExitRecord | None) -> bool:
+    """Tell whether somebody else may have brought about the end of a command, by signals to its processes.
+
+    A shell may be a moment ahead of its own signal, and then ends as if its command had failed.
+    """
+    if lost(record) is not None:
+        return True
+    return record is not None and not record.timed_out and record.exit_code in _PASSED_ON
+
+
 class Whereabouts(NamedTuple):
     """Where an attempt runs that does not run on this host: a node, and the cluster's number of its job.
 

@@ -58,6 +58,25 @@ def test_what_somebody_cancels_while_it_runs_is_held_and_not_begun_again(cluster
     assert daemon.wait_for("gone", "ended", deadline=SECONDS)["status"] == "completed"
 
 
+def test_a_shell_that_ends_with_a_status_of_what_slurm_has_ended_has_not_failed_by_itself(
+    cluster, daemon, ledger
+):
+    """Its own command gets the signal a moment before it does: then it ends with 128 and that, as if it had failed."""
+    daemon.submit(sheets("ahead", 1, "trap 'exit 143' TERM; note start 1; while :; do sleep 0.1; done"))
+    number, _ = job_of(daemon, "ahead")
+    ledger.wait_for("start 1")
+    cluster.command("scancel", number)
+    paused = daemon.wait_for("ahead", "paused", deadline=SECONDS)
+    assert [hold["cause"] for hold in paused["holds"]] == ["cluster"]
+    assert ends(daemon, "ahead") == [("interrupted", None)]
+
+
+def test_what_ends_so_by_itself_has_failed(daemon):
+    daemon.submit(sheets("itself", 1, "exit 143"))
+    assert daemon.wait_for("itself", "ended", deadline=SECONDS)["status"] == "failed"
+    assert ends(daemon, "itself") == [("failed", "exit")]
+
+
 @pytest.mark.parametrize(("count", "which"), [(1, "all"), (3, "one"), (3, "all")])
 def test_what_somebody_cancels_while_it_waits_is_held_and_not_submitted_again(
     cluster, daemon, ledger, count, which

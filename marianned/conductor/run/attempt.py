@@ -55,6 +55,7 @@ from marianned.executors.base import (
     Wait,
     Whereabouts,
     Withdrawn,
+    may_be_foreign,
 )
 from marianned.held import interpreter
 from marianned.instruments import command_line, costs
@@ -417,7 +418,7 @@ class Attempt:
         self._began_at = begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
         early = ended_early(record, interrupted=self._process.interrupted)
-        if early is not None and early[0] is Outcome.LOST:
+        if early[0] is Outcome.LOST if early is not None else self.away and may_be_foreign(record):
             self._fate = await self._process.fate()
             early, record = judged_by(self._fate, early, record)
         profile = self._given.score.profiles[self._given.definition.instrument]

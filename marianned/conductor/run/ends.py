@@ -67,8 +67,8 @@ def as_told(fate: Fate | None, why: str) -> Early:
             return Outcome.LOST, "lost", f"{fate.text}; {why}"
 
 
-def judged_by(fate: Fate | None, early: Early, record: ExitRecord) -> tuple[Early | None, ExitRecord]:
-    """Return how an attempt has ended that is lost by its record, and the record as it is read then.
+def judged_by(fate: Fate | None, early: Early | None, record: ExitRecord) -> tuple[Early | None, ExitRecord]:
+    """Return how an attempt has ended that others may have ended, and the record as it is read then.
 
     What its cluster's time limit has ended is judged as what its own has: by its output, as a try.
     """
@@ -77,4 +77,4 @@ def judged_by(fate: Fate | None, early: Early, record: ExitRecord) -> tuple[Earl
     if fate.kind is FateKind.TIME:
         took = (record.ended_at - record.started_at) / 1000
         return None, msgspec.structs.replace(record, timed_out=True, limit_seconds=took)
-    return as_told(fate, early[2] or ""), record
+    return as_told(fate, "" if early is None else early[2] or ""), record

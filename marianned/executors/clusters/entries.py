@@ -7,7 +7,7 @@ import anyio
 import msgspec
 
 from marianned import accidents
-from marianned.executors.base import ExitRecord, Fate, Place, Spec
+from marianned.executors.base import ExitRecord, Fate, Place, Spec, lost
 from marianned.executors.clusters.engine import Job
 from marianned.executors.clusters.evidence import Submission, cut_short
 from marianned.score.expanded import Resources
@@ -110,6 +110,8 @@ class Entry:
         """Note that it is over, unless it is already."""
         if self.over.is_set():
             return
+        if record is not None and self.submission.cut_short and lost(record) is not None:
+            record = msgspec.structs.replace(record, asked=True)  # the engine has ended all of it, for us
         self.record, self.withdrawn = record, withdrawn
         self.accepted.set()
         self.over.set()

@@ -40,7 +40,7 @@ from marianned.executors.base import (
     Wait,
     Whereabouts,
     Withdrawn,
-    lost,
+    may_be_foreign,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.clusters.engine import Away, Engine, Job, Key
@@ -209,7 +209,7 @@ class ClusterExecutor:
         if entry.withdrawn:
             why = f"it was taken out of {self._engine.name}'s queue before it began"
             raise Withdrawn(why if entry.fate is None else entry.fate.text, entry.fate)
-        if lost(entry.record) is not None and not entry.ended_by_us:
+        if may_be_foreign(entry.record) and not entry.ended_by_us:
             self._ended_oddly[place.id] = entry.submission
         return entry.record
 
