@@ -35,7 +35,7 @@ _PORT_MOST = 65_535
 )
 @options.flag("--no-open", help="Print the address; open no browser.")
 @options.flag("--read-only", help="Show everything, change nothing.")
-@options.flag("--url", help="Print a new address of the dashboard that runs already.")
+@options.flag("--url", help="Print a new address of the dashboard that runs already (of the one at --port).")
 def command(
     call: Invocation,
     *,
@@ -50,13 +50,16 @@ def command(
     extras.need("mzt dashboard", "web", "starlette", "uvicorn")
     from marianne_cli.web import server
 
+    if url and (uds is not None or no_open):
+        raise Misuse("'--url' asks a dashboard that runs; choose it by '--port' or '--read-only'")
     if uds is not None and port is None:
         raise Misuse("'--uds' needs '--port': the one that ssh -L forwards, which the browser names")
     if job is not None:
         job = str(call.ask("job.status", job_id=job, limit=1)["job_id"])
     directory = addresses.directory_of(call.client.path)
     if url:
-        return Answer({}, text=addresses.at(addresses.running(directory), job))
+        address = addresses.running(directory, port=port, read_only=read_only)
+        return Answer({}, text=addresses.at(address, job))
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
     made = server.Dashboard(
         listener,
@@ -84,4 +87,8 @@ def _told(made: "Dashboard", job: str | None, uds: str | None) -> list[str]:
     if uds is not None:
         place = typed(os.path.abspath(uds))  # noqa: PTH100  as text, as it was typed
         lines.append(f"from elsewhere: ssh -L {made.port}:{place} HOST")
-    return [*lines, f"open within a minute: {made.url(job)}", "another address: mzt dashboard --url"]
+    return [
+        *lines,
+        f"open within a minute: {made.url(job)}",
+        f"another address: mzt dashboard --url --port {made.port}",
+    ]

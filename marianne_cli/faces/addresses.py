@@ -4,11 +4,12 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from marianned import paths
 from marianned.errors import NoDaemon
 
+READ_ONLY = "read-only"
 _SUFFIX = ".address"
 _PATIENCE_SECONDS = 6.0
 
@@ -25,21 +26,64 @@ def place_of(directory: Path, pid: int) -> Path:
     return directory / f"{pid}{_SUFFIX}"
 
 
-def running(directory: Path) -> str:
+def running(directory: Path, *, port: int | None = None, read_only: bool = False) -> str:
     """Return a new address of the server that was started last: good once, and for a minute.
 
+    Of those at a port, and of those that only show, where that is asked for.
+
     Raises:
-        NoDaemon: none runs.
+        NoDaemon: none runs that is such a one.
     """
-    found = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda place: place.stat().st_mtime)
-    for place in reversed(found):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.settimeout(_PATIENCE_SECONDS)
-            asking.connect(os.fspath(place))
-            with asking.makefile("r") as lines:
-                if address := lines.readline().strip():
-                    return address
+    others: list[str] = []
+    for place in _places(directory):
+        address, kind = _told_by(place)
+        if (port is None or urlsplit(address).port == port) and (kind == READ_ONLY or not read_only):
+            if address:
+                return address
+        elif address:
+            others.append(f"{urlsplit(address).port}{kind and f' ({kind})'}")
+    such = f"{' read-only' * read_only}{'' if port is None else f' at port {port}'}"
+    if others:
+        options = f"{' --read-only' * read_only}{'' if port is None else f' --port {port}'}"
+        raise NoDaemon(
+            f"no dashboard of yours runs here that is{such}; others do at {', '.join(others)}",
+            hints=[f"mzt dashboard{options}", "mzt dashboard --url"],
+        )
     raise NoDaemon("no dashboard of yours runs here", hints=["mzt dashboard"])
+
+
+def sweep(directory: Path) -> None:
+    """Take away what dashboards have left that were killed."""
+    for place in _places(directory):
+        with suppress(OSError, ValueError):
+            try:
+                os.kill(int(place.name.removesuffix(_SUFFIX)), 0)
+            except ProcessLookupError:
+                place.unlink()
+
+
+def told(address: str, *, read_only: bool) -> bytes:
+    """Return what a running dashboard tells whoever asks for an address."""
+    return f"{address}\n{READ_ONLY if read_only else ''}\n".encode()
+
+
+def _places(directory: Path) -> list[Path]:
+    """Return where dashboards tell their addresses, or told them, the newest first."""
+    found = []
+    for place in directory.glob(f"*{_SUFFIX}"):
+        with suppress(OSError):
+            found.append((place.stat().st_mtime, place))
+    return [place for _, place in sorted(found, reverse=True)]
+
+
+def _told_by(place: Path) -> tuple[str, str]:
+    """Ask one for an address; return it, and whether it only shows. Empty: nobody tells one there."""
+    with suppress(OSError, UnicodeError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(_PATIENCE_SECONDS)
+        asking.connect(os.fspath(place))
+        with asking.makefile("r") as lines:
+            return lines.readline().strip(), lines.readline().strip()
+    return "", ""
 
 
 def at(address: str, job_id: str | None, sheet: int | None = None) -> str:

@@ -1,12 +1,14 @@
 """The page's server as a process: where it listens, how a browser is let in once, when it ends."""
 
 import asyncio
+import errno
 import html
 import logging
 import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -186,6 +188,7 @@ class Dashboard:
 
     async def _tell_addresses(self, *, task_status: Any) -> None:
         """Tell a new address to whoever asks at a socket that is this user's alone: `mzt dashboard --url`."""
+        addresses.sweep(self._directory)
         place = addresses.place_of(self._directory, os.getpid())
         listener = await anyio.create_unix_listener(place, mode=0o600)
         try:
@@ -198,7 +201,7 @@ class Dashboard:
     async def _tell_one(self, asking: SocketStream) -> None:
         async with asking:
             with suppress(anyio.BrokenResourceError):
-                await asking.send(f"{self.url()}\n".encode())
+                await asking.send(addresses.told(self.url(), read_only=self._read_only))
 
 
 class _Told(logging.Formatter):
@@ -280,6 +283,8 @@ def listen_at(path: str) -> socket.socket:
     Raises:
         BadRequest: something is there, or it can't be made.
     """
+    if _is_left(path):
+        os.unlink(path)  # noqa: PTH108  a text, as it was given
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
@@ -287,7 +292,22 @@ def listen_at(path: str) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise BadRequest(f"'{path}' is there already: name a path where nothing is") from None
         raise BadRequest(f"'{path}' can't be had: {os.strerror(error.errno or 0) or error}") from None
     finally:
         os.umask(before)
     return listener
+
+
+def _is_left(path: str) -> bool:
+    """Tell whether a socket of this user is at a path, and nobody listens there: who did was killed."""
+    with suppress(OSError, ValueError):
+        found = os.lstat(path)
+        if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+                try:
+                    asking.connect(path)
+                except ConnectionRefusedError:
+                    return True
+    return False

@@ -348,6 +348,46 @@ def test_a_unix_socket_is_this_users_alone_and_serves_the_forwarded_port(daemon,
     assert not place.exists()
 
 
+def test_a_socket_that_was_left_is_taken_over_and_what_else_is_there_is_not(daemon, start, tmp_path):
+    place = tmp_path / "page.sock"
+    page = start("--uds", str(place), "--port", "18137")
+    words = ["dashboard", "--no-open", "--uds", str(place), "--port", "18138"]
+    refused = mzt(daemon, *words)
+    assert (refused.returncode, "is there already" in refused.stderr) == (4, True)
+    page.process.kill()
+    page.process.wait(DEADLINE)
+    assert place.exists()
+    start(*words[2:])
+    place.unlink()
+    place.write_text("mine")
+    assert "is there already" in mzt(daemon, *words).stderr
+    assert place.read_text() == "mine"
+
+
+def test_an_address_is_of_the_dashboard_that_is_meant(daemon, start):
+    shows = start("--read-only", "--port", "18141")
+    acts = start("--port", "18142")
+    for words, page in (
+        (("--port", "18141"), shows),
+        (("--port", "18142"), acts),
+        (("--read-only",), shows),
+        (("--read-only", "--port", "18141"), shows),
+    ):
+        assert mzt(daemon, "dashboard", "--url", *words).stdout.startswith(page.address), words
+    refused = mzt(daemon, "dashboard", "--url", "--read-only", "--port", "18142")
+    assert refused.returncode == 3
+    assert "is read-only at port 18142; others do at 18142" in refused.stderr
+    assert "mzt dashboard --read-only --port 18142" in refused.stderr
+    assert shows.said[-1] == "another address: mzt dashboard --url --port 18141"
+
+
+def mzt(daemon, *words):
+    command = [sys.executable, "-m", "marianne_cli", *words]
+    return subprocess.run(
+        command, env=daemon.environment, cwd=daemon.home, capture_output=True, text=True, check=False
+    )
+
+
 def test_nothing_runs_that_was_not_asked_for(daemon):
     for name in ("run", "status", "list"):
         assert not any("dashboard" in line for line in _imported(name))
