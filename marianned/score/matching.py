@@ -16,6 +16,8 @@ from weakref import ref
 
 from marianned.score.expanded import Expanded, Sheet
 
+_IN_OLD, _IN_NEW = -2, -3
+"""Numbers of what is in one score alone; -1 is where a circle of needs closes."""
 _NO_STAGE_BELOW, _NO_STAGE_ABOVE = 0, 2**63
 _CELLS_MOST = 200_000
 """How much of the table of a subsequence is filled in at once: a tenth of a second's worth.
@@ -103,9 +105,10 @@ def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     away from an earlier one.
     """
     matched = _same_unique_name(old, new)
-    whole, run = _Keys(worded=worded), _Keys(_RUN, worded=worded)
-    grown = _Keys(_RUN, worded=worded, first=True)
-    called = _Keys(_PROMPT, worded=worded, first=True, named=True)
+    prompts = _Prompts(old, new, worded=worded)
+    whole, run = _Keys(prompts), _Keys(prompts, _RUN)
+    grown = _Keys(prompts, _RUN, first=True)
+    called = _Keys(prompts, _PROMPT, first=True, named=True)
     for keys in (whole, run, grown, called):
         if keys.share(_left(old, matched.values()), _left(new, matched)):
             olds, news = keys.of(old), keys.of(new)
@@ -138,20 +141,43 @@ def _nothing(_: object) -> None:
     pass
 
 
+class _Prompts:
+    """The prompts of both scores; `worded`: without white space that says nothing.
+
+    A template that chooses by sheet_num leaves other blank lines at each place; a sheet that has moved is
+    the same all the same. What only one score has, as most of it where a template has changed, is equal to
+    nothing of the other, whatever else is looked at.
+    """
+
+    def __init__(self, old: Stages, new: Stages, *, worded: bool) -> None:
+        self._worded = worded
+        self._old = {self.of(sheet) for group in old.values() for sheet in group}
+        self._both = self._old & {self.of(sheet) for group in new.values() for sheet in group}
+
+    def of(self, sheet: Sheet) -> str | None:
+        """Return what is compared of the prompt of a sheet."""
+        return sheet.words if self._worded else sheet.digests.get("prompt")
+
+    def side(self, sheet: Sheet) -> int | None:
+        """Return the number of all sheets of a score whose prompts the other has not; None: it has this."""
+        prompt = self.of(sheet)
+        if prompt in self._both:
+            return None
+        return _IN_OLD if prompt in self._old else _IN_NEW
+
+
 class _Keys:
     """Gives what is equal the same number, over both scores.
 
     `aspects` are those of a definition that are looked at, all of them if there are none; `first`: of the
     first instance alone, for a fan-out may grow; `named`: and beside them the name.
-    `worded`: prompts are compared without white space that says nothing. A template that chooses by
-    sheet_num leaves other blank lines at each place; a sheet that has moved is the same all the same.
     """
 
     def __init__(
-        self, aspects: Collection[str] = (), *, worded: bool, first: bool = False, named: bool = False
+        self, prompts: _Prompts, aspects: Collection[str] = (), *, first: bool = False, named: bool = False
     ) -> None:
         self._seen = aspects
-        self._worded = worded
+        self._prompts = prompts
         self._first = first
         self._named = named
         self._known: dict[object, int] = {}
@@ -160,8 +186,9 @@ class _Keys:
 
     def share(self, old: Stages, new: Stages) -> bool:
         """Tell whether any of these stages are equal: only then it is worth while to look at all of them."""
-        prompts = {self._prompt(group[0]) for group in old.values()}  # what is equal has an equal one first
-        if not any(self._prompt(group[0]) in prompts for group in new.values()):
+        prompt = self._prompts.of
+        prompts = {prompt(group[0]) for group in old.values()}  # what is equal has an equal one first
+        if not any(prompt(group[0]) in prompts for group in new.values()):
             return False
         known = {self._alone(group) for group in old.values()}
         return any(self._alone(group) in known for group in new.values()) if known else False
@@ -181,7 +208,10 @@ class _Keys:
     def _own(self, sheet: Sheet) -> int:
         known = self._owns.get(id(sheet))
         if known is None:
-            known = self._owns[id(sheet)] = self._number(self._definition(sheet))
+            known = self._prompts.side(sheet)
+            if known is None:
+                known = self._number(self._definition(sheet))
+            self._owns[id(sheet)] = known
         return known
 
     def of(self, stages: Stages) -> list[_Stage]:
@@ -209,12 +239,9 @@ class _Keys:
                 found.append(_Stage(stage, whole, under, over, group))
         return found
 
-    def _prompt(self, sheet: Sheet) -> str | None:
-        return sheet.words if self._worded else sheet.digests.get("prompt")
-
     def _definition(self, sheet: Sheet) -> object:
         """Return what is looked at of a sheet, to be compared and hashed."""
-        prompt = self._prompt(sheet)
+        prompt = self._prompts.of(sheet)
         if not self._seen:
             names = tuple(sheet.digests)
             order = self._orders.get(names) or self._orders.setdefault(names, _Order(names))
@@ -240,7 +267,7 @@ class _Keys:
         for first, ends in edges.items():
             if first in found:
                 continue
-            if not ends:
+            if not ends or own[first] < 0:
                 found[first] = own[first]
             elif len(ends) == 1 and (only := found.get(ends[0])) is not None:
                 found[first] = number_of((own[first], only), len(self._known))
