@@ -160,15 +160,26 @@ def span(daemon, job):
 
 
 def sheets(table, daemon, count):
-    """Time sheets of `true`: one after the other, less what the command takes by itself, and many at once."""
-    daemon.submit(score("chain", ["true"] * count))
-    daemon.wait_for("chain", "completed", deadline=10 * DEADLINE)
-    added = span(daemon, "chain") / count - table.figures[SPAWN].value
-    table.add("a sheet of `true`, added", added, "ms", SPAWN)
-    together = {"sheet": {"dependencies": {}}, "parallel": {"enabled": True, "max_concurrent": CLIENTS}}
-    daemon.submit(score("wide", ["true"] * 4 * count, **together))
-    daemon.wait_for("wide", "completed", deadline=10 * DEADLINE)
-    table.add(f"sheets of `true`, {CLIENTS} at once", 4 * count * 1000 / span(daemon, "wide"), "a second")
+    """Time sheets of `true`: one after the other, less what the command takes by itself, and many at once.
+
+    Those of a template have it rendered, by a worker.
+    """
+    one, each = [{"prompt": {"template": template}} for template in ("true", "{{ sheet_num and 'true' }}")]
+    many = {"sheet": {"size": 1, "total_items": count}}
+    wide = {"sheet": {"size": 1, "total_items": 1, "fan_out": {1: 4 * count}}}
+    together = {"parallel": {"enabled": True, "max_concurrent": CLIENTS}}
+
+    def took(name, **top):
+        text = {"name": name, "workspace": f"./{name}-work", "instrument": "cli", **top}
+        daemon.submit(yaml.safe_dump(text))
+        daemon.wait_for(name, "completed", deadline=10 * DEADLINE)
+        return span(daemon, name)
+
+    spawn = table.figures[SPAWN].value
+    table.add("a sheet of `true`, added", took("chain", **many, **one) / count - spawn, "ms", SPAWN)
+    table.add("a sheet of a template, added", took("rendered", **many, **each) / count - spawn, "ms", SPAWN)
+    second = 4 * count * 1000 / took("wide", **wide, **one, **together)
+    table.add(f"sheets of `true`, {CLIENTS} at once", second, "a second")
 
 
 def start_jobs(table, daemon, rounds):

@@ -71,7 +71,7 @@ class Asked(Side):
             "prompt": {"template": template},
         }
         if at_once > 1:
-            score["sheet"]["dependencies"] = {}
+            score["sheet"] = {"size": 1, "total_items": 1, "fan_out": {1: sheets}}
             score["parallel"] = {"enabled": True, "max_concurrent": at_once}
         where = {"directory": str(self.home), "submit_directory": str(self.home)}
         self.rpc("job.submit", text=json.dumps(score), **where, **given)
