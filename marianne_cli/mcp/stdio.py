@@ -94,6 +94,10 @@ class Server:
             await self._refuse(asked, Refused(_PARSE if asked is None else _INVALID, said))
             return
         match message:
+            case {"jsonrpc": version, **rest} if version != "2.0":
+                given = rest.get("id")
+                known = given if isinstance(given, str | int) and not isinstance(given, bool) else None
+                await self._refuse(known, Refused(_INVALID, 'jsonrpc is "2.0": no other version is spoken'))
             case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as given}}:
                 if given in self._running:
                     self._running[given].cancel()
@@ -105,6 +109,10 @@ class Server:
                 await self._refuse(None, Refused(_INVALID, "method is text, id text or a whole number"))
             case {"method": str()} | {"result": _} | {"error": _}:
                 pass  # a notification, or an answer to what was never asked
+            case list():
+                await self._refuse(
+                    None, Refused(_INVALID, "batches are not taken: send each request in a line of its own")
+                )
             case _:
                 await self._refuse(None, Refused(_INVALID, "a request has a method and an id"))
 

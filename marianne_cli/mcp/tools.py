@@ -6,10 +6,11 @@ at a time. A tool's arguments are Structs, from which its schema is made and by 
 
 import math
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -25,7 +26,7 @@ from marianne_cli.screens.transcript import Transcript
 from marianne_cli.screens.why import failures, why_screen
 from marianned import files
 from marianned.errors import BadRequest, MarianneError, NoDaemon, Problem
-from marianned.formatting import plural, visible
+from marianned.formatting import CONTROLS, plural, visible
 from marianned.protocol import (
     Cancel,
     ExplainJob,
@@ -39,6 +40,7 @@ from marianned.protocol import (
     Resume,
     Retry,
 )
+from marianned.protocol.wanted import complaint
 
 TEXT_MOST = 2_000
 """Characters of one answer of `look` and `plan`."""
@@ -55,6 +57,11 @@ _LINE_MOST = 1_000
 _FURTHER = 8
 """Where the last lines of an agent's stream say less than that many, so many times more are read."""
 _PROBLEMS_MOST = 20
+_OF_THE_WIRE = "mzt rpc "
+"""Hints that are for who speaks the daemon's protocol: an agent here does not."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_OF_THE_TEXT_BELOW = "S1"
+"""Problems with codes below are of the text of the score itself, and of no file that it names."""
 _RESOURCE = "marianne://job/"
 _NO_RESOURCE, _INTERNAL = -32002, -32603
 INSTRUCTIONS = (
@@ -98,10 +105,6 @@ class Output(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
 
 class _Score(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     score: Annotated[str, msgspec.Meta(description="modify: the whole new score, as YAML.")] | None = None
-    score_file: (
-        Annotated[str, msgspec.Meta(description="modify: a file with the new score, instead of `score`.")]
-        | None
-    ) = None
     rerun: (
         Annotated[str, msgspec.Meta(description="modify: finished sheets that run again, or `changed`.")]
         | None
@@ -112,11 +115,25 @@ class _Score(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     only: Annotated[str, msgspec.Meta(description="resume: run these sheets alone again.")] | None = None
 
 
+class PlanOfText(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """See what a modify or a resume would run, keep and throw away; nothing is changed."""
+
+    job: JobName
+    action: Literal["modify", "resume"]
+    more: More = 0
+    score_file: ClassVar[None] = None
+    """Who may only look is told of no file by what is wrong in it as a score."""
+
+
+ScoreFile = Annotated[str, msgspec.Meta(description="modify: a file with the new score, instead of `score`.")]
+
+
 class Plan(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """See what a modify or a resume would run, keep and throw away; nothing is changed."""
 
     job: JobName
     action: Literal["modify", "resume"]
+    score_file: ScoreFile | None = None
     more: More = 0
 
 
@@ -126,8 +143,15 @@ class Change(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
     job: JobName
     action: Literal["pause", "resume", "modify", "retry", "cancel"]
     reason: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=1_000, description="Why; it stays in the history.")
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=1_000,
+            pattern=f"^[^{CONTROLS}]*$",
+            description="Why; it stays in the history.",
+        ),
     ]
+    score_file: ScoreFile | None = None
     now: Annotated[bool, msgspec.Meta(description="pause: interrupt what is in flight.")] = False
     before: Annotated[str, msgspec.Meta(description="pause: only before these sheets.")] | None = None
     skip: Annotated[str, msgspec.Meta(description="resume: take these sheets for skipped.")] | None = None
@@ -145,12 +169,17 @@ class _Tool(NamedTuple):
     hints: Mapping[str, bool]
 
 
+_Planned = Plan | PlanOfText | Change
 _TOOLS = {
     "look": _Tool(Look, {"readOnlyHint": True}),
     "output": _Tool(Output, {"readOnlyHint": True}),
     "plan": _Tool(Plan, {"readOnlyHint": True}),
     "change": _Tool(Change, {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False}),
 }
+_LOOKING = {name: tool for name, tool in _TOOLS.items() if name != "change"} | {
+    "plan": _Tool(PlanOfText, {"readOnlyHint": True})
+}
+"""What is offered with `--read-only`."""
 _ALONE = {
     "modify": {"score", "score_file", "rerun", "resume"},
     "resume": {"from_", "only", "skip", "accept"},
@@ -165,6 +194,7 @@ class Door:
     def __init__(self, socket: str | None, *, read_only: bool) -> None:
         self._socket = socket
         self._read_only = read_only
+        self._tools = _LOOKING if read_only else _TOOLS
         self._done: dict[str, Callable[[AsyncClient, Any], Awaitable[str]]] = {
             "look": _look,
             "output": _output,
@@ -176,7 +206,7 @@ class Door:
     def calls(self) -> dict[str, Call]:
         """What the server does by the protocol's methods."""
         return {
-            "tools/list": self._tools,
+            "tools/list": self._list,
             "tools/call": self._call,
             "resources/list": _refusing(self._resources),
             "resources/templates/list": self._templates,
@@ -191,28 +221,34 @@ class Door:
 
     # --- tools -------------------------------------------------------------------------------------------
 
-    async def _tools(self, _params: Params) -> dict[str, Any]:
-        return {"tools": [_described(name, tool) for name, tool in _TOOLS.items() if self._offers(name)]}
-
-    def _offers(self, name: str) -> bool:
-        return not (self._read_only and name == "change")
+    async def _list(self, _params: Params) -> dict[str, Any]:
+        return {"tools": [_described(name, tool) for name, tool in self._tools.items()]}
 
     async def _call(self, params: Params) -> dict[str, Any]:
         name = params.get("name")
-        if not isinstance(name, str) or name not in _TOOLS or not self._offers(name):
-            offered = ", ".join(filter(self._offers, _TOOLS))
-            raise bad_params(f"there is no tool {str(name)[:80]!r}; there are {offered}")
+        offered = ", ".join(self._tools)
+        if not isinstance(name, str):
+            raise bad_params(f"name, a text, says which tool; there are {offered}")
+        if name not in self._tools:
+            raise bad_params(f"there is no tool {name[:80]!r}; there are {offered}")
+        given, kind = params.get("arguments") or {}, self._tools[name].arguments
         try:
-            arguments = msgspec.convert(params.get("arguments") or {}, _TOOLS[name].arguments)
+            arguments = msgspec.convert(given, kind)
+        except msgspec.ValidationError as error:
+            wrong = complaint(kind, msgspec.json.encode(given), str(error), whose=name, called="arguments")
+            return _said(wrong, failed=True)
+        try:
             async with self._connected() as client:
                 answer = self._done[name](client, arguments)
                 waits = isinstance(arguments, Change) and arguments.wait_seconds
                 return _said(await (_while_it_lives(client, answer) if waits else answer))
-        except msgspec.ValidationError as error:
-            return _said(f"{name}: {error}", failed=True)
         except MarianneError as error:
-            hints = [f"type: {' · '.join(error.hints)}"] if error.hints else []
-            said = [f"{error.code}: {error.message}", *hints, *_problems(error.problems)]
+            typed = [hint for hint in error.hints if not hint.startswith(_OF_THE_WIRE)]
+            hints = [f"type: {' · '.join(typed)}"] if typed else []
+            found = error.problems
+            if isinstance(arguments, PlanOfText):
+                found = [_closed(problem, arguments.score or "") for problem in found]
+            said = [f"{error.code}: {error.message}", *hints, *_problems(found)]
             return _said("\n".join(said), failed=True)
 
     # --- resources ---------------------------------------------------------------------------------------
@@ -237,11 +273,9 @@ class Door:
 
     async def _resource(self, params: Params) -> dict[str, Any]:
         uri = params.get("uri")
-        parts = (
-            uri.removeprefix(_RESOURCE).split("/")
-            if isinstance(uri, str) and uri.startswith(_RESOURCE)
-            else []
-        )
+        if not isinstance(uri, str):
+            raise bad_params("uri, a text, says which resource; resources/templates/list tells their form")
+        parts = uri.removeprefix(_RESOURCE).split("/") if uri.startswith(_RESOURCE) else []
         async with self._connected() as client:
             match parts:
                 case [job, "score"]:
@@ -251,7 +285,7 @@ class Door:
                 case [job, "log", sheet] if sheet.isascii() and sheet.isdigit():
                     text = await _output(client, Output(job=job, sheet=int(sheet), lines=LINES_MOST))
                 case _:
-                    raise bad_params(f"there is no resource {str(uri)[:200]!r}")
+                    raise bad_params(f"there is no resource {uri[:200]!r}")
         return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
 
 
@@ -404,7 +438,7 @@ async def _output(client: AsyncClient, asked: Output) -> str:
 # --- changing ----------------------------------------------------------------------------------------------
 
 
-async def _plan(client: AsyncClient, asked: Plan) -> str:
+async def _plan(client: AsyncClient, asked: Plan | PlanOfText) -> str:
     _alone(asked, asked.action)
     request = await _modify(asked, plan=True) if asked.action == "modify" else _resume(asked, plan=True)
     reply = await whole(client, request, "plan", "plan_total")
@@ -438,7 +472,14 @@ def _problems(problems: Sequence[Problem]) -> list[str]:
     return [*map(problem_text, told[:_PROBLEMS_MOST]), *([f"… and {rest} more"] if rest > 0 else [])]
 
 
-def _alone(asked: Plan | Change, action: str) -> None:
+def _closed(problem: Problem, score: str) -> Problem:
+    """Return a problem that quotes nothing but a score's own text: files that it names can be anybody's."""
+    said = _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in score else "'…'", problem.message)
+    hint = problem.hint if problem.code < _OF_THE_TEXT_BELOW else None
+    return msgspec.structs.replace(problem, message=said, hint=hint)
+
+
+def _alone(asked: _Planned, action: str) -> None:
     """See that nothing is given that belongs to another action.
 
     Raises:
@@ -450,11 +491,11 @@ def _alone(asked: Plan | Change, action: str) -> None:
             raise BadRequest(f"{wrong[0].rstrip('_')} belongs to {other}, not to {action}")
 
 
-def _resume(asked: Plan | Change, **others: Any) -> Resume:
+def _resume(asked: _Planned, **others: Any) -> Resume:
     return Resume(asked.job, from_=asked.from_, only=asked.only, **others)
 
 
-async def _modify(asked: Plan | Change, **others: Any) -> Modify:
+async def _modify(asked: _Planned, **others: Any) -> Modify:
     """Return the request for a new score, whose paths count from its file's directory, or from here."""
     if asked.score is not None and asked.score_file is not None:
         raise BadRequest("score or score_file: one of them")

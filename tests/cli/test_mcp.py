@@ -136,6 +136,93 @@ def test_read_only_offers_no_change_and_the_daemon_would_take_none(home):
     anyio.run(look_only)
 
 
+SHADOW = "root:*:20228:0:99999:7:::\ndaemon:*:20228:0:99999:7:::\n"
+
+
+def test_who_may_only_look_reads_no_file_by_what_is_wrong_in_it(home):
+    """A score that is refused is told with what is wrong: of a file that would tell the file."""
+    home.mzt("run", home.score("a"), "--wait")
+    (home.path / "shadow").write_text(SHADOW)
+    (home.path / "secret.j2").write_text("{% hunter2 %}")
+    by_name = (home.path / "a.yaml").read_text().split("prompt:")[0] + "prompt: {template_file: secret.j2}\n"
+
+    async def look_only():
+        async with agent(home, "--read-only") as client:
+            plan = {tool.name: tool for tool in (await client.list_tools()).tools}["plan"]
+            assert "score_file" not in plan.input_schema["properties"]
+            wrong = await refused(client, "plan", job="a", action="modify", score_file="shadow")
+            assert wrong == "arguments.score_file: unknown argument of plan; did you mean 'score'?"
+            wrong = await refused(client, "plan", job="a", action="modify", score=by_name)
+            assert "error S2" in wrong
+            assert "'secret.j2'" in wrong
+            assert "hunter" not in wrong
+            text = (home.path / "a.yaml").read_text().replace("template: |", "template: |\n    true")
+            plan = await said(client, "plan", job="a", action="modify", score=text, rerun="changed")
+            assert "runs again: 1-3" in plan
+            assert "unknown key 'zz'" in await refused(
+                client, "plan", job="a", action="modify", score=f"{text}zz: 1\n"
+            )
+
+    async def look_and_change():
+        async with agent(home) as client:
+            for tool, more in (("plan", {}), ("change", {"reason": "x"})):
+                wrong = await refused(client, tool, job="a", action="modify", score_file="shadow", **more)
+                assert "this is no score" in wrong
+                assert "20228" not in wrong
+
+    anyio.run(look_only)
+    anyio.run(look_and_change)
+
+
+def test_what_a_call_lacks_is_said_in_words_of_its_own(home):
+    home.mzt("run", home.score("a"), "--wait")
+    cancel = {"job": "a", "action": "cancel"}
+    wanted = "text of 1-1000 characters without control characters"
+    told = {
+        "output": [
+            ({"job": "a", "lines": 300}, "arguments.lines: a whole number from 1 to 200 is wanted, not 300"),
+            ({"job": "a", "bogus": 1}, "arguments.bogus: unknown argument of output"),
+            ({}, "arguments.job: output needs it, text of 1-120 characters"),
+        ],
+        "look": [(["a"], "arguments: not a valid JSON object")],
+        "change": [
+            (
+                cancel,
+                f"arguments.reason: change needs it, {wanted}",
+            ),
+            (
+                {**cancel, "reason": "a\x07b"},
+                f"arguments.reason: {wanted} is wanted, not one with '\\x07'",
+            ),
+        ],
+    }
+    calls = [(name, given, words) for name, rows in told.items() for given, words in rows]
+    lines = [
+        {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": name, "arguments": given}}
+        for number, (name, given, _) in enumerate(calls)
+    ]
+    answers = exchange(home, *(json.dumps(line).encode() for line in lines))
+    found = {answer["id"]: answer["result"]["content"][0]["text"] for answer in answers}
+    assert found == {number: words for number, (_, _, words) in enumerate(calls)}
+
+
+def test_what_the_transport_does_not_take_is_named(home):
+    answers = exchange(
+        home,
+        b'[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]',
+        b'{"jsonrpc": "1.0", "id": 2, "method": "ping"}',
+        b'{"jsonrpc": "2.0", "id": 3, "method": "tools/call"}',
+        b'{"jsonrpc": "2.0", "id": 4, "method": "resources/read"}',
+    )
+    said = {answer["id"]: answer["error"]["message"] for answer in answers}
+    assert said == {
+        None: "batches are not taken: send each request in a line of its own",
+        2: 'jsonrpc is "2.0": no other version is spoken',
+        3: "name, a text, says which tool; there are look, output, plan, change",
+        4: "uri, a text, says which resource; resources/templates/list tells their form",
+    }
+
+
 def test_a_wide_job_is_told_piece_by_piece(home):
     score = home.path / "wide.yaml"
     score.write_text(

@@ -6,6 +6,9 @@ Source: docs/reference/score-format.md §2.
 from typing import NamedTuple
 
 from marianned import yaml_tree
+from marianned.score.read.habits import KEYS
+from marianned.score.read.model import Score
+from marianned.score.read.rules import fields
 from marianned.yaml_tree import Items, Mapping, Node, Path, Place, Scalar, Unreadable
 
 _OTHER_KINDS = {
@@ -16,6 +19,8 @@ _OTHER_KINDS = {
     "cli": "an instrument profile",
     "http": "an instrument profile",
 }
+_KNOWN = fields(Score)[0].keys() | KEYS[()].keys()
+"""Keys at the top of a score, and those that people write there for them."""
 
 
 class Document(NamedTuple):
@@ -52,6 +57,8 @@ def _score(root: Node | None) -> Mapping:
         for key, kind in _OTHER_KINDS.items():
             if key in keys:
                 raise Unreadable("S004", f"this is {kind}, not a score", keys[key].place, (key,))
+        if not keys.keys() & _KNOWN:  # nothing of it is quoted: it may be any file, and hold secrets
+            raise Unreadable("S004", "this is no score: it has no key of one", root.place)
     return root
 
 

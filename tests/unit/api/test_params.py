@@ -21,7 +21,7 @@ SAID = [
     ("job.pause", '{"job_id": "x", "for": []}', "params.for: a number from 0 to 216000000000 or null is wanted, not a list"),
     ("job.resume", '{"job_id": "x", "env": {"A": 1}}', "params.env: an object of text of at most 131000 characters without zero bytes by names without '=' is wanted, not an object"),
     ("job.resume", '{"job_id": "x", "env": {"A=": "1"}}', "params.env: an object of text of at most 131000 characters without zero bytes by names without '=' is wanted, not an object"),
-    ("score.validate", '{"text": "", "submit_directory": "/", "directory": "\\u0000"}', "params.directory: text of at most 4096 characters without zero bytes is wanted, not text"),
+    ("score.validate", '{"text": "", "submit_directory": "/", "directory": "\\u0000"}', "params.directory: text of at most 4096 characters without zero bytes is wanted, not one with '\\x00'"),
     ("job.resume", '{"job_id": "x", "over_budget": 0}', "params.over_budget: a number above 0 or null is wanted, not 0"),
     ("job.wait", '{"job_id": "x", "words": [1]}', "params.words: a list of text is wanted, not a list"),
     ("daemon.stop", '{"mode": "now"}', "params.mode: 'detach' or 'drain' or 'kill' or 'stay' is wanted, not text"),
