@@ -26,7 +26,8 @@ from marianned.protocol import METHODS
 T = TypeVar("T", bound=msgspec.Struct)
 log = logging.getLogger(__name__)
 
-TABS_MOST = 8
+TABS_MOST, BROWSER_TABS_MOST = 8, 4
+"""Streams in all, and of one browser: it has six connections to a server, and asks on those that are left."""
 _QUICK, _GZIP = 1, 16 + zlib.MAX_WBITS
 BODY_SECONDS = 30.0
 """How long a body may take to come."""
@@ -132,11 +133,15 @@ class Page:
 
     async def _stream(self, request: Request) -> Response:
         self.used = anyio.current_time()
-        if len(self._tabs) >= TABS_MOST:
+        browser = hash(request.cookies.get(self._rules.cookie))
+        here = sum(tab.browser == browser for tab in self._tabs.values())
+        if len(self._tabs) >= TABS_MOST or here >= BROWSER_TABS_MOST:
             return Response(status_code=503)
         accepted = request.headers.get("accept-encoding", "").split(",")
         packed = "gzip" in {one.strip() for one in accepted}
-        return _Stream(self, Tab(self.live, self._client, read_only=self._read_only), packed=packed)
+        return _Stream(
+            self, Tab(self.live, self._client, browser=browser, read_only=self._read_only), packed=packed
+        )
 
     async def serve(self, tab: Tab, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Carry a tab's stream until it ends."""

@@ -66,8 +66,10 @@ class Told:
 class Tab:
     """One browser tab, from its stream's opening to its end."""
 
-    def __init__(self, live: Live, client: AsyncClient, *, read_only: bool) -> None:
+    def __init__(self, live: Live, client: AsyncClient, *, browser: int, read_only: bool) -> None:
         self.name = secrets.token_urlsafe(12)
+        self.browser = browser
+        """What tells the tabs of one browser from others."""
         self._live = live
         self._client = client
         self._greeting = {"stream": self.name, "read_only": read_only, "uid": os.getuid()}

@@ -166,12 +166,13 @@ def test_a_tab_that_does_not_read_costs_little_and_those_that_read_are_told_litt
     page = start()
     cookie = page.enter()
     quiet, watching = Tab(page, cookie), Tab(page, cookie)
-    stuck = [Tab(page, cookie, buffer=2048) for _ in range(4)]
+    others = page.enter()
+    stuck = [Tab(page, others, buffer=2048) for _ in range(4)]
     daemon.submit(WIDE.format(name="wide-0"), before="1.all")
     daemon.wait_for("wide-0", "paused")
     for tab in (watching, *stuck):
         asked = {"stream": tab.name, "job": "wide-0", "log": None}
-        assert page.post("/watch", asked, ("Cookie", cookie)).status == 204
+        assert page.post("/watch", asked, ("Cookie", others if tab in stuck else cookie)).status == 204
     watching.until(b'"wide-0","sheets"')
     before = memory(page.process)
     quiet.until(b'"wide-0"')
@@ -245,12 +246,14 @@ def test_a_job_that_was_removed_leaves_the_list_of_a_tab(daemon, start):
         tab.close()
 
 
-def test_a_ninth_tab_is_refused_until_one_has_gone(start):
+def test_a_fifth_tab_of_a_browser_and_a_ninth_of_all_are_refused_until_one_has_gone(start):
     page = start()
-    cookie = page.enter()
-    tabs = [Tab(page, cookie) for _ in range(8)]
+    cookie, other, third = page.enter(), page.enter(), page.enter()
+    tabs = [Tab(page, cookie) for _ in range(4)]
     try:
         assert page.request("GET", "/stream", [("Cookie", cookie)]).status == 503
+        tabs += [Tab(page, other) for _ in range(4)]
+        assert page.request("GET", "/stream", [("Cookie", third)]).status == 503
         assert page.ask(cookie, "daemon.status").status == 200
     finally:
         for tab in tabs:
@@ -285,7 +288,7 @@ def test_a_tab_that_was_too_slow_for_the_journal_is_told_that_some_of_it_is_miss
 
 async def slow_for_the_journal():
     known = live.Live(None, lambda: None)
-    tab = tabs.Tab(known, None, read_only=True)
+    tab = tabs.Tab(known, None, browser=1, read_only=True)
     came, told = asyncio.Queue(), []
 
     async def send(data):

@@ -302,6 +302,24 @@ def test_an_address_opens_at_the_job_and_the_sheet_that_it_names(browser, daemon
         context.close()
 
 
+def test_nothing_is_said_that_is_not_known(browser, daemon, dashboard):
+    daemon.submit(score("known", ["true"]))
+    daemon.wait_for("known", "completed")
+    with page_of(browser, dashboard) as page:
+        look_at(page, "#/job/known?sheet=9999")
+        has(page, ".panel .error", "9999")
+        look_at(page, "#/")
+        page.locator(".jobs-find").fill("no such job")
+        has(page, ".jobs .empty", "matches")
+        page.keyboard.press("Escape")
+        page.wait_for_selector('[data-job="known"]')
+        page.context.clear_cookies()
+        page.reload()
+        has(page, ".banner", "This page has no session")
+        has(page, ".home", "Nothing is known yet")
+        has(page, ".jobs .empty", "No job is known yet")
+
+
 VIEWS = [
     "",
     "?tab=output",

@@ -23,7 +23,7 @@ async def test_a_status_and_the_end_of_a_daemon_are_told_at_once_and_nothing_els
     client: Any = None
     live = Live(client, lambda: None)
     live.up = True
-    tab = tabs.Tab(live, client, read_only=False)
+    tab = tabs.Tab(live, client, browser=1, read_only=False)
     watched = tab._kept = Watched("one", client, tab.changed)
     watched.job = job("running")
     send, receive = anyio.create_memory_object_stream[bytes](100)

@@ -10,7 +10,7 @@ import { PlanBar, PlanLines, Score } from "./score.js";
 import { Runs } from "./runs.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
-import { counted, daemon, go, href, job, now, plan, problem, route, sheets } from "./store.js";
+import { counted, daemon, go, href, job, known, now, plan, problem, route, sheets } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
 export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why", runs: "Runs" };
@@ -146,7 +146,7 @@ const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!pl
 export function Job() {
   const { job: named, tab, sheet, hook } = route.value;
   if (problem.value) return html`<main class="main"><${Back} /><p class="empty bad">${problem.value.message}</p></main>`;
-  if (!job.value) return html`<main class="main" aria-busy="true"><${Back} /><p class="empty">${daemon.value.up ? `Reading ${visible(named)} …` : "The daemon is away."}</p></main>`;
+  if (!job.value) return html`<main class="main" aria-busy="true"><${Back} /><p class="empty">${!known.value ? "Nothing is known of it yet." : daemon.value.up ? `Reading ${visible(named)} …` : "The daemon is away."}</p></main>`;
   const Body = BODY[tab] ?? BODY.graph;
   const failed = job.value.status === "failed" || job.value.holds.some((hold) => hold.cause === "failure");
   return html`<main class="main"><${Head} />

@@ -2,7 +2,7 @@
 import { html, signal } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { offeredAll } from "./acting.js";
-import { go, href, idle, now, route, rows, tell } from "./store.js";
+import { go, href, idle, known, now, route, rows, tell } from "./store.js";
 import { age, cost, next, plural, visible } from "./text.js";
 
 export const find = signal("");
@@ -70,14 +70,18 @@ export function Jobs() {
       return found.length > 0 && html`<section><h2>${title} <small>${found.length}</small></h2><ul>${found.slice(0, SHOWN).map((row) => html`<${Row} key=${row.job_name} row=${row} />`)}</ul>
         ${found.length > SHOWN && html`<p class="note">and ${found.length - SHOWN} more: filter to see them</p>`}</section>`;
     })}
-    ${rows.value.size === 0 && html`<p class="empty">No jobs yet. Start one: <code>mzt run FILE</code></p>`}
+    ${rows.value.size === 0 && html`<p class="empty">${known.value ? html`No jobs yet. Start one: <code>mzt run FILE</code>` : "No job is known yet."}</p>`}
     ${rows.value.size > 0 && kept.length === 0 && html`<p class="empty">None of ${rows.value.size} jobs matches.</p>`}
   </nav>`;
 }
 
+const NAMED = 8;
+
 export function Nobody() {
+  if (!known.value) return html`<main class="main home"><h1>Nothing is known yet</h1></main>`;
   const waiting = [...rows.value.values()].filter((row) => row.group === "needs you");
   return html`<main class="main home"><h1>${waiting.length ? `${waiting.length === 1 ? "One job needs" : `${waiting.length} jobs need`} a person` : "Nothing needs you"}</h1>
     <p class="note">Choose a job at the left, or with <kbd>j</kbd> <kbd>k</kbd> and <kbd>Enter</kbd>. <kbd>?</kbd> shows all keys.</p>
-    ${waiting.slice(0, 8).map((row) => html`<button class=${`row-cell s-${row.status}`} onClick=${() => go({ job: row.job_id })}><${Glyph} of=${row.status} /><span class="name">${visible(row.job_name)}</span><span class="word">${visible(word(row))}</span></button>`)}</main>`;
+    ${waiting.slice(0, NAMED).map((row) => html`<button class=${`row-cell s-${row.status}`} onClick=${() => go({ job: row.job_id })}><${Glyph} of=${row.status} /><span class="name">${visible(row.job_name)}</span><span class="word">${visible(word(row))}</span></button>`)}
+    ${waiting.length > NAMED && html`<p class="note">and ${waiting.length - NAMED} more, in the list of jobs</p>`}</main>`;
 }

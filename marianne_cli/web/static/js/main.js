@@ -23,7 +23,7 @@ const LOST = {
   away: "The dashboard does not answer: what you see was so when it was last heard. If its terminal was closed, start it again:",
   ended: "The dashboard has ended: what you see was so when it was last heard. Start it again:",
   session: "This page has no session, or it is over. Open a new address:",
-  many: "Too many tabs are open: close one, this one goes on by itself.",
+  many: "Too many windows show this page: close one or let a tab cover it, and this one goes on by itself.",
 };
 const CURE = { away: "mzt dashboard", ended: "mzt dashboard", session: "mzt dashboard --url" };
 
@@ -152,7 +152,12 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox") {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key !== "Escape") return;
+    if (event.target.type === "search" && event.target.value) {
+      event.target.value = "";
+      event.target.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    event.target.blur();
     return;
   }
   const tab = Object.keys(TABS)[Number(event.key) - 1];

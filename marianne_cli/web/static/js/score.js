@@ -31,7 +31,7 @@ async function read(named) {
 }
 
 const place = (base) => ({ file: base.config_file, directory: base.directory, expect: base.revision });
-const file = (base) => base?.config_file ?? "FILE";
+const EDITED = "EDITED.yaml"; // the text of the editor is in no file
 
 // What the daemon says a change would do, drawn on the graph; its problems stand in the editor.
 async function look() {
@@ -59,7 +59,7 @@ async function apply(resume) {
     const reply = await change(told.score ? "job.modify" : told.offer.method, params);
     plan.value = null;
     if (told.score) set({ ...nothing, job: null });
-    tell({ text: reply.message, lines: [told.score ? `mzt modify ${named} -c ${file(base)}${resume ? " -r" : ""}` : told.offer.line], done: reply.acknowledged });
+    tell({ text: reply.message, lines: [told.score ? `mzt modify ${named} -c ${EDITED}${resume ? " -r" : ""}` : told.offer.line], done: reply.acknowledged });
     go({ tab: "graph" });
   } catch (refusal) {
     tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
@@ -79,7 +79,7 @@ export function PlanBar() {
   const score = told.score;
   const nothingNew = score && reply.changed === false;
   const name = job.value.job_id;
-  const line = score ? `mzt modify ${name} -c ${file(draft.value.base)}` : told.offer.line;
+  const line = score ? `mzt modify ${name} -c ${EDITED}` : told.offer.line;
   return html`<section class="plan-bar" aria-label="Plan">
     <div>
       <h2>${score ? (nothingNew ? "This score equals the newest revision" : `Plan for revision ${reply.new_revision}`) : "Plan"} <small>nothing is changed yet</small></h2>
@@ -95,6 +95,7 @@ export function PlanBar() {
       }}>${score ? "Back to the editor" : "Leave it"}</button>
     </div>
     <${Line} text=${score ? `${line} -r` : line} />
+    ${score && html`<p class="note">${EDITED} stands for this text, saved in a file${draft.value.base?.config_file ? html`; ${visible(draft.value.base.config_file)} stays as it is` : ""}.</p>`}
   </section>`;
 }
 
@@ -148,7 +149,7 @@ function Editor() {
       <button class="strong" onClick=${look} disabled=${busy || idle.value !== "" || !job.value?.takes_score} title=${idle.value || "Ctrl+Enter"}>${busy ? "Asking …" : "Plan this change"}</button>
       <button onClick=${() => set({ text: stored, problems: [] })} disabled=${text === stored}>Undo all</button>
       <span class="note">${text === stored ? `revision ${base?.revision} as stored` : "changed here; the file on disk stays as it is"}</span>
-      <${Line} text=${`mzt modify ${draft.value.job} -c ${file(base)} --plan`} />
+      <${Line} text=${`mzt modify ${draft.value.job} -c ${text === stored ? (base?.config_file ?? "FILE") : EDITED} --plan`} />
     </div>
   </div>`;
 }

@@ -20,7 +20,7 @@ function useDetail(named, number) {
     if (!number) return undefined;
     ask("job.status", { job_id: named, sheets: String(number) }).then(
       (told) => !left && (detail.value = told.sheets[0] ?? null),
-      (refusal) => !left && tell({ bad: true, text: refusal.message }),
+      (refusal) => !left && (detail.value = { sheet: number, refused: refusal.message }),
     );
     return () => (left = true);
   }, [named, number, stamp]);
@@ -123,6 +123,7 @@ export function Panel() {
     </aside>`;
   }
   if (!sheet) return null;
+  if (known?.refused) return html`<aside class="panel" aria-label=${`Sheet ${sheet}`}><header><h2>Sheet ${sheet}</h2>${close}</header><p class="error">${visible(known.refused)}</p></aside>`;
   const state = cell(sheet).value;
   const chosen = attempt ?? state?.attempt_count;
   const shown = known?.attempts.find((one) => one.attempt === chosen);

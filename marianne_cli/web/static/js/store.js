@@ -7,6 +7,7 @@ export const link = signal({ state: "opening" });
 export const daemon = signal({ up: true, daemon: {} });
 export const readOnly = signal(false);
 export const rows = signal(new Map());
+export const known = signal(false); // whether the daemon has told this page which jobs there are
 export const job = signal(null);
 export const problem = signal(null);
 export const graph = signal(null);
@@ -118,7 +119,10 @@ const HEARD = {
     refresh();
   },
   bye: () => {},
-  daemon: (told) => (daemon.value = told),
+  daemon(told) {
+    daemon.value = told;
+    if (told.up) known.value = true;
+  },
   jobs(told) {
     const known = new Map(rows.value);
     for (const name of told.gone) known.delete(name);
