@@ -97,6 +97,16 @@ def offers(job: Mapping[str, Any]) -> list[Offer]:
     ]
 
 
+def asked_line(word: str, job: Mapping[str, Any], sheet: Mapping[str, Any] | None) -> str:
+    """Return the `mzt` line of what a word stands for, also where it can't be asked now; empty: of no sheet."""
+    name = shlex.quote(job["job_id"])
+    if (known := _KNOWN.get(word)) is not None:
+        return f"mzt {known.words.format(job=name)}"
+    return (
+        "" if sheet is None else f"mzt {_KNOWN_OF_SHEETS[word].words.format(job=name, sheet=sheet['sheet'])}"
+    )
+
+
 def is_earlier(job: Mapping[str, Any]) -> bool:
     """Tell whether a run is not the newest of its job: it is done with."""
     return bool(job["job_id"] != job["job_name"])

@@ -61,7 +61,7 @@ class Known(Provider):
             known = [*offers(job), *([] if sheet is None else sheet_offers(job, sheet))]
             for one in known:
                 yield one.name, one.line, functools.partial(top.offer, one.name, job, sheet)
-            yield "edit the score", f"mzt edit {job['job_id']}", functools.partial(top.edit, job)
+            yield "edit the score", f"mzt edit {typed(str(job['job_id']))}", functools.partial(top.edit, job)
         for bindings in (screen.active_bindings,):
             for _, binding, enabled, _ in bindings.values():
                 if enabled and binding.description and not binding.action.startswith("offer"):

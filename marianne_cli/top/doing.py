@@ -8,7 +8,7 @@ import msgspec
 
 from marianne_cli import terminal
 from marianne_cli.exits import problem_text
-from marianne_cli.faces.actions import Offer, offers, sheet_offers, takes_score
+from marianne_cli.faces.actions import Offer, asked_line, offers, sheet_offers, takes_score
 from marianne_cli.faces.pages import whole
 from marianne_cli.screens import jobs as screens
 from marianne_cli.top.drawn.dialogs import Answer, Choice, Menu, Offered, Plan, Question, Reading
@@ -61,7 +61,7 @@ class Doer:
         of_sheet = [] if sheet is None else sheet_offers(job, sheet)
         found = next((one for one in [*offers(job), *of_sheet] if one.name == word), None)
         if found is None:
-            self._top.refuse(f"mzt {word} {job['job_id']}", _not_now(job, sheet), [])
+            self._top.refuse(asked_line(word, job, sheet), _not_now(job, sheet), [])
         else:
             self._top.start(functools.partial(self._ask_first, found))
 
@@ -140,9 +140,9 @@ class Doer:
         """Do something with all of these jobs that take it."""
         found = [one for job in jobs for one in offers(job) if one.name == word]
         if self._top.read_only:
-            self._top.refuse(f"mzt {word} …", READ_ONLY, [])
+            self._top.refuse("", READ_ONLY, [])
         elif not found:
-            self._top.refuse(f"mzt {word} …", "none of the jobs shown takes it now", [])
+            self._top.refuse("", f"{word}: none of the jobs shown takes it now", [])
         else:
             self._top.start(functools.partial(self._several, word, found))
 

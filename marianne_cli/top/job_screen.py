@@ -29,6 +29,7 @@ from marianne_cli.top.known.stages import stages_of
 from marianne_cli.top.known.store import Value
 from marianne_cli.top.output import STREAMS, TAIL_LINES, Source
 from marianne_cli.top.panels import Panels
+from marianned.formatting import typed
 
 PANELS = ("output", "attempts", "why", "journal", "revisions")
 _EYED = ("failed", "running", "waiting")
@@ -375,7 +376,7 @@ class JobScreen(View):
         """Copy the lines that are shown, of the list the `mzt` line of the sheet."""
         if self.focused is self.query_one("#sheets", Rows):
             source = self.source()
-            self.copied(f"mzt status {self.job_id}" if source is None else source.line())
+            self.copied(f"mzt status {typed(self.job_id)}" if source is None else source.line())
         elif self.focused is self.output:
             self.copied(self.output.shown_text())
         else:

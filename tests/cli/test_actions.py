@@ -2,10 +2,13 @@
 
 import shlex
 
+import click
 import pytest
 
 from marianne_cli.faces.actions import offers, sheet_offers, takes_score
-from marianne_cli.tree.table import TABLE
+from marianne_cli.top import doing
+from marianne_cli.tree import clicked, group
+from marianne_cli.tree.table import TABLE, form_of
 from marianned import protocol
 from marianned.lifecycle import TABLE as TAKEN
 from marianned.lifecycle import Action, Refusal
@@ -70,6 +73,45 @@ def test_a_line_is_a_command_and_its_request_one_of_the_protocol(status):
         assert words[2] == "it's"
         kind = protocol.METHODS[offer.method].params
         assert set(offer.params) <= set(kind.__struct_encode_fields__)
+
+
+def reads(line):
+    """Whether `mzt` reads a line, as far as that is told without a daemon."""
+    mzt, name, *words = shlex.split(line)
+    assert mzt == "mzt"
+    root = click.Context(group.mzt, info_name="mzt")
+    clicked.command(form_of(name)).make_context(name, words, parent=root)
+
+
+class Refusing:
+    """All that is refused, by its line."""
+
+    read_only = False
+
+    def __init__(self):
+        self.lines = []
+
+    def refuse(self, line, *_said):
+        self.lines.append(line)
+
+    def start(self, _work):
+        pass
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_each_line_that_the_terminal_shows_is_one_of_mzt(status):
+    """A breakpoint that could not be set was shown as `mzt pause before it JOB`."""
+    top = Refusing()
+    for offer in [*offers(job(status)), *sheets_of(status)]:
+        for waits in {doing._waits(offer), False}:
+            reads(doing._line(offer, "it's so", waits=waits))
+    for sheet in SheetStatus:
+        for word in ACTIONS.keys() | {"remove"}:
+            doing.Doer(top).offer(word, job(status, breakpoints=[]), {"sheet": 3, "status": sheet})
+    assert {*map(len, top.lines)} != {0}
+    for line in {*top.lines}:
+        reads(line)
+        assert shlex.split(line)[2] == "it's"
 
 
 def test_what_ends_or_discards_something_asks_first():
