@@ -26,6 +26,10 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     extras.need("mzt top", "top", "textual")
     if not all(os.isatty(number) for number in range(3)):
         raise Misuse("top draws on the terminal: its input, output and errors must be one")
+    if os.environ.get("TERM") == "dumb":
+        raise Misuse(
+            "top draws on the terminal: TERM says that this one can't be drawn on", "mzt list --watch"
+        )
     for name in ("COLUMNS", "LINES"):  # what an environment says of the size would outlast each change of it
         os.environ.pop(name, None)
     from marianne_cli.top.app import Top

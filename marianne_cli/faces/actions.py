@@ -98,7 +98,7 @@ def offers(job: Mapping[str, Any]) -> list[Offer]:
 
 
 def asked_line(word: str, job: Mapping[str, Any], sheet: Mapping[str, Any] | None) -> str:
-    """Return the `mzt` line of what a word stands for, also where it can't be asked now; empty: of no sheet."""
+    """Return the `mzt` line of what a word stands for, asked now or not; empty: it lacks a sheet."""
     name = shlex.quote(job["job_id"])
     if (known := _KNOWN.get(word)) is not None:
         return f"mzt {known.words.format(job=name)}"
