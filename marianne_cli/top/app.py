@@ -118,6 +118,7 @@ class Top(App[MarianneError]):
         self.store = Store()
         self.shown = self.store
         self.is_fed = False
+        self._was_broken = False
         self.looks = Looks(self.get_css_variables())
         self._socket, self._first = socket, job_id
         self._client: AsyncClient | None = None
@@ -187,7 +188,7 @@ class Top(App[MarianneError]):
         try:
             await work()
         except MarianneError as error:
-            self.refuse("", error.message, error.hints)
+            self.failed("", error)
         except OSError as error:
             self.refuse("", f"it can't be done: {error}", [])
 
@@ -200,6 +201,9 @@ class Top(App[MarianneError]):
 
     def _changed(self) -> None:
         self.is_fed = self.is_fed or bool(self._feed and self._feed.begun)
+        if self._was_broken and self.store.broken is None:
+            self.deeds.answers()
+        self._was_broken = self.store.broken is not None
         self.soon("renew", self._renew)
 
     def soon(self, what: object, do: Callable[[], None]) -> None:
@@ -314,6 +318,12 @@ class Top(App[MarianneError]):
     def refuse(self, line: str, said: str, hints: Iterable[str], number: int = 0) -> None:
         """Say that something was refused, and what to type."""
         self.deeds.refused(line, terminal.line(said), [terminal.line(hint) for hint in hints], number)
+        self._tell_deeds()
+
+    def failed(self, line: str, error: MarianneError, number: int = 0) -> None:
+        """Say how something was refused, as long as that is so."""
+        said, hints = terminal.line(error.message), [terminal.line(hint) for hint in error.hints]
+        self.deeds.refused(line, said, hints, number, away=isinstance(error, NoDaemon))
         self._tell_deeds()
 
     def note(self, said: str) -> None:

@@ -100,7 +100,7 @@ class Doer:
             else:
                 answer = Answer("yes")
         except MarianneError as error:
-            self._top.refuse(line, error.message, error.hints)
+            self._top.failed(line, error)
             return
         if answer.word == "yes":
             await self._send(offer, answer.reason or reason)
@@ -123,7 +123,7 @@ class Doer:
         try:
             reply = cleaned(await self._top.client.ask(request))
         except MarianneError as error:
-            self._top.refuse(line, error.message, error.hints, number)
+            self._top.failed(line, error, number)
             return False
         said = reply.get("message") or f"removed {', '.join(reply.get('removed', ()))}"
         self._top.done(number, said)
@@ -182,7 +182,7 @@ class Doer:
             newest = max(told.revision for told in known.revisions if told.status != "dropped")
             text = (await self._top.client.ask(ReadRevisions(job_id, revision=newest))).text or ""
         except MarianneError as error:
-            self._top.refuse(line, error.message, error.hints)
+            self._top.failed(line, error)
             return
         told = next(told for told in known.revisions if told.revision == newest)
         place: dict[str, Any] = {"file": told.config_file, "directory": told.directory, "expect": newest}

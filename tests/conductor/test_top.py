@@ -381,6 +381,17 @@ async def test_a_restart_of_the_daemon_is_said_and_survived(two):
         await top.sees("completed", "3/3 sheets")
 
 
+async def test_that_no_daemon_answers_is_told_no_longer_than_it_is_so(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun", "following")
+        await to_thread.run_sync(two.stop)
+        await top.sees("no daemon", "waiting for it")
+        await top.press("e")
+        await top.sees("✗ $ mzt edit works", "(mzt start)")
+        await to_thread.run_sync(two.start)
+        await top.sees("ready", absent=("no daemon", "mzt start"))
+
+
 async def test_foreign_text_is_no_markup_and_controls_nothing(daemon):
     nasty = "printf '[bold]no[/bold] \\033]52;c;aGk=\\007 \\033[2Jend [link=x]\\n'"
     daemon.submit(score("nasty", [f"{nasty}; exit 1"], description="[red]not red[/red]"))
