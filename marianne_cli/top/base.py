@@ -8,6 +8,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from marianne_cli.top.drawn.widgets import Find, Told, daemon_line
+from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.store import Store, Value
 
 if TYPE_CHECKING:
@@ -81,6 +82,15 @@ class View(Screen[None]):
         behind = top.store.changes - top.shown.changes if top.is_frozen else None
         self.query_one("#daemon", Told).tell(daemon_line(top.store, read_only=top.read_only, behind=behind))
         self.tell_deeds()
+
+    def tell_filter(self, words: str, counted: str, *, failed_only: bool) -> None:
+        """Show which filter is on, how much it leaves, and what changes it; nothing where none is."""
+        line = self.query_one("#filter", Told)
+        parts = [f"/{words}"] if words else []
+        parts += ["failed only"] if failed_only else []
+        line.display = bool(parts)
+        keys = " · ".join([*(["/ changes it"] if words else []), "Esc shows all"])
+        line.tell([Cell(f" {' · '.join(parts)}: {counted}", "accent bold"), Cell(f"  {keys}", "dim")])
 
     def tell_deeds(self) -> None:
         """Show what was asked, and what became of it."""

@@ -29,7 +29,7 @@ from marianne_cli.top.known.stages import stages_of
 from marianne_cli.top.known.store import Value
 from marianne_cli.top.output import STREAMS, TAIL_LINES, Source
 from marianne_cli.top.panels import Panels
-from marianned.formatting import typed
+from marianned.formatting import plural, typed
 
 PANELS = ("output", "attempts", "why", "journal", "revisions")
 _EYED = ("failed", "running", "waiting")
@@ -93,6 +93,7 @@ class JobScreen(View):
         """Lay it out."""
         yield Told(id="daemon")
         yield Told(id="head")
+        yield Told(id="filter")
         with Container(id="body"):
             yield Rows(SHEET_COLUMNS, id="sheets")
             with Vertical(id="side"):
@@ -141,6 +142,7 @@ class JobScreen(View):
         head = self.query_one("#head", Told)
         if job is None:
             gone = self.store.gone.get(self.job_id, "was removed" if self.top.is_fed else "…")
+            self.query_one("#filter", Told).display = False
             head.tell([Cell(f"{terminal.line(self.job_id)} ", "bold"), Cell(gone, "dim")])
             return
         head.tell(*head_lines(job))
@@ -162,6 +164,9 @@ class JobScreen(View):
                 kept=self._kept,
             )
         rows.show_rows([*found, *hook_rows(self.store.hooks.get(self.job_id, ()))])
+        left = sum(isinstance(row.key, tuple) and row.key[0] == "sheet" for row in found)
+        counted = f"{left} of {plural(len(sheets), 'sheet')}"
+        self.tell_filter(self._words, counted, failed_only=self._failed_only)
         if sheets and not self._placed:
             self._placed = True
             self._place()
@@ -203,7 +208,7 @@ class JobScreen(View):
         """Leave the zoom, the filter, then the job."""
         if self.has_class("-zoom"):
             self.action_zoom()
-        elif self._words or self._failed_only:
+        elif self.is_filtered:
             self._words, self._failed_only = "", False
             self.renew()
         else:
@@ -314,6 +319,11 @@ class JobScreen(View):
         if sheet is None:
             return None
         return Source(self.job_id, sheet["sheet"], None, self._attempt, STREAMS[self._stream])
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not all sheets are shown."""
+        return bool(self._words) or self._failed_only
 
     @property
     def tail_lines(self) -> int:

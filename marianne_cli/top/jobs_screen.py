@@ -12,6 +12,7 @@ from marianne_cli.top.drawn.widgets import Find, Told
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
 from marianne_cli.top.known.store import Store, Value
+from marianned.formatting import plural
 
 
 class JobsScreen(View):
@@ -63,19 +64,12 @@ class JobsScreen(View):
         self.tell_daemon()
         rows, self._shown = job_rows(self.store, self._words, failed_only=self._failed_only)
         self.query_one("#jobs", Rows).show_rows(rows)
-        self._tell_filter()
+        counted = f"{len(self._shown)} of {plural(len(self.store.jobs), 'job')}"
+        self.tell_filter(self._words, counted, failed_only=self._failed_only)
         nothing = self.query_one("#none", Told)
         nothing.display = not rows
         nothing.tell(*_nothing(self.store, known=self.top.is_fed))
         self._tell_details()
-
-    def _tell_filter(self) -> None:
-        line = self.query_one("#filter", Told)
-        parts = [f"/{self._words}"] if self._words else []
-        parts += ["failed only"] if self._failed_only else []
-        line.display = bool(parts)
-        said = f" {' · '.join(parts)}: {len(self._shown)} of {len(self.store.jobs)} jobs"
-        line.tell([Cell(said, "accent bold")])
 
     def _tell_details(self) -> None:
         job = self.job()
@@ -135,7 +129,7 @@ def _nothing(store: Store, *, known: bool) -> list[list[Cell]]:
     if not known:
         return [[Cell("asking the daemon …", "dim")]]
     if store.jobs:
-        return [[Cell("no job has these words; / changes them", "dim")]]
+        return [[Cell("the filter leaves no job", "dim")]]
     return [
         [Cell("No job runs, waits, or ended within a day.")],
         [],

@@ -245,16 +245,19 @@ class Panels:
     def _about_attempts(self) -> list[Line]:
         sheet = self._screen.looked_at()
         if sheet is None:
-            return [[Cell("no sheet is chosen", "dim")]]
+            return [[Cell(self._none_chosen("no sheet is chosen"), "dim")]]
         said = (
             f"sheet {sheet['sheet']}: {plural(len(self.attempts), 'attempt')}; Enter shows what one printed"
         )
         return [[Cell(said, "dim")]]
 
+    def _none_chosen(self, otherwise: str) -> str:
+        return "the filter leaves no sheet" if self._screen.is_filtered else otherwise
+
     def _about_output(self) -> list[Line]:
         source, view = self._source, self._screen.output
         if source is None:
-            return [[Cell("nothing to show yet", "dim")]]
+            return [[Cell(self._none_chosen("nothing to show yet"), "dim")]]
         output = view.output if self._put == source else Output()
         newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
         shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)

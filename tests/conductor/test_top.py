@@ -214,6 +214,19 @@ async def test_words_filter_the_jobs_and_are_taken_away_again(two):
         await top.sees("failed only: 1 of 2 jobs", absent=("RUNNING",))
 
 
+async def test_a_filter_of_sheets_is_told_with_what_it_leaves_and_what_changes_it(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun", "following")
+        await top.press("slash")
+        await top.type("zz")
+        await top.press("enter")
+        await top.sees("/zz: 0 of 3 sheets", "/ changes it · Esc shows all", "the filter leaves no sheet")
+        await top.press("escape")
+        await top.sees("begun", absent=("/zz", "the filter leaves"))
+        await top.press("exclamation_mark")
+        await top.sees("failed only: 0 of 3 sheets  Esc shows all")
+
+
 async def test_the_output_is_searched_with_honest_counts_and_filtered(daemon):
     daemon.submit(score("long", ["seq 1 3000; echo the needle; seq 1 20; exit 1"]))
     daemon.event("long", "job.failed")
