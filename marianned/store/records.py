@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import msgspec
+from anyio import to_thread
 
-from marianned import protocol, threads
+from marianned import protocol
 from marianned.clock import timestamp
 from marianned.errors import Unavailable
 from marianned.rows import (
@@ -583,8 +584,7 @@ class Records:
             Unavailable: disk, memory or descriptors don't let us; that passes.
         """
         try:
-            async with self._limiter:
-                return await threads.run(self._snapshot, read)
+            return await to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
         except (sqlite3.DatabaseError, Displaced) as error:
             cause = self._place.cause(error)
             if not isinstance(cause, (sqlite3.OperationalError, Displaced)):

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import anyio
 import msgspec
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from marianned import faults, lifecycle, memory, threads
+from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, drift, pausefile
@@ -357,7 +358,7 @@ class Job:
         try:
             given = (state, trigger, moment, taken.slots, taken.rooms)
             if self._is_long(trigger):
-                decision = await threads.run(_decide_in_thread, *given)
+                decision = await to_thread.run_sync(_decide_in_thread, *given)
             else:
                 decision = decide(*given)
             await self._before_commit(trigger, decision)
@@ -528,7 +529,7 @@ class Job:
         run = self.state.run
         if run.ended is not None or run.cancelling:
             return
-        reason = await threads.run(pausefile.read_pause_file, self._pause_file)
+        reason = await to_thread.run_sync(pausefile.read_pause_file, self._pause_file)
         if reason is not None:
             await self._decide(PauseFile(reason or None))
 
@@ -546,7 +547,7 @@ class Job:
         resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
-        await threads.run(pausefile.clear, self._pause_file, self.state.run.job_name, self.status)
+        await to_thread.run_sync(pausefile.clear, self._pause_file, self.state.run.job_name, self.status)
 
     async def _raise_limits(self, attempts: list[AttemptRow]) -> None:
         for row in attempts:
@@ -570,7 +571,7 @@ class Job:
         if self.status in ENDED and not self.state.failing:
             self.services.worktrees.ended(self.state.run)
             try:
-                await threads.run(pausefile.remove_pause_file, self._pause_file)
+                await to_thread.run_sync(pausefile.remove_pause_file, self._pause_file)
             except OSError as error:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import anyio
 import msgspec
+from anyio import to_thread
 
-from marianned import faults, formatting, masks, threads
+from marianned import faults, formatting, masks
 from marianned.conductor.core import pausefile
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import removed_leftover
@@ -129,7 +130,7 @@ class Submissions:
         self._check_name(before, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()
-        leftover = await threads.run(_make_ready, expanded.workspace, expanded.name, origin.umask)
+        leftover = await to_thread.run_sync(_make_ready, expanded.workspace, expanded.name, origin.umask)
         faults.point("submit.workspace")
         row, current, changes = new_run.first_rows(
             version, self._conductor.services.store.new_run_id(), newest.last + 1, origin, now()

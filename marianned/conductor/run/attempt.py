@@ -14,8 +14,9 @@ from pathlib import Path
 
 import anyio
 import msgspec
+from anyio import to_thread
 
-from marianned import faults, files, threads, workers
+from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience
 from marianned.conductor.run import handoff, sessions, walls
 from marianned.conductor.run.checks import Checking, counted, evidence_of, seconds_of
@@ -166,7 +167,7 @@ class Attempt:
         """
         self._checking.untouched = presence is None
         if presence not in (None, Presence.NEVER_STARTED):
-            self._warnings = await threads.run(_read_warnings, self._directory)
+            self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
         try:
             if not await self._process.start(self._prepare, presence):
                 return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
@@ -281,7 +282,7 @@ class Attempt:
             return Prepared(for_a_node(self._services, profile, spec), write)
         if not walls.wanted(self._services, profile):
             return Prepared(spec, write)
-        await threads.run(write)  # the wall is put up in a directory that is there
+        await to_thread.run_sync(write)  # the wall is put up in a directory that is there
         try:
             return Prepared(await walls.walled(self._services, profile, spec, self._directory))
         except walls.NoWall as why:
@@ -307,7 +308,7 @@ class Attempt:
         """Make the place of the file that asks a tool to stop, and tell the tool of it."""
         told = profile.cli.stop if profile.cli else None
         if told is not None and told.file is not None:
-            note = await threads.run(handoff.place, self._directory, self._process.place.root)
+            note = await to_thread.run_sync(handoff.place, self._directory, self._process.place.root)
             self._variables["MARIANNE_STOP"] = str(note.with_name(told.file))
 
     async def _prompt(self, *, in_session: bool) -> str:
@@ -326,7 +327,7 @@ class Attempt:
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
         if given.score.cross_sheet.auto_capture_stdout:
-            await threads.run(self._write_previous, previous.outputs)
+            await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         return rendered.body if raw else rendered.prompt + await self._handed_over()
 
@@ -344,13 +345,13 @@ class Attempt:
     async def _handed_over(self) -> str:
         """Make the place for a note to the next attempt; return what the one before has left."""
         attempt = self._given.attempt
-        note = await threads.run(handoff.place, self._directory, self._process.place.root)
+        note = await to_thread.run_sync(handoff.place, self._directory, self._process.place.root)
         self._variables[handoff.VARIABLE] = str(note)
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = handoff.left_by(rows, attempt.attempt)
         if before is None:
             return ""
-        return await threads.run(handoff.section, self._services.directory(before), self._mask)
+        return await to_thread.run_sync(handoff.section, self._services.directory(before), self._mask)
 
     def _wait_for_stranger(self) -> None:
         """Let no process of this sheet run beside one that the database does not know.
@@ -422,7 +423,7 @@ class Attempt:
             self._fate = await self._process.fate()
             early, record = judged_by(self._fate, early, record)
         profile = self._given.score.profiles[self._given.definition.instrument]
-        printed, plain = await threads.run(self._looked_at, record, profile, early)
+        printed, plain = await to_thread.run_sync(self._looked_at, record, profile, early)
         ended = self._process.exit_of(record, printed)
         if early is not None and not may_have_said_more(profile, early):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)

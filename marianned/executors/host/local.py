@@ -24,8 +24,8 @@ from typing import Self, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import msgspec
+from anyio import to_thread
 
-from marianned import threads
 from marianned.executors import attempt_files, limit, programs, shim
 from marianned.executors.base import (
     AlreadyClaimed,
@@ -79,7 +79,7 @@ class LocalExecutor:
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
         with contextlib.suppress(OSError):  # each start tries again, and tells what is wrong
-            await threads.run(self._forks.open)
+            await to_thread.run_sync(self._forks.open)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,7 +89,7 @@ class LocalExecutor:
         self._started.clear()
         if forks is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(forks.close)
+                await to_thread.run_sync(forks.close)
 
     async def serve(self) -> None:
         """Look up, now and then, at what is waited for (supervisors.py); without it, nobody is woken."""
@@ -106,7 +106,7 @@ class LocalExecutor:
 
         Who that is, is kept, with the way to the pair: `running` and `wait` need no look of their own then.
         """
-        status, message, running, pair = await threads.run(
+        status, message, running, pair = await to_thread.run_sync(
             _introduced, directory, spec, write, self._forks, root
         )
         if running is not None and pair is not None:
@@ -275,7 +275,7 @@ async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
     """Call it in a thread, again every second while descriptors or memory are short: that tells nothing."""
     while True:
         try:
-            return await threads.run(function, *args)
+            return await to_thread.run_sync(function, *args)
         except OSError as error:
             if error.errno not in supervisors.SCARCE:
                 raise
