@@ -1,5 +1,6 @@
 """What happened since a time, for a terminal and as Markdown; both say the same, in the same parts."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,9 @@ from marianne_cli.times import between, moment
 from marianned.formatting import dollars
 
 Found = Mapping[str, Any]
-_BARS = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", "`": "'"})
+_ACTIVE = re.compile(r"[\\`*_\[\]<>#~|!&^=@]|://|\b[a-z]+:\S|www\.", re.IGNORECASE)
+"""What Markdown may take for more than text: emphasis, HTML, links, also those that nobody marks."""
+_TICKS = re.compile("`+")
 
 
 class _Part(NamedTuple):
@@ -38,7 +41,14 @@ def markdown(found: Found) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.translate(_BARS)
+    """Write a text of anybody's into a row; as code where something of it could be active: there nothing is."""
+    text = text.replace("\n", " ").strip()
+    if not _ACTIVE.search(text):
+        return text
+    ticks = "`" * (max((len(run) for run in _TICKS.findall(text)), default=0) + 1)
+    edge = " " if text.startswith("`") or text.endswith("`") else ""
+    barred = text.replace("\\|", "\\ |").replace("|", "\\|")  # a bar ends the cell, in code too
+    return f"{ticks}{edge}{barred}{edge}{ticks}"
 
 
 def _parts(found: Found) -> Iterator[_Part]:

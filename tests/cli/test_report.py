@@ -5,6 +5,9 @@ import re
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
+from markdown_it import MarkdownIt
+
+from marianne_cli.screens import report
 
 AGENT = """\
 #!/bin/sh
@@ -77,7 +80,7 @@ def test_it_says_what_ran_what_stopped_what_it_cost_and_what_to_type(night):
 def test_as_markdown_and_as_json_it_says_the_same(night):
     page = night.mzt("report", "--format", "md").stdout
     assert page.startswith("# 4 runs, 8 attempts, $0.25 since ")
-    assert '"look \\| first" |' in page
+    assert '"look \\| first"` |' in page
     assert "| claude-code |  | 1 |  | $0.25 | 1,000 | 20 |" in page
     told = json.loads(night.mzt("report", "--format", "json").stdout)
     assert told == json.loads(night.mzt("report", "--json").stdout) | {
@@ -88,6 +91,29 @@ def test_as_markdown_and_as_json_it_says_the_same(night):
     assert told["cost"] == {"usd": 0.25, "known": True}
     assert [one["job_id"] for one in told["needs_person"]] == ["broken", "held"]
     assert [one["attempts"] for one in told["runs"]] == [3, 3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[a](javascript:alert(1))", "**bold** and _more_", "# no heading", "<b>no tag</b> &amp;", "a `tick` and ``two``",
+        "https://example.org/x", "www.example.org", "ann@example.org", "mailto:ann@example.org", "a | b \\| c", "![i](x)",
+        "`", "~~gone~~", "a line\nand another", "exit code 3",
+    ],
+)  # fmt: skip
+def test_a_text_of_anybodys_is_text_in_markdown(text):
+    """A link of a score's text could be clicked in the report of a night."""
+    one = {"job_id": "a", "status": "failed", "hints": [text], "why": [text, text]}
+    found = {"message": "m", "needs_person": [one], "next": [], "runs": [], "stopped": [], "instruments": []}
+    page = MarkdownIt("gfm-like").parse("\n".join(report.markdown(found)))
+    tokens = [token for block in page if block.type == "inline" for token in block.children]
+    assert {token.type for token in tokens} <= {"text", "code_inline"}
+    shown = text.replace("\n", " ").replace("\\|", "\\ |")
+    cells = [block for block in page if block.type == "inline"]
+    assert ["".join(token.content for token in cell.children) for cell in cells][-2:] == [
+        shown,
+        f"{text}; {text}".replace("\n", " ").replace("\\|", "\\ |"),
+    ]
 
 
 def test_of_what_ended_before_nothing_is_told_but_what_still_needs_a_person(night):
