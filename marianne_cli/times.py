@@ -24,12 +24,12 @@ def _local(text: str) -> datetime:
 
 
 def moment(text: str, *, seconds: bool = False) -> str:
-    """Tell an RFC 3339 time by the local clock: `14:08`; not today: `Nov 23 14:08`."""
-    local = _local(text)
+    """Tell an RFC 3339 time by the local clock: `14:08`; not today: `Nov 23 14:08`, `Nov 23 2025 14:08`."""
+    local, present = _local(text), now().astimezone()
+    if local.year != present.year:
+        return f"{local:%b} {local.day} {local.year} {local:%H:%M}"
     clock = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
-    if local.date() == now().astimezone().date():
-        return clock
-    return f"{local:%b} {local.day} {clock}"
+    return clock if local.date() == present.date() else f"{local:%b} {local.day} {clock}"
 
 
 def soon(text: str) -> str:
@@ -68,18 +68,22 @@ def since(text: str) -> str:
     """Read `--since`: a duration ago, `07:30` (the last one), or RFC 3339; return RFC 3339 in UTC.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none of them, or has not been.
     """
     try:
         ago = formatting.read_duration(text)
     except ValueError:
         ago = None
     try:
-        return utc(_last_clock(text) or _zoned(text) if ago is None else now() - timedelta(seconds=ago))
+        at = _last_clock(text) or _zoned(text) if ago is None else now() - timedelta(seconds=ago)
+        began = utc(at)
     except OverflowError:
         raise ValueError(f"'{text}' is before the first year that can be written") from None
     except ValueError:
         raise ValueError(f"'{text}' is not a time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
+    if at > now():
+        raise ValueError(f"'{text}' has not been yet: nothing is known since then")
+    return began
 
 
 def _last_clock(text: str) -> datetime | None:

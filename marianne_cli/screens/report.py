@@ -41,7 +41,7 @@ def markdown(found: Found) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Write a text of anybody's into a row; as code where something of it could be active: there nothing is."""
+    """Write a text of anybody's into a row; as code where it could be active: nothing is, there."""
     text = text.replace("\n", " ").strip()
     if not _ACTIVE.search(text):
         return text

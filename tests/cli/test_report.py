@@ -117,7 +117,7 @@ def test_a_text_of_anybodys_is_text_in_markdown(text):
 
 
 def test_of_what_ended_before_nothing_is_told_but_what_still_needs_a_person(night):
-    told = json.loads(night.mzt("report", "--since", "2999-01-01T00:00:00Z", "--json").stdout)
+    told = json.loads(night.mzt("report", "--since", "0s", "--json").stdout)
     assert [one["job_id"] for one in told["runs"]] == ["broken", "held"]
     assert (told["stopped"], told["instruments"]) == ([], [])
 
@@ -139,3 +139,6 @@ def test_with_nothing_it_says_so_and_a_time_that_is_none_is_refused(home):
     home.mzt("start")
     assert home.mzt("report").stdout.startswith("0 runs, 0 attempts, $0.00 since ")
     assert "is not a time" in home.mzt("report", "--since", "soon", code=2).stderr
+    for command in ("report", "events"):
+        assert "has not been yet" in home.mzt(command, "--since", "2999-01-01T00:00:00Z", code=2).stderr
+    assert " since Jan 1 2025 00:00" in home.mzt("report", "--since", "2025-01-01T00:00:00Z").stdout

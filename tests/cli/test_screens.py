@@ -413,6 +413,7 @@ def test_a_plan_tells_of_each_sheet_what_becomes_of_it():
 def test_a_time_of_another_day_has_its_date(looked_at):
     looked_at("14:20:00")
     assert times.moment("2026-11-23T14:08:40.000Z") == "Nov 23 14:08"
+    assert times.moment("2025-11-23T14:08:40.000Z", seconds=True) == "Nov 23 2025 14:08"
 
 
 def test_an_age_has_its_two_largest_units(looked_at):

@@ -14,7 +14,7 @@ from marianned.formatting import dollars, plural
 ATTEMPT_COLUMNS = (
     Column("ATTEMPT", 10),
     Column("OUTCOME", 14),
-    Column("STARTED", 16),
+    Column("STARTED", 17),
     Column("TOOK", 8, right=True),
     Column("REV", 4, right=True),
     Column("COST", 9, right=True),
