@@ -1,6 +1,7 @@
 """`mzt report`: what ran since a time, what stopped and why, what it cost, and what needs a person."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from marianne_cli import options, times
@@ -16,6 +17,10 @@ _STOPS = {"hold.added", "sheet.failed", "hook.failed", "job.superseded"}
 """Events that say why a job stopped."""
 _ASKED = {"job.pausing", "job.paused", "job.cancelling", "job.cancelled"}
 """Events that do where somebody has asked for it."""
+_GOES_ON = {"job.running", "job.queued"}
+"""Events after which what had stopped the job no longer does, but for a sheet that has failed."""
+_TRIED = {"attempt.started", "sheet.completed", "sheet.skipped", "sheet.accepted"}
+"""Events after which a sheet that had failed no longer has."""
 _NEEDY = ("paused", "failed")
 
 Found = dict[str, Any]
@@ -136,7 +141,8 @@ def _needy(call: Invocation, job: Found) -> Found:
     except NoSuchJob:
         return short | {"why": []}  # removed meanwhile
     acts = [reason for reason in why["reasons"] if reason["unblocked_by"] == "caller"]
-    return short | {"why": [reason["text"] for reason in (acts if job.get("to_type") else why["reasons"])]}
+    told = acts if job.get("to_type") else why["reasons"]
+    return short | {"why": _counted(reason["text"] for reason in told)}
 
 
 def _short(job: Found) -> Found:
@@ -151,15 +157,35 @@ def _short(job: Found) -> Found:
 
 
 def _stops(call: Invocation, jobs: list[Found], since: str) -> Iterator[Found]:
-    """Yield the events by which jobs stopped."""
+    """Yield the events by which jobs stopped that have not gone on since."""
     for job in jobs:
         try:
             address = f"{job['job_name']}@{job['run']}"
             entries = call.ask("job.history", job_id=address, since=since, limit=1_000)
         except NoSuchJob:
             continue
-        yield from (
-            entry
-            for entry in entries["entries"]
-            if entry["type"] in _STOPS or (entry["type"] in _ASKED and entry["caller"])
-        )
+        yield from standing(entries["entries"])
+
+
+def standing(entries: Iterable[Found]) -> list[Found]:
+    """Return what of a job's history still stops it: each cause once, the last time, with how often."""
+    found: dict[object, Found] = {}
+    for entry in entries:
+        kind, sheet = entry["type"], entry["sheet"]
+        if kind == "job.completed":
+            found = {}
+        elif kind in _GOES_ON:
+            found = {cause: one for cause, one in found.items() if one["type"] == "sheet.failed"}
+        elif kind in _TRIED and sheet is not None:
+            found = {cause: one for cause, one in found.items() if one["sheet"] != sheet}
+        elif kind in _STOPS or (kind in _ASKED and entry["caller"]):
+            whose = (entry["caller"] or {}).get("uid")
+            cause = kind, sheet, entry.get("cause"), entry["text"], entry["reason"], whose
+            times = found.pop(cause, {"times": 0})["times"] + 1
+            found[cause] = entry | {"times": times}
+    return list(found.values())
+
+
+def _counted(texts: Iterable[str]) -> list[str]:
+    """Return each text once, with how often it was there."""
+    return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(texts).items()]

@@ -92,7 +92,8 @@ def _counts(one: Found) -> tuple[str, str, str]:
 def _stop(one: Found) -> tuple[str, ...]:
     reason = f' "{one["reason"]}"' if one["reason"] else ""
     job, who = f"{one['job_id']}@{one['run']}", people.who(one["caller"])
-    return moment(one["recorded_at"]), job, who, f"{one['text']}{reason}"
+    times = f" ({one['times']} times)" if one["times"] > 1 else ""
+    return moment(one["recorded_at"]), job, who, f"{one['text']}{reason}{times}"
 
 
 def _instrument(one: Found) -> tuple[str, ...]:

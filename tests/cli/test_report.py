@@ -7,6 +7,7 @@ import pytest
 from home_for_tests import GATED, QUICK, SCORE
 from markdown_it import MarkdownIt
 
+from marianne_cli.commands.report import standing
 from marianne_cli.screens import report
 
 AGENT = """\
@@ -114,6 +115,55 @@ def test_a_text_of_anybodys_is_text_in_markdown(text):
         shown,
         f"{text}; {text}".replace("\n", " ").replace("\\|", "\\ |"),
     ]
+
+
+def test_a_pause_is_told_once_and_only_while_it_stands(home):
+    """Each request to pause was told, also of a job that had gone on and was done."""
+    (home.path / "held.yaml").write_text(SCORE.format(name="held", words="", body=GATED))
+    home.mzt("run", "held.yaml")
+    for _ in range(3):
+        home.mzt("pause", "held")
+    home.let_go(1)
+    home.mzt("wait", "held", "--for", "paused")
+    told = json.loads(home.mzt("report", "--json").stdout)
+    assert len(told["stopped"]) == len({one["type"] for one in told["stopped"]})
+    (needy,) = told["needs_person"]
+    assert len(needy["why"]) == len({why.split(" (")[0] for why in needy["why"]})
+    home.mzt("resume", "held")
+    told = json.loads(home.mzt("report", "--json").stdout)
+    assert told["stopped"] == []
+    home.let_go(2, 3)
+    home.mzt("wait", "held")
+    assert json.loads(home.mzt("report", "--json").stdout)["stopped"] == []
+
+
+def event(kind, sheet=None, text="", **more):
+    caller = {"uid": 1} if kind.startswith(("job.", "hold.")) else None
+    return {
+        "type": kind,
+        "sheet": sheet,
+        "text": text,
+        "cause": None,
+        "reason": None,
+        "caller": caller,
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("history", "stands"),
+    [
+        (["hold.added", "hold.added"], [("hold.added", 2)]),
+        (["hold.added", "job.running"], []),
+        (["sheet.failed", "hold.added", "job.running"], [("sheet.failed", 1)]),
+        (["sheet.failed", "attempt.started"], []),
+        (["sheet.failed", "attempt.started", "sheet.failed"], [("sheet.failed", 1)]),
+        (["hold.added", "job.completed"], []),
+        (["hook.failed", "job.failed"], [("hook.failed", 1)]),
+    ],
+)
+def test_what_stopped_a_job_that_went_on_stops_it_no_more(history, stands):
+    entries = [event(kind, 2 if kind.startswith(("sheet.", "attempt.")) else None) for kind in history]
+    assert [(one["type"], one["times"]) for one in standing(entries)] == stands
 
 
 def test_of_what_ended_before_nothing_is_told_but_what_still_needs_a_person(night):
