@@ -44,6 +44,22 @@ class Adapted(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         return [CompletionItem(name, help=said) for name, said in found]
 
 
+class Number(click.IntRange):
+    """A whole number in a range; Click's help and completion, our words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            least = "" if self.min is None else f" from {self.min}"
+            bounds = f"{least} to {self.max}" if self.max is not None else f"{least} up" if least else ""
+            self.fail(f"'{value}' is not a whole number{bounds}", param, ctx)
+
+    def _describe_range(self) -> str:
+        return "" if self.min is self.max is None else super()._describe_range()
+
+
 class Command(click.Command):
     """A command whose `--json=FIELD,...` keeps to fields."""
 
@@ -127,7 +143,7 @@ def _type(kind: Kind) -> Any:
     if isinstance(kind, kinds.Choice):
         return click.Choice(kind.words)
     if isinstance(kind, kinds.Whole):
-        return click.INT if kind.least is None else click.IntRange(kind.least, kind.most)
+        return Number(kind.least, kind.most)
     if isinstance(kind, kinds.Path):
         return click.Path(file_okay=kind.may_be_file)
     return click.STRING if type(kind) is Kind else Adapted(kind)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -77,10 +78,8 @@ class Tree(click.Group):
         ):
             if name in _OF_OLD:
                 raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
-            import difflib
-
-            sure = difflib.get_close_matches(name, MODULES, cutoff=_SURELY)
-            likely = difflib.get_close_matches(name, MODULES)
+            sure = get_close_matches(name, MODULES, cutoff=_SURELY)
+            likely = get_close_matches(name, MODULES)
             near = [one for one in likely if one in sure or one not in _DESTROYING]
             asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
             raise click.UsageError(f"no such command '{name}'{asked}", ctx)
@@ -110,6 +109,14 @@ def _modify_instead(arguments: Sequence[str]) -> str:
     return shlex.join(["mzt", "modify", job, *given, "-r"])
 
 
+def _no_such_option(error: click.NoSuchOption, context: click.Context) -> str:
+    """Name the options that are near: Click suggests what is like it in its dashes, as --help."""
+    words = [word for param in context.command.params for word in param.opts if word.startswith("--")]
+    near = get_close_matches(error.option_name.lstrip("-"), [word.lstrip("-") for word in words], 1)
+    asked = f"; did you mean '--{near[0]}'?" if near else ""
+    return f"no such option '{error.option_name}'{asked}"
+
+
 def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return what is wrong with a command line, in our manner, and what to type to know better."""
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -122,6 +129,8 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     if isinstance(error, click.NoSuchOption) and command and error.option_name in _OPTIONS_OF_OLD:
         said, hint = _OPTIONS_OF_OLD[error.option_name]
         return f"{command} has no '{error.option_name}': {said}", [hint]
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        return _no_such_option(error, context), [f"mzt {command} -h" if command else "mzt -h"]
     message, hints = in_our_manner(error.format_message(), command, arguments)
     if "unexpected extra argument" in message and _takes_score(context):
         extra = message.rpartition("(")[2].partition(")")[0]

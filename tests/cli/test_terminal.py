@@ -118,6 +118,7 @@ def test_a_score_that_is_only_validated_writes_no_terminal(home):
     sent = clean(on_a_terminal(home, "validate", "b.yaml", "--prompts"))
     assert "S016" in sent
     assert "S013" in sent
+    assert "a label has" not in sent  # it is said of descriptions, too
     (home.path / "c.yaml").write_text(
         SCORE.format(name="c", body="echo '\x85'", words="").replace("echo", "echo \\x1b")
     )

@@ -98,6 +98,16 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
     [
         (["paus", "x"], "mzt: no such command 'paus'. Did you mean 'pause'"),
         (["conductor-status"], "mzt: no command 'conductor-status'; mzt status does that\n"),
+        (["status", "x", "--sheet", "3"], "mzt: no such option '--sheet'\n  mzt status -h\n"),
+        (["report", "--sinc", "3h"], "mzt: no such option '--sinc'; did you mean '--since'?\n"),
+        (
+            ["events", "--after", "22x"],
+            "mzt: invalid value for '--after': '22x' is not a whole number from 0 up\n",
+        ),
+        (
+            ["logs", "x", "--lines", "0"],
+            "mzt: invalid value for '--lines' / '-n': '0' is not a whole number from 1 up\n",
+        ),
         (["logs", "x", "-f"], "mzt: logs has no '-f'; follow is '-F', '-f' is force everywhere\n"),
         (["pause"], "mzt: name a JOB, or say --all\n"),
         (["pause", "x", "-a"], "mzt: name jobs or say --all, not both\n"),

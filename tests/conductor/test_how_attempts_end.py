@@ -258,6 +258,18 @@ def test_a_cost_that_is_no_number_is_told(daemon):
     assert "'cost' of its output is no amount in USD: 'free'" in told
 
 
+def test_a_file_that_a_check_misses_is_named_from_the_workspace_on(daemon):
+    """Only what stood behind the last slash was told: of `<b>h</i>.md`, `i>.md`."""
+    checks = [{"type": "file_exists", "path": "{workspace}/part/<b>h</i>.md", "retry_count": 0}]
+    daemon.submit(score("solo", ["true"], validations=checks))
+    failed = daemon.wait_for("solo", "failed")
+    assert failed["message"].endswith("validation: file_exists: no such file: part/<b>h</i>.md")
+    checks = [{"type": "file_exists", "path": "/nowhere/notes.md", "retry_count": 0}]
+    daemon.submit(score("other", ["true"], validations=checks))
+    failed = daemon.wait_for("other", "failed")
+    assert failed["message"].endswith("validation: file_exists: no such file: /nowhere/notes.md")
+
+
 def test_checks_that_were_not_run_are_not_counted_as_failed(daemon):
     checks = [
         {"type": "file_exists", "path": "{workspace}/notes.md", "retry_count": 0},

@@ -510,7 +510,7 @@ class Attempt:
             counted(reports),
             seen,
             warnings=warnings,
-            evidence=evidence_of(failed[0]),
+            evidence=evidence_of(failed[0], self._given.run.workspace),
             validations=reports,
         )
 

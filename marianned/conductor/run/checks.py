@@ -394,11 +394,11 @@ def _snapshot_of(path: Path) -> Snapshot:
         return {}
 
 
-def evidence_of(report: CheckReport) -> str:
-    """Say in a line what a check has found wrong."""
+def evidence_of(report: CheckReport, workspace: str) -> str:
+    """Say in a line what a check has found wrong; a file of the workspace is named from there on."""
     if report.type == "command_succeeds":
         return f"{report.description or report.target}: {report.reason}"
-    reason, name = report.reason or "failed", Path(report.target).name
+    reason, name = report.reason or "failed", report.target.removeprefix(f"{workspace.rstrip('/')}/")
     quoting = reason.startswith("'")  # of what was looked for: `content_regex '^DONE$' finds nothing in a.md`
     return f"{report.type} {reason} in {name}" if quoting else f"{report.type}: {reason}: {name}"
 

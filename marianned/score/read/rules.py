@@ -70,7 +70,9 @@ class Text:
         if self.filled and not node.text.strip():
             report.add("S020", path, "this may not be empty")
         elif self.label and (found := _CONTROL.search(node.text)):
-            report.add("S013", path, f"a label has no control characters, this has \\x{ord(found[0]):02x}")
+            report.add(
+                "S013", path, f"there may be no control character in it, this has \\x{ord(found[0]):02x}"
+            )
             return self.blank
         elif self.choices and node.text not in self.choices:
             report.add(
