@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
+    WAIT_MOST,
     Connected,
     Dial,
     Drive,
@@ -56,7 +57,7 @@ def _receive(line: socket.socket, deadline: float | None) -> bytes:
     rest = None if deadline is None else deadline - time.monotonic()
     if rest is not None and rest <= 0:
         raise TimeoutError
-    line.settimeout(rest)
+    line.settimeout(None if rest is None else min(rest, WAIT_MOST))
     return line.recv(_READ_BYTES)
 
 

@@ -23,6 +23,8 @@ from marianned import __version__, asking, probe
 from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
 from marianned.formatting import is_older, typed, versions_apart
 
+WAIT_MOST = 100 * 365 * 86_400.0
+"""Seconds that the kernel is asked to wait at most: of three hundred years it makes an error."""
 PROTOCOL = 1
 """The protocol this client speaks: protocol.PROTOCOL, without loading it."""
 PATIENCE_SECONDS = 30.0

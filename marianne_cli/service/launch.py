@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marianne_cli.client.session import Gone
+from marianne_cli.client.session import WAIT_MOST, Gone
 from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
@@ -258,9 +258,13 @@ def _start(call: Invocation, timeout: float) -> None:
         daemon.returncode = 0
 
 
+def _left(ends: float) -> float:
+    return min(max(0.0, ends - time.monotonic()), WAIT_MOST)
+
+
 def _byte(told: int, timeout: float) -> bytes | None:
     """Read the byte that says it serves; empty when it ended instead, null when the time is up."""
-    if not select.select([told], [], [], timeout)[0]:
+    if not select.select([told], [], [], min(timeout, WAIT_MOST))[0]:
         return None
     return os.read(told, 1)
 
@@ -320,7 +324,7 @@ def stopped(
         _see_it_through(client, mode, ends)
     if handle is not None:
         try:
-            if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
+            if not select.select([handle], [], [], _left(ends))[0]:
                 still, hints = _STILL[mode]
                 hints = hints or way_out(pid)
                 raise WaitTimeout(
@@ -369,7 +373,7 @@ def ended(pid: int, timeout: float) -> None:
     try:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGTERM)
-        if not select.select([handle], [], [], timeout)[0]:
+        if not select.select([handle], [], [], min(timeout, WAIT_MOST))[0]:
             raise WaitTimeout(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
     finally:
         os.close(handle)

@@ -19,6 +19,7 @@ from marianne_cli.main import run
 from marianned import asking
 from marianned import protocol as p
 from marianned.errors import BadRequest, InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
+from marianned.formatting import DURATION_MOST
 
 HELLO = {"version": "1.0.2", "protocol": 1, "pid": 812, "features": [], "ready": True, "event": 7}
 
@@ -94,6 +95,14 @@ def test_a_first_request_costs_one_round_trip_with_its_greeting(daemon):
     assert len(server.reads) == 1
     assert [asked["method"] for asked in server.requests] == ["daemon.hello", "job.pause"]
     assert server.requests[0]["params"] == {"name": "test", "protocol": 1}
+
+
+def test_a_client_waits_as_long_as_a_duration_can_be(daemon):
+    """No call of the system waits for thousands of years: `mzt wait -t 2500000d` ended in a traceback."""
+    server = daemon([HELLO, {"reached": "ended"}])
+    with connect(server.path, name="test") as client:
+        asked = {"job_id": "x", "timeout": DURATION_MOST}
+        assert client.request("job.wait", asked) == {"reached": "ended"}
 
 
 def test_a_change_has_a_key_and_a_look_has_none(daemon):
