@@ -206,5 +206,6 @@ def test_drained_nodes_are_told_with_what_says_why_they_are(cluster, daemon):
             assert time.monotonic() < deadline
             time.sleep(0.1)  # what Slurm says of a job that waits is no event
     finally:
-        cluster.command("scontrol", "update", "nodename=n1", "state=resume")
+        # not `resume`, which is refused where the node has registered meanwhile, behind a restart of the controller
+        cluster.command("scontrol", "update", "nodename=n1", "state=undrain")
     assert daemon.wait_for("waits", "ended", deadline=SECONDS)["status"] == "completed"

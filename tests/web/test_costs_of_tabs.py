@@ -268,6 +268,11 @@ def test_a_browser_is_told_the_same_in_a_fraction_of_the_bytes(daemon, start):
     for number in range(20):
         daemon.submit(WIDE.format(name=f"packed-{number}"), before="1.all")
         daemon.wait_for(f"packed-{number}", "paused")
+    knows = Follower(page)  # the page may hear of it a moment later
+    knows.until(
+        lambda: sum(row["status"] == "paused" for name, row in knows.rows.items() if "packed" in name) == 20
+    )
+    knows.close()
     cookie = page.enter()
     tabs = [Tab(page, cookie), Tab(page, cookie, packed=True)]
     told = [json.loads(tab.until(b'{"jobs":')[6:])["jobs"] for tab in tabs]
