@@ -24,6 +24,7 @@ SHELL = "/"
 ENTRY = "/session"
 """Where the token is exchanged for the cookie."""
 STATIC = "/static/"
+_BAD = 400
 _FORBIDDEN = 403
 _MISDIRECTED = 421
 _TOO_LARGE = 413
@@ -103,6 +104,7 @@ class Rules:
         """Return the first rule that a request breaks; null: it may come in."""
         for rule in (
             self._head,
+            self._length,
             self._host,
             self._method,
             self._origin,
@@ -128,6 +130,12 @@ class Rules:
     def _head(asked: Asked) -> Refused | None:
         size = sum(len(name) + len(value) for name, values in asked.headers.items() for value in values)
         return None if size <= HEAD_MOST else Refused(_HEAD_TOO_LARGE, "its headers are too large")
+
+    @staticmethod
+    def _length(asked: Asked) -> Refused | None:
+        """What says its length in two ways is two requests for somebody else, or one."""
+        twice = b"transfer-encoding" in asked.headers and b"content-length" in asked.headers
+        return Refused(_BAD, "it says its length in two ways") if twice else None
 
     def _host(self, asked: Asked) -> Refused | None:
         """The name must be ours, port included: a rebound name is another."""

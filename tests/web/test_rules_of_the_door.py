@@ -230,6 +230,19 @@ def test_a_body_head_or_crowd_that_is_too_large_is_refused_and_a_slow_one_hung_u
         assert slow.recv(100) == b"", "within ten seconds"
 
 
+def test_a_request_of_two_lengths_is_refused_with_all_that_comes_behind_it(dashboard, cookie):
+    sent = [("Host", dashboard.host), ("Origin", dashboard.origin), *JSON, ("Cookie", cookie)]
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent)
+    body = '{"method": "daemon.status"}'
+    both = f"POST /ask HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with dashboard.connect() as connected:
+        connected.sendall(f"{both}0\r\n\r\nGET / HTTP/1.1\r\n{head}\r\n".encode())
+        came = b""
+        while piece := connected.recv(65536):
+            came += piece
+    assert [line for line in came.splitlines() if line.startswith(b"HTTP/1.1 ")] == [b"HTTP/1.1 400 Bad Request"]
+
+
 def test_a_crowd_of_connections_is_hung_up_on_and_leaves_room_again(dashboard):
     crowd = [dashboard.connect() for _ in range(40)]
     try:

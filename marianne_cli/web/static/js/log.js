@@ -106,7 +106,7 @@ export function Log() {
     ${partial && html`<p class="before">${told.dropped ? `${plural(told.dropped, "line")} before these are not kept here` : `the last lines of ${bytes(told.head.size)}`}</p>`}
     <${Found} of=${told.of} find=${find} />
     <div class="lines" ref=${box} tabindex="0" role="log" aria-live="off" aria-label="Output" onScroll=${scrolled}>
-      ${told.count === 0 && html`<p class="empty">${told.ended ? all ? "Nothing runs." : "It printed nothing." : "Nothing printed yet."}</p>`}
+      ${told.count === 0 && html`<p class="empty">${told.ended ? all ? "Nothing runs. A sheet of the graph shows what it printed." : "It printed nothing." : "Nothing printed yet."}</p>`}
       ${told.chunks.map((chunk) => html`<${Chunk} key=${chunk.first} chunk=${chunk} find=${find} only=${only} />`)}
     </div>
   </div>`;
