@@ -34,7 +34,7 @@ def gone(pid):
     """Whether a process has ended; one that nobody has waited for yet counts."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the other one: it went while it was read
         return True
 
 

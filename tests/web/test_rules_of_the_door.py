@@ -240,7 +240,9 @@ def test_a_request_of_two_lengths_is_refused_with_all_that_comes_behind_it(dashb
         came = b""
         while piece := connected.recv(65536):
             came += piece
-    assert [line for line in came.splitlines() if line.startswith(b"HTTP/1.1 ")] == [b"HTTP/1.1 400 Bad Request"]
+    assert [line for line in came.splitlines() if line.startswith(b"HTTP/1.1 ")] == [
+        b"HTTP/1.1 400 Bad Request"
+    ]
 
 
 def test_a_crowd_of_connections_is_hung_up_on_and_leaves_room_again(dashboard):
