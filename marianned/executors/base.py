@@ -10,7 +10,7 @@ import hashlib
 import re
 import shlex
 import signal as signals
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -39,10 +39,19 @@ class Place(NamedTuple):
 
 
 def not_there(root: Path) -> str:
-    """Say that the directory above attempts is missing, and what to do about that."""
+    """Say that the directory above attempts is missing, and what to do about that: first, what does no harm.
+
+    Once it is made anew, what is in flight there is lost, however it ends.
+    """
+    return f"'{root}' is not there; {bring_back(root.parent, [root])}"
+
+
+def bring_back(place: Path, gone: Iterable[Path]) -> str:
+    """Say how directories come back whose file system may only be away, and what it costs to make them anew."""
+    made = " ".join(shlex.quote(str(one)) for one in gone)
     return (
-        f"'{root}' is not there; bring it back, or, where it is gone for good, type: "
-        f"mkdir -p -m 700 {shlex.quote(str(root))}"
+        f"bring it back; where it is gone for good, with what is in flight there: mkdir -p -m 700 {made}; "
+        f"to see what is mounted there, type: findmnt -T {shlex.quote(str(place))}"
     )
 
 

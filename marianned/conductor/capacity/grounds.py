@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from marianned import files
-from marianned.executors.base import not_there
+from marianned.executors.base import bring_back, not_there
 from marianned.paths import make_private_directory
 from marianned.store.incarnations import Incarnation
 
@@ -85,13 +85,9 @@ class Grounds:
         return None
 
     def _away(self) -> str:
-        own, attempts = shlex.quote(str(self.own)), shlex.quote(str(self.attempts))
         if self.attempts.exists() and not self.attempts.is_dir():
             return f"'{self.attempts}' is not a directory; move it away, then bring back what was there"
-        return (
-            f"{_what_stands_in(self.attempts)}; bring it back, or, where what was there is gone for good, "
-            f"type: mkdir -p -m 700 {attempts} {own}"
-        )
+        return f"{_what_stands_in(self.attempts)}; {bring_back(self.attempts, [self.attempts, self.own])}"
 
     def _is_the_place(self) -> bool:
         """Tell whether what is there is where all attempts lie, and nothing that stands in its place."""
