@@ -47,7 +47,7 @@ def not_there(root: Path) -> str:
 
 
 def bring_back(place: Path, gone: Iterable[Path]) -> str:
-    """Say how directories come back whose file system may only be away, and what it costs to make them anew."""
+    """Say how directories come back whose file system may only be away, and what making them anew costs."""
     made = " ".join(shlex.quote(str(one)) for one in gone)
     return (
         f"bring it back; where it is gone for good, with what is in flight there: mkdir -p -m 700 {made}; "

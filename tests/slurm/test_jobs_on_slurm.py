@@ -207,6 +207,17 @@ def test_cancel_leaves_nothing_of_it(daemon, ledger):
     assert not daemon.processes("MARIANNE_JOB=gone")
 
 
+def test_what_a_daemon_has_of_another_job_of_slurm_is_no_sheets_own(house, ledger):
+    house.environment |= {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "99", "CUDA_VISIBLE_DEVICES": "5"}
+    house.start()
+    house.submit(
+        fan("own", 1, "note of $SLURM_JOB_ID, $SLURM_CPUS_PER_TASK", executor={"type": "slurm", "cpus": 2})
+    )
+    assert house.wait_for("own", "ended", deadline=SECONDS)["status"] == "completed"
+    (attempt,) = house.attempts("own", 2)
+    assert f"of {attempt['cluster_job']}, 2" in ledger.lines()
+
+
 def test_one_run_may_be_given_another_place_than_the_settings_say(daemon, ledger):
     daemon.submit(fan("here", 2, "note -$SLURM_JOB_ID-"), executor="local")
     assert daemon.wait_for("here", "ended")["status"] == "completed"

@@ -59,7 +59,7 @@ from marianned.executors.clusters.evidence import (
 )
 from marianned.executors.clusters.fates import Fates, taken_out
 from marianned.executors.clusters.strays import leading_to, over
-from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
+from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter, granted
 from marianned.executors.clusters.unwanted import Unwanted
 from marianned.executors.clusters.waiting import keeps, silence_of
 
@@ -129,7 +129,7 @@ class ClusterExecutor:
         As long as the engine takes no more, or does not answer, it waits. What is to run `beside` an attempt
         is named to the job of that; should the job be gone, it gets one of its own.
         """
-        spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
+        spec = granted(spec, self._engine.grants)
         if write is not None:
             await run_sync(write)
         await run_sync(prepare, directory, spec, root)

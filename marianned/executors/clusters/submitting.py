@@ -5,9 +5,10 @@ for itself alone; while the engine is away, all wait. Source: docs/design/execut
 """
 
 import hashlib
+import os
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,6 +16,7 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned.executors import attempt_files, programs, shim
+from marianned.executors.base import Spec
 from marianned.executors.clusters import strays
 from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
 from marianned.executors.clusters.entries import Entry
@@ -29,6 +31,20 @@ OF_ALL = "it wants only what slurm.arguments of config.toml say"
 """What is told of a submission that can't be had, where no change of a score would help."""
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long nothing of a kind is submitted after the engine has taken no more, or nothing while it is away."""
+
+
+def granted(spec: Spec, grants: Collection[str]) -> Spec:
+    """Return what is to run with what its job gives it: variables whose names begin like one of `grants`.
+
+    Those that this process only happens to have, as a shell on a node has them, would hide the job's own.
+    """
+    ours = {
+        name
+        for name, value in spec.env.items()
+        if name.startswith(tuple(grants)) and os.environ.get(name) == value
+    }
+    env = {name: value for name, value in spec.env.items() if name not in ours}
+    return msgspec.structs.replace(spec, env=env, inherits=[*grants])
 
 
 class Kind:
