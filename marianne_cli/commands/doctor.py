@@ -1,6 +1,6 @@
 """`mzt doctor`: check this installation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ def command(call: Invocation) -> Answer:
     from marianne_cli.service.unit_checks import service_checks
 
     found = examined()
-    checks = [*found["checks"], *service_checks(), *_shell(call), *_slurm(found["settings"])]
+    checks = [*found["checks"], *service_checks(), *_shell(call), *_slurm(call, found)]
     wanting = [check for check in checks if not check["passed"]]
     message = (
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"
@@ -39,13 +39,21 @@ def _shell(call: Invocation) -> Iterator[dict[str, Any]]:
         yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}
 
 
-def _slurm(settings: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield what the daemon that runs lacks of Slurm, where the settings say that sheets run there."""
+def _slurm(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what keeps the daemon that runs from Slurm, where the settings say that sheets run there."""
     from marianne_cli.service import launch, worlds
 
-    if not any((one["name"], one["value"]) == ("executor", "slurm") for one in settings):
+    if not any((one["name"], one["value"]) == ("executor", "slurm") for one in found["settings"]):
         return
     with suppress(NotPermitted):  # a finding of its own
         pid = launch.holder()
-        for lack in () if pid is None else worlds.lacks_of_slurm(pid):
+        if pid is None:
+            return
+        lacks = list(worlds.lacks_of_slurm(pid))
+        if not lacks and (why := worlds.slurm_of_daemon(call)) is not None:
+            answers_here = all(one["passed"] for one in found["checks"] if one["name"] == "slurm")
+            lacks = [
+                worlds.Lack(f"the daemon says: {why}", worlds.for_its_slurm(pid) if answers_here else [])
+            ]
+        for lack in lacks:
             yield {"name": "daemon's Slurm", "passed": False, "message": lack.said, "hints": lack.hints}

@@ -13,6 +13,8 @@ from marianned.errors import MarianneError
 from marianned.formatting import listing
 
 _PATIENCE = 1.0
+_OF_SLURM_SECONDS = 25.0
+"""How long the daemon may take to say whether Slurm answers it: it waits 15 s for that itself."""
 
 
 class Lack(NamedTuple):
@@ -83,6 +85,27 @@ def lacks_of_slurm(pid: int) -> Iterator[Lack]:
         yield Lack(f"this shell's PATH has 'sbatch' ({here}), the daemon's has not", [_with_path(unit)])
     if os.environ.get("SLURM_CONF") and "SLURM_CONF" not in its:
         yield Lack("SLURM_CONF is set in this shell, not in the daemon", _cure(unit, ["SLURM_CONF"]))
+
+
+def slurm_of_daemon(call: Invocation) -> str | None:
+    """Ask the daemon whether Slurm answers it; null: it does, or no daemon says anything else.
+
+    Its environment is closed to this process, so that only its own look tells what is in there.
+    """
+    try:
+        with call.connect(timeout=_OF_SLURM_SECONDS) as client:
+            asked = {"name": "cli", "executor": "slurm"}  # a shell is there wherever Slurm is
+            (found,) = client.request("instrument.check", asked, once=True)["instruments"]
+    except (MarianneError, OSError):
+        return None
+    problem = str(found["problem"] or "")
+    return problem if problem.startswith("Slurm ") else None  # else a finding of its own
+
+
+def for_its_slurm(pid: int) -> list[str]:
+    """Return what gives the daemon of this pid what Slurm's commands find here."""
+    unit = units.unit_of(pid)
+    return _cure(unit, ["SLURM_CONF"]) if os.environ.get("SLURM_CONF") else [_with_path(unit)]
 
 
 def _with_path(unit: units.Unit | None) -> str:

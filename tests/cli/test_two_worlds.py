@@ -114,3 +114,29 @@ def test_what_the_daemon_lacks_of_slurm_is_told_where_sheets_run_there(home):
     ]
     home.mzt("restart")  # as it says
     assert home.json("doctor")["message"].startswith("all ")
+
+
+def test_a_slurm_that_answers_here_and_not_the_daemon_is_told_in_the_daemons_words(home):
+    (home.path / "config").mkdir(exist_ok=True)
+    (home.path / "config" / "config.toml").write_text(
+        f'executor = "slurm"\nattempts_dir = "{home.path}/shared"\n'
+    )
+    (home.path / "bin").mkdir()
+    for program in ("sbatch", "squeue", "scancel"):
+        (home.path / "bin" / program).write_text(
+            '#!/bin/sh\ncat "$SLURM_CONF" >&2\n'  # it fails like Slurm's where that is not there
+        )
+        (home.path / "bin" / program).chmod(0o755)
+    good = home.path / "slurm.conf"
+    good.touch()
+    path = home.environment["PATH"]
+    home.environment |= {"PATH": f"{home.path / 'bin'}:{path}", "SLURM_CONF": f"{home.path}/nowhere"}
+    home.mzt("start")
+    home.environment["SLURM_CONF"] = str(good)
+    (told,) = [one for one in home.json("doctor", code=1)["checks"] if not one["passed"]]
+    assert told["name"] == "daemon's Slurm"
+    assert told["message"].startswith("the daemon says: Slurm does not answer: ")
+    assert f"{home.path}/nowhere" in told["message"]
+    assert told["hints"] == ["mzt restart"]
+    home.mzt("restart")  # as it says
+    assert home.json("doctor")["message"].startswith("all ")

@@ -130,3 +130,17 @@ def test_attempts_that_lie_where_no_node_sees_them_are_told_with_a_line_that_mov
     assert again == "mzt restart"
     subprocess.run(["/bin/sh", "-c", f"PATH=/usr/bin:/bin; {sed}"], check=True)  # as it is typed
     assert load_settings(tmp_path / "config").attempts_dir == "/SHARED/marianne/attempts"
+
+
+def test_a_squeue_that_hangs_is_told_with_what_it_has_said_by_then(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for name in ("sbatch", "squeue", "scancel"):
+        (tmp_path / "bin" / name).write_text(
+            "#!/bin/sh\necho 'squeue: cannot stat file /nonexistent' >&2; exec sleep 1000\n"
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(checks.slurm, "_TRIAL_SECONDS", 1.0)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (found,) = named("slurm", tmp_path, monkeypatch, settings='executor = "slurm"\n')
+    assert not found.passed
+    assert found.message.endswith("squeue took more than 1 s (squeue: cannot stat file /nonexistent)")

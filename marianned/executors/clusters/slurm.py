@@ -181,8 +181,9 @@ def trouble() -> str | None:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return f"Slurm does not answer: squeue took more than {_TRIAL_SECONDS:.0f} s"
+    except subprocess.TimeoutExpired as late:  # where its configuration is not there it tries on for a minute
+        why = f" ({said(late.stderr)})" if late.stderr else ""
+        return f"Slurm does not answer: squeue took more than {_TRIAL_SECONDS:.0f} s{why}"
     return None if done.returncode == 0 else f"Slurm does not answer: {said(done.stderr)}"
 
 
