@@ -134,7 +134,8 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
 
 
 def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(cluster, house):
-    house.start(SBATCH_ARRAY_INX="0-3", SBATCH_WAIT="1", SBATCH_CLUSTERS="nowhere")
+    wanting = {"SBATCH_PARTITION": "nosuch", "SQUEUE_STATES": "COMPLETED", "SLURM_CLUSTERS": "nowhere"}
+    house.start(SBATCH_ARRAY_INX="0-3", SBATCH_WAIT="1", SBATCH_CLUSTERS="nowhere", **wanting)
     house.submit(sheets("alone", 1, "true", **HELD))
     queued(cluster, 1)
     house.rpc("job.pause", job_id="alone")

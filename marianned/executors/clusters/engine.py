@@ -129,34 +129,32 @@ class Said(NamedTuple):
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 
 
-async def command(
-    argv: Sequence[str],
-    given: str = "",
-    begins: tuple[str, ...] = (),
-    until: str | None = None,
-    but: Collection[str] = (),
-) -> Said:
-    """Run a command of an engine; what it says is in English.
+def environment(begins: tuple[str, ...]) -> dict[str, str]:
+    """Return what of this process's environment a command of an engine gets; what it says is in English.
 
-    Of the daemon's environment it gets what any program needs, and the variables whose names begin like one
-    of `begins`, without those in `but`: an engine passes on to jobs what it gets, and secrets have no place
-    there. It is ended as soon as it says `until` on stderr, which is what it would then say for minutes.
+    That is what any program needs, and the variables whose names begin like one of `begins`: an engine passes
+    on to jobs what it gets, and secrets have no place there.
+    """
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    own = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
+    return {**kept, **own, "LC_ALL": "C"}
+
+
+async def command(
+    argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: str | None = None
+) -> Said:
+    """Run a command of an engine in an environment of its own.
+
+    It is ended as soon as it says `until` on stderr, which is what it would then say for minutes.
 
     Raises:
         Away: it is not there, can't be run, did not end in time, or somebody has killed it.
     """
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if begins and name.startswith(begins) and name not in but
-    }
-    environ = {**kept, **own, "LC_ALL": "C"}
     out, error = bytearray(), bytearray()
     try:
         with anyio.fail_after(_COMMAND_SECONDS):
             with anyio.CancelScope(shield=True):  # a start that is given up half-way would leave it behind
-                opened = await anyio.open_process(argv, env=environ, cwd="/")
+                opened = await anyio.open_process(argv, env=environment(begins), cwd="/")
             async with opened as process:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_give, process, given)

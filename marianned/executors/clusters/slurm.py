@@ -23,6 +23,7 @@ from marianned.executors.clusters.engine import (
     TooWide,
     Words,
     command,
+    environment,
     said,
 )
 from marianned.score.expanded import Resources
@@ -30,11 +31,12 @@ from marianned.score.expanded import Resources
 _MOST_AT_ONCE = 200
 """Jobs that one scancel is told, and names that one squeue or sacct is asked for."""
 
-_BEGINS = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "MUNGE")
-"""How the names of the variables begin that sbatch and the others are set by."""
+_BEGINS = ("SLURM_CONF", "SLURM_JWT", "MUNGE")
+"""How the names of the variables begin that lead sbatch and the others to their cluster.
 
-_SAME_AS_KEPT = frozenset({"SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_WAIT"})
-"""Those that do what arguments of sbatch may not (score/read/sbatch.py), and that ours do not overrule."""
+All others want something, as their arguments do (SBATCH_PARTITION, SQUEUE_USERS, SLURM_CLUSTERS): what a
+submission wants is in score and setting alone, so that it can be seen, and blamed, there.
+"""
 
 _OPTIONS = (
     ("partition", "--partition={}"),
@@ -130,7 +132,7 @@ class Slurm:
         if count is not None:
             words.append(f"--array=0-{count - 1}")
         words += options(resources, seconds)
-        done = await command(words, script, _BEGINS, until=_RETRIES, but=_SAME_AS_KEPT)
+        done = await command(words, script, _BEGINS, until=_RETRIES)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
         raise _failure(done.error)(done.error or f"sbatch ended with status {done.status}")
@@ -178,6 +180,7 @@ def trouble() -> str | None:
             ["squeue", "--me", "--noheader"],
             capture_output=True,
             timeout=_TRIAL_SECONDS,
+            env=environment(_BEGINS),
             stdin=subprocess.DEVNULL,
             check=False,
         )
