@@ -69,7 +69,7 @@ def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -
         if restored:
             for name in ("unmark_copy", "forget_planned_worktrees", "forget_archives"):
                 connection.execute(SQL[name])
-        connection.execute(SQL["forget_unused_incarnations"])
+        connection.execute(SQL["forget_incarnations_after"], {"incarnation": _last_used(connection)})
         number = 1 + max(last[0] if last else 0, ours.number if ours else 0)
         current = Incarnation(
             daemon_id=daemon_id, number=number, token=secrets.token_hex(4), attempts=str(attempts)
@@ -116,9 +116,20 @@ def _by_number(daemon_id: str, rows: list[tuple[int, str, str]]) -> dict[int, In
 
 
 def known(connection: sqlite3.Connection) -> list[Incarnation]:
-    """Return those of which attempts are known, and the last."""
+    """Return those of which something is known that they have started.
+
+    A start that was refused has left nothing where attempts lie, nor has one that the next start forgets.
+    """
     (daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
-    return [*_by_number(daemon_id, connection.execute(SQL["incarnations"]).fetchall()).values()]
+    found = _by_number(daemon_id, connection.execute(SQL["incarnations"]).fetchall())
+    last = _last_used(connection)
+    return [one for number, one in found.items() if number <= last]
+
+
+def _last_used(connection: sqlite3.Connection) -> int:
+    """Return the number of the one that has started something last; 0: none has."""
+    (number,) = connection.execute(SQL["last_used_incarnation"]).fetchone()
+    return int(number)
 
 
 def mark_copy(connection: sqlite3.Connection) -> None:

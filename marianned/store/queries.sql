@@ -30,14 +30,16 @@ SELECT incarnation, token, attempts FROM incarnations ORDER BY incarnation
 INSERT INTO incarnations (incarnation, token, attempts, began_at)
 VALUES (:incarnation, :token, :attempts, :began_at)
 
--- name: forget_unused_incarnations
--- Those after the one that started last: of them nothing is known but their rows.
-DELETE FROM incarnations
-WHERE incarnation > max(
+-- name: last_used_incarnation
+-- The one that started something last: of those after it nothing is known but their rows.
+SELECT max(
     coalesce((SELECT incarnation FROM attempts ORDER BY rowid DESC LIMIT 1), 0),
     coalesce((SELECT max(incarnation) FROM skips), 0),
     coalesce((SELECT max(value) FROM hooks, json_each(hooks.incarnations)), 0)
 )
+
+-- name: forget_incarnations_after
+DELETE FROM incarnations WHERE incarnation > :incarnation
 
 -- name: unmark_copy
 DELETE FROM meta WHERE name = 'copied'

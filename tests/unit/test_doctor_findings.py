@@ -10,6 +10,9 @@ import pytest
 from marianned import checks
 from marianned.config import load_settings
 from marianned.holder import Holder
+from marianned.paths import database_path
+from marianned.store import incarnations
+from marianned.store.opening import connect_writer
 
 
 def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, path: str) -> list[checks.Finding]:
@@ -144,3 +147,17 @@ def test_a_squeue_that_hangs_is_told_with_what_it_has_said_by_then(tmp_path, mon
     (found,) = named("slurm", tmp_path, monkeypatch, settings='executor = "slurm"\n')
     assert not found.passed
     assert found.message.endswith("squeue took more than 1 s (squeue: cannot stat file /nonexistent)")
+
+
+def test_after_a_start_that_was_refused_for_the_rights_of_a_place_it_is_those_that_are_told(
+    tmp_path, monkeypatch
+):
+    shared, state = tmp_path / "shared", tmp_path / "not" / "there" / "yet"
+    shared.mkdir()
+    shared.chmod(0o755)
+    state.mkdir(mode=0o700, parents=True)
+    connection = connect_writer(database_path(state))
+    incarnations.begin(connection, database_path(state), shared, 0)  # that far a start comes before it looks
+    connection.close()
+    (found,) = named("attempts", tmp_path, monkeypatch, settings=f'attempts_dir = "{shared}"\n')
+    assert (found.message, found.hints) == (f"'{shared}': it is open to others", [f"chmod 700 {shared}"])
