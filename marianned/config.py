@@ -208,8 +208,10 @@ def _checked(name: str, value: Any) -> Any:
     if name == "attempts_dir" and isinstance(value, str) and not value.startswith("/"):
         raise ValueError(f"'{value}' is relative, and the daemon works in '/'; write it from '/' on")
     checked = msgspec.convert(value, field.type)
-    for why in map(sbatch.refusal, checked) if name == "slurm.arguments" else ():
-        if why is not None:
+    for word in checked if name == "slurm.arguments" else ():
+        if not word.startswith("-"):
+            raise ValueError(f"'{word}' is not {sbatch.OPTION}")
+        if (why := sbatch.refusal(word)) is not None:
             raise ValueError(f"{why}; remove it")
     return checked
 

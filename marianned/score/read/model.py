@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from marianned.score.read import sbatch
 from marianned.score.read.rules import (
     Anything,
     Duration,
@@ -37,7 +38,8 @@ Names = Annotated[list[str], ListOf(Name)]
 Numbers = ListOf(Number(whole=True))
 LABEL = r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}"
 """What a label of a job looks like: a word that needs no quotes in a shell."""
-Labels = Annotated[list[str], ListOf(Text(filled=True, pattern=LABEL))]
+_OF_LABEL = "a label: letters, digits and ._=/:-, at most 63, and the first a letter, a digit or _"
+Labels = Annotated[list[str], ListOf(Text(filled=True, pattern=LABEL, wanted=_OF_LABEL))]
 Bool = Annotated[bool, Flag()]
 AcceptedOnly = Annotated[Any, Anything(Mapping, Items)]
 Positive = Number(whole=True, least=1)
@@ -85,6 +87,10 @@ SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
 EXECUTORS = ("local", "slurm")
 _OneOf = Text(choices=EXECUTORS)
 _CHECKED = Text(choices=("local", "with_attempt"))
+_MEMORY = Text(
+    pattern="[0-9]+[KMGTkmgt]?", wanted="a number of MiB, or one with K, M, G or T behind it, like 64M"
+)
+_ARGUMENT = Text(filled=True, pattern="-.*", wanted=sbatch.OPTION)
 
 
 class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,11 +101,11 @@ class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
     account: Filled = None
     qos: Filled = None
     cpus: Annotated[int | None, Positive] = None
-    memory: Annotated[str | None, Text(pattern="[0-9]+[KMGTkmgt]?")] = None
+    memory: Annotated[str | None, _MEMORY] = None
     gpus: Filled = None
     time_limit: Annotated[float | None, Duration(least=60)] = None
     constraint: Filled = None
-    arguments: Annotated[list[str], ListOf(Text(filled=True, pattern="-.*"))] = []
+    arguments: Annotated[list[str], ListOf(_ARGUMENT)] = []
     checks: Annotated[str | None, _CHECKED] = None
 
 
@@ -156,10 +162,13 @@ class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: Annotated[float, Duration(above=0, most=60)] = 10.0
 
 
+_INDEX = Text(pattern="[A-Za-z][A-Za-z0-9_]*", wanted="a name of letters, digits and _, the first a letter")
+
+
 class LoopPart(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet.loops.SPAN` (§29)."""
 
-    index: Annotated[str, Text(pattern="[A-Za-z][A-Za-z0-9_]*")] = "round"
+    index: Annotated[str, _INDEX] = "round"
     until: Filled = None
     max_iterations: Annotated[int | None, Positive] = None
     count: Annotated[int | None, Positive] = None
@@ -240,6 +249,9 @@ FILE_CHECKS = ("file_exists", "content_contains", "content_regex", "file_modifie
 CHECKS = (*FILE_CHECKS, "command_succeeds")
 
 
+_SHA256 = Text(pattern="[0-9A-Fa-f]{64}", wanted="a SHA-256 in its 64 hexadecimal digits")
+
+
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `validations` (§13)."""
 
@@ -252,7 +264,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     expected_value: Annotated[tuple[Any] | None, Given()] = None
     source_path: Filled = None
     source_field_path: Filled = None
-    sha256: Annotated[str | None, Text(pattern="[0-9A-Fa-f]{64}")] = None
+    sha256: Annotated[str | None, _SHA256] = None
     key_field: Filled = None
     working_directory: Filled = None
     description: OptionalLabel = None
@@ -312,13 +324,16 @@ class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
     warn_at_percent: Annotated[float, Number(above=0, most=100)] = 80.0
 
 
+_PREFIX = Text(pattern="[a-zA-Z][a-zA-Z0-9_-]*", wanted="letters, digits, _ and -, the first a letter")
+
+
 class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     """`isolation` (§18)."""
 
     enabled: Bool = False
     mode: Annotated[str, Text(choices=("worktree", "none"))] = "worktree"
     worktree_base: Filled = None
-    branch_prefix: Annotated[str, Text(pattern="[a-zA-Z][a-zA-Z0-9_-]*")] = "marianne"
+    branch_prefix: Annotated[str, _PREFIX] = "marianne"
     source_branch: Filled = None
     cleanup_on_success: Bool = True
     cleanup_on_failure: Bool = False

@@ -49,18 +49,26 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 class Text:
     """A string; a scalar of another kind is taken as written. `filled`: it may not be empty (S020).
 
-    `label`: people read it on terminals, so it has no control characters (S013).
+    `label`: people read it on terminals, so it has no control characters (S013). `pattern`: what all of it
+    matches, which `wanted` says in words: they follow "this is not", for nobody has to read a pattern.
     """
 
     blank = ""
 
     def __init__(
-        self, *, filled: bool = False, choices: Sequence[str] = (), pattern: str = "", label: bool = False
+        self,
+        *,
+        filled: bool = False,
+        choices: Sequence[str] = (),
+        pattern: str = "",
+        wanted: str = "",
+        label: bool = False,
     ) -> None:
         self.filled = filled
         self.label = label
         self.choices = choices
         self.pattern = pattern
+        self.wanted = wanted
 
     def read(self, node: Node, path: Path, report: ProblemReport) -> str:
         """Return the text."""
@@ -83,7 +91,7 @@ class Text:
             )
             return self.blank
         elif self.pattern and not re.fullmatch(self.pattern, node.text):
-            report.add("S013", path, f"'{node.text[:_SHOWN]}' does not match {self.pattern}")
+            report.add("S013", path, f"'{node.text[:_SHOWN]}' is not {self.wanted}")
         return node.text
 
 

@@ -13,6 +13,8 @@ class _Kept(NamedTuple):
     why: str
 
 
+OPTION = "an option; one begins with -, and has its value in the same word: --nodelist=n9"
+"""What each argument is: what does not begin with - sbatch would take for a script."""
 _OURS = "Marianne gives it itself"
 _NOTHING = "nothing would be submitted"
 _KEPT = {
@@ -46,7 +48,7 @@ _TAKES_THE_REST = frozenset("AbBcCdFGkLmnNpqStwx")
 
 
 def refusal(word: str) -> str | None:
-    """Say why a word may not be among sbatch's arguments; None: it may.
+    """Say why an option may not be among sbatch's arguments; None: it may, or it is no option at all.
 
     sbatch takes the beginning of a long option for the option, where no other begins like it, and several
     letters in one word.
@@ -63,6 +65,8 @@ def refusal(word: str) -> str | None:
 
 def _named(word: str) -> str | None:
     """Return which option of the table a word gives; empty: none at all, None: another one."""
+    if not word.startswith("-"):
+        return None
     if word in {"-", "--"}:
         return ""
     if word.startswith("--"):

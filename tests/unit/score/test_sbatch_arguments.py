@@ -103,3 +103,13 @@ def test_so_is_the_setting(tmp_path):
         load_settings(tmp_path)
     said = "'--wait' can't be given here: sbatch would not answer before the job has ended; remove it"
     assert str(error.value) == f"{tmp_path}/config.toml:2:13: 'slurm.arguments': {said}"
+
+
+@pytest.mark.parametrize("word", ["n9", "nosuch", "script.sh"])
+def test_what_is_no_option_is_told_how_one_is_written_in_score_and_setting(word, tmp_path):
+    said = f"'{word}' is not an option; one begins with -, and has its value in the same word: --nodelist=n9"
+    problems = compiled(score() + f"executor: {{type: slurm, arguments: [-w, {word}]}}\n").problems
+    assert [one.message for one in problems if one.severity == "error"] == [said]
+    (tmp_path / "config.toml").write_text(f'[slurm]\narguments = ["-w", "{word}"]\n')
+    with pytest.raises(ConfigError, match=f"'slurm.arguments': {said}"):
+        load_settings(tmp_path)

@@ -1,5 +1,8 @@
 """The types of the format, as a document gives them."""
 
+import inspect
+
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -7,7 +10,9 @@ from hypothesis import strategies as st
 from scores import compiled, expanded, score
 
 from marianned.score.language.expressions import expression_fault
+from marianned.score.read import model
 from marianned.score.read.document import parse
+from marianned.score.read.rules import Text, fields
 from marianned.yaml_tree import plain
 
 VALUES = st.recursive(
@@ -111,3 +116,29 @@ def test_skip_expressions(text):
 )
 def test_what_is_no_skip_expression_is_refused(text):
     assert expression_fault(text)
+
+
+def test_no_message_shows_a_pattern_where_a_sentence_is_possible():
+    wrong = [
+        "executor: {memory: 64MB}",
+        "executor: {memory: lots}",
+        "executor: {arguments: [x]}",
+        "labels: ['a b']",
+        "isolation: {branch_prefix: 9a}",
+    ]
+    texts = [score() + part for part in wrong]
+    texts.append(score(validations="[{type: file_sha256, path: a, sha256: abc}]"))
+    for text in texts:
+        (said,) = [one.message for one in compiled(text).problems if one.code == "S013"]
+        assert " is not a" in said or " is not letters" in said
+        assert not set("[]{}*?\\") & set(said), said
+
+
+def test_each_pattern_of_a_field_is_said_in_words_too():
+    structs = [
+        one for one in vars(model).values() if inspect.isclass(one) and issubclass(one, msgspec.Struct)
+    ]
+    rules = [rule for one in structs for rule in fields(one)[0].values()]
+    texts = [one for rule in rules if isinstance(one := getattr(rule, "item", rule), Text) and one.pattern]
+    assert len(texts) == 6
+    assert all(one.wanted for one in texts)
