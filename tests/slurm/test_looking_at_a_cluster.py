@@ -51,6 +51,19 @@ def test_what_is_wrong_with_a_cluster_is_told(house):
     assert missing["message"].startswith("not on PATH: sbatch, squeue, scancel")
     away = finding(house, "slurm", SLURM_CONF=str(house.home / "none"))
     assert away["message"].startswith("Slurm does not answer: ")
+    assert f"cannot stat file {house.home}/none" in away["message"]
+
+
+@pytest.mark.slurm
+def test_a_cluster_that_the_daemon_alone_does_not_find_is_told(house):
+    none = str(house.home / "none")
+    house.start(SLURM_CONF=none)
+    assert finding(house, "slurm")["passed"]
+    told = house.mzt("doctor", "--json")
+    (its,) = [one for one in json.loads(told.stdout)["checks"] if one["name"] == "daemon's Slurm"]
+    assert its["message"].startswith("the daemon says: Slurm does not answer: ")
+    assert f"cannot stat file {none}" in its["message"]
+    assert its["hints"] == ["mzt restart"]
 
 
 @pytest.mark.slurm

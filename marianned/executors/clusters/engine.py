@@ -129,7 +129,7 @@ class Said(NamedTuple):
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 
 
-def environment(begins: tuple[str, ...]) -> dict[str, str]:
+def _environment(begins: tuple[str, ...]) -> dict[str, str]:
     """Return what of this process's environment a command of an engine gets; what it says is in English.
 
     That is what any program needs, and the variables whose names begin like one of `begins`: an engine passes
@@ -154,7 +154,7 @@ async def command(
     try:
         with anyio.fail_after(_COMMAND_SECONDS):
             with anyio.CancelScope(shield=True):  # a start that is given up half-way would leave it behind
-                opened = await anyio.open_process(argv, env=environment(begins), cwd="/")
+                opened = await anyio.open_process(argv, env=_environment(begins), cwd="/")
             async with opened as process:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_give, process, given)

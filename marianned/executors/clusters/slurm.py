@@ -7,10 +7,11 @@ docs/design/executors.md.
 
 import math
 import shutil
-import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
+
+import anyio
 
 from marianned.executors.base import Fate, FateKind
 from marianned.executors.clusters import slurm_fates, slurm_reasons
@@ -23,9 +24,8 @@ from marianned.executors.clusters.engine import (
     TooWide,
     Words,
     command,
-    environment,
-    said,
 )
+from marianned.executors.clusters.waiting import silence_of
 from marianned.score.expanded import Resources
 
 _MOST_AT_ONCE = 200
@@ -68,6 +68,8 @@ _AWAY = (
 
 _RETRIES = "sleeping and retrying"
 """What sbatch says before it tries again by itself, for two minutes."""
+_NOT_CONFIGURED = "retrying in 1sec"
+"""What squeue says where its slurm.conf is not there, before it looks for that again for a minute."""
 _STANDS_STILL = "state, retrying"
 """What a verbose scancel says of a job that no signal reaches, before it tries for a minute and a half."""
 _BUSY = (
@@ -101,7 +103,6 @@ _SACCT = (
     "--format=JobName,JobID,State",
 )
 _COMMANDS = ("sbatch", "squeue", "scancel")
-_TRIAL_SECONDS = 20.0
 
 
 class Slurm:
@@ -175,19 +176,7 @@ def missing() -> list[str]:
 
 def trouble() -> str | None:
     """Say why Slurm does not answer, if its commands are on PATH; None: it does. It has some seconds."""
-    try:
-        done = subprocess.run(
-            ["squeue", "--me", "--noheader"],
-            capture_output=True,
-            timeout=_TRIAL_SECONDS,
-            env=environment(_BEGINS),
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:  # where its configuration is not there it tries on for a minute
-        why = f" ({said(late.stderr)})" if late.stderr else ""
-        return f"Slurm does not answer: squeue took more than {_TRIAL_SECONDS:.0f} s{why}"
-    return None if done.returncode == 0 else f"Slurm does not answer: {said(done.stderr)}"
+    return anyio.run(silence_of, Slurm())
 
 
 async def _listed(*further: str) -> str:
@@ -196,7 +185,7 @@ async def _listed(*further: str) -> str:
     Raises:
         Away: it does not answer.
     """
-    done = await command([*_SQUEUE, *further], begins=_BEGINS)
+    done = await command([*_SQUEUE, *further], begins=_BEGINS, until=_NOT_CONFIGURED)
     if done.status != 0:
         raise Away(done.error or f"squeue ended with status {done.status}")
     return done.out

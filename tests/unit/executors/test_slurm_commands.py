@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from anyio.to_thread import run_sync
 
 from marianned.executors.clusters import slurm
 from marianned.score.expanded import Resources
@@ -42,7 +43,7 @@ async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_somethi
     await engine.fates([("m-1", None)])
     await engine.signal(["1"], 15)
     await engine.cancel(["1"])
-    assert slurm.trouble() is None
+    assert await run_sync(slurm.trouble) is None
     got = written.read_text().split()
     assert got.count("SLURM_CONF") == got.count("PATH") == 7
     assert not WANTING.keys() & set(got)
