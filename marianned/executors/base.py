@@ -286,6 +286,7 @@ class Wait(NamedTuple):
     `queued`: it has not begun, as far as is known, and is taken back where nothing of its job may begin.
     `stopped`: it has begun and stands still, so that nobody knows when it ends.
     `of_many`: the same of several at once; null: it is never told of several, or `text` says that too.
+    `shows`: what shows more, behind `typed`, or where nobody has to act; null: nothing does.
     """
 
     text: str
@@ -294,6 +295,7 @@ class Wait(NamedTuple):
     queued: bool = False
     stopped: bool = False
     of_many: str | None = None
+    shows: str | None = None
 
 
 class FateKind(StrEnum):

@@ -206,6 +206,14 @@ def test_drained_nodes_are_told_with_what_says_why_they_are(cluster, daemon):
         while "sinfo -R says why" not in daemon.status("waits")["message"]:
             assert time.monotonic() < deadline
             time.sleep(0.1)  # what Slurm says of a job that waits is no event
+        job = cluster.command("squeue", "--noheader", "--format=%i").split()[0]
+        (reason,) = reasons(daemon, "waits")
+        assert (reason["unblocked_by"], reason["hints"]) == (
+            "caller",
+            ["sinfo -R", f"scontrol show job {job}"],
+        )
+        assert "by itself" not in daemon.mzt("why", "waits").stdout
+        assert "type: sinfo -R" in daemon.mzt("status", "waits").stdout
     finally:
         # not `resume`, which is refused where the node has registered meanwhile, behind a restart of the controller
         cluster.command("scontrol", "update", "nodename=n1", "state=undrain")

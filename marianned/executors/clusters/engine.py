@@ -45,11 +45,13 @@ class Words(NamedTuple):
     """What a reason means. `typed`: a person has to act, and types this, with the job's id for `{job}`.
 
     Null: it passes by itself, as far as is known. `change`: it never does, what the job wants has to change.
+    `shows`: what is typed behind it, with the job's id, and shows more; null: nothing does.
     """
 
     text: str
     typed: str | None = None
     change: bool = False
+    shows: str | None = None
 
 
 class Away(Exception):

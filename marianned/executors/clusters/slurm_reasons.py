@@ -17,6 +17,7 @@ class Acts(StrEnum):
     OWNER = "it waits until you release it"
     CHANGE = "it will not begin as it is: it has to want something else"
     ADMINISTRATOR = "it waits for an administrator of the cluster"
+    NODES = "it waits for an administrator of the cluster; sinfo -R says why they are"
     RESUME = "it goes on when Slurm or an operator of the cluster resumes it"
     CONTINUE = "it goes on when you or an operator of the cluster continue it"
     USED_UP = "it waits until that is forgotten, as some clusters do, or an administrator allows more"
@@ -28,10 +29,13 @@ _TYPED = {
     Acts.OWNER: "scontrol release {job}",
     Acts.CHANGE: _LOOK,
     Acts.ADMINISTRATOR: _LOOK,
+    Acts.NODES: "sinfo -R",
     Acts.RESUME: "scontrol resume {job}",
     Acts.CONTINUE: "scancel --full --signal=CONT {job}",
     Acts.USED_UP: _LOOK,
 }
+
+_NODES_DOWN = "its nodes are down, drained, or kept for others"
 
 _KNOWN: dict[str, tuple[str, Acts]] = {
     "None": ("its turn has not come yet", Acts.NOBODY),
@@ -54,18 +58,12 @@ _KNOWN: dict[str, tuple[str, Acts]] = {
     "Reservation": ("waits for its reservation", Acts.NOBODY),
     "ReservationDeleted": ("its reservation is gone", Acts.CHANGE),
     "ReqNodeNotAvail": ("a node that it needs is not available", Acts.NOBODY),
-    "NodeDown": ("a node that it needs is down", Acts.ADMINISTRATOR),
-    "Nodes_required_for_job_are_DOWN": (
-        "nodes that it needs are down, drained, or kept for others",
-        Acts.ADMINISTRATOR,
-    ),
+    "NodeDown": ("nodes that it needs are down", Acts.NODES),
+    "Nodes_required_for_job_are_DOWN": (_NODES_DOWN, Acts.NODES),
+    "Nodes required for job are DOWN": (_NODES_DOWN, Acts.NODES),
     "FrontEndDown": ("its front end is down", Acts.ADMINISTRATOR),
     "PowerNotAvail": ("waits for electrical power", Acts.NOBODY),
     "PowerReserved": ("waits for electrical power", Acts.NOBODY),
-    "Nodes required for job are DOWN": (
-        "its nodes are down, drained, or kept for others; sinfo -R says why they are",
-        Acts.NOBODY,
-    ),
     "PartitionDown": ("its partition is down", Acts.ADMINISTRATOR),
     "PartitionInactive": ("its partition is inactive", Acts.ADMINISTRATOR),
     "PartitionConfig": ("it wants what its partition does not allow", Acts.CHANGE),
@@ -136,9 +134,10 @@ def words(reason: str) -> Words:
         return Words(reason)
     text, acts = found
     if name == "ReqNodeNotAvail" and "Unavailable" in reason:
-        text, acts = "a node that it needs is down or drained", Acts.ADMINISTRATOR
+        text, acts = "nodes that it needs are down or drained", Acts.NODES
     said = [text if name == "None" else f"{reason}: {text}", *([str(acts)] if acts else [])]
-    return Words("; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE)
+    shows = _LOOK if acts is Acts.NODES else None
+    return Words("; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE, shows=shows)
 
 
 def _limit(name: str) -> tuple[str, Acts] | None:

@@ -72,7 +72,8 @@ def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
     if why.change:
         of_all = arguments and not entry.wants_something
         text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
-    return Wait(f"it waits {text}", typed, change, queued=True, of_many=f"they wait {text}")
+    shows = None if why.shows is None else why.shows.format(job=entry.job.id)
+    return Wait(f"it waits {text}", typed, change, queued=True, of_many=f"they wait {text}", shows=shows)
 
 
 def _unknown(place: Place, engine: Engine, away: str | None) -> Wait:

@@ -85,7 +85,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return told
 
 
-_AtCluster = tuple[str, str | None, str | None, bool, bool, str | None]
+_AtCluster = tuple[str, str | None, str | None, bool, bool, str | None, str | None]
 
 
 def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[Reason]:
@@ -94,13 +94,15 @@ def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[
     Of each wait: what it is; what a person types where one has to act (null: it passes by itself); what has
     to be changed first, "score" or "config", where it does not pass as it is; whether it is one that the
     job takes back where nothing may begin, so that it is told as that, beside what goes on to its end;
-    whether it has begun and stands still, which is told all the same; and what it is of several.
+    whether it has begun and stands still, which is told all the same; what it is of several; and what shows
+    more of it.
     """
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
+    shown: dict[str, list[str]] = {}
     plural = dict[str, str]()
     back = []
-    for flight, (why, command, change, in_queue, _, of_many) in waits:
+    for flight, (why, command, change, in_queue, _, of_many, shows) in waits:
         if in_queue and state.takes_back:
             back.append(flight)
             continue
@@ -108,9 +110,11 @@ def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[
         plural[why] = of_many or why
         changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(change or "", ())]
         typed.setdefault(why, changes).extend([] if command is None else [command])
+        shown.setdefault(why, []).extend([] if shows is None else [shows])
     told = []
     for why, flights in found.items():
-        by, hints = "caller" if typed[why] else "cluster", [*dict.fromkeys(typed[why])][:_COMMANDS_MOST]
+        by = "caller" if typed[why] else "cluster"
+        hints = [*dict.fromkeys([*typed[why], *shown[why]])][:_COMMANDS_MOST]
         said = f": {why if len(flights) == 1 else plural[why]}"
         told.append(_of_flights(state, WaitingFor.SLURM, flights, said, by, hints))
     if back and len(back) < state.flight_count:

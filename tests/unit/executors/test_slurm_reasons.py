@@ -87,13 +87,16 @@ OTHERS_ACT = [
     "FrontEndDown",
     "JobHeldAdmin",
     "JobLaunchFailure",
-    "NodeDown",
-    "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
     "PartitionDown",
     "PartitionInactive",
+    "SystemFailure",
+]
+NODES_DOWN = [
+    "NodeDown",
+    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
+    "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
     "ReqNodeNotAvail, UnavailableNodes:n[1-2]",
     "ReqNodeNotAvail(Unavailable:n1)",
-    "SystemFailure",
 ]
 RELEASED = ["JobHeldUser", "JobHoldMaxRequeue", "launch_failed_requeued_held", "job_requeued_in_held_state"]
 PASSING = [
@@ -137,10 +140,11 @@ def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> Non
     [
         (NEVER_MET, "it has to want something else", "scontrol show job {job}"),
         (OTHERS_ACT, "waits for an administrator of the cluster", "scontrol show job {job}"),
+        (NODES_DOWN, "waits for an administrator of the cluster; sinfo -R says why", "sinfo -R"),
         (USED_UP, "or an administrator allows more", "scontrol show job {job}"),
         (RELEASED, "until you release it", "scontrol release {job}"),
     ],
-    ids=["never met", "others act", "used up", "released"],
+    ids=["never met", "others act", "nodes down", "used up", "released"],
 )
 def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts: str, typed: str) -> None:
     for reason in reasons:
@@ -149,11 +153,12 @@ def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts
         assert acts in said.text, reason
         assert said.typed == typed, reason
         assert said.change is (reasons is NEVER_MET), reason
+        assert said.shows == ("scontrol show job {job}" if reasons is NODES_DOWN else None), reason
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False)
-    assert words("None") == ("its turn has not come yet", None, False)
+    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False, None)
+    assert words("None") == ("its turn has not come yet", None, False, None)
 
 
 def test_a_limit_says_whose_it_is_and_of_what() -> None:
