@@ -148,6 +148,7 @@ def test_what_runs_is_not_said_to_wait_where_slurm_does_not_answer_the_next_daem
         while "Slurm does not answer" not in house.status("runs")["message"]:
             assert time.monotonic() < deadline
         assert "not begun" not in house.mzt("status", "runs").stdout
+        assert house.status("runs")["hints"][0] == "scontrol ping"
         (flight,) = house.status("runs")["in_flight"]
         assert flight["time_limit_at"] is not None
         (attempt,) = house.attempts("runs", 1)

@@ -32,6 +32,7 @@ def missing():
 
 class Torque:
     name = "Torque"
+    ping = "qstat -B"
     index = None
     grants = ("PBS_", "SLURM_")
     node = "${SLURMD_NODENAME:-$(uname -n)}"

@@ -83,7 +83,8 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
     view.to_type = _to_type([*found, *reasons.held_children(state)])
-    view.hints = [*dict.fromkeys([*view.to_type, *view.hints])]
+    shown = [hint for reason in found if reason.unblocked_by == "cluster" for hint in reason.hints]
+    view.hints = [*dict.fromkeys([*view.to_type, *shown, *view.hints])]
     if any(reason.code == "stranger" for reason in found):
         view.safe_to = SafeTo(edit_files=False, stop_daemon=False, switch_off=False)
     view.safe_to = safe_from(displaced, view.safe_to)

@@ -75,6 +75,8 @@ class Engine(Protocol):
 
     name: ClassVar[str]
     """What people call it."""
+    ping: ClassVar[str]
+    """What a person types to see whether it answers."""
     index: ClassVar[str | None]
     """The variable with a job's number in its array; null: it knows no arrays."""
     grants: ClassVar[Sequence[str]]

@@ -109,6 +109,7 @@ class Slurm:
     """Slurm by sbatch, squeue and scancel, as they are found in the daemon's PATH."""
 
     name: ClassVar[str] = "Slurm"
+    ping: ClassVar[str] = "scontrol ping"
     index: ClassVar[str | None] = "SLURM_ARRAY_TASK_ID"
     node: ClassVar[str] = "${SLURMD_NODENAME:-$(uname -n)}"
     job: ClassVar[str] = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"

@@ -80,7 +80,7 @@ def _unknown(place: Place, engine: Engine, away: str | None) -> Wait:
     """Say why nothing is known of it: no answer, or no files, which a person may have to bring back."""
     if away is not None:
         silent = f"{engine.name} does not answer, so nothing is known of"
-        return Wait(f"{silent} it ({away})", of_many=f"{silent} them ({away})")
+        return Wait(f"{silent} it ({away})", of_many=f"{silent} them ({away})", shows=engine.ping)
     if place.root is None:
         return Wait("its files can't be looked at", of_many="their files can't be looked at")
     typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", not_there(place.root)

@@ -144,6 +144,7 @@ async def held_at_a_cluster(path, wait):
             ["mzt modify a -c FILE -r", "scontrol show job 7"],
         ),
         (Wait("others go first", queued=True), []),
+        (Wait("Slurm does not answer", shows="scontrol ping"), []),
     ],
 )
 def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_typed(
@@ -151,7 +152,8 @@ def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_t
 ):
     told, after = loop.call(held_at_a_cluster, tmp_path, wait)
     assert told.to_type == to_type
-    assert told.hints == [*to_type, "mzt logs a -F", "mzt pause a"]
+    shows = [wait.shows] if wait.shows else []
+    assert told.hints == [*to_type, *shows, "mzt logs a -F", "mzt pause a"]
     assert after.to_type == []
     listed = jobs_table([{**msgspec.to_builtins(told), "in_flight": []}])[1]
     assert ("type: " + to_type[0] if to_type else "  sheet 1 ends") in listed
