@@ -526,6 +526,11 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     stands_before: list[int] = []
     """Of a breakpoint: the sheets (uids) it has paused before."""
 
+    @property
+    def interrupts_at_once(self) -> bool:
+        """Whether what was in flight when it came is interrupted, and had no time left."""
+        return self.deadline is not None and self.deadline.at <= self.held_at
+
 
 class BreakpointRow(msgspec.Struct, frozen=True, kw_only=True):
     """A sheet that may not start; the row is deleted when the job has paused before it."""

@@ -105,6 +105,8 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     found = [
         hint.format(**given) for hint in _SHORT_HINTS[status] if not (newest.edited and "{file}" in hint)
     ]
+    if any(hold.interrupts_at_once for hold in state.holds.values()):
+        found = [hint for hint in found if hint != f"mzt pause {name} --now"]  # nothing ends sooner by it
     if status is JobStatus.COMPLETED and left_to_resume(state):
         found = [f"mzt resume {name}"]
     if status in _CAN_WAIT:

@@ -234,6 +234,18 @@ def test_who_waits_at_a_breakpoint_is_answered_by_the_pause_it_brings_or_by_its_
 # --- holds that end, deadlines -----------------------------------------------------------------------------
 
 
+def test_a_pause_at_once_is_not_told_as_what_to_type_where_one_is_under_way() -> None:
+    bench = graph()
+    bench.go()
+    name = bench.state.run.job_name
+    bench.ask(Action.PAUSE)
+    told = messages.hints(bench.state, bench.status)
+    assert told == [f"mzt wait {name} --for paused", f"mzt pause {name} --now", f"mzt resume {name}"]
+    bench.ask(Action.PAUSE_NOW)
+    told = messages.hints(bench.state, bench.status)
+    assert told == [f"mzt wait {name} --for paused", f"mzt resume {name}"]
+
+
 def test_a_pause_with_an_end_counts_from_the_moment_of_paused_and_lets_go_by_itself() -> None:
     bench = Bench(chain(2))
     bench.go()
