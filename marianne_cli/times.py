@@ -47,6 +47,7 @@ def running(flight: Mapping[str, Any]) -> str:
     since, limit = f"since {moment(flight['started_at'])}", flight["time_limit_at"]
     if limit is None:
         return f"{since}, not begun"
+    since += ", suspended" if flight.get("suspended") else ""
     by = " by its executor's time_limit" if flight.get("time_limit_by") == "executor" else ""
     return f"{since}, limit {moment(limit)}{by}"
 

@@ -317,6 +317,11 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """How long it may take at most by the `time_limit` of its executor; null: that has none."""
 
     @property
+    def unbegun(self) -> bool:
+        """Whether, in flight, it may wait in a cluster's queue: nobody has seen it begin."""
+        return self.executor != "local" and self.cluster_job is None
+
+    @property
     def limit_is_clusters(self) -> bool:
         """Whether its time limit is that of its executor, so that nobody can raise it while it runs."""
         return self.cluster_seconds is not None and self.limit_seconds >= self.cluster_seconds

@@ -285,6 +285,7 @@ class Wait(NamedTuple):
     `change`: it never begins before something is changed: "score" or "config", whose wants those are.
     `queued`: it has not begun, as far as is known, and is taken back where nothing of its job may begin.
     `stopped`: it has begun and stands still, so that nobody knows when it ends.
+    `suspended`: that is so because its cluster, or somebody there, has suspended it.
     `of_many`: the same of several at once; null: it is never told of several, or `text` says that too.
     `shows`: what shows more, behind `typed`, or where nobody has to act; null: nothing does.
     """
@@ -294,6 +295,7 @@ class Wait(NamedTuple):
     change: str | None = None
     queued: bool = False
     stopped: bool = False
+    suspended: bool = False
     of_many: str | None = None
     shows: str | None = None
 

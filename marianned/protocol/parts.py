@@ -103,6 +103,8 @@ class InFlight(msgspec.Struct, kw_only=True):
     """The node of a cluster that it runs on; null: none, or not known."""
     cluster_job: str | None = None
     """Its number in that cluster's queue; null: none, or it has not been seen to begin."""
+    suspended: bool = False
+    """It has begun on a cluster, which lets it stand still; its time goes on counting."""
     stdout_bytes: int | None = None
     """Bytes it has printed on stdout so far; null: it has no output, or the reply to a change tells of it."""
     last_output_at: str | None = None

@@ -47,13 +47,17 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
     number, node = begun(daemon, "stands", ledger)
     assert daemon.status("stands")["in_flight"][0]["time_limit_at"]
     cluster.command(*suspend.split(), number)
-    (reason,) = until_told(daemon, "stands", told=True)  # nor that it is in flight until some moment
+    reason, flying = until_told(daemon, "stands", told=True)
+    assert (flying["code"], flying["until_at"]) == ("in_flight", None)
     assert reason["text"].startswith(f"sheet 1: its job {number} of Slurm is suspended on {node} ({state}: ")
     assert (reason["unblocked_by"], reason["hints"]) == ("caller", [f"{resume} {number}"])
     assert reason["until_at"] is None
     status = daemon.status("stands")
     assert status["hindered_by"] == [reason["text"]]
-    assert [one["time_limit_at"] for one in status["in_flight"]] == [None]
+    assert [(one["suspended"], one["time_limit_at"] is None) for one in status["in_flight"]] == [
+        (True, False)
+    ]
+    assert ", suspended, limit " in daemon.mzt("status", "stands").stdout
     assert status["next"]["latest_at"] is None
     assert status["hints"][0] == f"{resume} {number}"
     assert f"{resume} {number}" in daemon.mzt("why", "stands").stdout

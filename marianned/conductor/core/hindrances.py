@@ -1,7 +1,7 @@
 """What of the daemon's own, or around it, keeps a job back or makes it unsafe, told with the job."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +15,8 @@ from marianned.protocol import Reason, SafeTo, Waiting, WaitingFor
 from marianned.rows import AttemptRow, Flight
 from marianned.store.place import Displaced
 
+_TAKEN = Wait("it is taken out of the queue", queued=True)
+
 
 class Kept(NamedTuple):
     """What keeps a job in memory back: the waits of its flights, and the run before it that has failed.
@@ -27,10 +29,17 @@ class Kept(NamedTuple):
     queued: Sequence[tuple[Flight, Wait]] = ()
 
 
-def standing(queued: Iterable[tuple[Flight, Wait]]) -> Iterator[AttemptRow]:
-    """Return those whose end nobody can foretell: nobody has seen them begin, or they are suspended."""
-    attempts = ((row, wait) for row, wait in queued if isinstance(row, AttemptRow))
-    return (row for row, wait in attempts if wait.stopped or row.cluster_job is None)
+def is_endless(state: JobState, kept: Kept) -> bool:
+    """Tell whether nobody can foretell an end: it can't be known, has not begun, or stands still."""
+    stands = any(wait.stopped for _, wait in kept.queued)
+    return bool(kept.waits) or stands or any(row.unbegun for row in state.attempts.values())
+
+
+def not_flying(state: JobState, kept: Kept) -> set[int]:
+    """Return the sheets, by uid, of what has not begun, and is told to wait, or to be taken back, instead."""
+    waits = {id(flight) for flight, _ in kept.queued}
+    attempts = state.attempts.values()
+    return {row.uid for row in attempts if row.unbegun and (state.takes_back or id(row) in waits)}
 
 
 def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
@@ -43,14 +52,22 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
         *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
         *reasons.accidents(state, kept.waits),
         *reasons.kept_by(state, kept.by),
-        *reasons.queued(state, _not_told(kept)),
+        *reasons.queued(state, _not_told(state, kept)),
     ]
 
 
-def _not_told(kept: Kept) -> list[tuple[Flight, Wait]]:
-    """Return what waits at a cluster, without what waits for its engine to answer a submission as it is."""
+def _not_told(state: JobState, kept: Kept) -> list[tuple[Flight, Wait]]:
+    """Return what waits at a cluster, without what waits for its engine to answer a submission as it is.
+
+    What was taken back waits for nothing any more, and is told with what is yet to be.
+    """
     told = {id(flight) for flight, _ in kept.waits}
-    return [(flight, wait) for flight, wait in kept.queued if id(flight) not in told]
+    found: list[tuple[Flight, Wait]] = [one for one in kept.queued if id(one[0]) not in told]
+    if state.takes_back:
+        told.update(id(flight) for flight, _ in kept.queued)
+        attempts = state.attempts.values()
+        found += [(row, _TAKEN) for row in attempts if row.unbegun and id(row) not in told]
+    return found
 
 
 def _away(services: Services, state: JobState) -> list[Reason]:
@@ -69,11 +86,13 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
     found = hindrances(services, state, kept, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
-    limitless = {row.sheet for row in standing(kept.queued)}
-    if limitless:
+    suspended = {
+        state.number_of(row) for row, wait in kept.queued if isinstance(row, AttemptRow) and wait.suspended
+    }
+    if suspended:
         view.in_flight = [
-            msgspec.structs.replace(one, time_limit_at=None)
-            if one.job_id is None and one.sheet in limitless
+            msgspec.structs.replace(one, suspended=True)
+            if one.job_id is None and one.sheet in suspended
             else one
             for one in view.in_flight
         ]

@@ -20,7 +20,7 @@ from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, drift, pausefile
-from marianned.conductor.core.hindrances import Kept, standing
+from marianned.conductor.core.hindrances import Kept, is_endless
 from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.transaction import Part, Released
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
@@ -108,7 +108,7 @@ class Job:
         self.state = state
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
-        state.endless = lambda: bool(self.waits() or any(standing(self.queued())))
+        state.endless = lambda: is_endless(self.state, Kept(self.waits(), None, self.queued()))
         state.executor = services.settings.executor
         state.grace = services.settings.kill_grace
         state.closed_for = lambda: services.scheduler.closed_for

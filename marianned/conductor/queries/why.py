@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import milliseconds, timestamp
-from marianned.conductor.core.hindrances import Kept, hindrances, standing
+from marianned.conductor.core.hindrances import Kept, hindrances, not_flying
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -89,7 +89,7 @@ class WhyQueries:
         displaced, job = self._services.store.displaced, self._queries.in_memory(state)
         kept = job.kept() if job is not None else Kept()
         closed_for = self._services.scheduler.closed_for
-        found = reasons(state, now(), closed_for, logins, {row.uid for row in standing(kept.queued)})
+        found = reasons(state, now(), closed_for, logins, not_flying(state, kept))
         if view_of_end := await self._who_cancelled(state):
             found = [
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason

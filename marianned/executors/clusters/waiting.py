@@ -58,7 +58,8 @@ def _suspended(job: Job, engine: Engine) -> Wait:
     why = engine.words(job.reason or "None")
     typed = None if why.typed is None else why.typed.format(job=job.id)
     node = "" if job.node is None else f" on {job.node}"
-    return Wait(f"its job {job.id} of {engine.name} is suspended{node} ({why.text})", typed, stopped=True)
+    text = f"its job {job.id} of {engine.name} is suspended{node} ({why.text})"
+    return Wait(text, typed, stopped=True, suspended=True)
 
 
 def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:

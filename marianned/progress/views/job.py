@@ -179,7 +179,7 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
         instance=definition.instance,
         attempt=0 if isinstance(row, SkipRow) else row.attempt,
         started_at=timestamp(row.started_at),
-        time_limit_at=timestamp(row.time_limit_at),
+        time_limit_at=None if _unbegun(row) else timestamp(row.time_limit_at),
         time_limit_by="executor" if isinstance(row, AttemptRow) and row.limit_is_clusters else None,
         label=definition.label or definition.movement,
         instrument=row.instrument,
@@ -355,7 +355,7 @@ def _boundary(state: JobState, now: Instant) -> Next:
 
 def _when_all_have_ended(state: JobState) -> str:
     """Say until when a pause lasts: what waits at a cluster, and was not seen to begin, is taken back."""
-    queued = {state.number_of(row) for row in state.sheet_flights if _may_be_queued(row)}
+    queued = {state.number_of(row) for row in state.sheet_flights if _unbegun(row)}
     if not queued:
         return f"{_flying(state)} {_end(state)}"
     begun = sorted({state.number_of(row) for row in state.sheet_flights} - queued)
@@ -366,8 +366,8 @@ def _when_all_have_ended(state: JobState) -> str:
     return f"{_flying(state)} {taken} out of the queue, or {ended} begun"
 
 
-def _may_be_queued(row: SheetFlight) -> bool:
-    return isinstance(row, AttemptRow) and row.executor != "local" and row.cluster_job is None
+def _unbegun(row: SheetFlight) -> bool:
+    return isinstance(row, AttemptRow) and row.unbegun
 
 
 def _something_behind(state: JobState) -> bool:

@@ -43,12 +43,12 @@ def reasons(
     now: Instant,
     obstacle: Obstacle | None,
     logins: Mapping[int, str],
-    standing: Collection[int] = (),
+    unbegun: Collection[int] = (),
 ) -> list[Reason]:
-    """Return what the job waits for; never empty, but where all of it is `standing`.
+    """Return what the job waits for; never empty, but where all of it is `unbegun`.
 
-    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid. `standing` are
-    the uids of sheets that wait or are suspended at a cluster: `queued` says of those what they wait for.
+    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid. `unbegun` are
+    the uids of sheets that wait at a cluster, or are taken out of its queue: `queued` says that of them.
     """
     if state.damaged is not None:
         hints = messages.hints(state, lifecycle.status(state.facts))
@@ -58,14 +58,14 @@ def reasons(
         *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
         *_more_holds(state),
         *_nothing_left(state),
-        *_in_flight(state, standing),
+        *_in_flight(state, unbegun),
         *_waits(state),
         *_kept_back(state),
         *held_children(state, logins),
         *_limits(state, now),
         *_slots(state, now, obstacle),
     ]
-    return found if found or standing else [_reason(state, "needs", "it goes on in a moment", "daemon")]
+    return found if found or unbegun else [_reason(state, "needs", "it goes on in a moment", "daemon")]
 
 
 def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
@@ -85,7 +85,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return told
 
 
-_AtCluster = tuple[str, str | None, str | None, bool, bool, str | None, str | None]
+_AtCluster = tuple[str, str | None, str | None, bool, bool, bool, str | None, str | None]
 
 
 def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[Reason]:
@@ -94,15 +94,15 @@ def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[
     Of each wait: what it is; what a person types where one has to act (null: it passes by itself); what has
     to be changed first, "score" or "config", where it does not pass as it is; whether it is one that the
     job takes back where nothing may begin, so that it is told as that, beside what goes on to its end;
-    whether it has begun and stands still, which is told all the same; what it is of several; and what shows
-    more of it.
+    whether it has begun and stands still, and whether it is suspended, which is told all the same; what it is
+    of several; and what shows more of it.
     """
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
     shown: dict[str, list[str]] = {}
     plural = dict[str, str]()
     back = []
-    for flight, (why, command, change, in_queue, _, of_many, shows) in waits:
+    for flight, (why, command, change, in_queue, _, _, of_many, shows) in waits:
         if in_queue and state.takes_back:
             back.append(flight)
             continue
@@ -117,7 +117,7 @@ def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[
         hints = [*dict.fromkeys([*typed[why], *shown[why]])][:_COMMANDS_MOST]
         said = f": {why if len(flights) == 1 else plural[why]}"
         told.append(_of_flights(state, WaitingFor.SLURM, flights, said, by, hints))
-    if back and len(back) < state.flight_count:
+    if back and (len(back) < state.flight_count or not state.holds):
         said = f" {'is' if len(back) == 1 else 'are'} taken out of the queue"
         told.append(_of_flights(state, WaitingFor.SLURM, back, said, "cluster", []))
     return told
@@ -266,12 +266,12 @@ def _nothing_left(state: JobState) -> Iterator[Reason]:
         yield _reason(state, "nothing_left", messages.at_rest(state) or "", "caller", hints=hints)
 
 
-def _in_flight(state: JobState, standing: Collection[int]) -> Iterator[Reason]:
-    flights = [row for row in state.flights if not (isinstance(row, AttemptRow) and row.uid in standing)]
+def _in_flight(state: JobState, unbegun: Collection[int]) -> Iterator[Reason]:
+    flights = [row for row in state.flights if not (isinstance(row, AttemptRow) and row.uid in unbegun)]
     if not flights:
         return
     sheets = sorted(state.number_of(row) for row in flights if not isinstance(row, HookRow | LoopRow))
-    names = messages.flying(state) if not standing else formatting.sheet_list(sheets)
+    names = messages.flying(state) if not unbegun else formatting.sheet_list(sheets)
     bound = any(isinstance(row, AttemptRow) and row.limit_is_clusters for row in flights)
     yield _reason(
         state,
@@ -281,7 +281,7 @@ def _in_flight(state: JobState, standing: Collection[int]) -> Iterator[Reason]:
         "sheet" if sheets else "hook",
         sheets=sheets,
         since=min(flight.started_at or 0 for flight in flights),
-        until=state.limit_of_flights(flights) if standing else limit(state),
+        until=state.limit_of_flights(flights) if unbegun else limit(state),
         hints=[f"mzt logs {state.run.job_name} -F"],
     )
 

@@ -1,5 +1,7 @@
 """What keeps a job back that is none of its own: status and why name it, and nothing is called safe that is not."""
 
+import re
+
 import anyio
 import msgspec
 import pytest
@@ -7,13 +9,14 @@ from kit.conducting import DEADLINE, ME, conducting
 from kit.memory import NOBODY, MemoryExecutor
 
 from marianne_cli.screens.jobs import jobs_table
+from marianne_cli.times import running
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.run import strangers
 from marianned.errors import Unavailable, WaitTimeout
-from marianned.executors.base import Spec, Wait
+from marianned.executors.base import Spec, Wait, Whereabouts
 from marianned.protocol import ExplainJob, GetDaemon, GetJob, Pause, SafeTo, Stop
 from marianned.systemd.notify import Notifier
 from marianned.systemd.watchdog import Watchdog
@@ -157,6 +160,67 @@ def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_t
     assert after.to_type == []
     listed = jobs_table([{**msgspec.to_builtins(told), "in_flight": []}])[1]
     assert ("type: " + to_type[0] if to_type else "  sheet 1 ends") in listed
+
+
+async def two_at_a_cluster(path, wait):
+    """Tell of a sheet before it has begun, of the same where a pause takes it back, and where it has begun."""
+    executor = MemoryExecutor()
+    executor.waits = lambda _attempt: wait
+    async with conducting(path, executor) as house, anyio.create_task_group():
+        ask = Asking(house, None)
+        await house.submit(SCORE + "executor: {type: slurm}\n")
+        entry = await executor.started(1)
+        queued = [await ask.status(), await ask.why()]
+        executor.waits = lambda _attempt: None
+        await house.control.pause(ME, Pause(job_id="a"))
+        taken = [await ask.status(), await ask.why()]
+        executor.finish(entry)
+        await house.until("a", "paused", "completed")
+    return queued, taken
+
+
+def test_what_a_pause_takes_back_has_not_begun_until_it_is_out_of_the_queue(loop, tmp_path):
+    for status, why in loop.call(two_at_a_cluster, tmp_path, Wait("others go first", queued=True)):
+        (flight,) = status.in_flight
+        assert running(msgspec.to_builtins(flight)).endswith(", not begun")
+        assert status.next.latest_at is None
+        assert "in_flight" not in [reason.code for reason in why.reasons]
+
+
+async def suspended(path):
+    executor = MemoryExecutor()
+    wait = Wait("its job 7 is suspended", "scontrol resume 7", stopped=True, suspended=True)
+    executor.waits = lambda _attempt: wait
+    begun = anyio.Event()
+
+    async def whereabouts(_place, known=None):
+        if known is not None:
+            await anyio.sleep_forever()
+        await begun.wait()
+        return Whereabouts("n1", "7")
+
+    executor.whereabouts = whereabouts
+    async with conducting(path, executor) as house, anyio.create_task_group():
+        ask = Asking(house, None)
+        await house.submit(SCORE + "executor: {type: slurm}\n")
+        entry = await executor.started(1)
+        begun.set()
+        with anyio.fail_after(DEADLINE):
+            while (await ask.status()).in_flight[0].cluster_job is None:
+                await anyio.lowlevel.checkpoint()
+        told = [await ask.status(), await ask.why()]
+        executor.finish(entry)
+        await house.until("a", "completed")
+    return told
+
+
+def test_what_has_begun_and_is_suspended_says_so_with_its_limit_and_is_in_flight(loop, tmp_path):
+    status, why = loop.call(suspended, tmp_path)
+    (flight,) = status.in_flight
+    assert re.fullmatch(r"since \S+, suspended, limit \S+", running(msgspec.to_builtins(flight)))
+    assert status.next.latest_at is None, "nobody knows when it goes on"
+    told = [(reason.code, reason.unblocked_by, reason.sheets, reason.until_at) for reason in why.reasons]
+    assert told == [("slurm", "caller", [1], None), ("in_flight", "sheet", [1], None)]
 
 
 async def with_a_held_child(path):

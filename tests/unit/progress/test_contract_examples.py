@@ -76,7 +76,17 @@ NO_HOOK = {"hook": None}
 """A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
 NOBODY_ELSES = {"job_id": None, "loop": None, "time_limit_by": None}
 """Keys that came beside those of the examples: what is in flight is the job's own, and its time limit, too."""
-ALIVE = {"label", "instrument", "model", "stdout_bytes", "last_output_at", "last_line", "node", "cluster_job"}
+ALIVE = {
+    "label",
+    "instrument",
+    "model",
+    "stdout_bytes",
+    "last_output_at",
+    "last_line",
+    "node",
+    "cluster_job",
+    "suspended",
+}
 """Keys that came beside those of the examples: what it is, and what it has printed."""
 OUTSIDE = {"inside": None, "job": None}
 """Keys that came beside those of the examples: the caller is no process of an attempt."""
