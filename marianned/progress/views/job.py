@@ -38,7 +38,7 @@ from marianned.protocol import (
     Waiting,
     WaitingFor,
 )
-from marianned.rows import AttemptRow, HoldRow, SheetFlight, SheetRow, SkipRow
+from marianned.rows import AttemptRow, Flight, HoldRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import Sheet as Definition
 
 BLOCKERS_MOST = 100
@@ -366,7 +366,7 @@ def _when_all_have_ended(state: JobState) -> str:
     return f"{_flying(state)} {taken} out of the queue, or {ended} begun"
 
 
-def _unbegun(row: SheetFlight) -> bool:
+def _unbegun(row: Flight) -> bool:
     return isinstance(row, AttemptRow) and row.unbegun
 
 
@@ -432,6 +432,9 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     flying = {state.number_of(row): row for row in state.sheet_flights}
     judged = bool(state.loops.asking)  # another round may come first
     sheet = None if state.failed_fast or judged else _first_to_start(state, now)
+    if sheet is None and all(map(_unbegun, state.flights)):
+        one = "" if len(flying) == 1 else "one of "
+        return Next(code="start", text=f"{one}{_flying(state)} begins")
     if sheet is None:
         latest = state.limit_of_flights(flying.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))

@@ -159,7 +159,7 @@ def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_t
     assert told.hints == [*to_type, *shows, "mzt logs a -F", "mzt pause a"]
     assert after.to_type == []
     listed = jobs_table([{**msgspec.to_builtins(told), "in_flight": []}])[1]
-    assert ("type: " + to_type[0] if to_type else "  sheet 1 ends") in listed
+    assert ("type: " + to_type[0] if to_type else "  sheet 1 begins") in listed
 
 
 async def two_at_a_cluster(path, wait):

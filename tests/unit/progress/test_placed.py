@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.executors.base import Wait
 from marianned.lifecycle import Action
@@ -158,6 +159,22 @@ def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:
     view = job_view(bench.state, bench.now)
     assert view.next is not None
     assert view.next.text == "pauses when sheet 1 ends"
+
+
+@each("count", [1, 2])
+def test_what_comes_next_of_what_only_waits_in_a_queue_is_that_it_begins(count: int) -> None:
+    bench = Bench(score(*[stage([])] * count, at_once=count, executor="slurm"), checked=False)
+    bench.go()
+
+    def following() -> tuple[str, str]:
+        coming = job_view(bench.state, bench.now).next
+        assert coming is not None
+        return coming.code, coming.text
+
+    assert following() == ("start", "sheet 1 begins" if count == 1 else "one of sheets 1, 2 begins")
+    first = bench.state.attempts[min(bench.state.attempts)]
+    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    assert following() == ("sheet_end", "sheet 1 ends" if count == 1 else "sheets 1, 2 end")
 
 
 IN_QUEUE = Wait("it waits in Slurm's queue (Resources)", queued=True)
