@@ -133,6 +133,16 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
     assert told["error_message"].endswith("slurm.arguments of config.toml say, too: --partition=nosuch")
 
 
+def test_of_the_setting_only_what_a_refusal_can_be_about_is_told_beside_it(house):
+    house.run_sheets_on_slurm(arguments=["--account=lab7", "--qos=normal"])
+    house.start()
+    house.submit(sheets("large", 1, "true", memory="9000G"))
+    assert house.wait_for("large", "ended", deadline=SECONDS)["status"] == "failed"
+    (told,) = house.rpc("job.why", job_id="large")["errors"]
+    assert "Slurm does not take it: " in told["error_message"]
+    assert "slurm.arguments" not in told["error_message"]
+
+
 def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(cluster, house):
     wanting = {"SBATCH_PARTITION": "nosuch", "SQUEUE_STATES": "COMPLETED", "SLURM_CLUSTERS": "nowhere"}
     house.start(SBATCH_ARRAY_INX="0-3", SBATCH_WAIT="1", SBATCH_CLUSTERS="nowhere", **wanting)

@@ -67,7 +67,14 @@ class TooWide(Exception):
 
 
 class Refused(Exception):
-    """The engine will never take a job like this; the message has its words."""
+    """The engine will never take a job like this; the message has its words.
+
+    `apart`: how those arguments begin that this can't be about.
+    """
+
+    def __init__(self, said: str, apart: tuple[str, ...] = ()) -> None:
+        super().__init__(said)
+        self.apart = apart
 
 
 class Engine(Protocol):

@@ -90,6 +90,17 @@ _BUSY = (
 _TOO_WIDE = ("invalid job array specification",)
 """MaxArraySize, 1001 where nothing else is set."""
 
+_OF_NODES = (
+    "node configuration is not available",
+    "cpu count",
+    "memory specification",
+    "node count specification",
+    "generic resource (gres)",
+)
+"""What is said where no node has what is wanted."""
+_APART_FROM_NODES = ("--account", "-A", "--qos", "-q", "--comment", "--mail-", "--wckey")
+"""Arguments that no node has anything to do with."""
+
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
 _SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
 _FIELDS = 5
@@ -137,7 +148,10 @@ class Slurm:
         done = await command(words, script, _BEGINS, until=_RETRIES)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
-        raise _failure(done.error)(done.error or f"sbatch ended with status {done.status}")
+        kind, why = _failure(done.error), done.error or f"sbatch ended with status {done.status}"
+        if kind is Refused and any(one in why.lower() for one in _OF_NODES):
+            raise Refused(why, _APART_FROM_NODES)
+        raise kind(why)
 
     async def look(self) -> Mapping[Key, Job]:
         """Have one squeue list all (see Engine)."""

@@ -208,12 +208,13 @@ class Submitter:
         self._taken()
 
     def _refuse(self, group: Sequence[Entry], why: Refused) -> None:
+        told = [word for word in self._arguments if not (why.apart and word.startswith(why.apart))]
         for one in group:
             one.refused = f"{self._engine.name} does not take it: {why}"
-            if self._arguments:
-                also = f"slurm.arguments of config.toml say, too: {shlex.join(self._arguments)}"
-                said = also if one.wants_something else f"{OF_ALL}; change that, then type: mzt restart"
-                one.refused += f"; {said}"
+            if self._arguments and not one.wants_something:
+                one.refused += f"; {OF_ALL}; change that, then type: mzt restart"
+            elif told:
+                one.refused += f"; slurm.arguments of config.toml say, too: {shlex.join(told)}"
             one.submitting = False
             one.settle(None)
 
