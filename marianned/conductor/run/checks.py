@@ -20,7 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
-from marianned.conductor.run.ends import is_cancelled
+from marianned.conductor.run.ends import is_cancelled, not_its_own
 from marianned.conductor.run.process import Unprepared, shell_script
 from marianned.conductor.run.surroundings import for_a_node
 from marianned.conductor.services import Services, is_away
@@ -37,6 +37,7 @@ from marianned.executors.base import (
     Withdrawn,
     id_in,
     lost,
+    may_be_foreign,
 )
 from marianned.executors.output import quoted
 from marianned.formatting import duration, plural
@@ -190,13 +191,13 @@ class Checking:
         Raises:
             GivenUp: somebody has cancelled its job on the cluster, so that it is not begun again unasked.
         """
-        why = None if self._interrupted else lost(record)
-        if why is None:
+        why = lost(record)
+        if self._interrupted or (why is None and not (self._on_node is not None and may_be_foreign(record))):
             return None
         self._fate = self._fate or await self._executor.fate(place)
         if is_cancelled(self._fate):
             raise GivenUp
-        return why if self._fate is None else f"{self._fate.text}; {why}"
+        return not_its_own(self._fate, why)
 
     @property
     def cancelled(self) -> str | None:

@@ -78,3 +78,13 @@ def judged_by(fate: Fate | None, early: Early | None, record: ExitRecord) -> tup
         took = (record.ended_at - record.started_at) / 1000
         return None, msgspec.structs.replace(record, timed_out=True, limit_seconds=took)
     return as_told(fate, "" if early is None else early[2] or ""), record
+
+
+def not_its_own(fate: Fate | None, why: str | None) -> str | None:
+    """Say how the end of a check's command came from elsewhere; null: it was its own.
+
+    `why` is why it is lost by its record; null: it is not, but others may have brought that end about.
+    """
+    if fate is None or (why is None and fate.kind is FateKind.ENDED):
+        return why
+    return fate.text if why is None else f"{fate.text}; {why}"

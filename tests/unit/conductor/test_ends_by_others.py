@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from marianned.conductor.run.ends import ended_early, judged_by
+from marianned.conductor.run.ends import ended_early, judged_by, not_its_own
 from marianned.executors.base import ExitRecord, Fate, FateKind, Place, may_be_foreign
 from marianned.executors.clusters.evidence import cut_short
 from marianned.protocol import Outcome
@@ -64,3 +64,20 @@ def test_one_that_a_time_limit_has_ended_is_a_try_that_timed_out() -> None:
     assert early is None
     assert record.timed_out
     assert judged_by(None, None, AHEAD) == (None, AHEAD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why", "said"),
+    [
+        (None, None, None),
+        (None, "no record", "no record"),
+        (FateKind.ENDED, None, None),
+        (FateKind.ENDED, "no record", "said; no record"),
+        (FateKind.BROKEN, None, "said"),
+        (FateKind.TIME, None, "said"),
+    ],
+)
+def test_a_check_whose_shell_was_ahead_of_its_own_signal_is_lost_where_the_cluster_says_so(
+    kind: FateKind | None, why: str | None, said: str | None
+) -> None:
+    assert not_its_own(None if kind is None else Fate(kind, "said"), why) == said
