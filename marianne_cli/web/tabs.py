@@ -215,9 +215,9 @@ class Tab:
         """Return what is told of the daemon, of which a change is told without waiting."""
         live = self._live
         state = {key: value for key, value in live.daemon.items() if key != "event"}
-        link, _ = self._link.differing({"up": live.up, "refusal": live.refusal, "daemon": state})
-        told = {"up": live.up, "since": live.since, "refusal": live.refusal, "daemon": state}
-        return [_message("daemon", told)] if link else []
+        known = {"up": live.up, "refusal": live.refusal, "daemon": state}
+        changed, _ = self._link.differing(known)
+        return [_message("daemon", {**known, "since": live.since})] if changed else []
 
     def _of_job(self) -> list[bytes]:
         kept = self._kept

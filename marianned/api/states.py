@@ -258,9 +258,9 @@ class Watch:
             if event.type != "job.removed" or name is None or run is None:
                 continue
             if self._wanted.has_event(name, run):
-                known = {key: due.state.run for key, due in self._due.items()}
-                for run_id in [key for key, one in known.items() if (one.job_name, one.run) == (name, run)]:
-                    del self._due[run_id]
+                for run_id, due in list(self._due.items()):
+                    if (due.state.run.job_name, due.state.run.run) == (name, run):
+                        del self._due[run_id]
                 self._removed.append(RunRemoved(event=event.event, job_name=name, run=run))
                 self._came()
 
@@ -326,9 +326,8 @@ class Watch:
     async def _tell_removed(self, item: Item, gone: RunRemoved) -> None:
         """Tell that a run is gone, and then the one before it, which its name means now."""
         await item(gone)
-        left = await self._queries.services.store.records.run(
-            gone.job_name
-        )  # memory may still have what is gone
+        # the disk is asked: memory may still have what is gone
+        left = await self._queries.services.store.records.run(gone.job_name)
         if left is None or left.run > gone.run or not self._wanted.has(left.job_name, left.run):
             return
         with suppress(NoSuchJob):

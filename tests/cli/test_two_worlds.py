@@ -83,21 +83,30 @@ def test_a_key_that_only_this_shell_has_is_named_with_the_resume_that_takes_it(w
     worlds.mzt("wait", "asking", "-t", "20")
 
 
-def test_what_the_daemon_lacks_of_slurm_is_told_where_sheets_run_there(home):
+def on_slurm(home):
+    """Have sheets run on Slurm, by the settings."""
     (home.path / "config").mkdir(exist_ok=True)
-    (home.path / "config" / "config.toml").write_text(
-        f'executor = "slurm"\nattempts_dir = "{home.path}/shared"\n'
-    )
+    settings = f'executor = "slurm"\nattempts_dir = "{home.path}/shared"\n'
+    (home.path / "config" / "config.toml").write_text(settings)
+
+
+def commands_of_slurm(home, body):
+    """Make shell scripts in place of Slurm's commands, in a directory of their own."""
+    (home.path / "bin").mkdir()
+    for program in ("sbatch", "squeue", "scancel"):
+        (home.path / "bin" / program).write_text(f"#!/bin/sh\n{body}\n")
+        (home.path / "bin" / program).chmod(0o755)
+
+
+def test_what_the_daemon_lacks_of_slurm_is_told_where_sheets_run_there(home):
+    on_slurm(home)
     (home.path / "few").mkdir()
     for program in ("sh", "bash", "env"):
         (home.path / "few" / program).symlink_to(shutil.which(program))
     home.environment.pop("SLURM_CONF", None)
     home.environment["PATH"] = f"{home.path / 'few'}"
     home.mzt("start")
-    (home.path / "bin").mkdir()
-    for program in ("sbatch", "squeue", "scancel"):
-        (home.path / "bin" / program).write_text("#!/bin/sh\n")
-        (home.path / "bin" / program).chmod(0o755)
+    commands_of_slurm(home, "")
     home.environment |= {
         "PATH": f"{home.path / 'bin'}:{home.path / 'few'}",
         "SLURM_CONF": "/etc/slurm/of-mine.conf",
@@ -117,16 +126,8 @@ def test_what_the_daemon_lacks_of_slurm_is_told_where_sheets_run_there(home):
 
 
 def test_a_slurm_that_answers_here_and_not_the_daemon_is_told_in_the_daemons_words(home):
-    (home.path / "config").mkdir(exist_ok=True)
-    (home.path / "config" / "config.toml").write_text(
-        f'executor = "slurm"\nattempts_dir = "{home.path}/shared"\n'
-    )
-    (home.path / "bin").mkdir()
-    for program in ("sbatch", "squeue", "scancel"):
-        (home.path / "bin" / program).write_text(
-            '#!/bin/sh\ncat "$SLURM_CONF" >&2\n'  # it fails like Slurm's where that is not there
-        )
-        (home.path / "bin" / program).chmod(0o755)
+    on_slurm(home)
+    commands_of_slurm(home, 'cat "$SLURM_CONF" >&2')  # it fails like Slurm's where that is not there
     good = home.path / "slurm.conf"
     good.touch()
     path = home.environment["PATH"]

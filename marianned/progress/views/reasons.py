@@ -5,6 +5,7 @@ Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Protocol
 
 from marianned import formatting, lifecycle
 from marianned.clock import Instant, timestamp
@@ -85,32 +86,51 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return told
 
 
-_AtCluster = tuple[str, str | None, str | None, bool, bool, bool, str | None, str | None]
+class AtCluster(Protocol):
+    """What an attempt waits for at a cluster (`Wait` of executors/base.py)."""
+
+    @property
+    def text(self) -> str:
+        """What it is."""
+
+    @property
+    def of_many(self) -> str | None:
+        """What it is of several; null: the same."""
+
+    @property
+    def typed(self) -> str | None:
+        """What a person types where one has to act; null: it passes by itself."""
+
+    @property
+    def change(self) -> str | None:
+        """What has to be changed first, "score" or "config"; null: it passes as it is."""
+
+    @property
+    def shows(self) -> str | None:
+        """What is typed to see more of it; null: nothing shows more."""
+
+    @property
+    def queued(self) -> bool:
+        """Whether the job takes it back where nothing may begin; it is told as that then."""
 
 
-def queued(state: JobState, waits: Iterable[tuple[Flight, _AtCluster]]) -> list[Reason]:
-    """Return what attempts wait for at a cluster: those that wait for the same together.
-
-    Of each wait: what it is; what a person types where one has to act (null: it passes by itself); what has
-    to be changed first, "score" or "config", where it does not pass as it is; whether it is one that the
-    job takes back where nothing may begin, so that it is told as that, beside what goes on to its end;
-    whether it has begun and stands still, and whether it is suspended, which is told all the same; what it is
-    of several; and what shows more of it.
-    """
+def queued(state: JobState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[Reason]:
+    """Return what attempts wait for at a cluster: those that wait for the same together."""
     found: dict[str, list[Flight]] = {}
     typed: dict[str, list[str]] = {}
     shown: dict[str, list[str]] = {}
     plural = dict[str, str]()
     back = []
-    for flight, (why, command, change, in_queue, _, _, of_many, shows) in waits:
-        if in_queue and state.takes_back:
+    for flight, wait in waits:
+        if wait.queued and state.takes_back:
             back.append(flight)
             continue
+        why = wait.text
         found.setdefault(why, []).append(flight)
-        plural[why] = of_many or why
-        changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(change or "", ())]
-        typed.setdefault(why, changes).extend([] if command is None else [command])
-        shown.setdefault(why, []).extend([] if shows is None else [shows])
+        plural[why] = wait.of_many or why
+        changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(wait.change or "", ())]
+        typed.setdefault(why, changes).extend([] if wait.typed is None else [wait.typed])
+        shown.setdefault(why, []).extend([] if wait.shows is None else [wait.shows])
     told = []
     for why, flights in found.items():
         by = "caller" if typed[why] else "cluster"

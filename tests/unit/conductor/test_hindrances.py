@@ -1,6 +1,7 @@
 """What keeps a job back that is none of its own: status and why name it, and nothing is called safe that is not."""
 
 import re
+from contextlib import asynccontextmanager
 
 import anyio
 import msgspec
@@ -124,13 +125,20 @@ def test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and
     assert (after.hindered_by, after.to_type) == ([], [])
 
 
-async def held_at_a_cluster(path, wait):
+@asynccontextmanager
+async def at_a_cluster(path, wait):
+    """Have a sheet wait at a cluster; yield the house, who asks it, the executor and the attempt."""
     executor = MemoryExecutor()
     executor.waits = lambda _attempt: wait
     async with conducting(path, executor) as house, anyio.create_task_group():
         ask = Asking(house, None)
         await house.submit(SCORE + "executor: {type: slurm}\n")
         entry = await executor.started(1)
+        yield house, ask, executor, entry
+
+
+async def held_at_a_cluster(path, wait):
+    async with at_a_cluster(path, wait) as (house, ask, executor, entry):
         told = await ask.status()
         executor.finish(entry)
         await house.until("a", "completed")
@@ -164,12 +172,7 @@ def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_t
 
 async def two_at_a_cluster(path, wait):
     """Tell of a sheet before it has begun, of the same where a pause takes it back, and where it has begun."""
-    executor = MemoryExecutor()
-    executor.waits = lambda _attempt: wait
-    async with conducting(path, executor) as house, anyio.create_task_group():
-        ask = Asking(house, None)
-        await house.submit(SCORE + "executor: {type: slurm}\n")
-        entry = await executor.started(1)
+    async with at_a_cluster(path, wait) as (house, ask, executor, entry):
         queued = [await ask.status(), await ask.why()]
         executor.waits = lambda _attempt: None
         await house.control.pause(ME, Pause(job_id="a"))
