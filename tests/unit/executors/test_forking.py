@@ -187,6 +187,8 @@ async def test_a_second_start_is_refused_by_it_too(attempt: Attempt, forks: Fork
     with pytest.raises(AlreadyClaimed):
         await attempt.start(spec)
     assert attempt.output() == "once\n"
+    for pid in attempt.living():  # those that were refused have said so, and end
+        await ended(pid)
 
 
 async def test_it_says_why_a_spec_is_of_no_use(attempt: Attempt, forks: ForkServer) -> None:
