@@ -75,6 +75,7 @@ def cluster(_clusters, monkeypatch):
     if not _clusters:
         _clusters.append(Cluster())
     (one,) = _clusters
+    one.settle()
     monkeypatch.setenv("SLURM_CONF", str(one.configuration))
     yield one
     print(one.log())

@@ -31,6 +31,7 @@ class Cluster:
 
     `spoilt`: its controller or a node was killed. Such a controller gives numbers of jobs again that nodes still
     know ("Duplicate jobid"), drains them and fails the new job; and it lists jobs as running that have long ended.
+    `_unsettled`: its controller was started anew, and knows of no node's state before that node has registered.
     """
 
     def __init__(self, **settings):
@@ -44,13 +45,14 @@ class Cluster:
             **settings,
         }
         self.configuration = self.directory / "slurm.conf"
-        self.spoilt = False
+        self.spoilt = self._unsettled = False
         ends_with_us(f"SLURM_LOCAL_DIR={self.directory}")
         self.fault("start")
 
     def fault(self, *words):
         """Have the script do it, and wait until that is done."""
         self.spoilt = self.spoilt or words[0].endswith("-kill")
+        self._unsettled = words[0] != "start"
         with tempfile.TemporaryFile() as said:  # no pipe: daemons that it starts would keep that open
             done = subprocess.run(
                 [str(SCRIPT), *words],
@@ -63,6 +65,11 @@ class Cluster:
             )
             said.seek(0)
             assert done.returncode == 0, said.read().decode()
+
+    def settle(self):
+        """Wait until it is as one just started: each node has registered with the controller."""
+        if self._unsettled:
+            self.fault("start")
 
     def command(self, *argv):
         """Run one of Slurm's commands; return what it says."""
