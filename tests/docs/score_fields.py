@@ -202,7 +202,7 @@ FIELDS = {
             "`kill_grace` and 10 s to spare. Left out: well behind the sheet's own time limit."
         ),
         "constraint": "Which nodes will do (`--constraint`).",
-        "arguments": "Further arguments of sbatch, a word each; those of wider places come first.",
+        "arguments": "Further arguments of sbatch, a word each; those of wider places come first, but for what this place says itself.",
         "checks": "Where the commands of its checks run: `local`, on the daemon's host, or `with_attempt`, on its node, in its job. Left out: as the setting `slurm.checks` says.",
     },
     model.Movement: {

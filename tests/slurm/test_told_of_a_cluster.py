@@ -133,6 +133,24 @@ def test_where_only_the_setting_wants_it_another_setting_unblocks(house):
     assert told["error_message"].endswith("slurm.arguments of config.toml say, too: --partition=nosuch")
 
 
+def test_what_a_score_says_counts_more_than_the_setting_does_however_it_is_written(cluster, house):
+    """The partition `narrow` is n1 alone; with both words of memory, sbatch refuses the job."""
+    house.run_sheets_on_slurm(arguments=["-pmain", "--time=7", "--mem-per-cpu=8M", "-c5", "--comment=site"])
+    house.start()
+    keys = {"partition": "narrow", "memory": "50M", "time_limit": "1h", "cpus": 2}
+    words = ["--partition=narrow", "--mem=50M", "-t60", "--cpus-per-task=2"]
+    for name, wants in (("keys", keys), ("words", {"arguments": words}), ("neither", {})):
+        house.submit(
+            sheets(name, 1, "true", **wants | {"arguments": [*wants.get("arguments", []), "--hold"]})
+        )
+        queued(cluster, 1)
+        (told,) = cluster.command("squeue", "--noheader", "--format=%P %m %l %c %k").splitlines()
+        got = "main 8M 7:00 5 site" if name == "neither" else "narrow 50M 1:00:00 2 site"
+        assert told.split() == got.split(), name
+        house.rpc("job.cancel", job_id=name, wait=True)
+        queued(cluster, 0)
+
+
 def test_of_the_setting_only_what_a_refusal_can_be_about_is_told_beside_it(house):
     house.run_sheets_on_slurm(arguments=["--account=lab7", "--qos=normal"])
     house.start()

@@ -49,6 +49,9 @@ class Torque:
                 raise kind(done.error)
         raise Refused(done.error)
 
+    def holding(self, arguments, resources):
+        return arguments
+
     async def look(self):
         done = await command(["qstat", "-f"], begins=BEGINS)
         if done.status != 0:

@@ -106,6 +106,9 @@ class Engine(Protocol):
             Refused: never.
         """
 
+    def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
+        """Return those of the site's arguments that hold beside what a score wants: that counts more."""
+
     async def look(self) -> Mapping[Key, Job]:
         """Return all jobs of this user that wait or run."""
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 import anyio
+import msgspec
 
 from marianned.executors.base import Fate, FateKind
 from marianned.executors.clusters import slurm_fates, slurm_reasons
@@ -27,6 +28,7 @@ from marianned.executors.clusters.engine import (
 )
 from marianned.executors.clusters.waiting import silence_of
 from marianned.score.expanded import Resources
+from marianned.score.read import sbatch
 
 _MOST_AT_ONCE = 200
 """Jobs that one scancel is told, and names that one squeue or sacct is asked for."""
@@ -152,6 +154,11 @@ class Slurm:
         if kind is Refused and any(one in why.lower() for one in _OF_NODES):
             raise Refused(why, _APART_FROM_NODES)
         raise kind(why)
+
+    def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
+        """Leave out what the score says itself, by a key or an argument (see Engine)."""
+        keys = {key for key, value in msgspec.structs.asdict(resources).items() if value is not None}
+        return sbatch.holding(arguments, keys, resources.arguments)
 
     async def look(self) -> Mapping[Key, Job]:
         """Have one squeue list all (see Engine)."""

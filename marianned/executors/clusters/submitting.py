@@ -188,7 +188,7 @@ class Submitter:
         if script is None:
             return
         resources = group[0].resources
-        arguments = (*self._arguments, *resources.arguments)
+        arguments = (*self._engine.holding(self._arguments, resources), *resources.arguments)
         resources = msgspec.structs.replace(resources, arguments=arguments)
         try:
             number = await self._engine.submit(
@@ -208,7 +208,8 @@ class Submitter:
         self._taken()
 
     def _refuse(self, group: Sequence[Entry], why: Refused) -> None:
-        told = [word for word in self._arguments if not (why.apart and word.startswith(why.apart))]
+        held = self._engine.holding(self._arguments, group[0].resources)
+        told = [word for word in held if not (why.apart and word.startswith(why.apart))]
         for one in group:
             one.refused = f"{self._engine.name} does not take it: {why}"
             if self._arguments and not one.wants_something:

@@ -31,6 +31,7 @@ from marianned.score.language.expressions import (
     until,
 )
 from marianned.score.language.placeholders import placeholders
+from marianned.score.read import sbatch
 from marianned.score.read.document import Document
 from marianned.score.read.model import ActionPart, ExecutorPart, LoopPart, RetryPart, Score
 from marianned.score.read.report import ProblemReport
@@ -346,13 +347,15 @@ def resources_of(score: Score, seat: SheetPosition, instrument: str) -> Resource
 
 
 def _merged(parts: Iterable[str | ExecutorPart | None]) -> Resources:
-    """Lay what is given over each other, the last on top; arguments follow each other."""
+    """Lay what is given over each other, the last on top; arguments that a later one beats are left out."""
     found: dict[str, object] = {}
     arguments: list[str] = []
     for part in parts:
         if isinstance(part, ExecutorPart):
             given = msgspec.structs.asdict(part)
             del given["type"]
-            arguments += given.pop("arguments")
-            found |= {key: value for key, value in given.items() if value is not None}
+            own = given.pop("arguments")
+            said = {key: value for key, value in given.items() if value is not None}
+            arguments = [*sbatch.holding(arguments, said, own), *own]
+            found |= said
     return msgspec.convert({**found, "arguments": arguments}, Resources)

@@ -1,8 +1,11 @@
-"""Arguments of sbatch that a site or a score may not give: what a job of ours is would not be so with them.
+"""Arguments of sbatch: those that a site or a score may not give, and which of several counts.
+
+What a job of ours is would not be so with the first; of several, what is nearer to the sheet counts.
 
 Source: docs/reference/score-format.md §30.
 """
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 
@@ -47,6 +50,26 @@ _TAKES_THE_REST = frozenset("AbBcCdFGkLmnNpqStwx")
 """Letters of other options of which what follows them in a word is the value."""
 
 
+class _Said(NamedTuple):
+    """The options that say what a key of `executor` does: their letter, and their names."""
+
+    letter: str
+    names: tuple[str, ...]
+
+
+_SAID = {
+    "partition": _Said("p", ("partition",)),
+    "account": _Said("A", ("account",)),
+    "qos": _Said("q", ("qos",)),
+    "cpus": _Said("c", ("cpus-per-task", "cpus-per-gpu")),
+    "memory": _Said("", ("mem", "mem-per-cpu", "mem-per-gpu")),
+    "gpus": _Said("G", ("gpus",)),
+    "constraint": _Said("C", ("constraint",)),
+    "time_limit": _Said("t", ("time", "time-min")),
+}
+"""By the key. Those of one key say the same, or sbatch takes one of them alone."""
+
+
 def refusal(word: str) -> str | None:
     """Say why an option may not be among sbatch's arguments; None: it may, or it is no option at all.
 
@@ -78,3 +101,34 @@ def _named(word: str) -> str | None:
         if letter in _TAKES_THE_REST:
             break
     return None
+
+
+def holding(words: Iterable[str], keys: Collection[str], nearer: Iterable[str]) -> list[str]:
+    """Return those of a wider place's arguments that hold beside the keys and arguments of a nearer one."""
+    beaten = {*keys, *(key for word in nearer for one in _parted(word) if (key := _key(one)))}
+    held: list[str] = []
+    for word in words:
+        parts = _parted(word)
+        left = [one for one in parts if _key(one) not in beaten]
+        held += [word] if left == parts else left
+    return held
+
+
+def _parted(word: str) -> list[str]:
+    """Return a word as one for each of its options."""
+    if word.startswith("--"):
+        return [word]
+    for place, letter in enumerate(word[1:], 1):
+        if letter in _TAKES_THE_REST:
+            return [*(f"-{one}" for one in word[1:place]), f"-{word[place:]}"]
+    return [f"-{one}" for one in word[1:]]
+
+
+def _key(word: str) -> str | None:
+    """Return which key of `executor` says what this option does; None: none."""
+    if not word.startswith("--"):
+        return next((key for key, said in _SAID.items() if word[1] == said.letter), None)
+    begins = word[2:].partition("=")[0]
+    return next(
+        (key for key, said in _SAID.items() if any(one.startswith(begins) for one in said.names)), None
+    )

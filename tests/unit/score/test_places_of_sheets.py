@@ -26,6 +26,19 @@ def test_a_stage_wins_over_the_instrument_key_by_key_and_arguments_follow_each_o
     assert (second.executor, second.cpus, second.arguments) == ("slurm", 8, ("--x", "--y", "--z"))
 
 
+def test_a_key_of_a_nearer_place_wins_over_an_argument_of_a_wider_one():
+    wide = "executor: {type: slurm, arguments: [--partition=main, --hold]}\n"
+    text = (
+        score() + wide + "movements: {2: {executor: {partition: big}}, 3: {executor: {arguments: [-pbig]}}}\n"
+    )
+    told = [(one.partition, one.arguments) for one in resources(text)[:3]]
+    assert told == [
+        (None, ("--partition=main", "--hold")),
+        ("big", ("--hold",)),
+        (None, ("--hold", "-pbig")),
+    ]
+
+
 def test_it_is_no_aspect_of_a_sheet():
     def digests(text):
         return [sheet.digests for sheet in expanded(text).sheets]

@@ -113,3 +113,30 @@ def test_what_is_no_option_is_told_how_one_is_written_in_score_and_setting(word,
     (tmp_path / "config.toml").write_text(f'[slurm]\narguments = ["-w", "{word}"]\n')
     with pytest.raises(ConfigError, match=f"'slurm.arguments': {said}"):
         load_settings(tmp_path)
+
+
+BEATEN = [
+    ("partition", "--partition=a", "-pa", "--part=a"),
+    ("account", "--account=a", "-Aa"),
+    ("qos", "--qos=a", "-qa"),
+    ("cpus", "--cpus-per-task=2", "-c2", "--cpus-per-gpu=2"),
+    ("memory", "--mem=1G", "--mem-per-cpu=1G", "--mem-per-gpu=1G"),
+    ("gpus", "--gpus=1", "-G1"),
+    ("constraint", "--constraint=a", "-Ca"),
+    ("time_limit", "--time=5", "-t5", "--time-min=5"),
+]
+
+
+@each(("key", "word"), [(key, word) for key, *words in BEATEN for word in words])
+def test_what_a_nearer_place_says_by_a_key_or_an_argument_a_wider_one_does_not(key, word):
+    others = [one for other, *words in BEATEN if other != key for one in words]
+    others += ["--hold", "--comment=p", "--nodelist=n1", "-pa" if key != "partition" else "-H"]
+    wide = [*others[:3], word, *others[3:]]
+    assert sbatch.holding(wide, {key}, ()) == others
+    assert sbatch.holding(wide, (), [word]) == others
+    assert sbatch.holding(wide, {"executor", "arguments"}, ["--hold"]) == wide
+
+
+def test_of_letters_in_one_word_only_the_one_that_is_beaten_is_left_out():
+    assert sbatch.holding(["-Hpa", "-Hva"], {"partition"}, ()) == ["-H", "-Hva"]
+    assert sbatch.holding(["-pa"], (), ["-Hpb"]) == []
