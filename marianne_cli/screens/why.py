@@ -55,7 +55,7 @@ def why_screen(
         (error for error in why["errors"] if error.get("hook")), key=lambda error: error["hook"]
     ):
         rows += _hook_evidence(error, _LINES_MOST[unfolded])
-    rows += [*_blocked(sheets), *_way_out(why)]
+    rows += [*_blocked(sheets), *_looks(why), *_way_out(why)]
     return [why["message"], *render.table(rows, indent="  ", widths=(_LABEL_WIDTH,))]
 
 
@@ -175,6 +175,17 @@ def _blocked(sheets: Sequence[Result]) -> Iterator[Row]:
         yield "blocks", _name(blocked[0], sheets)
     elif blocked:
         yield "blocks", sheet_list(sheet["sheet"] for sheet in blocked)
+
+
+def _looks(why: Result) -> Iterator[Row]:
+    """Tell what to type to see more of what passes without a caller, where that is not simply at work.
+
+    What ends a wait sooner is its way out.
+    """
+    others = [one for one in why["reasons"] if one["unblocked_by"] not in {"caller", "time"}]
+    others = [one for one in others if one["code"] != "in_flight"]
+    if hints := dict.fromkeys(hint for one in others for hint in one["hints"]):
+        yield "look", " · ".join(hints)
 
 
 def _way_out(why: Result) -> Iterator[Row]:

@@ -222,8 +222,30 @@ def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
             ],
         ),
         (
-            [reason("in_flight", "sheets 2, 3 are in flight", "sheet", "14:17:00")],
+            [reason("in_flight", "sheets 2, 3 are in flight", "sheet", "14:17:00", ["mzt logs a -F"])],
             ["  in flight  sheets 2, 3 are in flight; since 14:08 (12m), by 14:17", "  unblock    by itself"],
+        ),
+        (
+            [reason("slurm", "sheet 2: Slurm does not answer", "cluster", hints=["scontrol ping"])],
+            [
+                "  slurm    sheet 2: Slurm does not answer; since 14:08 (12m)",
+                "  look     scontrol ping",
+                "  unblock  by itself",
+            ],
+        ),
+        (
+            [
+                reason("hold:user", "paused", "caller", hints=["mzt resume a"]),
+                reason("slurm", "sheet 2: Slurm does not answer", "cluster", hints=["scontrol ping"]),
+                reason("slurm", "sheet 3: Slurm does not answer", "cluster", hints=["scontrol ping"]),
+            ],
+            [
+                "  hold     paused; since 14:08 (12m)",
+                "  slurm    sheet 2: Slurm does not answer; since 14:08 (12m)",
+                "  slurm    sheet 3: Slurm does not answer; since 14:08 (12m)",
+                "  look     scontrol ping",
+                "  unblock  mzt resume a",
+            ],
         ),
         (
             [reason("ended", "it has completed; nothing is left to do", "nobody")],

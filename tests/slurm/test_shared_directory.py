@@ -149,6 +149,7 @@ def test_what_runs_is_not_said_to_wait_where_slurm_does_not_answer_the_next_daem
             assert time.monotonic() < deadline
         assert "not begun" not in house.mzt("status", "runs").stdout
         assert house.status("runs")["hints"][0] == "scontrol ping"
+        assert "  look       scontrol ping\n" in house.mzt("why", "runs").stdout
         (flight,) = house.status("runs")["in_flight"]
         assert flight["time_limit_at"] is not None
         (attempt,) = house.attempts("runs", 1)
