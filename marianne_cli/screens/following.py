@@ -10,6 +10,7 @@ from marianne_cli.client.blocking import RawClient
 from marianne_cli.context import Invocation
 from marianne_cli.screens import outputs
 from marianned.errors import MarianneError
+from marianned.formatting import plural
 
 if TYPE_CHECKING:
     from marianne_cli.screens.transcript import Transcript
@@ -35,6 +36,19 @@ def _key(source: outputs.Source) -> _Stream:
     return (source.sheet, source.hook), source.attempt, source.stream
 
 
+def _waiting(waits: Sequence[Mapping[str, Any]]) -> str:
+    """Say that a sheet, a hook or several of a kind wait, and until when; of several how many they are."""
+    from marianne_cli.times import soon
+
+    kind = "hook" if waits[0].get("hook") else "sheet"
+    why = waits[0]["waiting_for"].replace("_", " ")
+    untils = sorted(wait["until_at"] for wait in waits if wait["until_at"])
+    if len(waits) == 1:
+        return f"{kind} {waits[0][kind]} waits: {why}{f' until {soon(untils[0])}' if untils else ''}"
+    until = f", the first until {soon(untils[0])}" if untils else ""
+    return f"{plural(len(waits), kind)} wait: {why}{until}"
+
+
 class Facts:
     """Tells what happens to a job, a line each; of an attempt not before all that it printed is shown."""
 
@@ -50,14 +64,14 @@ class Facts:
     def begin(self, job: Mapping[str, Any]) -> None:
         """Say where a job stands that does not simply run."""
         from marianne_cli.screens.jobs import standing
-        from marianne_cli.times import soon
 
         if job["status"] not in {"running", "completed", "failed", "cancelled"}:
             self.say(f"{job['job_id']}: {standing(job)}")
+        same: dict[tuple[str, bool], list[Mapping[str, Any]]] = {}
         for wait in job["waiting"]:
-            until = f" until {soon(wait['until_at'])}" if wait["until_at"] else ""
-            what = f"hook {wait['hook']}" if wait.get("hook") else f"sheet {wait['sheet']}"
-            self.say(f"{what} waits: {wait['waiting_for'].replace('_', ' ')}{until}")
+            same.setdefault((wait["waiting_for"], bool(wait.get("hook"))), []).append(wait)
+        for waits in same.values():
+            self.say(_waiting(waits))
 
     def opened(self, source: outputs.Source) -> None:
         """Know that a stream has begun."""

@@ -4,8 +4,12 @@ import getpass
 import re
 import signal
 import subprocess
+from types import SimpleNamespace
 
 from home_for_tests import GATED, SCORE
+
+from marianne_cli.screens.following import Facts
+from marianne_cli.times import moment
 
 TRIED = """\
 name: tried
@@ -102,3 +106,22 @@ def test_the_last_lines_of_a_big_output_are_read_from_its_end(home):
     (home.path / "a.yaml").write_text(text.replace("dependencies: {2: [1], 3: [2]}", ""))
     home.mzt("run", "a.yaml", "--wait")
     assert home.mzt("logs", "a", "-n", "2").stdout == "299999\n300000\n"
+
+
+def test_what_waits_for_the_same_is_one_line_and_is_counted_where_it_is_several():
+    def wait(sheet, why, until=None, hook=None):
+        return {"sheet": sheet, "hook": hook, "waiting_for": why, "until_at": until}
+
+    early, late = "2020-01-01T11:00:00.000Z", "2020-01-01T12:00:00.000Z"
+    waits = [wait(number, "slurm") for number in range(2, 202)]
+    waits += [wait(300, "rate_limit", early), wait(301, "retry", late), wait(302, "retry", early)]
+    waits += [wait(None, "job", hook=1), wait(None, "job", hook=2)]
+    said = []
+    facts = Facts(SimpleNamespace(note=said.append), "a@1", None)
+    facts.begin({"job_id": "a", "status": "running", "waiting": waits})
+    assert said == [
+        "-- 200 sheets wait: slurm",
+        f"-- sheet 300 waits: rate limit until {moment(early)}",
+        f"-- 2 sheets wait: retry, the first until {moment(early)}",
+        "-- 2 hooks wait: job",
+    ]
