@@ -6,13 +6,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from marianne_cli import terminal
 from marianne_cli.top.base import View
 from marianne_cli.top.drawn.listing import Lines, Rows
 from marianne_cli.top.drawn.log_view import LogView
-from marianne_cli.top.drawn.widgets import Find, Tabs, Told
+from marianne_cli.top.drawn.widgets import Find, Keys, Tabs, Told
 from marianne_cli.top.known.attempts import ATTEMPT_COLUMNS
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import head_lines
@@ -107,7 +107,7 @@ class JobScreen(View):
                     yield Lines(id="revisions")
         yield Find()
         yield Told(id="deeds")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     # --- what is shown -----------------------------------------------------------------------------------
 

@@ -4,11 +4,10 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
 
 from marianne_cli.top.base import View
 from marianne_cli.top.drawn.listing import Rows
-from marianne_cli.top.drawn.widgets import Find, Told
+from marianne_cli.top.drawn.widgets import Find, Keys, Told
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
 from marianne_cli.top.known.store import Store, Value
@@ -52,7 +51,7 @@ class JobsScreen(View):
         yield Told(id="details")
         yield Find()
         yield Told(id="deeds")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def job(self) -> Value | None:
         """Return the job at the cursor."""

@@ -283,7 +283,9 @@ async def test_the_mouse_chooses_rows_and_panels(two):
         lines = await top.sees("begun", "3 why")
         at = next(place for place, line in enumerate(lines) if "3 why" in line)
         await top.pilot.click(offset=(lines[at].index("3 why") + 1, at))
-        await top.sees("since", "by itself")
+        lines = await top.sees("since", "by itself")
+        await top.pilot.click(offset=(lines[-1].index("v graph") + 1, len(lines) - 1))
+        await top.sees("STAGES")
 
 
 async def test_what_is_copied_is_what_is_meant(two):

@@ -24,7 +24,14 @@ DARK = Theme(
     panel="#252a37",
     dark=True,
 )
-_COLOURS = {"good": "success", "run": "primary", "warn": "warning", "bad": "error", "accent": "accent"}
+_COLOURS = {
+    "good": "success",
+    "run": "primary",
+    "warn": "warning",
+    "bad": "error",
+    "accent": "accent",
+    "key": "footer-key-foreground",
+}
 _MANNERS = {
     "dim": Style(dim=True),
     "bold": Style(bold=True),

@@ -1,11 +1,13 @@
-"""The lines around what is looked at: the daemon, what is being done, what is typed, and the tabs."""
+"""The lines around what is looked at: the daemon, what is being done, what is typed, tabs, keys."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 from textual.app import RenderResult
+from textual.binding import Binding
 from textual.events import Click, Key
 from textual.message import Message
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -141,6 +143,56 @@ class Tabs(Widget):
             left += len(name) + 4
             if event.x < left:
                 self.post_message(self.Chosen(place))
+                return
+
+
+class Keys(Widget):
+    """The keys of the screen, in one line; a click on one is as good as the key.
+
+    Textual's footer has a widget for each, and makes all anew whenever another widget has the keys: that
+    took as long as half of all else that is drawn.
+    """
+
+    DEFAULT_CSS = """
+    Keys {
+        dock: bottom; height: 1;
+        color: $footer-description-foreground; background: $footer-background;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._named: list[Binding] = []
+
+    def on_mount(self) -> None:
+        """Show them, now and when they change."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+        self._changed(self.screen)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        first: dict[str, Binding] = {}
+        for _, binding, _, _ in screen.active_bindings.values():
+            if binding.show:
+                first.setdefault(binding.action, binding)
+        if self._named != [*first.values()]:
+            self._named = [*first.values()]
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """Draw them."""
+        key = looks_of(self.app).style("key bold")
+        said = Text(no_wrap=True)
+        for binding in self._named:
+            said.append(self.app.get_key_display(binding), key).append(f" {binding.description} ")
+        return said
+
+    def on_click(self, event: Click) -> None:
+        """Press the key that was clicked."""
+        left = 0
+        for binding in self._named:
+            left += len(self.app.get_key_display(binding)) + len(binding.description) + 2
+            if event.x < left:
+                self.app.simulate_key(binding.key)
                 return
 
 
