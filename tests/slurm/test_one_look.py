@@ -14,6 +14,7 @@ from trying import said, until
 
 from marianned import accidents
 from marianned.executors.base import Place, Presence, Withdrawn
+from marianned.executors.clusters import executor as executor_module
 from marianned.executors.clusters import submitting
 from marianned.executors.clusters.engine import Away, Busy
 from marianned.executors.clusters.slurm import Slurm
@@ -45,6 +46,20 @@ class Doubtful(Slurm):
         if (answer := self.answers.pop(0)) is Away:
             raise Away("it has just been started again")
         return answer
+
+
+class Forgetful(Slurm):
+    """A cluster that lists nothing any more, once it is `forgetful`; `looks`: when it was looked at since, in seconds."""
+
+    def __init__(self):
+        self.forgetful = False
+        self.looks = []
+
+    async def look(self):
+        if not self.forgetful:
+            return await super().look()
+        self.looks.append(anyio.current_time())
+        return {}
 
 
 class Silent(Slurm):
@@ -105,6 +120,20 @@ async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, sh
             await executor.start(trial.directory, trial.script("sleep 11; exit 7"))
             record = await executor.wait(trial.place)
     assert (record.asked, record.exit_code) == (False, 7)
+
+
+async def test_what_is_missing_is_looked_for_as_often_as_what_waits(trial, shared):
+    engine = Forgetful()
+    async with watched(engine, shared, lost_after=3.0) as executor:
+        with anyio.fail_after(DEADLINE):
+            await executor.start(trial.directory, trial.script("echo begun >&9; sleep 1000"))
+            await trial.leash.line()
+            await executor.whereabouts(trial.place)
+            engine.forgetful = True
+            record = await executor.wait(trial.place)
+    assert record.asked, "it runs, and hears of its end by a file"
+    first, second, *_ = engine.looks
+    assert second - first < executor_module._USUAL_LOOK_SECONDS
 
 
 async def test_an_engine_that_does_not_answer_delays_no_end(trial, shared):

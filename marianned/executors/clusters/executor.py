@@ -68,7 +68,7 @@ _TICK_SECONDS = 0.5
 _RECORDS_A_SECOND = 1000
 """How many of them at most: each is a question to a network file system."""
 _LOOK_SECONDS, _USUAL_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0, 15.0
-"""Between two looks at the list: while something waits, else, and where a look takes its time."""
+"""Between two looks at the list: while something waits or is missing, else, and where a look takes long."""
 _LOOK_SHARE = 10
 """A look comes at the earliest after so many times what the last one took, as far as that is not too long."""
 _FORGOTTEN_MOST = 1
@@ -544,8 +544,8 @@ class ClusterExecutor:
                     _logger.warning("%s can't be looked after: %s", one.place.id, why)
         await self._find_strays(listed)
         await self._unwanted.clear(self._engine, listed, began)
-        young = any(one.job is None or one.job.waits for one in watched)
-        usual = _LOOK_SECONDS if young else _USUAL_LOOK_SECONDS
+        unsettled = any(one.job is None or one.job.waits or one.missing is not None for one in watched)
+        usual = _LOOK_SECONDS if unsettled else _USUAL_LOOK_SECONDS
         pause = min(_LONGEST_LOOK_SECONDS, max(usual, _LOOK_SHARE * took))
         self._earliest = began + took + min(_LONGEST_LOOK_SECONDS, _LOOK_SHARE * took)
         self._due = min(self._due, began + took + pause)
