@@ -1,9 +1,5 @@
 """The anyio client against a real daemon."""
 
-import os
-import subprocess
-import sys
-
 import anyio
 import pytest
 from anyio import to_thread
@@ -27,16 +23,8 @@ SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_item
 
 
 @pytest.fixture
-def daemon(tmp_path):
-    environment = {
-        **{k: v for k, v in os.environ.items() if k != "MARIANNE_ATTEMPT_ID"},
-        "MARIANNE_SOCKET": str(tmp_path / "s"), "STATE_DIRECTORY": str(tmp_path / "state"),
-        "CONFIGURATION_DIRECTORY": str(tmp_path / "config"),
-    }  # fmt: skip
-    mzt = [sys.executable, "-m", "marianne_cli"]
-    subprocess.run([*mzt, "start"], env=environment, check=True, capture_output=True)
-    yield str(tmp_path / "s")
-    subprocess.run([*mzt, "stop"], env=environment, check=True, capture_output=True)
+def daemon(house):
+    return str(house.socket)
 
 
 async def test_requests_run_side_by_side_and_events_come_as_they_are_committed(daemon, tmp_path):
@@ -152,10 +140,10 @@ async def test_calls_that_wait_and_are_cancelled_leave_room_for_others(house):
             assert (await client.daemon_status()).total_jobs_active == 1
 
 
-async def test_a_moved_daemon_is_found_by_its_lock_file(daemon, tmp_path, monkeypatch):
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+async def test_a_moved_daemon_is_found_by_its_lock_file(house, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(house.state))
     monkeypatch.delenv("MARIANNE_SOCKET", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nobody-is-here")
     async with aconnect() as client:
         assert (await client.daemon_status()).status == "ready"
-        assert client.path == daemon
+        assert client.path == str(house.socket)

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from home_for_tests import Home
+from kit import zygote
 from kit.daemon import gone
 
 AGENT = """\
@@ -63,7 +64,7 @@ def agent(home: Home):
 
 
 def test_it_is_followed_over_a_kill_of_the_daemon_and_shown_the_same_afterwards(agent):
-    with subprocess.Popen(
+    with zygote.Popen(
         agent.command(["logs", "a", "-F"]),
         cwd=agent.path,
         env=agent.environment,
@@ -85,7 +86,7 @@ def test_it_is_followed_over_a_kill_of_the_daemon_and_shown_the_same_afterwards(
     assert agent.mzt("logs", "a").stdout.splitlines() == [*told, "a warning"]
     assert agent.mzt("logs", "a", "-n", "2").stdout.splitlines() == [AFTER[1], "a warning"]
     (file,) = agent.path.glob("state/**/stdout")
-    raw = subprocess.run(
+    raw = zygote.run(
         agent.command(["logs", "a", "--raw"]),
         cwd=agent.path,
         env=agent.environment,
@@ -103,7 +104,7 @@ def test_on_a_terminal_it_has_colours_and_an_agent_never_drives_it(agent):
     agent.mzt("wait", "a", "-t", "60")
     ours, theirs = pty.openpty()
     environment = {**agent.environment, "TERM": "xterm"}
-    subprocess.run(
+    zygote.run(
         agent.command(["logs", "a"]), cwd=agent.path, env=environment, stdout=theirs, check=True, timeout=60
     )
     os.close(theirs)

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
+from kit import zygote
 
 BROKEN = SCORE.replace("total_items: 3", "total_items: many")
 EDITOR = """\
@@ -329,7 +330,7 @@ def test_remove_forgets_ended_runs_only(home):
 def asked(home, answer, *arguments):
     """Type an answer on a terminal; return the exit code and what the terminal shows."""
     ours, its = pty.openpty()
-    started = subprocess.Popen(
+    started = zygote.Popen(
         home.command(arguments), cwd=home.path, env=home.environment, stdin=its, stderr=its, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.close(its)

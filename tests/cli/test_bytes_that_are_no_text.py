@@ -73,7 +73,7 @@ def shared(tmp_path_factory):
 def test_a_directory_that_is_no_text_is_named(home):
     place = home.path / RAW
     place.mkdir()
-    done = subprocess.run(
+    done = zygote.run(
         home.command(["run", str(home.path / home.score("solo"))]),
         cwd=place,
         env=home.environment,

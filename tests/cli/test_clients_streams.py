@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, gated, plain, score
 from kit.stream_server import StreamServer
 
@@ -62,7 +63,7 @@ def test_events_go_on_over_orderly_restarts_without_gap_repeat_or_error(house):
         return event.type == "job.completed"
 
     with (
-        subprocess.Popen(
+        zygote.Popen(
             [sys.executable, "-m", "marianne_cli", "events", "-F", "--json", "--after", "0"],
             env=house.environment, cwd=house.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as following,

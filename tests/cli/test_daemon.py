@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
+from kit import zygote
 
 from marianne_cli.service import launch
 
@@ -135,7 +136,7 @@ def test_a_reader_that_is_gone_is_141_without_a_word(home):
     home.mzt("run", home.score("a"), "--wait")
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
+    done = zygote.run(
         home.command(["events"]),
         env=home.environment,
         stdout=writing,
@@ -174,7 +175,7 @@ def test_errors_name_what_to_type_next(home):
 
 def test_the_shell_completes_job_names(home):
     home.mzt("run", home.score("release-notes"), "--wait")
-    done = subprocess.run(
+    done = zygote.run(
         home.command([]),
         env={**home.environment, "_MZT_COMPLETE": "fish_complete", "COMP_WORDS": "mzt history rel", "COMP_CWORD": "rel"},
         capture_output=True, text=True, check=False,

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+from kit import zygote
 from kit.daemon import gone
 
 SCORE = """\
@@ -18,7 +19,7 @@ prompt:
 
 
 def follow(home, *arguments):
-    return subprocess.Popen(
+    return zygote.Popen(
         home.command(["logs", *arguments, "-F"]),
         cwd=home.path,
         env=home.environment,

@@ -7,11 +7,11 @@ import pty
 import re
 import select
 import struct
-import subprocess
 import termios
 
 import pytest
 from home_for_tests import GATED
+from kit import zygote
 
 from marianne_cli.main import run
 
@@ -27,7 +27,7 @@ validations:
 
 
 def with_input(home, text, *arguments, code=0):
-    done = subprocess.run(
+    done = zygote.run(
         home.command(arguments), cwd=home.path, env=home.environment, input=text, capture_output=True, text=True,
         timeout=60, check=False,
     )  # fmt: skip
@@ -41,7 +41,7 @@ class Screen:
     def __init__(self, home, *arguments, **environment):
         self._ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        self.process = subprocess.Popen(
+        self.process = zygote.Popen(
             home.command(arguments), cwd=home.path, env={**home.environment, "TERM": "xterm", **environment},
             stdin=its, stdout=its, stderr=its, start_new_session=True,
         )  # fmt: skip

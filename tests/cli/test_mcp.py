@@ -8,6 +8,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from home_for_tests import GATED
+from kit import zygote
 from kit.daemon import DEADLINE, gated, score
 
 from marianne_cli.mcp import tools
@@ -25,7 +26,8 @@ async def agent(home, *options, mode="auto"):
 
     command, *arguments = home.command(["mcp", *options])
     server = StdioServerParameters(command=command, args=arguments, env=home.environment, cwd=home.path)
-    with anyio.fail_after(100):
+    with pytest.MonkeyPatch.context() as patched, anyio.fail_after(100):
+        patched.setattr(subprocess, "Popen", zygote.Popen)
         async with Client(stdio_client(server), mode=mode) as client:
             yield client
 
@@ -262,7 +264,7 @@ def test_without_a_daemon_it_says_how_to_start_one(home):
 
 def exchange(home, *lines):
     """Return what is answered to these lines, until the input ends."""
-    done = subprocess.run(
+    done = zygote.run(
         home.command(["mcp"]), input=b"".join(line + b"\n" for line in lines), env=home.environment, cwd=home.path,
         capture_output=True, timeout=60, check=True,
     )  # fmt: skip
@@ -329,7 +331,7 @@ def test_a_call_is_answered_when_its_daemon_has_gone_and_stays_away(house, monke
 
 
 def test_a_client_that_reads_no_more_ends_it_quietly(home):
-    with subprocess.Popen(
+    with zygote.Popen(
         home.command(["mcp"]), env=home.environment, cwd=home.path,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as door:  # fmt: skip

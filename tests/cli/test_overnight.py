@@ -7,6 +7,7 @@ import subprocess
 from types import SimpleNamespace
 
 from home_for_tests import GATED, SCORE
+from kit import zygote
 
 from marianne_cli.screens.following import Facts
 from marianne_cli.times import moment
@@ -27,7 +28,7 @@ validations:
 
 def both(home, *arguments):
     """Start a command whose stdout and stderr are seen in their order, as on a terminal."""
-    home.started = subprocess.Popen(
+    home.started = zygote.Popen(
         home.command(arguments), cwd=home.path, env=home.environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import select
 import subprocess
 
 from home_for_tests import SCORE
+from kit import zygote
 
 from marianne_cli import terminal
 
@@ -47,7 +48,7 @@ def test_json_stays_json():
 def on_a_terminal(home, *arguments):
     """Run mzt with a terminal; return all that it is sent."""
     ours, its = pty.openpty()
-    with subprocess.Popen(
+    with zygote.Popen(
         home.command(arguments), cwd=home.path, env={**home.environment, "TERM": "xterm"},
         stdin=subprocess.DEVNULL, stdout=its, stderr=its,
     ) as running:  # fmt: skip

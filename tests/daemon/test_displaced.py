@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, gated, plain, score
 
 
@@ -52,7 +53,7 @@ def test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why(daemon, 
     ):
         assert refused.code == "E508"
         assert "marianne.db" in refused.message
-    checked = subprocess.run(
+    checked = zygote.run(
         [sys.executable, "-m", "marianned", "--check", "--json"],
         env=daemon.environment,
         capture_output=True,
@@ -109,7 +110,7 @@ def test_the_lock_deleted_a_second_daemon_meets_the_database_s_own(daemon, ledge
     daemon.process.send_signal(signal.SIGSTOP)  # or it makes the file again, and the second meets that one
     (daemon.state / "lock").unlink()
     try:
-        second = subprocess.run(
+        second = zygote.run(
             [sys.executable, "-m", "marianned"],
             env=daemon.environment | {"MARIANNE_SOCKET": str(daemon.home / "run" / "s2")},
             capture_output=True,
@@ -143,7 +144,7 @@ def test_where_somebody_answers_nothing_is_taken_up_first(house, ledger):
     house.submit(score("solo", [gated(1)]))
     ledger.wait_for("start 1")
     house.stop()
-    with subprocess.Popen(
+    with zygote.Popen(
         [sys.executable, "-m", "marianned"],
         env=house.environment | {"XDG_STATE_HOME": str(house.home / "other")},
         stderr=subprocess.PIPE,
@@ -151,7 +152,7 @@ def test_where_somebody_answers_nothing_is_taken_up_first(house, ledger):
         try:
             while not house.socket.exists():
                 assert other.poll() is None
-            second = subprocess.run(
+            second = zygote.run(
                 [sys.executable, "-m", "marianned"],
                 env=house.environment,
                 capture_output=True,
@@ -178,7 +179,7 @@ def test_a_copy_of_a_state_directory_whose_daemon_lives_is_not_served(daemon, le
     ledger.wait_for("start 1")
     shutil.copytree(daemon.state, daemon.home / "second" / "marianne")
     elsewhere = {"XDG_STATE_HOME": str(daemon.home / "second"), "MARIANNE_SOCKET": str(daemon.home / "s2")}
-    second = subprocess.run(
+    second = zygote.run(
         [sys.executable, "-m", "marianned"],
         env=daemon.environment | elsewhere,
         capture_output=True,

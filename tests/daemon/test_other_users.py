@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, gated, score
 
 NOBODY = 65_534
@@ -160,7 +161,7 @@ class Thief:
 
 
 def mzt(directory, socket_path, *arguments, **more):
-    return subprocess.run(
+    return zygote.run(
         [sys.executable, "-m", "marianne_cli", *arguments],
         cwd=directory,
         env={
@@ -250,7 +251,7 @@ def as_user(uid, act):
 
 def daemon_in(directory, **more):
     environment = {"XDG_RUNTIME_DIR": str(directory / "run"), **more}
-    return subprocess.run(
+    return zygote.run(
         [sys.executable, "-m", "marianned"],
         env={
             **{name: value for name, value in os.environ.items() if name != "MARIANNE_SOCKET"},

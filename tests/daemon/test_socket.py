@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, Daemon, gated, plain, score
 
 MIB = 1024 * 1024
@@ -29,7 +30,7 @@ def test_socket_and_state_are_their_owners_alone(daemon):
 
 
 def test_a_second_daemon_says_who_holds_the_lock(daemon):
-    second = subprocess.run(
+    second = zygote.run(
         [sys.executable, "-m", "marianned"],
         env=daemon.environment | {"MARIANNE_SOCKET": str(daemon.home / "other")},
         capture_output=True,
@@ -48,7 +49,7 @@ def test_a_second_daemon_says_who_holds_the_lock(daemon):
 def test_a_socket_that_somebody_answers_on_is_not_replaced(daemon):
     other = Daemon()
     try:
-        said = subprocess.run(
+        said = zygote.run(
             [sys.executable, "-m", "marianned"],
             env=other.environment | {"MARIANNE_SOCKET": str(daemon.socket)},
             capture_output=True,
@@ -92,7 +93,7 @@ def test_a_socket_that_is_deleted_is_made_again_and_nobody_is_cut_off(daemon, le
 
 
 def test_a_socket_path_that_is_too_long_is_said(house):
-    said = subprocess.run(
+    said = zygote.run(
         [sys.executable, "-m", "marianned"],
         env=house.environment | {"MARIANNE_SOCKET": "/tmp/" + "x" * 120},
         capture_output=True,
@@ -107,7 +108,7 @@ def test_a_socket_path_that_is_too_long_is_said(house):
 
 def test_a_setting_that_does_not_exist_is_said_with_its_place(house):
     house.configure("max_attempts = 3\nmax_atempts = 4\n")
-    said = subprocess.run(
+    said = zygote.run(
         [sys.executable, "-m", "marianned"],
         env=house.environment,
         capture_output=True,

@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 
+from kit import zygote
 from kit.daemon import gated, score
 
 EVENTS = int(os.environ.get("MARIANNE_SUBSCRIBER", "200"))
@@ -37,7 +38,7 @@ class Changes(threading.Thread):
 def listen(daemon, after, most):
     """Read up to `most` events after a number with a program that is then killed; return what it had told."""
     command = [sys.executable, "-m", "marianne_cli", "events", "-F", "--json", "--after", str(after)]
-    with subprocess.Popen(
+    with zygote.Popen(
         command, env=daemon.environment, cwd=daemon.home, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as listening:
         told = [json.loads(listening.stdout.readline()) for _ in range(most)]

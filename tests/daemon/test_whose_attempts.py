@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
 
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
 from marianned.executors.base import brand_of
@@ -184,7 +184,7 @@ def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(dae
 def looked_at(daemon):
     """Return what doctor says of all that it looks at."""
     command = [sys.executable, "-m", "marianned", "--check", "--json"]
-    ran = subprocess.run(command, env=daemon.environment, capture_output=True, check=False)
+    ran = zygote.run(command, env=daemon.environment, capture_output=True, check=False)
     return json.loads(ran.stdout)["checks"]
 
 

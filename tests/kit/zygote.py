@@ -27,14 +27,18 @@ import threading
 import time
 from pathlib import Path
 
+import marianne_cli
 from marianne_cli.client.dialling import current_umask
 from marianne_cli.own_arguments import shown_as
 
+_COMMANDS = Path(marianne_cli.__file__).parent / "commands"
 _LOADED = {
     "marianned": (
         "marianned.service",
         "marianned.workers",
         "anyio._backends._asyncio",  # what a daemon loads as soon as it serves
+        "anyio._core._signals",
+        "encodings.ascii",
         "platformdirs.unix",
     ),
     "marianne_cli": (
@@ -45,10 +49,17 @@ _LOADED = {
         "marianne_cli.service.units",
         "marianned.holder",
         "marianned.score.check.compiler",
-        *(
-            f"marianne_cli.commands.{one}"
-            for one in ("pause", "run", "status", "stop", "validate", "wait", "why")
-        ),
+        "marianned.score.check.explain",
+        "difflib",  # what commands load that say what was meant, show a time, or are asked for help
+        "zoneinfo",
+        "marianne_cli.tree.clicked",
+        "marianne_cli.tree.group",
+        "marianne_cli.envfile",
+        "marianne_cli.pagers",
+        "marianne_cli.faces.groups",
+        "marianne_cli.screens.transcript",
+        "marianne_cli.client.streams",
+        *(f"marianne_cli.commands.{file.stem}" for file in _COMMANDS.glob("[a-z]*.py")),
     ),
 }
 """The programs, and what their zygotes have loaded."""
@@ -81,13 +92,15 @@ class Popen(subprocess.Popen):
         self._close_pipe_fds(*(how[end] for end in ends))
 
 
-def run(args, *, timeout=None, check=False, capture_output=False, **how):
-    """Do what `subprocess.run` does, without input."""
+def run(args, *, input=None, timeout=None, check=False, capture_output=False, **how):  # noqa: A002  its name there
+    """Do what `subprocess.run` does."""
+    if input is not None:
+        how["stdin"] = subprocess.PIPE
     if capture_output:
         how |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with Popen(args, **how) as process:
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(input, timeout=timeout)
         except BaseException:
             process.kill()
             raise
@@ -100,7 +113,9 @@ def run(args, *, timeout=None, check=False, capture_output=False, **how):
 def _program(how):
     """Return which program of ours is to be started; None: it has to be executed."""
     words, env = how["args"], how["env"]
-    wanted = isinstance(words, list) and words[:2] == [sys.executable, "-m"] and words[2] in _LOADED
+    wanted = (
+        isinstance(words, list | tuple) and [*words[:2]] == [sys.executable, "-m"] and words[2] in _LOADED
+    )
     plain = {"restore_signals": True, "close_fds": True, "umask": -1, "process_group": -1}
     special = ("executable", "preexec_fn", "startupinfo", "shell", "gid", "gids", "uid")
     if not wanted or any(how[name] for name in special) or any(how[n] != value for n, value in plain.items()):
