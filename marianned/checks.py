@@ -28,6 +28,7 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
+from marianned.progress.views.messages import TYPED
 from marianned.store.opening import DatabaseRefused, check, known_starts
 
 _SLURM_LIES = (Path("/opt/slurm/bin"), Path("/usr/local/slurm/bin"), Path("/usr/local/bin"), Path("/usr/bin"))
@@ -136,9 +137,11 @@ def _answer_of_slurm() -> Finding:
             said += "; install Slurm's client on this host, or name the directory where it lies"
         hints = [f'export PATH="$PATH:{there[0] if there else "DIRECTORY"}"', "mzt restart"]
         return Finding(name="slurm", passed=False, message=said, hints=hints)
-    why = slurm.trouble()
-    said = why or "sbatch, squeue and scancel are there, and the controller answers"
-    return Finding(name="slurm", passed=why is None, message=said, hints=["scontrol ping"] if why else [])
+    if (why := slurm.trouble()) is None:
+        said = "sbatch, squeue and scancel are there, and the controller answers"
+        return Finding(name="slurm", passed=True, message=said)
+    said, _, typed = why.partition(TYPED)
+    return Finding(name="slurm", passed=False, message=said.rstrip(";"), hints=[typed or "scontrol ping"])
 
 
 def _configuration() -> Iterator[Finding]:

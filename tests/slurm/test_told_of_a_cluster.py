@@ -161,6 +161,24 @@ def test_of_the_setting_only_what_a_refusal_can_be_about_is_told_beside_it(house
     assert "slurm.arguments" not in told["error_message"]
 
 
+def test_a_configuration_of_slurm_that_is_missing_is_told_at_once_and_waited_for(cluster, house):
+    """A person has to bring it back; then the job goes on."""
+    missing = house.home / "slurm.conf"
+    house.start(SLURM_CONF=str(missing))
+    submitted = time.monotonic()
+    house.submit(sheets("early", 1, "true"))
+    said = (
+        f"Slurm does not answer: its configuration '{missing}' can't be looked at: No such file or directory"
+    )
+    while said not in (message := house.status("early")["message"]):
+        assert time.monotonic() < submitted + 10, message
+        time.sleep(0.1)  # what Slurm says is no event
+    assert house.status("early")["hints"][0] == f"ls -ld {missing}"
+    assert f"  unblock  ls -ld {missing}\n" in house.mzt("why", "early").stdout
+    missing.symlink_to(cluster.configuration)
+    assert house.wait_for("early", "ended", deadline=SECONDS)["status"] == "completed"
+
+
 def test_variables_of_sbatch_that_make_something_else_of_a_job_do_not_reach_it(cluster, house):
     wanting = {"SBATCH_PARTITION": "nosuch", "SQUEUE_STATES": "COMPLETED", "SLURM_CLUSTERS": "nowhere"}
     house.start(SBATCH_ARRAY_INX="0-3", SBATCH_WAIT="1", SBATCH_CLUSTERS="nowhere", **wanting)

@@ -146,7 +146,8 @@ def test_a_configuration_of_slurm_that_is_not_there_is_told_and_not_waited_for(t
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     (found,) = named("slurm", tmp_path, monkeypatch, settings='executor = "slurm"\n')
     assert not found.passed
-    assert found.message == f"Slurm does not answer: squeue: error: {said}"
+    told = "its configuration '/nonexistent' can't be looked at: No such file or directory"
+    assert (found.message, found.hints) == (f"Slurm does not answer: {told}", ["ls -ld /nonexistent"])
 
 
 def test_after_a_start_that_was_refused_for_the_rights_of_a_place_it_is_those_that_are_told(

@@ -55,7 +55,14 @@ class Words(NamedTuple):
 
 
 class Away(Exception):
-    """The engine does not answer: nobody knows whether it has done what it was asked."""
+    """The engine does not answer: nobody knows whether it has done what it was asked.
+
+    `typed`: a person may have to act first, and types this.
+    """
+
+    def __init__(self, said: str, typed: str | None = None) -> None:
+        super().__init__(said if typed is None else f"{said}; type: {typed}")
+        self.typed = typed
 
 
 class Busy(Exception):
@@ -155,11 +162,11 @@ def _environment(begins: tuple[str, ...]) -> dict[str, str]:
 
 
 async def command(
-    argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: str | None = None
+    argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: tuple[str, ...] = ()
 ) -> Said:
     """Run a command of an engine in an environment of its own.
 
-    It is ended as soon as it says `until` on stderr, which is what it would then say for minutes.
+    It is ended as soon as it says one of `until` on stderr, which is what it would then say for minutes.
 
     Raises:
         Away: it is not there, can't be run, did not end in time, or somebody has killed it.
@@ -172,7 +179,7 @@ async def command(
             async with opened as process:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_give, process, given)
-                    tasks.start_soon(_take, process, process.stdout, out, None)
+                    tasks.start_soon(_take, process, process.stdout, out, ())
                     tasks.start_soon(_take, process, process.stderr, error, until)
                 status = await process.wait()
     except TimeoutError:
@@ -180,7 +187,7 @@ async def command(
         raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
     except OSError as failed:
         raise Away(f"{argv[0]} can't be run: {failed.strerror}") from None
-    if status < 0 and (until is None or until.encode() not in error):
+    if status < 0 and not any(one.encode() in error for one in until):
         raise Away(f"{argv[0]} was ended by signal {-status}")
     return Said(status, out.decode(errors="replace"), said(error))
 
@@ -193,12 +200,12 @@ async def _give(process: Process, given: str) -> None:
 
 
 async def _take(
-    process: Process, stream: ByteReceiveStream | None, data: bytearray, until: str | None
+    process: Process, stream: ByteReceiveStream | None, data: bytearray, until: tuple[str, ...]
 ) -> None:
     if stream is not None:
         async for piece in stream:
             data += piece
-            if until is not None and until.encode() in data:
+            if any(one.encode() in data for one in until):
                 process.kill()
 
 

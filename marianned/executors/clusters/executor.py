@@ -104,7 +104,7 @@ class ClusterExecutor:
         self._tuning = tuning
         self._entries: dict[str, Entry] = {}
         self._unwanted = Unwanted()
-        self._away: str | None = None
+        self._away: Away | None = None
         self._due = self._earliest = self._stale_at = float("-inf")
         self._shared = shared
         self._swept = True
@@ -488,7 +488,7 @@ class ClusterExecutor:
                 await self._carry_out()
             except (OSError, Away) as why:
                 if isinstance(why, Away):
-                    self._told_away(str(why))
+                    self._told_away(why)
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
                 self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
@@ -517,7 +517,7 @@ class ClusterExecutor:
             asked = bool(watched or self._unwanted) or not self._swept
             listed = await self._engine.look() if asked else {}
         except Away as why:
-            self._told_away(str(why))
+            self._told_away(why)
             for one in watched:
                 one.missing = None
             self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
@@ -561,7 +561,7 @@ class ClusterExecutor:
         self._known_strays = (self._known_strays & waits) | found.keys()
         self._swept = self._swept or asked <= found.keys()
 
-    def _told_away(self, why: str) -> None:
+    def _told_away(self, why: Away) -> None:
         """Note, and log once, that nothing is known of any attempt for now."""
         if self._away is None:
             _logger.warning("%s does not answer: %s", self._engine.name, why)

@@ -6,6 +6,8 @@ docs/design/executors.md.
 """
 
 import math
+import re
+import shlex
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +24,7 @@ from marianned.executors.clusters.engine import (
     Job,
     Key,
     Refused,
+    Said,
     TooWide,
     Words,
     command,
@@ -50,6 +53,10 @@ _OPTIONS = (
     ("constraint", "--constraint={}"),
 )
 
+_NOT_CONFIGURED = "retrying in 1sec"
+"""What each of them says where its slurm.conf is not there, before it looks for that again for a minute."""
+_NO_FILE = re.compile(r"cannot stat file (?P<file>.+?): (?P<why>[^:;]+), retrying in 1sec")
+
 _AWAY = (
     "unable to contact slurm controller",
     "connection refused",
@@ -65,13 +72,13 @@ _AWAY = (
     "transport endpoint is not connected",
     "unable to resolve",
     "unspecified error",
+    "unable to process configuration file",
+    _NOT_CONFIGURED,
 )
 """What is said where nobody knows whether anything was done; in small letters, as all below."""
 
 _RETRIES = "sleeping and retrying"
 """What sbatch says before it tries again by itself, for two minutes."""
-_NOT_CONFIGURED = "retrying in 1sec"
-"""What squeue says where its slurm.conf is not there, before it looks for that again for a minute."""
 _STANDS_STILL = "state, retrying"
 """What a verbose scancel says of a job that no signal reaches, before it tries for a minute and a half."""
 _BUSY = (
@@ -147,13 +154,13 @@ class Slurm:
         if count is not None:
             words.append(f"--array=0-{count - 1}")
         words += options(resources, seconds)
-        done = await command(words, script, _BEGINS, until=_RETRIES)
+        done = await _run(words, script, _RETRIES)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
         kind, why = _failure(done.error), done.error or f"sbatch ended with status {done.status}"
         if kind is Refused and any(one in why.lower() for one in _OF_NODES):
             raise Refused(why, _APART_FROM_NODES)
-        raise kind(why)
+        raise _away(why) if kind is Away else kind(why)
 
     def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Leave out what the score says itself, by a key or an argument (see Engine)."""
@@ -201,22 +208,40 @@ def trouble() -> str | None:
     return anyio.run(silence_of, Slurm())
 
 
+async def _run(argv: Sequence[str], given: str = "", until: str | None = None) -> Said:
+    """Run one of its commands, to its end, or until it says this, or that its configuration is not there.
+
+    Raises:
+        Away: nothing came of it.
+    """
+    return await command(argv, given, _BEGINS, (_NOT_CONFIGURED, *([] if until is None else [until])))
+
+
+def _away(said: str) -> Away:
+    """Return that Slurm does not answer; where its configuration is missing, which file that is."""
+    missed = _NO_FILE.search(said)
+    if missed is None:
+        return Away(said)
+    text = f"its configuration '{missed['file']}' can't be looked at: {missed['why']}"
+    return Away(text, f"ls -ld {shlex.quote(missed['file'])}")
+
+
 async def _listed(*further: str) -> str:
     """Have squeue list this user's jobs.
 
     Raises:
         Away: it does not answer.
     """
-    done = await command([*_SQUEUE, *further], begins=_BEGINS, until=_NOT_CONFIGURED)
+    done = await _run([*_SQUEUE, *further])
     if done.status != 0:
-        raise Away(done.error or f"squeue ended with status {done.status}")
+        raise _away(done.error or f"squeue ended with status {done.status}")
     return done.out
 
 
 async def _accounted(names: str) -> str:
     """Ask the accounting; many clusters have none, nor all hosts the command: then nothing is known."""
     with suppress(Away):
-        done = await command([*_SACCT, names], begins=_BEGINS)
+        done = await _run([*_SACCT, names])
         return done.out if done.status == 0 else ""
     return ""
 
@@ -236,12 +261,12 @@ async def _cancel(given: list[str], jobs: Sequence[str], until: str | None = Non
     found: list[str] = []
     for first in range(0, len(jobs), _MOST_AT_ONCE):
         some = jobs[first : first + _MOST_AT_ONCE]
-        done = await command(["scancel", *given, *some], begins=_BEGINS, until=until)
+        done = await _run(["scancel", *given, *some], until=until)
         if until is not None and until in done.error:
             halves = [some[: len(some) // 2], some[len(some) // 2 :]] if len(some) > 1 else []
             found += [job for half in halves for job in await _cancel(given, half, until)] if halves else some
         elif done.status != 0 and _failure(done.error) is Away:
-            raise Away(done.error)
+            raise _away(done.error)
     return found
 
 

@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 15.0
 """How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 
 
-def keeps(entry: Entry, engine: Engine, away: str | None, arguments: Sequence[str]) -> Wait | None:
+def keeps(entry: Entry, engine: Engine, away: Away | None, arguments: Sequence[str]) -> Wait | None:
     """Say what keeps it from beginning, from going on, or from being known; null: nothing does.
 
     `away` says what the engine says where it does not answer; `arguments` are those of all submissions.
@@ -77,11 +77,12 @@ def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
     return Wait(f"it waits {text}", typed, change, queued=True, of_many=f"they wait {text}", shows=shows)
 
 
-def _unknown(place: Place, engine: Engine, away: str | None) -> Wait:
+def _unknown(place: Place, engine: Engine, away: Away | None) -> Wait:
     """Say why nothing is known of it: no answer, or no files, which a person may have to bring back."""
     if away is not None:
         silent = f"{engine.name} does not answer, so nothing is known of"
-        return Wait(f"{silent} it ({away})", of_many=f"{silent} them ({away})", shows=engine.ping)
+        shows = engine.ping if away.typed is None else None
+        return Wait(f"{silent} it ({away})", away.typed, of_many=f"{silent} them ({away})", shows=shows)
     if place.root is None:
         return Wait("its files can't be looked at", of_many="their files can't be looked at")
     typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", not_there(place.root)

@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio.to_thread import run_sync
+from kit.daemon import DEADLINE
 
 from marianned.executors.clusters import slurm
+from marianned.executors.clusters.engine import Away
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
@@ -47,3 +50,34 @@ async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_somethi
     got = written.read_text().split()
     assert got.count("SLURM_CONF") == got.count("PATH") == 7
     assert not WANTING.keys() & set(got)
+
+
+@pytest.fixture
+def saying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the commands say on stderr, and then go on for minutes."""
+    for name in ("sbatch", "squeue", "scancel"):
+        (tmp_path / name).write_text(f"#!/bin/sh\ncat '{tmp_path}/said' >&2; exec sleep 600\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path / "said"
+
+
+@pytest.mark.parametrize("call", ["submit", "look", "signal", "cancel"])
+async def test_a_configuration_that_is_not_there_is_told_by_its_name_and_not_waited_for(saying, call):
+    why = "cannot stat file /share/of mine/slurm.conf: Permission denied, retrying in 1sec up to 60sec"
+    saying.write_text(f"sbatch: error: s_p_parse_file: {why}\n")
+    given = {"submit": ("m-1", "", None, Resources(), None), "signal": (["1"], 15), "cancel": (["1"],)}
+    with anyio.fail_after(DEADLINE), pytest.raises(Away) as told:
+        await getattr(slurm.Slurm(), call)(*given.get(call, ()))
+    typed = "ls -ld '/share/of mine/slurm.conf'"
+    said = "its configuration '/share/of mine/slurm.conf' can't be looked at: Permission denied"
+    assert (told.value.typed, str(told.value)) == (typed, f"{said}; type: {typed}")
+
+
+async def test_a_configuration_that_can_not_be_read_fails_no_submission(saying):
+    said = (
+        "error: Parse error in file /etc/slurm/slurm.conf line 3\nfatal: Unable to process configuration file"
+    )
+    (saying.parent / "sbatch").write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
+    with pytest.raises(Away, match=r"Parse error in file /etc/slurm/slurm\.conf line 3"):
+        await slurm.Slurm().submit("m-1", "", None, Resources(), None)
