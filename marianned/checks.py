@@ -223,7 +223,8 @@ def _away(place: str) -> str | None:
     attempts have lain there.
     """
     if _may_be_held():
-        why = next((one for one in _degraded_by() if one.startswith(f"'{place}' ")), None)
+        begins = f"'{place}' ", *(f"'{one}' is not mounted" for one in Path(place).parents)
+        why = next((one for one in _degraded_by() if one.startswith(begins)), None)
         return f"'{place}' is not there" if why is None and not Path(place).is_dir() else _first(why)
     state = state_directory()
     return grounds.away(Path(place), known_starts(database_path(state)), state)

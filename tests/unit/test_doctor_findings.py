@@ -102,6 +102,15 @@ def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
     assert bool(found.hints) is not passed
 
 
+def test_what_a_daemon_says_is_not_mounted_around_the_attempts_is_told_of_their_place(tmp_path, monkeypatch):
+    place = tmp_path / "shared" / "attempts"
+    said = f"'{place.parent}' is not mounted, though /etc/fstab names it as a mount"
+    monkeypatch.setattr(checks, "_degraded_by", lambda: ["little room", f"{said}; bring it back"])
+    monkeypatch.setattr(checks, "_may_be_held", lambda: True)
+    (found,) = named("attempts", tmp_path, monkeypatch, settings=f'attempts_dir = "{place}"\n')
+    assert found.message.startswith(f"{said}: what runs goes on")
+
+
 def of_slurm(tmp_path, monkeypatch, settings, name):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(checks.slurm, "trouble", lambda: None)

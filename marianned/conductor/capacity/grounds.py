@@ -3,8 +3,9 @@
 A file system that is not mounted leaves an empty directory in its place, or none. What is made there works,
 and is hidden as soon as the real one is back. So the directory of a start is made, or made again, only where
 something in the place tells that it is the one: a mark that an earlier start has left there, or the directory
-of an earlier start. Where no attempt that is known has lain there before, it is a new place, and is made; so
-is one beside the database, for whatever brings that brings it, too.
+of an earlier start. Where no attempt that is known has lain there before, it is a new place, and is made,
+unless it is known that something should be mounted there which is not; so is one beside the database, for
+whatever brings that brings it, too.
 
 Source: docs/design/executors.md "Where attempts lie".
 """
@@ -15,6 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from marianned import files
+from marianned.conductor.capacity.mounts import unmounted
 from marianned.executors.base import bring_back, not_there
 from marianned.paths import make_private_directory
 from marianned.store.incarnations import Incarnation
@@ -96,7 +98,7 @@ class Grounds:
 
 
 def away(attempts: Path, known: Collection[Incarnation], state: Path) -> str | None:
-    """Say, without a daemon, what stands in the place of attempts; null: they lie there, or never have."""
+    """Say, without a daemon, what stands in the place of attempts; null: they lie there, or are to."""
     if attempts.is_relative_to(state) or _is_known(attempts, known):
         return None
     return _what_stands_in(attempts)
@@ -107,13 +109,19 @@ def _mark(start: Incarnation) -> Path:
 
 
 def _is_known(attempts: Path, starts: Collection[Incarnation]) -> bool:
-    """Tell whether something of these starts of a daemon is there, or none of them had its attempts there."""
+    """Tell whether something of these starts of a daemon is there.
+
+    Where none of them had its attempts there, a file system that is known to be missing tells that it is not.
+    """
     here = [one for one in starts if one.attempts == str(attempts)]
-    marks = [path for one in here for path in (_mark(one), attempts / one.name)]
-    return not here or any(path.is_dir() for path in marks)
+    if not here:
+        return unmounted(attempts) is None
+    return any(path.is_dir() for one in here for path in (_mark(one), attempts / one.name))
 
 
 def _what_stands_in(attempts: Path) -> str:
+    if (why := unmounted(attempts)) is not None:
+        return why
     if attempts.is_dir():
         return f"'{attempts}' has nothing of this daemon in it, as where its file system is not mounted"
     return f"'{attempts}' is not there"

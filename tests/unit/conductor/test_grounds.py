@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from marianned import files
-from marianned.conductor.capacity import grounds
+from marianned.conductor.capacity import grounds, mounts
 from marianned.store.incarnations import Incarnation
 
 
@@ -59,6 +59,68 @@ def test_a_start_in_a_place_without_what_earlier_ones_have_left_makes_nothing_th
     assert grounds.away(place, [incarnation(place / "b", 1)], state) is None, "none has lain there"
     assert grounds.away(place, known, place.parent) is None, "it is beside the database"
     assert [*place.glob("*")] == ([place / "e-7-t"] if stands == "another's" else [])
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """What says on this host what is to be mounted, and what is."""
+    for name, file in (("_FSTAB", "fstab"), ("_MOUNTED", "mountinfo")):
+        (tmp_path / file).write_text("")
+        monkeypatch.setattr(mounts, name, tmp_path / file)
+    (tmp_path / "units").mkdir()
+    monkeypatch.setattr(mounts, "_UNITS", tmp_path / "units")
+    return tmp_path
+
+
+def should_be_mounted(tables, by, name):
+    """Have a table or a unit name it as a mount; return which file does."""
+    where = tables / name
+    if by == "fstab":
+        line = f"server:/x {str(where).replace(' ', chr(92) + '040')} nfs rw 0 0"
+        (tables / by).write_text(f"# {where} none\n\nUUID=7 none swap sw 0 0\n{line}\n")
+        return tables / by
+    told = subprocess.run(["systemd-escape", "-p", where], capture_output=True, text=True, check=True)
+    unit = tables / "units" / f"{told.stdout.strip()}.mount"
+    unit.write_text("[Mount]\n")
+    return unit
+
+
+@pytest.mark.parametrize("by", ["fstab", "unit"])
+@pytest.mark.parametrize("stands", ["nothing", "an empty directory"])
+def test_a_new_place_is_not_made_where_something_is_to_be_mounted_and_is_not(tables, by, stands):
+    if by == "unit" and shutil.which("systemd-escape") is None:
+        pytest.skip("systemd-escape is not installed")
+    place = tables / ".a share-ü" / "attempts"
+    if stands != "nothing":
+        place.parent.mkdir()
+    file = should_be_mounted(tables, by, place.parent.name)
+    ours = started(place, 1)
+    ours.check()
+    told = f"'{place.parent}' is not mounted, though {file} names it as a mount"
+    assert ours.missing().startswith(f"{told}; bring it back; ")
+    assert grounds.away(place, [], tables / "state") == told
+    assert not place.exists()
+    escaped = str(place.parent).replace(" ", chr(92) + "040")
+    (tables / "mountinfo").write_text(f"36 35 0:50 / {escaped} rw,relatime shared:1 - nfs server:/x rw\n")
+    assert ours.missing() is None
+    assert ours.own.is_dir()
+
+
+def test_what_it_says_of_a_mount_that_is_not_to_be_waited_for_ends_that(tables):
+    place = tables / "share" / "attempts"
+    should_be_mounted(tables, "fstab", "share")
+    ours = started(place, 1)
+    (command,) = re.findall("mkdir [^;]*", ours.missing())
+    subprocess.run(shlex.split(command), check=True, umask=0o022)
+    assert ours.missing() is None
+
+
+def test_what_is_mounted_elsewhere_and_tables_that_are_not_there_say_nothing(tables, monkeypatch):
+    should_be_mounted(tables, "fstab", "other")
+    assert started(tables / "share" / "attempts", 1).missing() is None
+    for name in ("_FSTAB", "_MOUNTED", "_UNITS"):
+        monkeypatch.setattr(mounts, name, tables / "nowhere")
+    assert started(tables / "other" / "attempts", 1).missing() is None
 
 
 def test_it_is_made_as_soon_as_the_place_is_back(place):
