@@ -48,8 +48,6 @@ def command(
 ) -> Answer:
     """Show the jobs in the browser: watch, pause, change, resume. It ends with this terminal."""
     extras.need("mzt dashboard", "web", "starlette", "uvicorn")
-    from marianne_cli.web import server
-
     if url and (uds is not None or no_open):
         raise Misuse("'--url' asks a dashboard that runs; choose it by '--port' or '--read-only'")
     if uds is not None and port is None:
@@ -60,6 +58,8 @@ def command(
     if url:
         address = addresses.running(directory, port=port, read_only=read_only)
         return Answer({}, text=addresses.at(address, job))
+    from marianne_cli.web import server
+
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
     made = server.Dashboard(
         listener,

@@ -9,12 +9,12 @@ import re
 import shutil
 import subprocess
 import tarfile
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from kit.daemon import DEADLINE, gated, plain, score
+from kit.daemon import gated, plain, score
+from open_pages import DESK, PHONE, WAIT, Tab, has, look_at, page_of, settled
 
 from marianne_cli.faces import addresses
 
@@ -30,7 +30,6 @@ pytestmark = [
 AXE = "axe-core@4.14.1"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 TAKING = bool(os.environ.get("MARIANNE_PICTURES"))
-WAIT = DEADLINE * 1000
 LAUNCHES = 4
 
 
@@ -55,23 +54,9 @@ def browser():
         made.close()
 
 
-@contextmanager
-def page_of(browser, dashboard, **settings):
-    """Open the page as a person does; nothing may go wrong on it."""
-    context = browser.new_context(
-        **{"viewport": {"width": 1240, "height": 780}, "color_scheme": "light", **settings}
-    )
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    wrong = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
-    page.goto(dashboard.new_address())
-    page.wait_for_selector("[data-job]")
-    page.wrong = wrong
-    yield page
-    context.close()
-    assert [one for one in wrong if "Failed to load resource" not in one] == []
+@pytest.fixture(scope="module")
+def tab(browser, dashboard):
+    return Tab(browser, dashboard)
 
 
 def picture(page, name):
@@ -84,36 +69,15 @@ def status(page, word):
     page.wait_for_selector(f".job-head .pill.s-{word}")
 
 
-LOOK = """hash => location.hash === hash || new Promise(done => {
-    addEventListener("hashchange", () => requestAnimationFrame(done), { once: true });
-    location.hash = hash;
-})"""
-
-
-def look_at(page, address):
-    """Go to an address of the page; returns once the page has drawn that it does."""
-    page.evaluate(LOOK, address)
-
-
-def has(page, place, text):
-    """Wait until a text stands there: what is printed comes when it comes, stdout and stderr each by itself."""
-    page.locator(place, has_text=text).first.wait_for()
-
-
-def settled(page):
-    """Wait until nothing says that it is being read."""
-    page.locator(".empty", has_text=re.compile("Reading|Asking")).first.wait_for(state="detached")
-
-
 def changed(text):
     return text.replace("note start 4", "note start four")
 
 
-def test_pause_edit_plan_modify_resume_by_mouse(browser, daemon, dashboard):
+def test_pause_edit_plan_modify_resume_by_mouse(tab, daemon):
     gate = daemon.gate("mouse")
     daemon.submit(score("by-mouse", [plain(1), gated("mouse"), plain(3), plain(4)]))
     daemon.ledger.wait_for("start mouse")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         page.click('[data-job="by-mouse"]')
         page.fill(".reason", "better words")
         page.click('.job-head [data-offer="pause"]')
@@ -146,11 +110,25 @@ def test_pause_edit_plan_modify_resume_by_mouse(browser, daemon, dashboard):
         page.wait_for_selector("g.bar.r-2")
 
 
-def test_pause_edit_plan_modify_resume_by_keyboard_alone(browser, daemon, dashboard):
+def test_what_was_compared_of_one_job_is_not_shown_as_another_s(tab, daemon):
+    for name in ("twofold", "beside-it"):
+        daemon.submit(score(name, ["true", "true"]), before="1")
+        daemon.wait_for(name, "paused")
+    daemon.modify("twofold", score("twofold", ["true", "echo two"]))
+    with tab.page() as page:
+        look_at(page, "#/job/twofold?tab=score")
+        page.click("text=Compare")
+        page.wait_for_selector(".diff .differs")
+        look_at(page, "#/job/beside-it?tab=score")
+        page.wait_for_selector("textarea")
+        assert "name: beside-it" in page.input_value("textarea")
+
+
+def test_pause_edit_plan_modify_resume_by_keyboard_alone(tab, daemon):
     gate = daemon.gate("keys")
     daemon.submit(score("by-keys", [plain(1), gated("keys"), plain(3), plain(4)]))
     daemon.ledger.wait_for("start keys")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         keys = page.keyboard
         page.wait_for_selector('[data-job="by-keys"]')
         keys.press("j")
@@ -196,12 +174,12 @@ prompt:
 """
 
 
-def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser, daemon, dashboard):
-    gate = daemon.gate("fan")
+def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(tab, daemon):
+    daemon.gate("fan")
     daemon.submit(FAN)
     for instance in range(17, 29):
         daemon.ledger.wait_for(f"start fan-{instance}")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         page.click('[data-job="fan"]')
         page.wait_for_selector('[data-stage="2"] .cells')
         page.locator(".cell[data-status=running]").nth(10).wait_for()
@@ -225,8 +203,8 @@ def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser,
         page.wait_for_selector(".panel .error")
         page.fill(".panel .find", "no test")
         has(page, ".panel .hits", re.compile("^1 line$"))
-    gate.open(40)
-    daemon.wait_for("fan", "ended", "held")
+    daemon.rpc("job.cancel", job_id="fan")
+    daemon.wait_for("fan", "cancelled")
 
 
 WIDE = """\
@@ -243,10 +221,10 @@ NEXT_FRAME = """() => {
 }"""
 
 
-def test_a_stage_of_many_sheets_is_unfolded_piece_by_piece(browser, daemon, dashboard):
+def test_a_stage_of_many_sheets_is_unfolded_piece_by_piece(tab, daemon):
     daemon.submit(WIDE, before="1.all")
     daemon.wait_for("very-wide", "paused")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         look_at(page, "#/job/very-wide")
         page.wait_for_selector('[data-stage="1"] .fold')
         assert page.locator(".cell").count() == 0
@@ -262,7 +240,7 @@ def test_a_stage_of_many_sheets_is_unfolded_piece_by_piece(browser, daemon, dash
         page.locator(".cell.marked").first.wait_for(state="detached")
 
 
-def test_a_pause_that_ends_by_itself_waits_and_needs_nobody(browser, daemon, dashboard):
+def test_a_pause_that_ends_by_itself_waits_and_needs_nobody(tab, daemon):
     gate = daemon.gate("rests")
     daemon.submit(score("rests", [gated("rests"), plain("behind")]))
     daemon.submit(score("stays", [plain("stays")]), before="1")
@@ -271,15 +249,15 @@ def test_a_pause_that_ends_by_itself_waits_and_needs_nobody(browser, daemon, das
     gate.open()
     for name in ("rests", "stays"):
         daemon.wait_for(name, "paused")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         for name, group in (("rests", "Waiting"), ("stays", "Needs a person")):
             page.wait_for_selector(f'.jobs section:has([data-job="{name}"]) h2 >> text={group}')
 
 
-def test_the_times_of_the_timeline_stand_above_its_lanes(browser, daemon, dashboard):
+def test_the_times_of_the_timeline_stand_above_its_lanes(tab, daemon):
     daemon.submit(score("in-time", ["true"] * 3))
     daemon.wait_for("in-time", "completed")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         look_at(page, "#/job/in-time?tab=timeline")
         page.wait_for_selector("g.bar")
         times, lanes = page.locator(".ticks").bounding_box(), page.locator(".lane-bars").bounding_box()
@@ -292,14 +270,16 @@ def test_an_address_opens_at_the_job_and_the_sheet_that_it_names(browser, daemon
     daemon.wait_for("named-by-address", "failed")
     of_job = dashboard.new_address("named-by-address")
     of_sheet = addresses.at(dashboard.new_address(), "named-by-address", 2)
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
     for address, wanted in ((of_job, ".job-head"), (of_sheet, '.panel[aria-label="Sheet 2"]')):
-        context = browser.new_context()
-        page = context.new_page()
-        page.set_default_timeout(WAIT)
+        context.clear_cookies()
+        page.goto("about:blank")
         page.goto(address)
         page.wait_for_selector(wanted)
         assert "#t=" not in page.url
-        context.close()
+    context.close()
 
 
 def test_nothing_is_said_that_is_not_known(browser, daemon, dashboard):
@@ -348,35 +328,46 @@ def axe(tmp_path_factory):
 
 OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 """The rules that can find another thing in another scheme: only colours differ there."""
+WHOLE = {"include": [["html"]]}
+BESIDE_THE_JOBS = {"exclude": [[".jobs"]]}
+"""What stands beside the list of jobs, which is the same in each view of a job."""
 
 
-def problems(page, axe, rules):
+def problems(page, axe, where=WHOLE):
+    """Return what is serious of what stands there, in both schemes."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
-    options = {"resultTypes": ["violations"], **rules}
-    found = page.evaluate(f"axe.run(document, {json.dumps(options)})")["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:150], one["nodes"][0]["failureSummary"][:300]) for one in found if one["impact"] in {"serious", "critical"}]  # fmt: skip
+    told = []
+    for scheme, rules in (("dark", OF_COLOURS), ("light", {})):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # no colour on its way to another
+        options = {"resultTypes": ["violations"], **rules}
+        found = page.evaluate(f"axe.run({json.dumps(where)}, {json.dumps(options)}).then(found => found.violations)")  # fmt: skip
+        told += [(scheme, one["id"], one["nodes"][0]["html"][:150], one["nodes"][0]["failureSummary"][:300]) for one in found if one["impact"] in {"serious", "critical"}]  # fmt: skip
+    return told
 
 
-def test_axe_finds_nothing_serious_on_any_view(browser, daemon, dashboard, axe):
+def test_axe_finds_nothing_serious_on_any_view(tab, daemon, axe):
     daemon.submit(score("read-aloud", ["echo told; echo more >&2", "exit 3", "true"]))
     daemon.wait_for("read-aloud", "ended")
-    for scheme, rules in (("light", {}), ("dark", OF_COLOURS)):
-        with page_of(browser, dashboard, color_scheme=scheme) as page:
-            assert problems(page, axe, rules) == []
-            for view in VIEWS:
-                look_at(page, f"#/job/read-aloud{view}")
-                page.wait_for_selector(".job-head")
-                settled(page)
-                assert (view, problems(page, axe, rules)) == (view, [])
-            look_at(page, "#/job/read-aloud?tab=score")
-            page.click("text=Plan this change")
-            page.wait_for_selector(".plan-bar")
-            assert problems(page, axe, rules) == []
-            page.keyboard.press("Escape")
-            page.click('[data-offer="remove"]')
-            page.wait_for_selector("dialog[open]")
-            assert problems(page, axe, rules) == []
+    with tab.page() as page:
+        assert problems(page, axe) == []
+        for view in VIEWS:
+            look_at(page, f"#/job/read-aloud{view}")
+            page.wait_for_selector(".job-head")
+            settled(page)
+            where = BESIDE_THE_JOBS if view else WHOLE
+            assert (view, problems(page, axe, where)) == (view, [])
+        look_at(page, "#/job/read-aloud?tab=score")
+        page.click("text=Plan this change")
+        page.wait_for_selector(".plan-bar")
+        assert problems(page, axe, BESIDE_THE_JOBS) == []
+        page.keyboard.press("Escape")
+        page.click('[data-offer="remove"]')
+        page.wait_for_selector("dialog[open]")
+        assert problems(page, axe) == []
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
+        page.emulate_media(reduced_motion="no-preference")
 
 
 def test_a_read_only_page_shows_everything_and_offers_nothing(browser, daemon, start):
@@ -391,19 +382,21 @@ def test_a_read_only_page_shows_everything_and_offers_nothing(browser, daemon, s
     assert daemon.status("only-looked-at")["status"] == "failed"
 
 
-def test_why_is_told_of_a_run_that_is_named(browser, daemon, dashboard):
+def test_why_is_told_of_a_run_that_is_named(tab, daemon):
     daemon.submit(score("named", ["exit 3"]))
     daemon.wait_for("named", "ended")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         for address in ("named@1", "named"):
             look_at(page, f"#/job/{address}?tab=why")
             page.wait_for_selector(".why .evidence")
 
 
-def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):
+def test_a_phone_needs_no_scrolling_sideways(tab, daemon):
     daemon.submit(score("on-a-phone", ["true", "exit 3"]))
     daemon.wait_for("on-a-phone", "ended")
-    with page_of(browser, dashboard, viewport={"width": 375, "height": 720}, color_scheme="dark") as page:
+    with tab.page() as page:
+        page.set_viewport_size(PHONE)
+        page.emulate_media(color_scheme="dark")
         page.click('[data-job="on-a-phone"]')
         page.wait_for_selector("[data-sheet]")
         for view in VIEWS:
@@ -415,6 +408,8 @@ def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):
         page.wait_for_selector("text=no job 'never-there'")
         page.click(".back")
         page.wait_for_selector('[data-job="on-a-phone"]')
+        page.set_viewport_size(DESK)
+        page.emulate_media(color_scheme="light")
 
 
 def test_a_rebound_name_and_another_page_get_nothing(browser, daemon, dashboard):
@@ -453,12 +448,12 @@ def test_a_rebound_name_and_another_page_get_nothing(browser, daemon, dashboard)
 HOSTILE = "<img src=x onerror=window.hurt=1><script>window.hurt=1</script>"
 
 
-def test_html_scripts_escapes_and_turned_text_stay_text(browser, daemon, dashboard):
+def test_html_scripts_escapes_and_turned_text_stay_text(tab, daemon):
     turned = "\u202egnp.exe"
     body = f"printf '%s\\n' '{HOSTILE}'; printf '\\033]0;owned\\007\\033[31mred\\033[0m {turned}\\n'; exit 3"
     daemon.submit(score("hostile", [body, plain(2)], description=HOSTILE))
     daemon.wait_for("hostile", "ended")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         look_at(page, "#/job/hostile?sheet=1")
         has(page, ".lines", "red")
         told = page.inner_text(".lines")
@@ -484,11 +479,11 @@ def test_html_scripts_escapes_and_turned_text_stay_text(browser, daemon, dashboa
         page.wrong[:] = [said for said in page.wrong if "TrustedHTML" not in said]
 
 
-def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(browser, daemon, dashboard):
+def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(tab, daemon):
     gate = daemon.gate("restart")
     daemon.submit(score("over-restarts", [plain("before"), gated("restart"), plain("after")]))
     daemon.ledger.wait_for("start restart")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         page.click('[data-job="over-restarts"]')
         page.wait_for_selector('[data-sheet="2"][data-status="running"]')
         page.evaluate("window.same = true")
@@ -516,12 +511,12 @@ AT_ONCE = """keys => {
 }"""
 
 
-def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(browser, daemon, dashboard):
+def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(tab, daemon):
     gates = [daemon.gate(f"bulk-{number}") for number in range(3)]
     for number in range(3):
         daemon.submit(score(f"bulk-{number}", [gated(f"bulk-{number}"), plain("behind")]))
         daemon.ledger.wait_for(f"start bulk-{number}")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         page.wait_for_selector('[data-job="bulk-2"]')
         page.fill(".jobs-find", "bulk-")
         page.click('[data-all="pause"]')
@@ -554,13 +549,13 @@ def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(
             daemon.wait_for(f"bulk-{number}", "completed")
 
 
-def test_the_runs_of_a_job_are_listed_and_opened(browser, daemon, dashboard):
+def test_the_runs_of_a_job_are_listed_and_opened(tab, daemon):
     daemon.submit(score("again", ["exit 3"]))
     daemon.wait_for("again", "ended")
     daemon.submit(score("again-but-another", ["true"]))
     daemon.submit(score("again", ["true"]), fresh=True)
     daemon.wait_for("again", "completed")
-    with page_of(browser, dashboard) as page:
+    with tab.page() as page:
         look_at(page, "#/job/again")
         page.wait_for_selector(".job-head")
         page.keyboard.press("7")

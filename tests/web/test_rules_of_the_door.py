@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from kit import zygote
 from kit.daemon import DEADLINE, plain, score
 from served_page import runtime
 
@@ -398,9 +399,7 @@ def test_an_address_is_of_the_dashboard_that_is_meant(daemon, start):
 
 def mzt(daemon, *words):
     command = [sys.executable, "-m", "marianne_cli", *words]
-    return subprocess.run(
-        command, env=daemon.environment, cwd=daemon.home, capture_output=True, text=True, check=False
-    )
+    return zygote.run(command, env=daemon.environment, cwd=daemon.home, capture_output=True, text=True)
 
 
 def test_nothing_runs_that_was_not_asked_for(daemon):
@@ -419,9 +418,9 @@ def _imported(name):
 
 
 def test_the_url_of_nobody_says_how_to_start_one(daemon, tmp_path):
-    told = subprocess.run(
+    told = zygote.run(
         [sys.executable, "-m", "marianne_cli", "dashboard", "--url"],
-        env=daemon.environment | {"MARIANNE_SOCKET": str(tmp_path / "none")}, capture_output=True, text=True, check=False,
+        env=daemon.environment | {"MARIANNE_SOCKET": str(tmp_path / "none")}, capture_output=True, text=True,
     )  # fmt: skip
     assert told.returncode == 3
 

@@ -20,6 +20,7 @@ async function read(named) {
     const kept = draft.value;
     const edited = kept.job === named && kept.base && kept.text !== kept.stored;
     set({
+      ...(kept.job === named ? {} : nothing), // what was compared is of the other job
       ...(edited ? {} : { text: whole.text, stored: whole.text, base: newest, problems: [] }),
       job: named,
       revisions: told.revisions,
