@@ -18,7 +18,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 
 from marianned import faults, wire
 from marianned.api import inside
-from marianned.api.dispatch import Handler, answer, too_many
+from marianned.api.dispatch import Handler, WireAnswer, answer, too_many
 from marianned.api.outputs import JobOutputStream, OutputStream
 from marianned.api.params import read_params
 from marianned.api.states import States
@@ -304,7 +304,9 @@ class Connection:
         began = time.perf_counter()
         waits = request.method == "job.wait" or bool(getattr(params, "wait", False))
         with self._slot_lent() if waits else nullcontext():
-            reply = await answer(self._checked(request.method, handler), self._caller, request, params)
+            reply = await self._made_meanwhile(request, params) or await answer(
+                self._checked(request.method, handler), self._caller, request, params
+            )
         took = None if waits else time.perf_counter() - began
         self._server.queries.meter.note(request.method, took, refused=reply.refused)
         faults.point("api.answering")
@@ -314,6 +316,11 @@ class Connection:
         finally:
             if isinstance(params, Stop) and params.mode == "detach":
                 self._server.stop_answered()
+
+    async def _made_meanwhile(self, request: wire.Request, params: Query[Any]) -> WireAnswer | None:
+        """Return the reply that is being made for somebody else: behind a change, many look at once."""
+        told = await self._server.queries.told.made_meanwhile(params) if isinstance(params, GetJob) else None
+        return None if told is None else WireAnswer(wire.reply(request.id, told), refused=False)
 
     async def _open(self, request: wire.Request, source: Source) -> None:
         try:

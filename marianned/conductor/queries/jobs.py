@@ -139,8 +139,12 @@ class JobQueries:
 
     async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
         """Return one job with a page of its sheets; named sheets come with their attempts."""
-        chosen = Chosen(params.fields, params.without)
         state = await self.state(params.job_id)
+        with self.told.making(params, state):
+            return await self._status(params, state)
+
+    async def _status(self, params: GetJob, state: JobState) -> JobDetails:
+        chosen = Chosen(params.fields, params.without)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
         event = self.services.store.last_event  # what is committed while it is looked for comes after it

@@ -5,9 +5,11 @@ each look, which costs little (whether the database is in its place, what hinder
 printed), or it keeps the reply from being kept at all: time, files of a workspace, other jobs, long pages.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import anyio
 import msgspec
 
 from marianned.conductor.core import drift
@@ -49,6 +51,7 @@ class ToldJobs:
         self._services = conductor.services
         self._live = live
         self._known: dict[bytes, _Told] = {}
+        self._made: dict[bytes, anyio.Event] = {}
 
     def again(self, params: GetJob) -> msgspec.Raw | None:
         """Return the reply as JSON, as it was but for its event; None: it has to be made anew."""
@@ -70,6 +73,32 @@ class ToldJobs:
             reply = msgspec.structs.replace(told.reply, event=event)
             told = self._known[key] = told._replace(reply=reply, encoded=_encoded(reply))
         return told.encoded
+
+    @contextmanager
+    def making(self, params: GetJob, state: JobState) -> Iterator[None]:
+        """Let those who ask the same meanwhile wait for this reply (`made_meanwhile`), if it may be kept."""
+        if not _holds(params, state):
+            yield
+            return
+        key, done = msgspec.json.encode(params), anyio.Event()
+        self._made.setdefault(key, done)
+        try:
+            yield
+        finally:
+            if self._made.get(key) is done:
+                del self._made[key]
+            done.set()
+
+    async def made_meanwhile(self, params: GetJob) -> msgspec.Raw | None:
+        """Wait for the reply that is being made for somebody else; return it as JSON if it holds for us, too.
+
+        It was begun before we were asked: `again` finds out whether anything was committed since.
+        """
+        done = self._made.get(msgspec.json.encode(params))
+        if done is None:
+            return None
+        await done.wait()
+        return self.again(params)
 
     def circumstances(self, job: Job | None) -> Circumstances | None:
         """Return those in which a job is told now; None: it is not in memory, or something hinders it."""
