@@ -288,6 +288,8 @@ class Wait(NamedTuple):
     `suspended`: that is so because its cluster, or somebody there, has suspended it.
     `of_many`: the same of several at once; null: it is never told of several, or `text` says that too.
     `shows`: what shows more, behind `typed`, or where nobody has to act; null: nothing does.
+    `own`: the job that `typed` ends with, and what names all of its array: several jobs and arrays may stand
+    there, parted by commas; null: it is typed for each.
     """
 
     text: str
@@ -298,6 +300,7 @@ class Wait(NamedTuple):
     suspended: bool = False
     of_many: str | None = None
     shows: str | None = None
+    own: tuple[str, str] | None = None
 
 
 class FateKind(StrEnum):

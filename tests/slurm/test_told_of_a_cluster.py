@@ -90,6 +90,23 @@ def test_what_waits_for_a_person_says_for_whom_and_what_to_type(cluster, daemon)
     assert daemon.wait_for("held", "ended", deadline=SECONDS)["status"] == "completed"
 
 
+def test_all_that_a_job_has_held_is_released_by_one_command(cluster, daemon):
+    daemon.submit(sheets("many", 40, "true", **HELD))
+    queued(cluster, 40)
+    deadline = time.monotonic() + SECONDS
+    while "sheets 1-40: they wait in Slurm's queue (JobHeldUser" not in (
+        said := daemon.status("many")["message"]
+    ):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)  # what Slurm says of a job that waits is no event
+    first, *others = daemon.status("many")["hints"]
+    assert first.startswith("scontrol release ")
+    assert not any("scontrol" in one for one in others)
+    assert f"  unblock  {first}\n" in daemon.mzt("why", "many").stdout
+    cluster.command(*first.split())
+    assert daemon.wait_for("many", "ended", deadline=SECONDS)["status"] == "completed"
+
+
 def reasons(daemon, job):
     return daemon.rpc("job.why", job_id=job)["reasons"]
 

@@ -46,12 +46,14 @@ class Words(NamedTuple):
 
     Null: it passes by itself, as far as is known. `change`: it never does, what the job wants has to change.
     `shows`: what is typed behind it, with the job's id, and shows more; null: nothing does.
+    `many`: `typed` ends with the job, and takes several, and whole arrays, parted by commas.
     """
 
     text: str
     typed: str | None = None
     change: bool = False
     shows: str | None = None
+    many: bool = False
 
 
 class Away(Exception):

@@ -34,6 +34,8 @@ _TYPED = {
     Acts.CONTINUE: "scancel --full --signal=CONT {job}",
     Acts.USED_UP: _LOOK,
 }
+_OF_MANY = frozenset({Acts.OWNER, Acts.RESUME})
+"""What one command does for several jobs."""
 
 _NODES_DOWN = "its nodes are down, drained, or kept for others"
 
@@ -137,7 +139,9 @@ def words(reason: str) -> Words:
         text, acts = "nodes that it needs are down or drained", Acts.NODES
     said = [text if name == "None" else f"{reason}: {text}", *([str(acts)] if acts else [])]
     shows = _LOOK if acts is Acts.NODES else None
-    return Words("; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE, shows=shows)
+    return Words(
+        "; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE, shows=shows, many=acts in _OF_MANY
+    )
 
 
 def _limit(name: str) -> tuple[str, Acts] | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from marianned.executors.base import Place, Wait, not_there
-from marianned.executors.clusters.engine import Away, Engine, Job
+from marianned.executors.clusters.engine import Away, Engine, Job, Words
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.submitting import OF_ALL
 
@@ -59,7 +59,7 @@ def _suspended(job: Job, engine: Engine) -> Wait:
     typed = None if why.typed is None else why.typed.format(job=job.id)
     node = "" if job.node is None else f" on {job.node}"
     text = f"its job {job.id} of {engine.name} is suspended{node} ({why.text})"
-    return Wait(text, typed, stopped=True, suspended=True)
+    return Wait(text, typed, stopped=True, suspended=True, own=_own(job, why))
 
 
 def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
@@ -74,7 +74,13 @@ def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
         of_all = arguments and not entry.wants_something
         text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
     shows = None if why.shows is None else why.shows.format(job=entry.job.id)
-    return Wait(f"it waits {text}", typed, change, queued=True, of_many=f"they wait {text}", shows=shows)
+    of_many, own = f"they wait {text}", _own(entry.job, why)
+    return Wait(f"it waits {text}", typed, change, queued=True, of_many=of_many, shows=shows, own=own)
+
+
+def _own(job: Job, why: Words) -> tuple[str, str] | None:
+    """Return how a job is named where several are typed in one command: by itself, and with its array."""
+    return (job.id, job.id.partition("_")[0]) if why.many else None
 
 
 def _unknown(place: Place, engine: Engine, away: Away | None) -> Wait:

@@ -23,6 +23,8 @@ _HOOK_WAITS = {
 }
 _COMMANDS_MOST = 3
 """How many commands are told, where each sheet that waits needs one of its own."""
+_JOBS_MOST = 100
+"""How many jobs of a cluster one command names, of those that it would take."""
 _PLACES_MOST = 5
 """Of how many sheets it is told on which node each runs."""
 _CHANGED_BY = {
@@ -110,6 +112,10 @@ class AtCluster(Protocol):
         """What is typed to see more of it; null: nothing shows more."""
 
     @property
+    def own(self) -> tuple[str, str] | None:
+        """The job that `typed` ends with, and its array; null: it is typed for each by itself."""
+
+    @property
     def queued(self) -> bool:
         """Whether the job takes it back where nothing may begin; it is told as that then."""
 
@@ -117,7 +123,8 @@ class AtCluster(Protocol):
 def queued(state: JobState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together."""
     found: dict[str, list[Flight]] = {}
-    typed: dict[str, list[str]] = {}
+    changes: dict[str, list[str]] = {}
+    typing: dict[str, list[AtCluster]] = {}
     shown: dict[str, list[str]] = {}
     plural = dict[str, str]()
     back = []
@@ -128,18 +135,37 @@ def queued(state: JobState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[R
         why = wait.text
         found.setdefault(why, []).append(flight)
         plural[why] = wait.of_many or why
-        changes = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(wait.change or "", ())]
-        typed.setdefault(why, changes).extend([] if wait.typed is None else [wait.typed])
+        changes[why] = [one.format(job=state.run.job_name) for one in _CHANGED_BY.get(wait.change or "", ())]
+        typing.setdefault(why, []).append(wait)
         shown.setdefault(why, []).extend([] if wait.shows is None else [wait.shows])
     told = []
     for why, flights in found.items():
-        by = "caller" if typed[why] else "cluster"
-        hints = [*dict.fromkeys([*typed[why], *shown[why]])][:_COMMANDS_MOST]
+        typed = [*changes[why], *_typed(typing[why])]
+        by = "caller" if typed else "cluster"
+        hints = [*dict.fromkeys([*typed, *shown[why]])][:_COMMANDS_MOST]
         said = f": {why if len(flights) == 1 else plural[why]}"
         told.append(_of_flights(state, WaitingFor.SLURM, flights, said, by, hints))
     if back and (len(back) < state.flight_count or not state.holds):
         said = f" {'is' if len(back) == 1 else 'are'} taken out of the queue"
         told.append(_of_flights(state, WaitingFor.SLURM, back, said, "cluster", []))
+    return told
+
+
+def _typed(waits: Iterable[AtCluster]) -> list[str]:
+    """Return what is typed for these: what takes several jobs once for all of them, of an array by that."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for wait in waits:
+        if wait.typed is not None and wait.own is not None:
+            job, array = wait.own
+            found.setdefault(wait.typed.removesuffix(job), {}).setdefault(array, set()).add(job)
+        elif wait.typed is not None:
+            found.setdefault(wait.typed, {})
+    told = []
+    for command, arrays in found.items():
+        jobs = [array if len(of) > 1 else min(of) for array, of in arrays.items()]
+        jobs.sort(key=lambda one: (len(one), one))
+        some = range(0, max(1, len(jobs)), _JOBS_MOST)
+        told += [f"{command}{','.join(jobs[first : first + _JOBS_MOST])}" for first in some]
     return told
 
 

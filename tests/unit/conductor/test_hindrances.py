@@ -154,6 +154,7 @@ async def held_at_a_cluster(path, wait):
             Wait("too wide", "scontrol show job 7", "score"),
             ["mzt modify a -c FILE -r", "scontrol show job 7"],
         ),
+        (Wait("held", "scontrol release 7_3", queued=True, own=("7_3", "7")), ["scontrol release 7_3"]),
         (Wait("others go first", queued=True), []),
         (Wait("Slurm does not answer", shows="scontrol ping"), []),
     ],

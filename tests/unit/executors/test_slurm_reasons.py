@@ -153,12 +153,13 @@ def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts
         assert acts in said.text, reason
         assert said.typed == typed, reason
         assert said.change is (reasons is NEVER_MET), reason
+        assert said.many is (reasons is RELEASED), reason
         assert said.shows == ("scontrol show job {job}" if reasons is NODES_DOWN else None), reason
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False, None)
-    assert words("None") == ("its turn has not come yet", None, False, None)
+    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False, None, False)
+    assert words("None") == ("its turn has not come yet", None, False, None, False)
 
 
 def test_a_limit_says_whose_it_is_and_of_what() -> None:

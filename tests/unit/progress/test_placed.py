@@ -229,6 +229,33 @@ def test_those_that_wait_for_the_same_are_told_once_and_together() -> None:
     assert (second.sheets, second.unblocked_by, second.hints) == ([2], "caller", ["mkdir /x"])
 
 
+def held(job: str) -> Wait:
+    return Wait("held", f"scontrol release {job}", own=(job, job.partition("_")[0]))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "commands"),
+    [
+        (["7_3"], ["scontrol release 7_3"]),
+        (["12", "7_3", "9_0", "9_1", "9_0"], ["scontrol release 9,12,7_3"]),
+        (
+            [str(job) for job in range(1000, 1150)],
+            [
+                f"scontrol release {','.join(map(str, some))}"
+                for some in (range(1000, 1100), range(1100, 1150))
+            ],
+        ),
+    ],
+)
+def test_what_takes_several_jobs_is_typed_once_for_all_of_them(jobs: list[str], commands: list[str]) -> None:
+    bench, (first, _) = two_on_slurm()
+    (told,) = queued(bench.state, [(first, held(job)) for job in jobs])
+    assert (told.unblocked_by, told.hints) == ("caller", commands)
+    looked_at = [Wait("odd", f"scontrol show job {job}") for job in jobs]
+    (told,) = queued(bench.state, [(first, one) for one in looked_at])
+    assert told.hints == [*dict.fromkeys(one[1] for one in looked_at)][:3]
+
+
 def test_a_hook_that_waits_for_the_same_is_named_beside_the_sheets() -> None:
     bench, flights = two_on_slurm()
     hook = HookRow(run_id=bench.state.run.run_id, hook=1, started_at=1)
