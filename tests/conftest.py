@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from kit import executors, order
 from kit.executors import _clusters, cluster, runs_on  # noqa: F401  fixtures
+from kit.shared import _standing, in_turn  # noqa: F401  fixtures
 
 from marianne_cli.client.dialling import current_umask
 

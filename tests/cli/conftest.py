@@ -3,11 +3,12 @@
 import pytest
 from home_for_tests import Home
 from kit.daemon import Daemon
+from kit.shared import is_shared
 
 
 @pytest.fixture
-def home(tmp_path):
-    made = Home(tmp_path)
+def home(request, tmp_path):
+    made = Home(tmp_path, lent=request.getfixturevalue("in_turn") if is_shared(request) else None)
     yield made
     made.close()
 
@@ -21,8 +22,11 @@ def cold_home(tmp_path):
 
 
 @pytest.fixture
-def house():
+def house(request):
     """A daemon that is asked on its socket."""
+    if is_shared(request):
+        yield request.getfixturevalue("in_turn").start()
+        return
     made = Daemon()
     try:
         yield made.start()

@@ -34,13 +34,14 @@ class Home:
     """A daemon's directories, a workspace with a gate, and `mzt` over them.
 
     What needs a daemon finds one that was forked off a process that has loaded it: a start by `mzt` itself would
-    cost more than most tests. With `cold`, `mzt` starts it.
+    cost more than most tests. With `cold`, `mzt` starts it. A daemon that is `lent` lives elsewhere.
     """
 
-    def __init__(self, path, *, cold=False):
+    def __init__(self, path, *, cold=False, lent=None):
         self.path = path
         self.started = None
         self._cold = cold
+        self._lent = lent
         self._daemon = None
         ends_with_us(f"MARIANNE_SOCKET={path / 's'}")
         self.environment = {
@@ -59,6 +60,9 @@ class Home:
 
     def _serve(self):
         """Have the first daemon here started, as `mzt` starts it."""
+        if self._lent:
+            self._use_lent()
+            return
         if self._cold or (self.path / "state" / "lock").exists():
             return
         (self.path / "state").mkdir(mode=0o700, exist_ok=True)
@@ -73,6 +77,14 @@ class Home:
         told = os.read(ours, 1)
         os.close(ours)
         assert told, "it does not start"
+
+    def _use_lent(self):
+        """Be where the daemon that is lent serves."""
+        self.environment |= {
+            "MARIANNE_SOCKET": str(self._lent.start().socket),
+            "STATE_DIRECTORY": str(self._lent.state),
+            "CONFIGURATION_DIRECTORY": str(self._lent.home / "config" / "marianne"),
+        }
 
     def mzt(self, *arguments, code=0):
         if arguments[0] in {"run", "start"}:

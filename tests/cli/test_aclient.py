@@ -18,7 +18,7 @@ from marianned.protocol import (
     WaitFor,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_daemon]
 SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 1}\nprompt: {template: 'true'}\n"
 
 
@@ -54,6 +54,7 @@ async def test_nobody_there_is_no_daemon(tmp_path):
             pass
 
 
+@pytest.mark.own_daemon("it is killed")
 async def test_what_is_in_progress_goes_on_over_a_kill_of_the_daemon_and_has_its_effect_once(house):
     house.gate(1)
     house.submit(score("a", [gated(1), plain(2)]))
@@ -90,6 +91,7 @@ async def test_what_is_in_progress_goes_on_over_a_kill_of_the_daemon_and_has_its
             assert [event.event for event in seen] == [e["event"] for e in house.journal("a")][: len(seen)]
 
 
+@pytest.mark.own_daemon("it is killed")
 async def test_a_daemon_that_stays_away_is_told(house, monkeypatch):
     monkeypatch.setattr("marianne_cli.client.session.RECONNECT_SECONDS", 0.1)
     with anyio.fail_after(30):

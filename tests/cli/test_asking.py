@@ -10,6 +10,8 @@ import pytest
 from home_for_tests import GATED, QUICK, SCORE
 from kit import zygote
 
+pytestmark = pytest.mark.one_daemon
+
 BROKEN = SCORE.replace("total_items: 3", "total_items: many")
 EDITOR = """\
 #!/bin/sh
@@ -128,6 +130,7 @@ def test_over_budget_adds_to_a_limit_where_there_is_one(home):
     home.mzt("wait", "a", "-t", "20")
 
 
+@pytest.mark.own_daemon("its PATH has an agent")
 def test_who_waits_for_what_a_limit_holds_is_told_what_lets_it_go(home):
     agent = home.path / "bin" / "claude"
     agent.parent.mkdir()
@@ -304,6 +307,7 @@ def test_revisions_and_diff_tell_the_versions_of_a_score(home):
 # --- keeping and forgetting --------------------------------------------------------------------------
 
 
+@pytest.mark.own_daemon("its runs are counted from 1")
 def test_remove_forgets_ended_runs_only(home):
     home.mzt("run", home.score("a"), "--wait")
     home.mzt("run", home.score("b"), "--wait")
@@ -341,6 +345,7 @@ def asked(home, answer, *arguments):
     return started.returncode, out, told
 
 
+@pytest.mark.own_daemon("all its jobs are told")
 def test_deleting_and_ending_many_is_asked_on_a_terminal_and_elsewhere_needs_y(home):
     home.mzt("run", home.score("a"), "--wait")
     home.mzt("run", home.score("b", GATED))
@@ -387,6 +392,7 @@ def test_backup_writes_a_whole_copy_and_overwrites_nothing(home):
 # --- the daemon --------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_daemon("it drains")
 def test_start_gives_a_drain_up(home):
     home.mzt("run", home.score("a", GATED))
     home.mzt("wait", "a", "--for", "running", "-t", "20")
@@ -398,6 +404,7 @@ def test_start_gives_a_drain_up(home):
     assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_a_drain_waits_for_what_is_in_flight_and_the_next_start_goes_on(home):
     home.mzt("run", home.score("a", GATED))
     home.mzt("wait", "a", "--for", "running", "-t", "20")
@@ -413,6 +420,7 @@ def test_a_drain_waits_for_what_is_in_flight_and_the_next_start_goes_on(home):
     assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_stop_kill_interrupts_and_the_next_start_runs_it_again(home):
     home.mzt("run", home.score("a", GATED))
     home.mzt("wait", "a", "--for", "running", "-t", "20")
@@ -445,6 +453,7 @@ def test_who_cancelled_and_why_is_told_by_status_and_why(home):
     assert "resumed by" in home.mzt("status", "a").stdout.splitlines()[0]
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_config_check_as_json_has_the_errors(home):
     (home.path / "config").mkdir()
     (home.path / "config" / "config.toml").write_text('no_such_setting = "x"\n')

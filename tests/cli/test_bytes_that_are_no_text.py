@@ -7,6 +7,8 @@ import pytest
 from home_for_tests import QUICK
 from kit import zygote
 
+pytestmark = pytest.mark.one_daemon
+
 RAW = os.fsdecode(b"caf\xe9")
 
 ARGUMENTS = {

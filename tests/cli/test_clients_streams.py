@@ -20,6 +20,8 @@ from marianne_cli.client import aconnect, connect
 from marianned.errors import NoSuchJob
 from marianned.protocol import Event, Snapshot
 
+pytestmark = pytest.mark.one_daemon
+
 RESTARTS = int(os.environ.get("MARIANNE_RESTARTS", "4"))
 BOTH = pytest.mark.parametrize("read", ["blocking", "anyio"])
 
@@ -46,6 +48,7 @@ def taken(read, socket, stream, until):
     return items
 
 
+@pytest.mark.own_daemon("it is restarted")
 @pytest.mark.timeout(60 + 10 * RESTARTS)
 def test_events_go_on_over_orderly_restarts_without_gap_repeat_or_error(house):
     house.gate(1)
@@ -102,6 +105,7 @@ def lines_until(stream, kind):
     return lines
 
 
+@pytest.mark.own_daemon("it is restarted")
 @BOTH
 def test_a_subscription_is_the_state_then_what_follows_it_over_a_restart(house, read):
     house.gate(1)
@@ -122,6 +126,7 @@ def test_a_subscription_is_the_state_then_what_follows_it_over_a_restart(house, 
     assert numbers == [one["event"] for one in house.journal("solo") if one["event"] > first.event]
 
 
+@pytest.mark.own_daemon("it is restarted")
 @BOTH
 def test_what_attempts_print_is_followed_over_a_restart_byte_for_byte(house, read):
     body = 'seq 1 20000; read _ < "$HOME/gate-{0}"; seq 20001 40000; echo loud >&2'

@@ -12,6 +12,8 @@ import time
 import pytest
 from home_for_tests import GATED
 
+pytestmark = pytest.mark.one_daemon
+
 NAMED = """\
 name: named
 workspace: ./out

@@ -15,6 +15,8 @@ from kit import zygote
 
 from marianne_cli.service import launch
 
+pytestmark = pytest.mark.one_daemon
+
 
 def test_run_starts_the_daemon_and_says_so_on_stderr(cold_home):
     started = cold_home.mzt("run", cold_home.score("a"))
@@ -148,6 +150,7 @@ def test_a_reader_that_is_gone_is_141_without_a_word(home):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_stop_returns_when_it_is_gone_and_what_is_in_flight_goes_on(home):
     home.mzt("run", home.score("a", GATED))
     home.mzt("wait", "a", "--for", "running", "-t", "20")
@@ -244,6 +247,7 @@ def test_the_demo_pauses_changes_and_goes_on_and_leaves_nothing_behind(home, tmp
     assert list((tmp_path / "t").iterdir()) == []
 
 
+@pytest.mark.own_daemon("it is restarted")
 def test_a_restart_from_inside_an_attempt_leaves_the_daemon_as_it_is(home):
     pid = home.json("start")["pid"]
     home.environment["MARIANNE_ATTEMPT_ID"] = "x-1-1-1"

@@ -23,6 +23,8 @@ from marianne_cli import people, times
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 
+pytestmark = pytest.mark.one_daemon
+
 GOLDEN = Path(__file__).parent / "golden"
 COLUMNS = (100, 80, 50)
 RETRY = {"attempt_count": 1, "waiting_for": "retry", "until_at": f"{DAY}14:21:05.000Z"}

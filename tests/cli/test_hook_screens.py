@@ -1,5 +1,9 @@
 """Hooks as people see them: in the status, in why, in plans, and in what was printed."""
 
+import pytest
+
+pytestmark = pytest.mark.one_daemon
+
 SCORE = """\
 name: ship
 workspace: ./ship

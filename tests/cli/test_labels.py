@@ -1,12 +1,16 @@
 """Labels: several jobs at once, by what they have in common."""
 
+import pytest
 from home_for_tests import GATED, SCORE
+
+pytestmark = pytest.mark.one_daemon
 
 
 def names(answer):
     return [job["job_id"] for job in answer["jobs"]]
 
 
+@pytest.mark.own_daemon("its runs are counted from 1")
 def test_jobs_are_found_by_the_labels_of_their_score_and_of_their_run(home):
     text = SCORE.format(name="a", body=GATED, words="")
     (home.path / "a.yaml").write_text(text.replace("name: a\n", "name: a\nlabels: [nightly, docs]\n"))

@@ -2,10 +2,14 @@
 
 import time
 
+import pytest
+
 from marianne_cli.commands.status import job_details
 from marianne_cli.options import job_list
 from marianne_cli.screens.transcript import Transcript
 from marianned.errors import BadRequest
+
+pytestmark = pytest.mark.one_daemon
 
 PIECE = b"x" * 65_536
 

@@ -15,6 +15,8 @@ from kit import zygote
 
 from marianne_cli.main import run
 
+pytestmark = pytest.mark.one_daemon
+
 SCORE = """\
 name: piped
 workspace: ./out

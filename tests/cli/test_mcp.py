@@ -15,6 +15,8 @@ from marianne_cli.mcp import tools
 from marianne_cli.mcp.stdio import HANDSHAKES, MODERN
 from marianne_cli.mcp.tools import TEXT_MOST
 
+pytestmark = pytest.mark.one_daemon
+
 MODES = pytest.mark.parametrize("mode", ["legacy", MODERN[0]])
 
 
@@ -307,6 +309,7 @@ def test_a_request_that_holds_what_no_value_can_be_is_answered_by_its_id(home):
     assert (answer["id"], answer["error"]["code"]) == (None, -32600)
 
 
+@pytest.mark.own_daemon("it is killed")
 def test_a_call_is_answered_when_its_daemon_has_gone_and_stays_away(house, monkeypatch):
     monkeypatch.setattr(tools, "AWAY_SECONDS", 0.3)
     house.gate(1)

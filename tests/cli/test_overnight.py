@@ -6,11 +6,14 @@ import signal
 import subprocess
 from types import SimpleNamespace
 
+import pytest
 from home_for_tests import GATED, SCORE
 from kit import zygote
 
 from marianne_cli.screens.following import Facts
 from marianne_cli.times import moment
+
+pytestmark = pytest.mark.one_daemon
 
 TRIED = """\
 name: tried

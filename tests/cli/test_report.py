@@ -10,6 +10,8 @@ from markdown_it import MarkdownIt
 from marianne_cli.commands.report import standing
 from marianne_cli.screens import report
 
+pytestmark = pytest.mark.one_daemon
+
 AGENT = """\
 #!/bin/sh
 cat <<'END'
@@ -55,6 +57,7 @@ def parts(text):
     return found
 
 
+@pytest.mark.own_daemon("its PATH has an agent")
 def test_it_says_what_ran_what_stopped_what_it_cost_and_what_to_type(night):
     text = night.mzt("report").stdout
     assert text.splitlines()[0].startswith("4 runs, 8 attempts, $0.25 since ")
@@ -78,6 +81,7 @@ def test_it_says_what_ran_what_stopped_what_it_cost_and_what_to_type(night):
     assert found["Instruments"][1][:3] == ["cli", "7", "2"]
 
 
+@pytest.mark.own_daemon("its PATH has an agent")
 def test_as_markdown_and_as_json_it_says_the_same(night):
     page = night.mzt("report", "--format", "md").stdout
     assert page.startswith("# 4 runs, 8 attempts, $0.25 since ")
@@ -166,6 +170,7 @@ def test_what_stopped_a_job_that_went_on_stops_it_no_more(history, stands):
     assert [(one["type"], one["times"]) for one in standing(entries)] == stands
 
 
+@pytest.mark.own_daemon("its PATH has an agent")
 def test_of_what_ended_before_nothing_is_told_but_what_still_needs_a_person(night):
     told = json.loads(night.mzt("report", "--since", "0s", "--json").stdout)
     assert [one["job_id"] for one in told["runs"]] == ["broken", "held"]

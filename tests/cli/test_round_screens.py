@@ -1,5 +1,9 @@
 """Rounds of a loop as people see them: in the status, in what was printed, and before they are played."""
 
+import pytest
+
+pytestmark = pytest.mark.one_daemon
+
 SCORE = """\
 name: polish
 workspace: ./polish

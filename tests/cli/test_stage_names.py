@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.one_daemon
+
 NAMED = """\
 name: feature
 workspace: ./out

@@ -17,6 +17,8 @@ from home_for_tests import SCORE
 from marianne_cli.main import run
 from marianned.errors import Unavailable
 
+pytestmark = pytest.mark.one_daemon
+
 STREAMS = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
 
 

@@ -6,10 +6,13 @@ import pty
 import select
 import subprocess
 
+import pytest
 from home_for_tests import SCORE
 from kit import zygote
 
 from marianne_cli import terminal
+
+pytestmark = pytest.mark.one_daemon
 
 BAD = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202eevil\u2066\x7f\x08"
 HOSTILE = ("\x1b]52", "\x1b[2J", "\x9b", "\u202e", "\u2066", "\x7f", "\x08", "\x07")

@@ -9,6 +9,8 @@ from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
 from marianned.score.read.reader import DiskReader, ScoreSource
 
+pytestmark = pytest.mark.one_daemon
+
 BASE = {"schema", "success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
     *("valid", "job_name", "config_file", "error_count", "warning_count", "total_sheets", "total_stages"),

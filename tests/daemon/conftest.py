@@ -1,14 +1,18 @@
-"""Each test has a daemon of its own, and ends with none of its processes left."""
+"""Each test has a daemon of its own, or as if it were, and ends with none of its processes left."""
 
 import pytest
 from kit.daemon import AGENTS
 from kit.executors import a_daemon
 from kit.service import serving
+from kit.shared import is_shared
 
 
 @pytest.fixture
-def house(runs_on):
-    """A daemon that has not been started."""
+def house(request, runs_on):
+    """A daemon that has not been started, or the one that is shared."""
+    if is_shared(request) and runs_on == "local":
+        yield request.getfixturevalue("in_turn")
+        return
     with a_daemon(runs_on) as made:
         yield made
 

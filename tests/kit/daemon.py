@@ -141,6 +141,12 @@ class Ledger:
         assert ready, f"nothing comes after {self.lines()}"
         os.read(self.descriptor, 65_536)
 
+    def clear(self):
+        """Forget all that was written."""
+        os.truncate(self._path, 0)
+        with suppress(BlockingIOError):
+            os.read(self.descriptor, 65_536)
+
     def once(self, *sheets):
         """Assert that these sheets, and no others, have started once and ended once."""
         wanted = sorted(f"{word} {sheet}" for sheet in sheets for word in ("start", "end"))
