@@ -428,21 +428,22 @@ def _when_ready(state: JobState, now: Instant) -> Next | None:
 
 
 def _when_sheets_end(state: JobState, now: Instant) -> Next:
-    """Return which sheet starts next, and which ends that waits for."""
+    """Return which sheet starts next, and which ends that waits for; what waits in a queue has to begin."""
     flying = {state.number_of(row): row for row in state.sheet_flights}
     judged = bool(state.loops.asking)  # another round may come first
     sheet = None if state.failed_fast or judged else _first_to_start(state, now)
-    if sheet is None and all(map(_unbegun, state.flights)):
-        one = "" if len(flying) == 1 else "one of "
-        return Next(code="start", text=f"{one}{_flying(state)} begins")
+    needs = set() if sheet is None else flying.keys() & set(state.waits_for(sheet))
+    if sheet is not None and not needs and len(flying) < state.score.parallel.max_concurrent:
+        return Next(code="start", text=f"sheet {sheet} starts {messages.slot(state)[1]}")
+    if all(map(_unbegun, [flying[number] for number in needs] or state.flights)):
+        one = "" if len(needs or flying) == 1 else "one of "
+        what = formatting.sheet_list(needs) if needs else _flying(state)
+        return Next(code="start", text=f"{one}{what} begins")
     if sheet is None:
         latest = state.limit_of_flights(flying.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
-    needs = flying.keys() & set(state.waits_for(sheet))
     if needs:
         ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
-    elif len(flying) < state.score.parallel.max_concurrent:
-        return Next(code="start", text=f"sheet {sheet} starts {messages.slot(state)[1]}")
     else:
         ends = f"{_flying(state)} ends" if len(flying) == 1 else f"one of {_flying(state)} ends"
     latest = state.limit_of_flights(flying[number] for number in needs or flying)

@@ -177,6 +177,32 @@ def test_what_comes_next_of_what_only_waits_in_a_queue_is_that_it_begins(count: 
     assert following() == ("sheet_end", "sheet 1 ends" if count == 1 else "sheets 1, 2 end")
 
 
+def test_what_comes_next_is_that_a_sheet_begins_also_where_another_needs_its_end() -> None:
+    """What it needs waits in the queue: its end comes after that; a third that runs changes nothing of it."""
+    bench = Bench(score(stage([]), stage([1]), stage([]), at_once=2, executor="slurm"), checked=False)
+    bench.go()
+    first, third = bench.state.attempts.values()
+
+    def following() -> tuple[str, str]:
+        coming = job_view(bench.state, bench.now).next
+        assert coming is not None
+        return coming.code, coming.text
+
+    assert following() == ("start", "sheet 1 begins")
+    bench.step(Warned(uid=third.uid, attempt=1, node="n1", cluster_job="12"))
+    assert following() == ("start", "sheet 1 begins")
+    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="13"))
+    assert following() == ("start", "sheet 2 starts when sheet 1 ends")
+
+
+def test_of_a_job_that_waits_in_a_queue_with_all_it_may_have_in_flight_one_begins() -> None:
+    bench = Bench(score(*[stage([])] * 3, at_once=2, executor="slurm"), checked=False)
+    bench.go()
+    coming = job_view(bench.state, bench.now).next
+    assert coming is not None
+    assert (coming.code, coming.text) == ("start", "one of sheets 1, 2 begins")
+
+
 IN_QUEUE = Wait("it waits in Slurm's queue (Resources)", queued=True)
 
 
