@@ -82,29 +82,13 @@ async def answer_of(house, request):
     return reply.status, reply.event
 
 
-class Told(NamedTuple):
-    """How a request was answered, at once and again."""
+class Played(NamedTuple):
+    """What became of a request: its answers, how the job ended after a restart, starts by sheet, the most at once."""
 
     answer: str
     again: str
     same_event: bool
     journal_grew: bool
-
-
-async def told(path, request, status):
-    async with conducting(path, MemoryExecutor()) as house:
-        await brought_to(house, status)
-        before = house.store.last_event
-        answer, event = await answer_of(house, request)
-        grew = house.store.last_event > before
-        again, event_again = await answer_of(house, request)
-    return Told(answer, again, event == event_again, grew)
-
-
-class Played(NamedTuple):
-    """What became of a request: its answer, how the job ended after a restart, starts by sheet, the most at once."""
-
-    answer: str
     end: str
     starts: dict[str, int]
     at_once: dict[str, int]
@@ -114,13 +98,17 @@ async def played(path, request, status):
     executor = MemoryExecutor()
     async with conducting(path, executor) as house:
         await brought_to(house, status)
-        answer, _ = await answer_of(house, request)
+        before = house.store.last_event
+        answer, event = await answer_of(house, request)
+        grew = house.store.last_event > before
+        again, event_again = await answer_of(house, request)
     executor.play()
     async with conducting(path, executor) as house:
         while (row := await house.until("a", "paused", *ENDED)).status == "paused":
             await house.control.resume(ME, Resume(job_id="a"))
         end = row.status
-    return Played(answer, end, dict(executor.starts), dict(executor.at_once))
+    same = event == event_again
+    return Played(answer, again, same, grew, end, dict(executor.starts), dict(executor.at_once))
 
 
 CELLS = [(request, status) for request in ANSWERS for status in STATUSES]
@@ -132,21 +120,15 @@ _ANSWER = {
 
 
 @pytest.mark.parametrize(("request_", "status"), CELLS)
-def test_a_request_is_answered_as_the_contract_says_again_under_its_key_and_a_refused_one_leaves_no_trace(
+def test_a_request_is_answered_as_the_contract_says_and_after_a_restart_the_job_comes_to_its_end(
     loop, tmp_path, request_, status
 ):
-    found = loop.call(told, tmp_path, request_, status)
+    """Again under its key it is answered the same; refused it leaves no trace; nothing is done twice."""
+    found = loop.call(played, tmp_path, request_, status)
     assert found.answer == _ANSWER[request_, status]
     assert (found.again, found.same_event) == (found.answer, True)
     if found.answer == "E502":
         assert not found.journal_grew
-
-
-@pytest.mark.parametrize(("request_", "status"), CELLS)
-def test_after_a_request_and_a_restart_the_job_comes_to_its_end_and_nothing_is_done_twice(
-    loop, tmp_path, request_, status
-):
-    found = loop.call(played, tmp_path, request_, status)
     stands = status if found.answer == "E502" else found.answer
     assert found.end == {"cancelling": "cancelled", "cancelled": "cancelled", "failed": "failed"}.get(
         stands, "completed"

@@ -13,7 +13,7 @@ from marianned.store.writer import open_store
 
 pytestmark = pytest.mark.anyio
 COMMITS = 12
-CUTS = 40
+CUTS = 16
 SEED = 1
 
 

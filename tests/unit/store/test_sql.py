@@ -63,7 +63,7 @@ def test_every_row_comes_back_as_it_was_put_and_is_replaced_by_its_key(kind: typ
     connection = database()
     connection.row_factory = sqlite3.Row
 
-    @settings(max_examples=15)
+    @settings(max_examples=6)
     @given(structs(kind), structs(kind))
     def comes_back(row: msgspec.Struct, other: msgspec.Struct) -> None:
         connection.execute(f"DELETE FROM {table}")
