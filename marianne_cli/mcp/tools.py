@@ -62,6 +62,9 @@ _OF_THE_WIRE = "mzt rpc "
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _OF_THE_TEXT_BELOW = "S1"
 """Problems with codes below are of the text of the score itself, and of no file that it names."""
+_OF_A_CHAINED, _OF_A_TEXT = "S306", "score"
+"""The code of a problem of another score, and what the daemon calls the file of a score given as text."""
+_IN_A_FILE = re.compile(r" \(line \d+ of '[^']*'\)$")
 _RESOURCE = "marianne://job/"
 _NO_RESOURCE, _INTERNAL = -32002, -32603
 INSTRUCTIONS = (
@@ -473,8 +476,17 @@ def _problems(problems: Sequence[Problem]) -> list[str]:
 
 
 def _closed(problem: Problem, score: str) -> Problem:
-    """Return a problem that quotes nothing but a score's own text: files that it names can be anybody's."""
-    said = _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in score else "'…'", problem.message)
+    """Return a problem that quotes nothing but a score's own text: files that it names can be anybody's.
+
+    Of what is wrong in such a file no quote is left: one would confirm a guess that stands in the score.
+    """
+    place = _IN_A_FILE.search(problem.message)
+    of_a_file = place is not None or problem.code == _OF_A_CHAINED or problem.file != _OF_A_TEXT
+    inside = 0 if not of_a_file else len(problem.message) if place is None else place.start()
+    said = _QUOTED.sub("'…'", problem.message[:inside])
+    said += _QUOTED.sub(
+        lambda found: found[0] if found[0][1:-1] in score else "'…'", problem.message[inside:]
+    )
     hint = problem.hint if problem.code < _OF_THE_TEXT_BELOW else None
     return msgspec.structs.replace(problem, message=said, hint=hint)
 

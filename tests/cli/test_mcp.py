@@ -178,6 +178,33 @@ def test_who_may_only_look_reads_no_file_by_what_is_wrong_in_it(home):
     anyio.run(look_and_change)
 
 
+def test_who_may_only_look_finds_no_guess_at_a_file_confirmed(home):
+    """What stands in the score is quoted, also where it is a guess: but not of what is wrong in another file."""
+    home.mzt("run", home.score("a"), "--wait")
+    text = (home.path / "a.yaml").read_text()
+    (home.path / "secret.j2").write_text("{{ hunter2 }}")
+    (home.path / "secret.yaml").write_text("hunter2: 1\n")
+    (home.path / ".marianne" / "instruments").mkdir(mode=0o700, parents=True)
+    (home.path / ".marianne").chmod(0o700)
+    profile = home.path / ".marianne" / "instruments" / "secret.yaml"
+    profile.write_text("hunter2: 1\n")
+    profile.chmod(0o600)
+    guess = "# hunter2\n"
+    body = text.split("prompt:")[0]
+    template = f"{guess}{body}prompt: {{template_file: secret.j2}}\n"
+    chained = f"{guess}{text}on_success: [{{type: run_job, job_path: secret.yaml}}]\n"
+
+    async def look_only():
+        async with agent(home, "--read-only") as client:
+            for score, names in ((template, "S202"), (chained, "S306"), (f"{guess}{text}", "S405")):
+                wrong = await refused(client, "plan", job="a", action="modify", score=score)
+                assert names in wrong
+                assert "hunter2" not in wrong, wrong
+                assert "'secret.j2'" in wrong or names != "S202"
+
+    anyio.run(look_only)
+
+
 def test_what_a_call_lacks_is_said_in_words_of_its_own(home):
     home.mzt("run", home.score("a"), "--wait")
     cancel = {"job": "a", "action": "cancel"}
