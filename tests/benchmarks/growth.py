@@ -112,7 +112,7 @@ def jobs_that_rest():
 
 def with_many(status, looks, **given):
     figures = {name: {} for name in (*looks, "job.submit")}
-    daemon = Daemon(executed=True).start()
+    daemon = Daemon(executed=not SHORT).start()
     try:
         daemon.configure("max_queued = 100000\nmin_free_disk = 0\n")
         daemon.submit(score("bench", [plain(1)]), **given)
@@ -136,7 +136,7 @@ def with_many(status, looks, **given):
 def sheets_of_a_job():
     """Time requests about a job of so many sheets, of which the first waits at a gate."""
     figures = {"daemon.hello": {}, "job.submit": {}, "job.status": {}, "job.modify, its plan": {}}
-    daemon = Daemon(executed=True).start()
+    daemon = Daemon(executed=not SHORT).start()
     try:
         daemon.gate(1)
         for count in STORED:
@@ -168,7 +168,7 @@ TURNS = (("job.pause", "job.pausing"), ("job.resume", "job.running"))
 def subscribers():
     """Time a change until each of so many subscribers has its event."""
     figures = {"a change, until all have its event": {}}
-    daemon = Daemon(executed=True).start()
+    daemon = Daemon(executed=not SHORT).start()
     try:
         daemon.gate(1)
         daemon.submit(score("bench", [gated(1)]))

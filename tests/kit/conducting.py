@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,14 @@ class House:
             row = await self.run(name)
             if row.status in statuses:
                 return row
+            await news.wait()
+
+    async def until_so(self, told: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until something is told, which what is committed can change."""
+        while True:
+            news = self._news
+            if await told():
+                return
             await news.wait()
 
 

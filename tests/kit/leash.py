@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 
-DEADLINE = 30.0
+DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 
 
 class Leash:

@@ -272,9 +272,12 @@ async def beside_a_stranger(path):
         tasks.start_soon(strangers.watch, house.services)
         daemon = await ask.daemon()
         await house.submit(SCORE)
+
+        async def both_told():
+            return len((await ask.status()).hindered_by) == 2
+
         with anyio.fail_after(DEADLINE):
-            while len((await ask.status()).hindered_by) < 2:
-                await anyio.lowlevel.checkpoint()
+            await house.until_so(both_told)
         job = await ask.status()
         starts = executor.starts["1"]
         executor.finish(stranger)
