@@ -10,7 +10,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, Outcome
 
-STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "1200")) // 2
+STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "1500")) // 2
 SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
 ONE_JOB = 50
 ENDS = [Outcome.SUCCEEDED] * 3 + [Outcome.FAILED, Outcome.LOST, Outcome.INTERRUPTED, Outcome.TIMED_OUT]

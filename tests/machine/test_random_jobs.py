@@ -17,7 +17,7 @@ from model_parts import DONE, Wanted
 from plain_scores import HookStep, Score, first_score, grown, only, reworked, with_loop
 from walking import ENDS, Walk
 
-STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "1200"))
+STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "1500"))
 SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
 LOOPED = 0.6
 ONE_JOB = 60

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from kit import trees
 
 import marianned
 from marianned import files
@@ -222,7 +223,7 @@ ALLOWED = {
 def other_ways(file: Path) -> list[str]:
     """Return the calls in a module that open or make files."""
     found = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(trees.tree_of(file)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", None)
             if getattr(node.func, "id", None) == "open":

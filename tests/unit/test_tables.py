@@ -14,6 +14,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from kit import trees
+
 import marianne_cli
 import marianned
 
@@ -64,14 +66,16 @@ def _tables() -> Iterator[tuple[str, Mapping[Any, Any]]]:
 
 
 @cache
-def tree_of(module: types.ModuleType) -> ast.Module:
-    return ast.parse(Path(str(module.__file__)).read_text())
+def nodes(module: types.ModuleType) -> list[ast.AST]:
+    """All that a module's tree consists of."""
+    return [*ast.walk(trees.tree_of(Path(str(module.__file__))))]
 
 
 def assigned(module: types.ModuleType) -> set[str]:
     """The names that a module assigns to, and does not only import."""
-    nodes = ast.walk(tree_of(module))
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return {
+        node.id for node in nodes(module) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
 
 
 def missing(table: Mapping[Any, Any]) -> set[Any]:
@@ -91,7 +95,7 @@ def displays() -> list[tuple[str, Mapping[Any, Any]]]:
 
 def _displays(module: types.ModuleType) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """The mappings that functions write down with members of one enum as keys, by the functions' names."""
-    for function in ast.walk(tree_of(module)):
+    for function in nodes(module):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for node in ast.walk(function):
@@ -175,7 +179,7 @@ def bare_words(module: types.ModuleType) -> Iterator[int]:
             return any(map(is_bare, node.elts))
         return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
-    for node in ast.walk(tree_of(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             holds = any(isinstance(side, ast.Attribute) and side.attr in FIELDS for side in sides)
