@@ -31,7 +31,7 @@ from marianned.lifecycle import TABLE, Action, Guard, TransitionRule
 from marianned.protocol import METHODS, JobStatus
 from marianned.protocol.schema import field_docs
 from marianned.score.read import model, rules
-from marianned.score.read.report import severity
+from marianned.score.read.report import SEVERITIES
 
 PROFILE = {
     profile.Profile: "the profile",
@@ -500,7 +500,7 @@ def score_problems():
     """Every problem code."""
     return table(
         ("code", "severity", "problem", "what to do"),
-        [(code, severity(code), *said) for code, said in score_codes.CODES.items()],
+        [(code, SEVERITIES[code], *said) for code, said in score_codes.CODES.items()],
     )
 
 
