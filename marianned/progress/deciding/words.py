@@ -33,6 +33,8 @@ _MARKED: dict[str, Any] = {
     "judged": True,
 }
 """What a sheet has, beside its status, that a person's word is about."""
+_ASKED = "asked"
+"""Why a sheet is skipped or accepted, for a person who does not say it."""
 
 
 def spoken(ask: Asked) -> Iterator[tuple[str, str]]:
@@ -65,7 +67,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
         draft.close_parked([row.uid])
         if row.uid in state.breakpoints or row.uid in state.passed:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
-        said = {"skip_reason": ask.reason or "asked"} if status is SheetStatus.SKIPPED else {}
+        said = {"skip_reason": ask.reason or _ASKED} if status is SheetStatus.SKIPPED else {}
         passed = {"validation_passed": True} if status is SheetStatus.COMPLETED else {}
         draft.sheet(
             row,
@@ -77,7 +79,13 @@ def take_word(draft: Draft, ask: Asked) -> None:
         kind = "sheet.accepted" if status is SheetStatus.COMPLETED else "sheet.skipped"
         what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
         why = f": {ask.reason}" if ask.reason else ""
-        draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason="asked")
+        draft.note_sheet(
+            kind,
+            number,
+            f"{what}, as was asked{why}",
+            caller=ask.request.caller,
+            reason=ask.reason or _ASKED,
+        )
     close_by_word(draft)
 
 
@@ -142,12 +150,17 @@ def plan_of_word(draft: Draft, ask: Asked) -> list[PlanLine]:
     take_word(scratch, ask)
     state = scratch.state
     lines = planned(state, state.newest, state.run.rewind, anew=going_on_anew(state)).lines
-    return [
-        msgspec.structs.replace(line, runs=False, why=_why(named[line.old_sheet]))
-        if line.old_sheet in named and line.status in DONE
-        else line
-        for line in lines
-    ]
+    return [_told_of(draft.state, line, named) for line in lines]
+
+
+def _told_of(before: JobState, line: PlanLine, named: dict[int, SheetStatus]) -> PlanLine:
+    """Return a line of the plan that was made as if the word were taken, with what stands before it is."""
+    if line.old_sheet is None:
+        return line
+    status = before.sheets[line.old_sheet].status
+    if line.old_sheet in named and line.status in DONE:
+        return msgspec.structs.replace(line, status=status, runs=False, why=_why(named[line.old_sheet]))
+    return msgspec.structs.replace(line, status=status)
 
 
 def _why(status: SheetStatus) -> str:

@@ -33,6 +33,7 @@ def test_an_accepted_sheet_is_completed_its_checks_passed_and_says_by_whom_and_w
     assert (seen.status, seen.validation_passed, seen.error) == ("completed", True, None)
     (event,) = [event for event in bench.disk.events if event.type == "sheet.accepted"]
     assert (event.sheet, event.text) == (2, "sheet 2: accepted as it is, as was asked: looked at it")
+    assert (event.caller, event.reason) == (ANN, "looked at it")
 
 
 def test_a_skipped_sheet_says_by_whom_and_satisfies_those_that_need_it():
@@ -111,6 +112,7 @@ def test_a_plan_says_what_is_accepted_and_changes_nothing():
         (PlanAction.KEPT, False, "accepted, as was asked"),
         (PlanAction.KEPT, False, "skipped, as was asked"),
     ]
+    assert [line.status for line in answer.plan] == bench.sheets, "what they are now"
     assert answer.hints == ["mzt resume release-notes --skip 3 --accept 2"]
     assert bench.sheets == ["completed", "failed", "pending"]
 
