@@ -118,7 +118,7 @@ _OF = {
     "Mem": "memory",
     "Memory": "memory",
     "Node": "nodes",
-    "Unknown": "of some resource",
+    "Unknown": "some resource",
     "Wall": "time",
     "WallDuration": "time",
 }
@@ -154,18 +154,15 @@ def _limit(name: str) -> tuple[str, Acts] | None:
     if match is None:
         return None
     whose = "QOS" if match["whose"] == "QOS" or match["each"] == "PerAccount" else "account"
-    of = f"{_OF[match['of']]}{' times minutes' if match['minutes'] else ''}"
+    of = f"{'minutes of ' if match['minutes'] else ''}{_OF[match['of']]}"
     if match["kind"] == "Min":
-        return f"it wants less {of} than its {whose} demands", Acts.CHANGE
+        return f"it wants less than its {whose} demands ({of})", Acts.CHANGE
     if match["each"] in {"PerJob", "PerNode"}:
         one = "job" if match["each"] == "PerJob" else "node"
-        return f"it wants more {of} than its {whose} lets a {one} have", Acts.CHANGE
+        return f"it wants more than its {whose} lets a {one} have ({of})", Acts.CHANGE
     if match["minutes"] == "Minutes" or (match["kind"], match["of"]) == ("Grp", "Wall"):
-        return f"its {whose} has used up its {of}", Acts.USED_UP
+        return f"its {whose} has used up what it may ({of})", Acts.USED_UP
     if match["kind"] == "Grp":
-        return f"its {whose} has as much or many {of} as it may", Acts.NOBODY
-    who = {"PerAccount": "its account", None: "you"}.get(match["each"], "you")
-    return (
-        f"{who} {'has' if who != 'you' else 'have'} as much or many {of} as its {whose} allows",
-        Acts.NOBODY,
-    )
+        return f"its {whose} has as much as it may ({of})", Acts.NOBODY
+    who = "its account has" if match["each"] == "PerAccount" else "you have"
+    return f"{who} as much as its {whose} allows ({of})", Acts.NOBODY

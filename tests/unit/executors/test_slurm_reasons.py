@@ -163,6 +163,6 @@ def test_what_is_not_known_is_told_as_it_is() -> None:
 
 
 def test_a_limit_says_whose_it_is_and_of_what() -> None:
-    assert "it wants more processors than its QOS lets a job have" in words("QOSMaxCpuPerJobLimit").text
-    assert "it wants less memory than its QOS demands" in words("QOSMinMemory").text
-    assert "its account has as much or many jobs as it may" in words("AssocGrpJobsLimit").text
+    assert "it wants more than its QOS lets a job have (processors)" in words("QOSMaxCpuPerJobLimit").text
+    assert "it wants less than its QOS demands (memory)" in words("QOSMinMemory").text
+    assert "its account has as much as it may (jobs)" in words("AssocGrpJobsLimit").text
