@@ -1,4 +1,4 @@
-"""The moment: the one place where the daemon reads its clocks."""
+"""The moment: the clocks that the daemon's decisions and rows go by, read in one place."""
 
 import time
 from functools import cache

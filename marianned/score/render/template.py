@@ -298,17 +298,6 @@ class Renderer:
         return _render(source, self.values(sheet, previous or UpstreamOutputs(), source=source))
 
 
-def render_body(
-    expanded: Expanded, sheet: int, previous: UpstreamOutputs, injected: InjectedText | None = None
-) -> str:
-    """Render the body of a sheet (its number).
-
-    Raises:
-        RenderError: it cannot be rendered.
-    """
-    return Renderer(expanded).body(expanded.sheets[sheet - 1], previous, injected)
-
-
 def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
     """Return the globs whose files the sheet sees as `previous_files`, absolute.
 

@@ -4,8 +4,10 @@ import re
 
 from marianned.instruments.profile import Cli, Command, Http, OutputFormat, Profile
 from marianned.score.check.compiler import compile_score
-from marianned.score.expanded import Compiled
+from marianned.score.expanded import Compiled, Expanded
 from marianned.score.read.reader import ScoreSource
+from marianned.score.render.prompt_inputs import UpstreamOutputs
+from marianned.score.render.template import Renderer
 
 MARK = "«"
 """Stands in a text right before the place where a problem is expected."""
@@ -118,3 +120,8 @@ def marked(text: str) -> tuple[str, int, int]:
     """Return the text without its mark, and the line and column of the mark."""
     before, _, after = text.partition(MARK)
     return before + after, before.count("\n") + 1, len(re.split("\n", before)[-1]) + 1
+
+
+def body_of(found: Expanded, sheet: int, previous: UpstreamOutputs | None = None) -> str:
+    """Render the body of a sheet (its number)."""
+    return Renderer(found).body(found.sheets[sheet - 1], previous or UpstreamOutputs())

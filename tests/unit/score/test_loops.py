@@ -4,12 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from kit.tables import each
-from scores import compiled, expanded, score
+from scores import body_of, compiled, expanded, score
 
 from marianned.score.expanded import Loop, Trigger
 from marianned.score.language.expressions import SheetSeen, evaluate
 from marianned.score.render.prompt_inputs import UpstreamOutputs
-from marianned.score.render.template import render_body
 
 FOUR = "size: 1, total_items: 4"
 
@@ -221,9 +220,9 @@ def test_a_template_knows_its_round_and_what_the_one_before_said():
         prompt='{template: "{% if loop is defined %}{{ loop.round }} {{ loop.go }} {{ loop.previous }}{% else %}once{% endif %}"}',
     )
     found = expanded(text)
-    assert render_body(found, 1, UpstreamOutputs()) == "once"
-    assert render_body(found, 2, UpstreamOutputs()) == "1 1 {}"
-    assert render_body(found, 2, UpstreamOutputs(round=2, earlier={3: "x"})) == "2 2 {3: 'x'}"
+    assert body_of(found, 1) == "once"
+    assert body_of(found, 2) == "1 1 {}"
+    assert body_of(found, 2, UpstreamOutputs(round=2, earlier={3: "x"})) == "2 2 {3: 'x'}"
 
 
 def test_what_only_a_later_round_is_told_is_checked_and_part_of_the_definition():

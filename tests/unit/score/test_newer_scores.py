@@ -1,12 +1,12 @@
 """What newer scores use (docs/reference/score-format.md §9.2, §9.6, §14, §28), as it is read."""
 
 import pytest
-from scores import Disk, compiled, expanded, score
+from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.render.assembly import described
 from marianned.score.render.injecting import inject
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
-from marianned.score.render.template import Renderer, render_body
+from marianned.score.render.template import Renderer
 from marianned.score.render.templated import Templates
 
 TWO = "{size: 1, total_items: 2}"
@@ -18,7 +18,7 @@ def problems(text: str, disk: Disk | None = None) -> list[tuple[str, str | None]
 
 def bodies(text: str) -> list[str]:
     found = expanded(text)
-    return [render_body(found, sheet.sheet, UpstreamOutputs()) for sheet in found.sheets]
+    return [body_of(found, sheet.sheet) for sheet in found.sheets]
 
 
 def test_score_dir_is_known_in_templates_checks_skip_commands_hooks_and_injected_paths():

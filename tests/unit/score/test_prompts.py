@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from scores import Disk, compiled, expanded, score
+from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.check.explain import explain
 from marianned.score.expanded import Expanded
@@ -11,7 +11,7 @@ from marianned.score.read.variables import unpack
 from marianned.score.render import template as rendering
 from marianned.score.render.assembly import assemble_prompt
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError, UpstreamOutputs, upstream
-from marianned.score.render.template import Renderer, capture_patterns, render_body
+from marianned.score.render.template import Renderer, capture_patterns
 
 
 def body(
@@ -19,7 +19,7 @@ def body(
 ) -> str:
     prompt = msgspec.json.encode({"template": template}).decode()[:-1] + f', "variables": {variables}}}'
     stored = msgspec.json.encode(expanded(score(prompt=prompt, **parts)))
-    return render_body(msgspec.json.decode(stored, type=Expanded), sheet, previous or UpstreamOutputs())
+    return body_of(msgspec.json.decode(stored, type=Expanded), sheet, previous)
 
 
 FAN = "{size: 1, total_items: 3, fan_out: {2: 2}}"
@@ -32,7 +32,7 @@ def test_all_names_of_the_contract_are_there():
         " {{ workspace }} {{ instrument_name }} {{ previous_outputs }} {{ previous_files }} {{ skipped_upstream }}"
         " {{ injected_context }}{{ injected_skills }}{{ injected_tools }}[{{ stakes }}{{ thinking_method }}]"
     )
-    text = render_body(expanded(score(sheet=FAN, prompt=f"{{template: '{names}'}}")), 3, UpstreamOutputs())
+    text = body_of(expanded(score(sheet=FAN, prompt=f"{{template: '{names}'}}")), 3)
     assert text == "3 4 3 3 2 2 2 2 2 2 3 3 /home/me/workspaces/n tool {} {} [] [][][][]"
 
 
@@ -68,7 +68,7 @@ def test_what_one_sheet_changes_no_other_sheet_sees(template):
     )
     together = Renderer(whole)
     for sheet in whole.sheets * 2:
-        alone = render_body(whole, sheet.sheet, UpstreamOutputs())
+        alone = body_of(whole, sheet.sheet)
         assert together.body(sheet, UpstreamOutputs()) == alone
 
 
@@ -112,19 +112,19 @@ def test_what_cannot_be_rendered_is_an_error(template):
     plain = expanded(score())
     broken = msgspec.structs.replace(plain, prompt=msgspec.structs.replace(plain.prompt, template=template))
     with pytest.raises(RenderError):
-        render_body(broken, 1, UpstreamOutputs())
+        body_of(broken, 1)
 
 
 def test_without_a_template_the_items_are_named():
     text = expanded(score(sheet="{size: 5, total_items: 12}", prompt="{}"))
-    assert render_body(text, 3, UpstreamOutputs()) == "Process items 11 to 12 (sheet 3 of 3)."
+    assert body_of(text, 3) == "Process items 11 to 12 (sheet 3 of 3)."
 
 
 def test_a_template_may_stand_in_a_file():
     disk = Disk({"/s/t.md": "from {{ stage }}\n"})
     result = compiled(score(prompt="{template_file: t.md}"), disk)
     assert result.files == {"/s/t.md": "from {{ stage }}\n"}
-    assert render_body(result.expanded, 2, UpstreamOutputs()) == "from 2\n"
+    assert body_of(result.expanded, 2) == "from 2\n"
     (problem,) = compiled(score(prompt="{template_file: t.md}"), Disk({"/s/t.md": "a\n{{ b }}"})).problems
     assert (problem.code, problem.line, problem.message) == ("S202", 4, "'b' is undefined (line 2 of 't.md')")
 
@@ -205,16 +205,14 @@ def test_a_plain_prompt_has_only_what_it_needs():
 def test_a_prompt_for_an_agent_may_quote_for_the_shell_and_use_its_braces():
     text = score(prompt="{template: 'run {{ stakes | sh }} ${#a[@]}', stakes: it is}")
     (first, *_) = expanded(text).sheets
-    prompt = assemble_prompt(
-        expanded(text), first.sheet, render_body(expanded(text), 1, UpstreamOutputs()), None
-    )
+    prompt = assemble_prompt(expanded(text), first.sheet, body_of(expanded(text), 1), None)
     assert "run 'it is' ${#a[@]}" in prompt
 
 
 def test_stakes_that_the_template_uses_are_not_repeated():
     text = score(prompt="{template: 'mind: {{ stakes }}', stakes: Much., thinking_method: Slowly.}")
     plain = expanded(text)
-    prompt = assemble_prompt(plain, 1, render_body(plain, 1, UpstreamOutputs()), None)
+    prompt = assemble_prompt(plain, 1, body_of(plain, 1), None)
     assert prompt.count("Much.") == 1
     assert prompt.count("Slowly.") == 1
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from scores import body_of
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
@@ -13,7 +14,6 @@ from marianned.score.check.explain import explain
 from marianned.score.expanded import Compiled, Expanded
 from marianned.score.read.reader import DiskReader, ScoreSource
 from marianned.score.render.prompt_inputs import UpstreamOutputs
-from marianned.score.render.template import render_body
 
 SCORES = Path(__file__).parents[3].parent / "shared" / "scores"
 NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))
@@ -111,7 +111,7 @@ def test_a_real_score_renders_what_earlier_sheets_gave(name):
             outputs={k: f"OUTPUT OF SHEET {k}" for k in range(1, number)},
             files={"/WS/captured.md": "CAPTURED FILE BODY"},
         )
-        body = render_body(found, number, previous)
+        body = body_of(found, number, previous)
         want = sheet.get("body_with_previous", sheet["body"])
         assert {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()} == want
 
@@ -125,4 +125,4 @@ def test_the_prompts_of_a_real_score_can_be_shown(name):
 def test_a_variable_of_a_real_score_that_is_a_template_is_rendered():
     found = compiled("issue-solver").expanded
     assert "{{ repo }}" in found.prompt.variables["preamble"]
-    assert "ISSUE SOLVER (Mzzkc/marianne-ai-compose)" in render_body(found, 1, UpstreamOutputs())
+    assert "ISSUE SOLVER (Mzzkc/marianne-ai-compose)" in body_of(found, 1)
