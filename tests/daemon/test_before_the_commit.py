@@ -3,7 +3,10 @@
 import sqlite3
 from contextlib import closing
 
+import pytest
 from kit.daemon import gated, plain, score
+
+pytestmark = pytest.mark.one_daemon
 
 LOOKS = 30
 

@@ -9,7 +9,10 @@ import threading
 import time
 from contextlib import suppress
 
+import pytest
 from kit.daemon import DEADLINE, Refused, gated, plain, score
+
+pytestmark = pytest.mark.one_daemon
 
 MOST = 512
 """Connections that a daemon takes."""
@@ -23,6 +26,7 @@ def left(daemon, method, **params):
         connected.sendall(json.dumps(request).encode() + b"\n")
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_a_stop_whose_client_does_not_stay_is_carried_out(daemon):
     left(daemon, "daemon.stop", mode="detach")
     assert daemon.process.wait(DEADLINE) == 0
@@ -50,6 +54,7 @@ def test_waiters_that_are_gone_use_up_no_connections(daemon, ledger):
     daemon.wait_for("solo", "completed")
 
 
+@pytest.mark.own_daemon("all its connections are taken")
 def test_one_connection_too_many_is_refused_and_ends_nothing(daemon):
     taken = [daemon.connect() for _ in range(MOST)]
     for connection in taken[:: MOST - 1]:  # served, so all between them are counted
@@ -65,6 +70,7 @@ def test_one_connection_too_many_is_refused_and_ends_nothing(daemon):
     daemon.wait_for("solo", "completed")
 
 
+@pytest.mark.own_daemon("its runs are counted")
 def test_a_fresh_run_and_a_resume_at_the_same_time_leave_one_run_alive(daemon):
     for round_ in range(5):
         name = f"race-{round_}"
@@ -93,6 +99,7 @@ def test_a_fresh_run_and_a_resume_at_the_same_time_leave_one_run_alive(daemon):
         assert [run for run in alive if run != max(job["run"] for job in runs)] == []
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_who_started_the_daemon_may_have_gone_when_it_serves(house):
     ours, its = os.pipe()
     os.close(ours)

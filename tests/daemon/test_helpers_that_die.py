@@ -12,6 +12,8 @@ from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
 from marianned import workers
 
+pytestmark = pytest.mark.one_daemon
+
 
 def worker_processes(daemon):
     """Return the daemon's worker processes, and the nursery that forks them."""
@@ -29,6 +31,7 @@ def kill(pids, number=signal.SIGKILL):
             os.kill(pid, number)
 
 
+@pytest.mark.own_daemon("its workers are killed")
 def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daemon):
     daemon.gate(1)
     daemon.submit(score("j", [printing(1)]))
@@ -43,6 +46,7 @@ def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daem
     daemon.ledger.once(1)
 
 
+@pytest.mark.own_daemon("its workers are killed")
 def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     """The nursery is stopped too, or it would wake the worker at once; its ends are told when it goes on."""
     daemon.gate(1)
@@ -62,6 +66,7 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     daemon.ledger.once(1)
 
 
+@pytest.mark.own_daemon("its workers are killed")
 def test_a_prompt_is_rendered_though_the_workers_are_killed(daemon):
     daemon.gate(1)
     daemon.submit(score("j", [gated(1), plain(2)]))
@@ -72,6 +77,7 @@ def test_a_prompt_is_rendered_though_the_workers_are_killed(daemon):
     daemon.ledger.once(1, 2)
 
 
+@pytest.mark.own_daemon("its workers are killed")
 def test_a_sheet_that_is_to_be_skipped_is_though_the_workers_are_killed(daemon):
     daemon.gate(1)
     daemon.submit(
@@ -84,6 +90,7 @@ def test_a_sheet_that_is_to_be_skipped_is_though_the_workers_are_killed(daemon):
     assert daemon.statuses("j") == ["completed", "skipped"]
 
 
+@pytest.mark.own_daemon("it has no descriptors left")
 def test_a_sheet_that_ends_where_no_descriptor_is_left_for_a_worker_waits_for_one(daemon):
     daemon.gate(1)
     daemon.submit(score("j", [printing(1)]))

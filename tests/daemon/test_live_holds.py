@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import gated, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def outcomes(daemon, job, sheet):

@@ -3,7 +3,7 @@
 import pytest
 from kit.two_versions import first, second
 
-pytestmark = pytest.mark.both(in_each_run=True)
+pytestmark = [pytest.mark.both(in_each_run=True), pytest.mark.one_daemon]
 
 
 def test_a_running_job_gets_its_new_score_when_the_sheet_in_flight_ends(daemon, ledger):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kit.daemon import score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 AGENT = """#!/bin/sh
 cat > "$HOME/prompt-$MARIANNE_ATTEMPT"
@@ -88,6 +88,7 @@ def test_a_note_is_masked_and_bounded(agent):
     assert len(prompt) < 20_000
 
 
+@pytest.mark.own_daemon("its runs are counted from 1")
 def test_a_retry_gets_the_note_and_a_sheet_that_runs_again_after_success_does_not(agent):
     leaves(agent, 'echo "attempt $MARIANNE_ATTEMPT" > "$MARIANNE_HANDOFF"')
     (agent.home / "quick").write_text("1")

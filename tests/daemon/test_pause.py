@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from kit.daemon import gated, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def three(name="trio"):

@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def test_an_agent_pauses_its_own_job(daemon, ledger):

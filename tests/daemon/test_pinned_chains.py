@@ -3,7 +3,7 @@
 import pytest
 from kit.pinning import chain_in
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 @pytest.fixture

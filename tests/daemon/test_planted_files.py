@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kit.daemon import Refused, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 PLANTS = {
     "exit.json": 'mkfifo "$D/exit.json"',
@@ -33,6 +33,7 @@ def planted(*names):
 SET = 'set -e; for D in "$HOME"/state/marianne/attempts/*/*/1-1; do :; done; '
 
 
+@pytest.mark.own_daemon("it is stopped")
 @pytest.mark.parametrize("name", planted(*sorted(PLANTS)))
 def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon, ledger, name):
     body = f"{SET}{PLANTS[name]}; note start 1; sleep 600"
@@ -53,6 +54,7 @@ def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon
     daemon.process = None
 
 
+@pytest.mark.own_daemon("it is stopped")
 @pytest.mark.parametrize(
     "name", planted("exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot", "claim", "no claim")
 )
@@ -67,6 +69,7 @@ def test_a_pipe_in_an_attempts_directory_lets_its_job_end(daemon, name):
     daemon.process = None
 
 
+@pytest.mark.own_daemon("the newest of its attempts is meant")
 def test_a_link_in_place_of_a_record_that_is_being_written_is_not_followed(daemon):
     victim = daemon.home / "bashrc"
     victim.write_text("# mine\n")
@@ -76,6 +79,7 @@ def test_a_link_in_place_of_a_record_that_is_being_written_is_not_followed(daemo
     assert victim.read_text() == "# mine\n"
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_a_link_in_place_of_the_concert_log_is_not_followed_out_of_the_workspace(daemon):
     victim = daemon.home / "bashrc"
     victim.write_text("# mine\n")
@@ -139,6 +143,7 @@ def test_an_archive_that_is_a_link_moves_and_deletes_nothing_elsewhere(daemon):
     assert (work / "authorized_keys").exists()
 
 
+@pytest.mark.own_daemon("it is stopped")
 def test_two_jobs_with_one_directory_of_archives_delete_only_their_own(daemon):
     archives = daemon.home / "archives"
     lifecycle = {"archive_on_fresh": True, "archive_dir": "../archives", "max_archives": 2}

@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import plain, score
 
-pytestmark = pytest.mark.both(in_each_run=True)
+pytestmark = [pytest.mark.both(in_each_run=True), pytest.mark.one_daemon]
 
 
 def test_a_failed_job_runs_only_what_failed_and_what_never_ran(daemon, ledger):

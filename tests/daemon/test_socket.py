@@ -12,6 +12,8 @@ import pytest
 from kit import zygote
 from kit.daemon import DEADLINE, Daemon, gated, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 MIB = 1024 * 1024
 
 
@@ -20,7 +22,7 @@ def mode(path):
 
 
 def test_socket_and_state_are_their_owners_alone(daemon):
-    daemon.submit(score("solo", ["true"]), env={"SECRET": "x"}, key="k")
+    daemon.submit(score("solo", ["true"]), env={"SECRET": "x"}, key="of-modes")
     daemon.wait_for("solo", "completed")
     assert mode(daemon.socket) == 0o600
     assert mode(daemon.socket.parent) == 0o700
@@ -65,6 +67,7 @@ def test_a_socket_that_somebody_answers_on_is_not_replaced(daemon):
     assert daemon.rpc("daemon.hello")["pid"] == daemon.process.pid
 
 
+@pytest.mark.own_daemon("it is killed")
 def test_a_stale_socket_is_replaced(house):
     house.socket.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as stale:
@@ -77,6 +80,7 @@ def test_a_stale_socket_is_replaced(house):
     assert house.rpc("daemon.hello")["ready"]
 
 
+@pytest.mark.own_daemon("its socket is deleted")
 def test_a_socket_that_is_deleted_is_made_again_and_nobody_is_cut_off(daemon, ledger):
     daemon.gate(1)
     daemon.submit(score("solo", [gated(1)]))
@@ -92,6 +96,7 @@ def test_a_socket_that_is_deleted_is_made_again_and_nobody_is_cut_off(daemon, le
         assert before.reply(asked)["status"] == "completed"
 
 
+@pytest.mark.own_daemon("it does not start")
 def test_a_socket_path_that_is_too_long_is_said(house):
     said = zygote.run(
         [sys.executable, "-m", "marianned"],
@@ -106,6 +111,7 @@ def test_a_socket_path_that_is_too_long_is_said(house):
     assert "Traceback" not in said.stderr
 
 
+@pytest.mark.own_daemon("it does not start")
 def test_a_setting_that_does_not_exist_is_said_with_its_place(house):
     house.configure("max_attempts = 3\nmax_atempts = 4\n")
     said = zygote.run(

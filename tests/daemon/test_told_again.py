@@ -5,6 +5,8 @@ import json
 import pytest
 from kit.daemon import gated, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 SAYS = 'note start 1; read _ < "$HOME/gate-1"; echo hello; note said 1; read _ < "$HOME/gate-1"; note end 1'
 
 
@@ -61,6 +63,7 @@ def test_its_event_goes_on_with_the_journal_though_nothing_of_the_job_does(daemo
     daemon.wait_for("one", "completed")
 
 
+@pytest.mark.own_daemon("its runs are counted from 1")
 def test_a_fresh_run_is_told_by_the_name_that_was_asked_for(daemon, looks):
     daemon.submit(score("again", [plain(1)]), before="1")
     daemon.wait_for("again", "paused")
@@ -71,6 +74,7 @@ def test_a_fresh_run_is_told_by_the_name_that_was_asked_for(daemon, looks):
     assert looks("again@1")["status"] == "cancelled"
 
 
+@pytest.mark.own_daemon("its database is moved")
 def test_it_says_that_the_database_is_away(daemon, ledger):
     daemon.may_log = ["is gone", "can be written again"]
     daemon.gate(1)
@@ -85,6 +89,7 @@ def test_it_says_that_the_database_is_away(daemon, ledger):
     daemon.wait_for("one", "completed")
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_it_says_what_the_daemon_waits_for(house, ledger):
     house.configure("max_attempts = 1\n")
     house.start()

@@ -4,6 +4,8 @@ import pytest
 from kit.sessions import ONE, PROFILE, installed, interrupted, kinds, prompt
 from test_wall import needs_bwrap
 
+pytestmark = pytest.mark.one_daemon
+
 LONG = {"signal": "INT", "wait": "10m"}
 FINAL = {"output": PROFILE["cli"]["output"] | {"final_event": {"event": "end"}}}
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from kit.daemon import gone, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 RUNS = int(os.environ.get("MARIANNE_TEE_RUNS", "3"))
 """How often each script below runs; 200 beside load is what was promised."""
@@ -43,6 +43,7 @@ def test_what_a_process_substitution_prints_is_all_there(daemon, kind):
     print(f"{kind}: {RUNS} runs, none cut")
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_a_server_left_behind_is_told_to_end_and_people_are_told(house):
     house.configure("[attempts]\ndrain = 0.2\n")
     daemon = house.start()
@@ -57,6 +58,7 @@ def test_a_server_left_behind_is_told_to_end_and_people_are_told(house):
     assert [problem["message"] for problem in daemon.rpc("job.why", job_id="left")["problems"]] == [said]
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_people_are_told_of_an_output_whose_end_is_missing(house):
     house.configure("[attempts]\ndrain = 0.5\n")
     daemon = house.start()
@@ -75,6 +77,7 @@ def test_a_pause_now_during_a_drain_lets_the_attempt_count(daemon):
     assert daemon.attempts("drained", 1)[0]["exit_code"] == 0
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_the_latest_end_of_a_pause_has_room_for_the_drain(house):
     house.configure('[attempts]\ndrain = "20s"\n')
     daemon = house.start()

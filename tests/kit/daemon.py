@@ -308,7 +308,7 @@ class Speaking:
     def install(self, name, script):
         """Put a program of this name first on the PATH of the daemon that is started next."""
         place = self.home / "bin"
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         (place / name).write_text(script)
         (place / name).chmod(0o755)
         self.environment["PATH"] = f"{place}:{self.environment['PATH']}"

@@ -2,7 +2,7 @@
 
 To start and to stop one costs more than most of what tests ask of it. The tests of a module that is marked
 `one_daemon` get it by the same fixtures (`daemon`, `house`, `home`); `own_daemon` takes a test out and says why: it
-stops or kills its daemon, sets it up, gives it an environment, or counts all that it has ever done.
+stops or kills its daemon, sets it up, gives it an environment, meets a rate limit, or counts all that it has ever done.
 
 What a test leaves is ended and forgotten behind it, and looked for as behind a daemon of its own. One that a test
 has failed with, or that can't be made as new, is not handed on.
@@ -29,7 +29,7 @@ class Shared(Daemon):
         self._programs.mkdir()
         self.environment["PATH"] = f"{self._programs}:{self.environment['PATH']}"
         self.environment = self._given = MappingProxyType({**self.environment, "TZ": "UTC"})
-        self._read = 0
+        self._read = self._begun = 0
         self._lent = self._used = False
 
     def start(self, *before, **environment):
@@ -44,6 +44,13 @@ class Shared(Daemon):
         """Put a program of this name first on its PATH."""
         (self._programs / name).write_text(script)
         (self._programs / name).chmod(0o755)
+
+    def events(self, after=0, job=None):
+        """Yield the events since a test has it; an earlier job of the same name has left that it was removed."""
+        return super().events(max(after, self._begun), job)
+
+    def journal(self, job=None):
+        return [event for event in super().journal(job) if event["event"] > self._begun]
 
     def stop(self):
         assert not self._lent, "others use it, too: own_daemon"
@@ -60,6 +67,7 @@ class Shared(Daemon):
         """Be as new: end and forget all that a test has left, and say what must not be."""
         self._lent = False
         if not self._used:
+            self._clear()
             return
         self._forget()
         tree = [self.process.pid]
@@ -84,11 +92,12 @@ class Shared(Daemon):
                 with suppress(Refused):  # it may have ended meanwhile
                     asked.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
             asked.rpc("job.remove", older_than=0)
-            asked.rpc("instrument.clear_limits")
             names = asked.rpc("job.list", runs=True, names=True)["names"]
             told = asked.rpc("daemon.status")
         assert names == [], "not all is ended and forgotten"
+        self._begun = told["event"]
         assert told["status"] == "ready", told
+        assert told["rate_limits"] == [], "what is started behind a limit is held up: own_daemon"
         assert (told["attempts_in_flight"], told["strangers"], told["damaged"]) == (0, [], []), told
 
     def _clear(self):
