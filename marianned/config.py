@@ -7,8 +7,9 @@ import errno
 import re
 import tomllib
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -41,45 +42,61 @@ _LOST_AFTER = "how long what runs may be unknown to Slurm before it is ended, if
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
+class Read(Enum):
+    """When a setting is read, which each one says."""
+
+    ANEW = "also by a reload: what uses it looks at the newest settings"
+    AT_START = "when the daemon starts; a reload leaves it as it is: attempts in flight were started by it"
+
+
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[attempts]`."""
 
-    drain: Annotated[float, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
-    contain: Annotated[Literal["off", "hide"], Meta(description=_CONTAIN)] = "off"
+    drain: Annotated[float, Read.ANEW, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
+    contain: Annotated[Literal["off", "hide"], Read.ANEW, Meta(description=_CONTAIN)] = "off"
 
 
 class Slurm(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[slurm]`."""
 
-    max_attempts: Annotated[int, Meta(ge=1, le=10_000, description=_ON_SLURM)] = 2_000
-    python: Annotated[str, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")] = "python3"
-    arguments: Annotated[list[str], Meta(description="further arguments of every sbatch")] = []
-    lost_after: Annotated[float, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
-    checks: Annotated[Literal["local", "with_attempt"], Meta(description=_CHECKS)] = "local"
+    max_attempts: Annotated[int, Read.ANEW, Meta(ge=1, le=10_000, description=_ON_SLURM)] = 2_000
+    python: Annotated[
+        str, Read.AT_START, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")
+    ] = "python3"
+    arguments: Annotated[list[str], Read.AT_START, Meta(description="further arguments of every sbatch")] = []
+    lost_after: Annotated[float, Read.AT_START, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
+    checks: Annotated[Literal["local", "with_attempt"], Read.ANEW, Meta(description=_CHECKS)] = "local"
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[security]`."""
 
-    sheets_may: Annotated[Literal["look", "ask", "all"], Meta(description=_SHEETS_MAY)] = "ask"
+    sheets_may: Annotated[Literal["look", "ask", "all"], Read.ANEW, Meta(description=_SHEETS_MAY)] = "ask"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings with their defaults; durations in seconds (`"10s"` in the file), sizes in bytes."""
+    """All settings with their defaults; each float is a duration, in seconds (`"10s"` in the file).
+
+    Sizes are in bytes. Each says beside its type when it is read.
+    """
 
     max_attempts: Annotated[
-        int, Meta(ge=1, le=10_000, description="attempts that may be in flight at once, over all jobs")
+        int,
+        Read.ANEW,
+        Meta(ge=1, le=10_000, description="attempts that may be in flight at once, over all jobs"),
     ] = 16
-    max_queued: Annotated[int, Meta(ge=1, description=_QUEUED)] = 1_000
-    min_free_disk: Annotated[int, Meta(ge=0, description=_DISK)] = 512 * 1024**2
-    keep_runs: Annotated[int, Meta(ge=1, description=_KEPT_RUNS)] = 50
-    keep_days: Annotated[int, Meta(ge=1, description=_KEPT_DAYS)] = 90
-    output_cap: Annotated[int, Meta(ge=1024**2, description=_OUTPUT)] = 256 * 1024**2
+    max_queued: Annotated[int, Read.ANEW, Meta(ge=1, description=_QUEUED)] = 1_000
+    min_free_disk: Annotated[int, Read.ANEW, Meta(ge=0, description=_DISK)] = 512 * 1024**2
+    keep_runs: Annotated[int, Read.ANEW, Meta(ge=1, description=_KEPT_RUNS)] = 50
+    keep_days: Annotated[int, Read.ANEW, Meta(ge=1, description=_KEPT_DAYS)] = 90
+    output_cap: Annotated[int, Read.ANEW, Meta(ge=1024**2, description=_OUTPUT)] = 256 * 1024**2
     kill_grace: Annotated[
-        float, Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended")
+        float,
+        Read.ANEW,
+        Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended"),
     ] = 10.0
-    attempts_dir: Annotated[str | None, Meta(description=_ATTEMPTS)] = None
-    executor: Annotated[Literal["local", "slurm"], Meta(description=_EXECUTOR)] = "local"
+    attempts_dir: Annotated[str | None, Read.AT_START, Meta(description=_ATTEMPTS)] = None
+    executor: Annotated[Literal["local", "slurm"], Read.ANEW, Meta(description=_EXECUTOR)] = "local"
     attempts: Attempts = Attempts()
     slurm: Slurm = Slurm()
     security: Security = Security()
@@ -87,15 +104,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts, "slurm": Slurm, "security": Security}
 """What stands below a header of its own, `[attempts]`; such a setting is called `attempts.drain`."""
-DURATIONS = frozenset({"kill_grace", "attempts.drain", "slurm.lost_after"})
-ONLY_AT_START = frozenset({"attempts_dir", "slurm.python", "slurm.arguments", "slurm.lost_after"})
-"""Settings that a reload leaves as they are: attempts in flight were started by them."""
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in SECTIONS} | {
     f"{section}.{field.name}": field
     for section, kind in SECTIONS.items()
     for field in msgspec.structs.fields(kind)
 }
 """Each setting by its name."""
+
+
+def when_read(name: str, annotation: Any) -> Read:
+    """Return when a setting is read, as its annotation says.
+
+    Raises:
+        TypeError: it does not say so; a reload would claim to have read it, whatever it did.
+    """
+    said = [one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, Read)]
+    if len(said) != 1:
+        raise TypeError(f"setting '{name}': write Read.ANEW or Read.AT_START beside its type")
+    return said[0]
+
+
+ONLY_AT_START = frozenset(
+    name for name, field in FIELDS.items() if when_read(name, field.type) is Read.AT_START
+)
+DURATIONS = frozenset(
+    name for name, field in FIELDS.items() if float in (one := field.type.__origin__, *get_args(one))
+)
+"""Settings that are written with units, too: each float is one."""
 
 
 class ConfigError(Exception):

@@ -140,7 +140,7 @@ def codes():
 
 def meaning(name, field):
     """Say what a setting is for."""
-    told = next(one.description for one in field.type.__metadata__ if one.description)
+    (told,) = (one.description for one in field.type.__metadata__ if isinstance(one, msgspec.Meta))
     return told + ('; also as `"1m30s"`' if name in DURATIONS else "")
 
 

@@ -93,10 +93,13 @@ def cluster(_clusters, monkeypatch):
 @asynccontextmanager
 async def watched(engine, shared, **tuning):
     """An executor over an engine, which looks after its attempts as long as it is entered."""
-    from marianned.executors.clusters.executor import ClusterExecutor, Tuning  # not for all who collect tests
+    from marianned import config  # not for all who collect tests
+    from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 
+    usual = config.Slurm()
+    known = {"python": usual.python, "arguments": tuple(usual.arguments), "lost_after": usual.lost_after}
     async with anyio.create_task_group() as tasks:
-        made = ClusterExecutor(engine, shared, Tuning(**tuning))
+        made = ClusterExecutor(engine, shared, Tuning(**known | tuning))
         tasks.start_soon(made.serve)
         yield made
         tasks.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from kit.tables import each
 
+from marianned import config
 from marianned.config import (
     FIELDS,
     ConfigError,
@@ -13,6 +14,7 @@ from marianned.config import (
     load_configuration,
     load_settings,
     value_of,
+    when_read,
     with_value,
 )
 
@@ -104,3 +106,18 @@ def test_each_setting_can_be_kept_as_it_was(name: str) -> None:
     other = with_value(Settings(), name, "another")
     assert changes(Settings(), other) == [name]
     assert with_value(other, name, value_of(Settings(), name)) == Settings()
+
+
+@each("name", FIELDS)
+def test_a_setting_that_does_not_say_when_it_is_read_is_refused_by_its_name(name: str) -> None:
+    """A reload would claim to have read it, whatever it did."""
+    assert when_read(name, FIELDS[name].type) in config.Read
+    with pytest.raises(TypeError, match=f"'{name}'"):
+        when_read(name, FIELDS[name].type.__origin__)
+
+
+@each("name", [name for name in FIELDS if isinstance(value_of(Settings(), name), float)])
+def test_each_float_is_a_duration_and_written_with_units(tmp_path: Path, name: str) -> None:
+    section, _, own = name.rpartition(".")
+    header = f"[{section}]\n" if section else ""
+    assert value_of(load_settings(write(tmp_path, f'{header}{own} = "1m30s"\n')), name) == 90.0

@@ -85,11 +85,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Tuning(NamedTuple):
-    """What a site sets: the nodes' interpreter; arguments of each submission; patience in seconds."""
+    """What a site sets: the nodes' interpreter; arguments of each submission; patience in seconds.
 
-    python: str = "python3"
-    arguments: tuple[str, ...] = ()
-    lost_after: float = 30.0
+    It has no defaults of its own: those are the settings'.
+    """
+
+    python: str
+    arguments: tuple[str, ...]
+    lost_after: float
 
 
 class ClusterExecutor:
