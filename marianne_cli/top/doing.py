@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 7 * 86_400.0
 """How long it waits until what was asked is so; the person who looks can leave meanwhile."""
 _EDIT = "edit"
-_WAITS = ("job.pause", "job.resume", "job.cancel", "job.modify")
 READ_ONLY = "read-only: nothing is sent; start mzt top without --read-only to change something"
 
 
@@ -36,8 +35,9 @@ def _line(offer: Offer, reason: str | None, *, waits: bool) -> str:
 
 
 def _waits(offer: Offer) -> bool:
+    """Tell whether it is waited for: it takes `wait`, and does more than set a mark or take one back."""
     marks = {"before", "discard"} & offer.params.keys()
-    return offer.method in _WAITS and not marks
+    return "wait" in protocol.METHODS[offer.method].params.__struct_fields__ and not marks
 
 
 def _request(offer: Offer, **more: Any) -> Query[Any]:
