@@ -50,8 +50,17 @@ ALL_HOOKS = 0
 _COPIED = (dict, set, list, Numbered, Vector, Loops)
 """What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
 there may be thousands."""
-_KEPT = (HoldCause.FAILURE, HoldCause.BREAKPOINT)
-"""Causes of holds that no end overtakes: what they pause for is the end itself, or what stands before it."""
+OUTLASTS_THE_END = {
+    HoldCause.USER: False,  # it stops what would begin next
+    HoldCause.BREAKPOINT: True,  # it pauses for what stands before the end
+    HoldCause.FAILURE: True,  # it pauses for the end itself
+    HoldCause.AUTH: False,  # what would begin next would be refused
+    HoldCause.RATE_LIMIT: False,  # what would begin next would meet the limit
+    HoldCause.BUDGET: False,  # what would begin next would cost
+    HoldCause.TIME: False,  # what would begin next would take time
+    HoldCause.CLUSTER: False,  # what would begin next would be submitted again
+}
+"""Whether no end of the job overtakes a hold; the others only stop what begins next, and there is nothing."""
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +158,7 @@ class JobState:
             failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.success_hooks)),
             pause_on_failure=self.score.on_failure == "pause" or any(map(is_lost, self.success_hooks)),
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
-            keeps=any(hold.cause in _KEPT for hold in self.holds.values()),
+            keeps=any(OUTLASTS_THE_END[hold.cause] for hold in self.holds.values()),
         )
 
     @property

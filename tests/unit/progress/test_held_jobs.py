@@ -1,5 +1,8 @@
 """A held job does not end by itself: who ends it, what is said of it, and what an end may overtake."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from kit.hooks import HookBench, command, hooked, job
@@ -7,10 +10,11 @@ from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
+from marianned.progress.state.job import OUTLASTS_THE_END
 from marianned.progress.state.triggers import Ending
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
-from marianned.protocol import JobStatus, Outcome
+from marianned.protocol import HoldCause, JobStatus, Outcome
 from marianned.score.expanded import CostLimits, Parallel
 
 NOTHING = "nothing is left to do; resume ends it"
@@ -225,3 +229,10 @@ def test_what_the_hooks_of_a_failure_keep_back_says_so() -> None:
     assert [one.kept_back_by for one in sheet_views(bench.state, [1, 2])] == ["the on_failure hooks", None]
     said = {reason.code: reason.text for reason in reasons(bench.state, bench.now, None, {})}
     assert said["kept_back"] == "sheet 1 waits for the on_failure hooks"
+
+
+def test_no_end_overtakes_what_the_contract_says_and_it_says_of_each_cause() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "design" / "control.md").read_text()
+    (said,) = re.findall(r"Holds of cause (.+) are never overtaken", page)
+    assert set(OUTLASTS_THE_END) == set(HoldCause)
+    assert {cause for cause, stays in OUTLASTS_THE_END.items() if stays} == set(re.findall(r"`(\w+)`", said))
