@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
-from kit import zygote
 
 pytestmark = pytest.mark.one_daemon
 
@@ -334,7 +333,7 @@ def test_remove_forgets_ended_runs_only(home):
 def asked(home, answer, *arguments):
     """Type an answer on a terminal; return the exit code and what the terminal shows."""
     ours, its = pty.openpty()
-    started = zygote.Popen(
+    started = subprocess.Popen(
         home.command(arguments), cwd=home.path, env=home.environment, stdin=its, stderr=its, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.close(its)
