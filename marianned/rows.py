@@ -18,6 +18,7 @@ from marianned.protocol import (
     AttemptKind,
     Caller,
     CheckReport,
+    ErrorCategory,
     Hold,
     HoldCause,
     HookStatus,
@@ -188,8 +189,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Hash of the definition it completed under; null: it has not completed."""
     validation_passed: bool | None = None
     """Whether its newest validations passed; null: none were run."""
-    error_category: str | None = None
-    """What kind of failure its newest attempt was; null: none."""
+    error_category: ErrorCategory | None = None
+    """What kind of failure its newest attempt was, an `ErrorCategory`; null: none."""
     error_message: str | None = None
     """The same for people; null: none."""
     started_at: int | None = None
@@ -299,8 +300,8 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     parked: bool = False
     """Its process has succeeded, and its checks were ended by an interrupt: they run again, from the first,
     when the job goes on."""
-    error_category: str | None = None
-    """What kind of failure it was; null: none."""
+    error_category: ErrorCategory | None = None
+    """What kind of failure it was, an `ErrorCategory`; null: none."""
     error_message: str | None = None
     """The same for people; null: none."""
     validations: list[CheckReport] = []
@@ -786,8 +787,8 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Exit code of its process; null: a signal ended it, or it was not started."""
     signal: str | None = None
     """The signal that ended its process, as `SIGKILL`; null: none."""
-    error_category: str | None = None
-    """What kind of failure it was; null: none."""
+    error_category: ErrorCategory | None = None
+    """What kind of failure it was, an `ErrorCategory`; null: none."""
     cost_usd: float | None = None
     """Cost in USD of an attempt; null: not known."""
     input_tokens: int | None = None

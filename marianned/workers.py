@@ -24,7 +24,7 @@ from marianned.errors import Problem
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 from marianned.score.expanded import Compiled, Expanded, unpacked
 from marianned.score.language.expressions import JobSeen, SheetSeen
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
@@ -426,7 +426,9 @@ async def read_end(
         reading = Reading(result="", parsed=False)
         verdict = classify(profile, reading, **end.asdict(), stderr=b"")
         if verdict.outcome is Outcome.SUCCEEDED:
-            verdict = Verdict(Outcome.FAILED, "no_result", f"the output could not be read: {limit.message}")
+            verdict = Verdict(
+                Outcome.FAILED, ErrorCategory.NO_RESULT, f"the output could not be read: {limit.message}"
+            )
         return reading, verdict
 
 

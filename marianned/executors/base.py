@@ -19,6 +19,7 @@ import msgspec
 
 from marianned import files
 from marianned.accidents import Accident
+from marianned.protocol import ErrorCategory
 from marianned.score.expanded import Resources
 
 
@@ -357,14 +358,14 @@ class AlreadyClaimed(Exception):
 class CannotStart(Exception):
     """Nothing of the attempt runs, and it has no record; the message says why."""
 
-    category: ClassVar[str] = "unavailable"
+    category: ClassVar[ErrorCategory] = ErrorCategory.UNAVAILABLE
     """What its failure counts as."""
 
 
 class NotTaken(CannotStart):
     """It never can be, as it is: what it wants has to change first."""
 
-    category: ClassVar[str] = "refused"
+    category: ClassVar[ErrorCategory] = ErrorCategory.REFUSED
 
 
 class NotStarted(CannotStart, Accident):

@@ -26,7 +26,7 @@ from marianned.instruments.recognising import (
 from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
 from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 
 RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b429\b", "try again later")
 """What means a rate limit, in a tool's own error, where neither profile nor score says it."""
@@ -310,16 +310,16 @@ def classify(
         return Verdict(*plain)
     outcome, category = _KINDS[kind] if kind is not None else (Outcome.FAILED, plain[1])
     if ended is not None and kind is None:
-        category = "exit"
+        category = ErrorCategory.EXIT
     limited = outcome is Outcome.RATE_LIMITED and now is not None
     quota = limited and any("quota" in text.lower() for text in where)
     return Verdict(outcome, category, message, _over_in(reading, where, now) if limited else None, quota)
 
 
-_KINDS: dict[Kind, tuple[Outcome, str]] = {
-    "auth": (Outcome.FAILED, "auth"),
-    "rate_limit": (Outcome.RATE_LIMITED, "rate_limit"),
-    "capacity": (Outcome.FAILED, "capacity"),
+_KINDS: dict[Kind, tuple[Outcome, ErrorCategory]] = {
+    "auth": (Outcome.FAILED, ErrorCategory.AUTH),
+    "rate_limit": (Outcome.RATE_LIMITED, ErrorCategory.RATE_LIMIT),
+    "capacity": (Outcome.FAILED, ErrorCategory.CAPACITY),
 }
 
 
@@ -329,7 +329,7 @@ def _after_the_last_word(ended: Ended | None, message: str) -> Verdict:
         return Verdict(Outcome.SUCCEEDED, None, "", warning=said)
     return Verdict(
         Outcome.FAILED,
-        "exit",
+        ErrorCategory.EXIT,
         message,
         doubt=True,
         warning=f"{message}, although its final event says success; all checks pass",
@@ -338,20 +338,21 @@ def _after_the_last_word(ended: Ended | None, message: str) -> Verdict:
 
 def _plain(
     ended: Ended | None, seconds: float, signal: str | None, *, ended_well: bool, reading: Reading
-) -> tuple[Outcome, str, str]:
+) -> tuple[Outcome, ErrorCategory, str]:
     """Return how it has ended where no pattern says more: outcome, category, message."""
     match ended:
         case "timed_out":
-            return Outcome.TIMED_OUT, "timeout", f"timed out after {duration(seconds)}"
+            return Outcome.TIMED_OUT, ErrorCategory.TIMEOUT, f"timed out after {duration(seconds)}"
         case "stale":
             silent = f"silent for {duration(seconds)}: nothing printed, no file changed, no CPU time used"
-            return Outcome.FAILED, "stale", silent
+            return Outcome.FAILED, ErrorCategory.STALE, silent
         case "asked" | "final":
-            return Outcome.FAILED, "exit", "ended"
+            return Outcome.FAILED, ErrorCategory.EXIT, "ended"
         case None if signal is not None:
-            return Outcome.FAILED, "signal", ""
+            return Outcome.FAILED, ErrorCategory.SIGNAL, ""
         case None:
-            return Outcome.FAILED, "no_result" if ended_well and not reading.failed else "exit", ""
+            fell_short = ended_well and not reading.failed
+            return Outcome.FAILED, ErrorCategory.NO_RESULT if fell_short else ErrorCategory.EXIT, ""
 
 
 def _where(reading: Reading, stderr: bytes) -> list[str]:

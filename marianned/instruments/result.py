@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 
 CAPTURE_BYTES = 1024 * 1024
 """How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
     """
 
     outcome: Outcome
-    category: str | None
+    category: ErrorCategory | None
     message: str
     resets_in: float | None = None
     quota: bool = False

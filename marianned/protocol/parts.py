@@ -7,6 +7,7 @@ import msgspec
 from marianned.protocol.statuses import (
     AttemptKind,
     CheckResult,
+    ErrorCategory,
     FileChange,
     HoldCause,
     HookStatus,
@@ -333,8 +334,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     """The round of its loop that it was made in; null: its stage is in none."""
     outcome: Outcome | None
     """An `Outcome`; null while it is in flight."""
-    error_category: str | None
-    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
+    error_category: ErrorCategory | None
+    """What kind of failure it was, an `ErrorCategory`; null: none."""
     started_at: str
     """When it was started."""
     ended_at: str | None
@@ -424,8 +425,8 @@ class Sheet(msgspec.Struct, kw_only=True):
     """How many attempts were made."""
     validation_passed: bool | None
     """Whether its newest validations passed; null: none were run."""
-    error_category: str | None
-    """What kind of failure its newest attempt was; null: none."""
+    error_category: ErrorCategory | None
+    """What kind of failure its newest attempt was, an `ErrorCategory`; null: none."""
     error_message: str | None
     """The same for people; null: none."""
     started_at: str | None
@@ -627,8 +628,8 @@ class Event(msgspec.Struct, kw_only=True):
     """Exit code of its process; null: a signal ended it, or this tells of no end."""
     signal: str | None = None
     """The signal that ended its process, as `SIGKILL`; null: none."""
-    error_category: str | None = None
-    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
+    error_category: ErrorCategory | None = None
+    """What kind of failure it was, an `ErrorCategory`; null: none."""
     cost_usd: float | None = None
     """Cost in USD of the attempt that has ended; null: not known."""
     input_tokens: int | None = None

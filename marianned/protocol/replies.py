@@ -31,7 +31,7 @@ from marianned.protocol.parts import (
     Timing,
     Waiting,
 )
-from marianned.protocol.statuses import DaemonHealth, JobStatus, Outcome, RevisionStatus
+from marianned.protocol.statuses import DaemonHealth, ErrorCategory, JobStatus, Outcome, RevisionStatus
 
 
 class Reply(msgspec.Struct, kw_only=True):
@@ -352,8 +352,8 @@ class Failure(msgspec.Struct, kw_only=True):
     """Number of the attempt, from 1."""
     outcome: Outcome
     """An `Outcome`."""
-    error_category: str | None
-    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
+    error_category: ErrorCategory | None
+    """What kind of failure it was, an `ErrorCategory`; null: none."""
     error_message: str | None
     """The same for people; null: nothing."""
     exit_code: int | None

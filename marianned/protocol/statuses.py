@@ -109,6 +109,47 @@ class Outcome(Word):
     """Of a hook alone: the job that it had kept was not accepted when its own ended."""
 
 
+class ErrorCategory(Word):
+    """What kind of failure it was; what follows from each: docs/reference/score-format.md §15.2."""
+
+    CONFIG = "config"
+    """What the score names is not there or can't be used: a file, a directory, a prompt."""
+    UNAVAILABLE = "unavailable"
+    """Its instrument can't be used here, or could not be started."""
+    REFUSED = "refused"
+    """What it wants is not given where it is to run: something has to be changed first."""
+    AUTH = "auth"
+    """The tool's credentials were refused."""
+    RATE_LIMIT = "rate_limit"
+    """Of an attempt: it met a rate limit."""
+    RATE_LIMITED = "rate_limited"
+    """Of a sheet: it met rate limits too often."""
+    CAPACITY = "capacity"
+    """The model had no room just then."""
+    EXIT = "exit"
+    """By its exit code, or by what the tool says of its end."""
+    SIGNAL = "signal"
+    """A signal that was not ours ended it."""
+    NO_RESULT = "no_result"
+    """It ended well, and a result was due and is not there."""
+    VALIDATION = "validation"
+    """Checks have not passed."""
+    TIMEOUT = "timeout"
+    """Its time limit ended it."""
+    STALE = "stale"
+    """It was silent for too long."""
+    OUTPUT = "output"
+    """It printed more than is kept of it."""
+    LOST = "lost"
+    """Nobody knows how it ended."""
+    BUDGET = "budget"
+    """It is over the sheet's own cost limit."""
+    ROUNDS = "rounds"
+    """The rounds of its loop are used up."""
+    HOOK = "hook"
+    """What has failed is a hook."""
+
+
 class LoopState(Word):
     """Where a loop stands: rounds may follow; it is decided; the score in force has it no more."""
 

@@ -28,6 +28,7 @@ PARTIAL: dict[str, str] = {
     "marianned.conductor.requests.submit._check_name": "the others have one way in common",
     "marianned.conductor.core.job._NAMES": "a request is named by its action",
     "marianned.store.writer._DELETE": "the others are told by no run, and stay",
+    "marianned.instruments.output._KINDS": "a tool says three of them, `Kind`, which mypy knows",
     "marianne_cli.mcp.tools._ALONE": "an agent names five actions; what tells the others apart are arguments",
     "marianne_cli.screens.jobs._HOOK_WAITS": "a sheet waits for the others",
 }
@@ -167,7 +168,7 @@ def test_a_table_over_the_classes_of_a_union_has_all_of_them() -> None:
     assert {name: lost for name, lost in gaps.items() if lost and name not in PARTIAL} == {}
 
 
-FIELDS = ("status", "waiting_for", "outcome", "cause", "next_kind")
+FIELDS = ("status", "waiting_for", "outcome", "cause", "next_kind", "error_category", "category")
 """Fields of rows and replies that hold a word."""
 
 
@@ -198,6 +199,33 @@ def test_a_word_is_written_as_a_member_of_its_enum() -> None:
     daemons = [module for module in modules() if module.__name__.startswith("marianned.")]
     found = {module.__name__: lines for module in daemons if (lines := [*bare_words(module)])}
     assert found == {}
+
+
+def words_of_clients(module: types.ModuleType) -> Iterator[str]:
+    """The bare words with which the command line compares one of these fields of a reply."""
+
+    def is_field(node: ast.expr) -> bool:
+        match node:
+            case ast.Subscript(slice=ast.Constant(value=name)):
+                return name in FIELDS
+            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=name), *_]):
+                return name in FIELDS
+        return False
+
+    for node in nodes(module):
+        if isinstance(node, ast.Compare) and any(map(is_field, sides := [node.left, *node.comparators])):
+            for side in sides:
+                inner = side.elts if isinstance(side, ast.Tuple | ast.Set | ast.List) else [side]
+                yield from (one.value for one in inner if isinstance(one, ast.Constant) and one.value)
+
+
+def test_a_bare_word_of_the_command_line_is_one_that_there_is() -> None:
+    """It loads no enum, for its speed: what it compares with has to be right all the same."""
+    known = set[str]().union(*words().values())
+    clients = [module for module in modules() if module.__name__.startswith("marianne_cli.")]
+    found = {word for module in clients for word in words_of_clients(module)}
+    assert "unavailable" in found
+    assert found - known == set()
 
 
 def test_every_exception_is_one() -> None:

@@ -22,6 +22,7 @@ from marianned.progress.views.reasons import reasons
 from marianned.protocol import (
     Attempts,
     Caller,
+    ErrorCategory,
     ExplainJob,
     Failure,
     HookStatus,
@@ -199,7 +200,7 @@ def _of_hook(row: HookRow) -> dict[str, object]:
         "stage": None,
         "instance": None,
         "attempt": row.attempts,
-        "error_category": "hook",
+        "error_category": ErrorCategory.HOOK,
         "instrument": "",
         "revision": row.revision or 0,
         "validations": [],

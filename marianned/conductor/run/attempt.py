@@ -65,7 +65,7 @@ from marianned.instruments.profile import Profile
 from marianned.instruments.result import Reading, Verdict
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Keeper, Parked, Warned
-from marianned.protocol import CheckReport, CheckResult, Outcome
+from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.plain import plain_body
@@ -236,7 +236,7 @@ class Attempt:
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
         if profile.unusable is not None:
-            raise Unprepared("unavailable", profile.unusable)
+            raise Unprepared(ErrorCategory.UNAVAILABLE, profile.unusable)
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()
@@ -286,7 +286,7 @@ class Attempt:
         try:
             return Prepared(await walls.walled(self._services, profile, spec, self._directory))
         except walls.NoWall as why:
-            raise Unprepared("unavailable", str(why)) from None
+            raise Unprepared(ErrorCategory.UNAVAILABLE, str(why)) from None
 
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
@@ -296,7 +296,7 @@ class Attempt:
             try:
                 worktree = await self._services.worktrees.directory(self._given.run)
             except NoWorktree as why:
-                raise Unprepared("config", str(why)) from None
+                raise Unprepared(ErrorCategory.CONFIG, str(why)) from None
         if self._making.cancelled_caught:
             await self._services.worktrees.end_git(self._given.run)
             raise GivenUp
@@ -325,7 +325,7 @@ class Attempt:
                 else await self._rendered(previous, in_session=in_session)
             )
         except (RenderError, workers.WorkerLimit) as error:
-            raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
+            raise Unprepared(ErrorCategory.CONFIG, f"the prompt can't be built: {error.message}") from None
         if given.score.cross_sheet.auto_capture_stdout:
             await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
@@ -498,15 +498,16 @@ class Attempt:
     ) -> Ending:
         failed = [report for report in reports if report.result != CheckResult.PASSED]
         if verdict.doubt and (failed or not reports):
+            by = ErrorCategory.EXIT
             return self._ending(
-                Outcome.FAILED, "exit", verdict.message, seen, warnings=warnings, validations=reports
+                Outcome.FAILED, by, verdict.message, seen, warnings=warnings, validations=reports
             )
         if not failed:
             warnings = [*warnings, *([verdict.warning] if verdict.warning else [])]
             return self._ending(Outcome.SUCCEEDED, None, None, seen, warnings=warnings, validations=reports)
         return self._ending(
             Outcome.FAILED,
-            "validation",
+            ErrorCategory.VALIDATION,
             counted(reports),
             seen,
             warnings=warnings,
@@ -535,7 +536,7 @@ class Attempt:
     def _ending(
         self,
         outcome: Outcome,
-        category: str | None,
+        category: ErrorCategory | None,
         message: str | None,
         seen: AttemptExit = _NO_PROCESS,
         *,

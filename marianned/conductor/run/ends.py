@@ -9,10 +9,10 @@ import msgspec
 
 from marianned.accidents import runs_short
 from marianned.executors.base import ExitRecord, Fate, FateKind, lost
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import AttemptRow
 
-Early = tuple[Outcome, str | None, str | None]
+Early = tuple[Outcome, ErrorCategory | None, str | None]
 """An outcome, its category, its message."""
 
 
@@ -22,16 +22,16 @@ def ended_early(record: ExitRecord, *, interrupted: bool) -> Early | None:
     `interrupted`: it was to end.
     """
     if record.error is not None:
-        how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
-        return *how, record.error
+        unavailable = Outcome.FAILED, ErrorCategory.UNAVAILABLE, record.error
+        return (Outcome.INTERRUPTED, None, record.error) if runs_short(record.error) else unavailable
     if record.output_exceeded:
-        return Outcome.FAILED, "output", "its output exceeded the setting output_cap"
+        return Outcome.FAILED, ErrorCategory.OUTPUT, "its output exceeded the setting output_cap"
     if record.timed_out or record.stale or record.final:
         return None
     if interrupted and record.asked:
         return Outcome.INTERRUPTED, None, None
     if (why := lost(record)) is not None:
-        return Outcome.LOST, "lost", why
+        return Outcome.LOST, ErrorCategory.LOST, why
     return None
 
 
@@ -55,16 +55,16 @@ def is_cancelled(fate: Fate | None) -> bool:
 def as_told(fate: Fate | None, why: str) -> Early:
     """Return how an attempt has ended that has left no record, and is lost otherwise: `why`."""
     if fate is None:
-        return Outcome.LOST, "lost", why
+        return Outcome.LOST, ErrorCategory.LOST, why
     match fate.kind:
         case FateKind.CANCELLED | FateKind.DISPLACED:
             return Outcome.INTERRUPTED, None, fate.text
         case FateKind.TIME:
-            return Outcome.TIMED_OUT, "timeout", fate.text
+            return Outcome.TIMED_OUT, ErrorCategory.TIMEOUT, fate.text
         case FateKind.BROKEN:
-            return Outcome.LOST, "lost", fate.text
+            return Outcome.LOST, ErrorCategory.LOST, fate.text
         case _:
-            return Outcome.LOST, "lost", f"{fate.text}; {why}"
+            return Outcome.LOST, ErrorCategory.LOST, f"{fate.text}; {why}"
 
 
 def judged_by(fate: Fate | None, early: Early | None, record: ExitRecord) -> tuple[Early | None, ExitRecord]:

@@ -30,7 +30,7 @@ from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec, lost
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded, HookWarned
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import Exit, HookRow, RunRow
 from marianned.score.expanded import Concert, Expanded, Hook
 
@@ -149,7 +149,7 @@ class HookRun:
         try:
             return Prepared(await walls.walled(self._services, profile, spec, self._process.directory))
         except walls.NoWall as why:
-            raise Unprepared("unavailable", str(why)) from None
+            raise Unprepared(ErrorCategory.UNAVAILABLE, str(why)) from None
 
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""

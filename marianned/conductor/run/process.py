@@ -32,6 +32,7 @@ from marianned.executors.base import (
 )
 from marianned.instruments.result import Ended
 from marianned.moment import now
+from marianned.protocol import ErrorCategory
 from marianned.rows import AttemptRow, Exit, Placed
 
 STDOUT = "stdout"
@@ -55,7 +56,7 @@ def shell_script(directory: Path, command: str, *words: str) -> list[str]:
 class Unprepared(Exception):
     """A flight can't be started: its prompt, a file or its directory is missing; no retry mends it."""
 
-    def __init__(self, category: str, message: str) -> None:
+    def __init__(self, category: ErrorCategory, message: str) -> None:
         super().__init__(message)
         self.category = category
         self.message = message
@@ -329,4 +330,6 @@ def check_directory(cwd: str) -> None:
             raise
         there = False
     if not there:
-        raise Unprepared("config", f"the directory it works in is gone: '{cwd}'; bring it back, then resume")
+        raise Unprepared(
+            ErrorCategory.CONFIG, f"the directory it works in is gone: '{cwd}'; bring it back, then resume"
+        )

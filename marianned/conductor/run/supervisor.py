@@ -27,7 +27,7 @@ from marianned.progress.state.triggers import (
     Trigger,
     UntilJudged,
 )
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import AttemptRow, Flight, HookRow, LoopRow, SkipRow
 
 _PASSING = (OSError, MemoryError, Unavailable, accidents.Accident)
@@ -266,7 +266,9 @@ def bare(trigger: Trigger) -> Trigger:
 
 
 def _failed(uid: int, attempt: int) -> Ending:
-    return Ending(uid=uid, attempt=attempt, outcome=Outcome.FAILED, category="config", message=_MESSAGE)
+    return Ending(
+        uid=uid, attempt=attempt, outcome=Outcome.FAILED, category=ErrorCategory.CONFIG, message=_MESSAGE
+    )
 
 
 def _failed_hook(hook: int, flight: int) -> HookEnded:

@@ -16,7 +16,7 @@ from marianned.executors.base import Final, Silence, Spec, Stop
 from marianned.instruments import command_line
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
-from marianned.protocol import Outcome
+from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import AttemptRow, Placed, RunRow
 from marianned.score.expanded import Expanded, Resources, Sheet
 from marianned.score.render.script import script_of
@@ -83,7 +83,7 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
         Unprepared: it is to be behind a wall, which stands on the daemon's host only.
     """
     if walls.wanted(services, profile):
-        raise Unprepared("refused", walls.NOT_ON_A_NODE)
+        raise Unprepared(ErrorCategory.REFUSED, walls.NOT_ON_A_NODE)
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)
 
@@ -112,5 +112,5 @@ def may_have_said_more(profile: Profile, early: tuple[Outcome, str | None, str |
     return (
         (told or resumes(profile))
         and early[0] in (Outcome.INTERRUPTED, Outcome.LOST)
-        and early[1] in (None, "lost")
+        and early[1] in (None, ErrorCategory.LOST)
     )

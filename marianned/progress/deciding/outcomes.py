@@ -20,7 +20,15 @@ from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, Introduced, Parked, Warned
 from marianned.progress.views.job import hold_view
 from marianned.progress.views.messages import sheet_name
-from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
+from marianned.protocol import (
+    AttemptKind,
+    CheckResult,
+    ErrorCategory,
+    HoldCause,
+    Outcome,
+    SheetStatus,
+    WaitingFor,
+)
 from marianned.rows import AttemptRow, SheetRow, facts_of_end
 from marianned.score.expanded import Retry
 
@@ -28,13 +36,13 @@ LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
 LOST_PAUSE_MILLISECONDS = 10_000
 """How long the next attempt waits once two in a row were lost."""
-_AT_ONCE = frozenset({"config", "unavailable", "refused"})
+_AT_ONCE = frozenset({ErrorCategory.CONFIG, ErrorCategory.UNAVAILABLE, ErrorCategory.REFUSED})
 """Categories that no retry can mend."""
-_BY_ITSELF = frozenset({"exit", "validation", "no_result"})
+_BY_ITSELF = frozenset({ErrorCategory.EXIT, ErrorCategory.VALIDATION, ErrorCategory.NO_RESULT})
 """Categories of attempts that ended by themselves, and were judged by their exit code and checks."""
-_MOVES_ON = frozenset({"unavailable", "refused", "auth"})
+_MOVES_ON = frozenset({ErrorCategory.UNAVAILABLE, ErrorCategory.REFUSED, ErrorCategory.AUTH})
 """Categories that another instrument may mend, at once."""
-_NO_SESSION = frozenset({"exit", "no_result"})
+_NO_SESSION = frozenset({ErrorCategory.EXIT, ErrorCategory.NO_RESULT})
 """Categories of attempts that may have failed because their tool's session is gone."""
 _JITTER = 0.25
 
@@ -73,7 +81,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         error_category=ended.error_category,
         **facts_of_end(ended),
     )
-    if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
+    if ending.outcome is Outcome.SUCCEEDED or ending.category == ErrorCategory.VALIDATION:
         lift(draft, row.sheet, attempt)
     for text in ending.warnings:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=ending.attempt)
@@ -227,7 +235,9 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
-        fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
+        fail_sheet(
+            draft, row, ErrorCategory.RATE_LIMITED, f"still limited after {row.waits} waits", waits=row.waits
+        )
         return
     _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, kind, untimed, waits=row.waits + 1, lost=0)
 
@@ -279,7 +289,7 @@ def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> N
         _wait(draft, row, WaitingFor.RETRY, until, ending, kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
-    fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
+    fail_sheet(draft, row, ErrorCategory.LOST, message, lost=row.lost + 1)
 
 
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
@@ -299,25 +309,25 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         "lost": 0,
         "error_category": ending.category,
         "error_message": evidence,
-        "validation_passed": False if ending.category == "validation" else row.validation_passed,
+        "validation_passed": False if ending.category == ErrorCategory.VALIDATION else row.validation_passed,
     }
     row = msgspec.structs.replace(row, **failed)
     if _ends_its_round(draft.state, row, ending):
         _complete(draft, row, passed=False)
         return
-    if ending.category != "auth" and fails_at_once(draft.state, row):
+    if ending.category != ErrorCategory.AUTH and fails_at_once(draft.state, row):
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
         return
     if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
         return
-    if ending.category == "auth":
+    if ending.category == ErrorCategory.AUTH:
         draft.sheet(row, status=SheetStatus.PENDING, next_kind=_goes_on(draft, row, attempt, ending))
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
-        fail_sheet(draft, row, "budget", _over(draft, row))
+        fail_sheet(draft, row, ErrorCategory.BUDGET, _over(draft, row))
     elif ending.category in _AT_ONCE:
         fail_sheet(draft, row, ending.category, evidence)
-    elif ending.category == "validation" and _may_complete(draft, row, ending):
+    elif ending.category == ErrorCategory.VALIDATION and _may_complete(draft, row, ending):
         _wait(
             draft,
             row,
@@ -409,7 +419,7 @@ def _wait(
 
 
 def fail_sheet(
-    draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any
+    draft: Draft, row: SheetRow, category: ErrorCategory | None, message: str | None, **changed: Any
 ) -> None:
     """Fail a sheet for good; `changed` are fields of its row."""
     draft.sheet(

@@ -18,18 +18,19 @@ from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.loops import Round
 from marianned.progress.state.triggers import UntilJudged
-from marianned.protocol import LoopState, SheetStatus
+from marianned.protocol import ErrorCategory, LoopState, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, LoopRow, SheetRow
 from marianned.score.expanded import Loop
 
 _UNANSWERED = "until has no answer: "
-_USED_UP = "rounds"
 
 
 def failed_it(row: SheetRow) -> bool:
     """Tell whether only the judgement of its loop has failed a sheet: it has played its round."""
-    has_none = row.error_category == "config" and (row.error_message or "").startswith(_UNANSWERED)
-    return row.status == SheetStatus.FAILED and (row.error_category == _USED_UP or has_none)
+    has_none = row.error_category == ErrorCategory.CONFIG and (row.error_message or "").startswith(
+        _UNANSWERED
+    )
+    return row.status == SheetStatus.FAILED and (row.error_category == ErrorCategory.ROUNDS or has_none)
 
 
 def played(row: SheetRow) -> SheetRow:
@@ -69,7 +70,7 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
     if stale or one is None or (said.holds is None and said.fault is None):
         return
     if said.fault is not None:
-        _fail(draft, one, "config", f"{_UNANSWERED}{said.fault}")
+        _fail(draft, one, ErrorCategory.CONFIG, f"{_UNANSWERED}{said.fault}")
     elif _holds(state, one, said):
         _close(draft, one, f"is closed after round {row.round}")
     elif row.round < one.loop.rounds:
@@ -78,7 +79,7 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
         _close(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
     else:
         short = "its last stage does not go well" if one.loop.until is None else "its until does not hold"
-        _fail(draft, one, _USED_UP, f"{short} after round {row.round}")
+        _fail(draft, one, ErrorCategory.ROUNDS, f"{short} after round {row.round}")
 
 
 def _holds(state: JobState, one: Round, said: UntilJudged) -> bool:
@@ -133,7 +134,7 @@ def drop_passed(draft: Draft, uids: Collection[int]) -> None:
             draft.delete(Deleted(kind=BreakpointRow, run_id=draft.state.run.run_id, key=uid))
 
 
-def _fail(draft: Draft, one: Round, category: str, message: str) -> None:
+def _fail(draft: Draft, one: Round, category: ErrorCategory, message: str) -> None:
     for sheet in one.loop.ends:
         fail_sheet(draft, draft.state.sheets[sheet], category, message)
 

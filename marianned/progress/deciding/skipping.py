@@ -11,7 +11,7 @@ from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.score_pauses import pause_after_stage
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
-from marianned.protocol import SheetStatus
+from marianned.protocol import ErrorCategory, SheetStatus
 from marianned.rows import AttemptRow, Deleted, SheetRow, SkipRow
 from marianned.score.language.expressions import SheetSeen, sheets_of
 
@@ -75,7 +75,7 @@ def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
     if judged.fault is not None:
         draft.note_sheet("skip.failed", row.sheet, f"a skip rule has no answer, it runs: {judged.fault}")
     if judged.unasked is not None:
-        fail_sheet(draft, row, "config", judged.unasked)
+        fail_sheet(draft, row, ErrorCategory.CONFIG, judged.unasked)
         return
     if not judged.skip:
         draft.sheet(row, status=SheetStatus.PENDING, judged=judged.skip is not None)

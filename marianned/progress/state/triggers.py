@@ -8,7 +8,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.lifecycle import Action
 from marianned.progress.state.job import Version
-from marianned.protocol import Caller, CheckReport, JobStatus, Outcome
+from marianned.protocol import Caller, CheckReport, ErrorCategory, JobStatus, Outcome
 from marianned.rows import AttemptExit, Exit, RequestRow
 
 
@@ -28,7 +28,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
     attempt: int
     outcome: Outcome
-    category: str | None = None
+    category: ErrorCategory | None = None
     message: str | None = None
     evidence: str | None = None
     exit: AttemptExit = AttemptExit()

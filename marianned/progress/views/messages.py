@@ -12,7 +12,16 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
-from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor, lifted_by
+from marianned.protocol import (
+    ErrorCategory,
+    HoldCause,
+    Job,
+    JobStatus,
+    Obstacle,
+    SheetStatus,
+    WaitingFor,
+    lifted_by,
+)
 from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
 from marianned.score.expanded import Expanded
 
@@ -134,7 +143,7 @@ def goes_on_by(state: JobState, name: str) -> str:
 def _change(state: JobState, name: str) -> str | None:
     """Return the command of a change without which a resume can only fail again; null: it may help."""
     for row in state.failed_sheets():
-        if row.error_category == "refused":
+        if row.error_category == ErrorCategory.REFUSED:
             _, there, typed = (row.error_message or "").rpartition(TYPED)
             return typed if there else f"mzt modify {name} -c FILE -r"
     return None
@@ -307,7 +316,8 @@ def failure(state: JobState) -> str | None:
         return _hook_failure(state)
     row = failed[0]
     more = f", and {formatting.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
-    begun = row.attempts - (row.error_category == "refused")  # the newest was not taken: it never began
+    newest_never_began = row.error_category == ErrorCategory.REFUSED
+    begun = row.attempts - newest_never_began
     after = f" after {formatting.plural(begun, 'attempt')}" if begun else ""
     return f"{sheet_name(state, row.sheet)} failed{after}: {_why_failed(row)}{more}"
 
