@@ -234,7 +234,7 @@ class LiveJob:
         kind = event["type"]
         if kind in ("attempt.ended", "attempt.parked"):
             self._ends(event)
-        elif kind in ("sheet.skipped", "skip.failed") and event["caller"] is None:  # else by its request
+        elif kind in ("sheet.skipped", "skip.failed") and event["reason"] != "asked":  # else by its request
             assert (kind, self._step(event).skips) == ("sheet.skipped", "yes"), event
             self.model.judge(self._step(event).name, "yes")
         elif self.loop.is_answer(event):

@@ -34,7 +34,7 @@ _MARKED: dict[str, Any] = {
 }
 """What a sheet has, beside its status, that a person's word is about."""
 _ASKED = "asked"
-"""Why a sheet is skipped or accepted, for a person who does not say it."""
+"""Why a sheet is skipped or accepted: a person's own words stand in the line of the request, once."""
 
 
 def spoken(ask: Asked) -> Iterator[tuple[str, str]]:
@@ -79,13 +79,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
         kind = "sheet.accepted" if status is SheetStatus.COMPLETED else "sheet.skipped"
         what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
         why = f": {ask.reason}" if ask.reason else ""
-        draft.note_sheet(
-            kind,
-            number,
-            f"{what}, as was asked{why}",
-            caller=ask.request.caller,
-            reason=ask.reason or _ASKED,
-        )
+        draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason=_ASKED)
     close_by_word(draft)
 
 

@@ -33,7 +33,9 @@ def test_an_accepted_sheet_is_completed_its_checks_passed_and_says_by_whom_and_w
     assert (seen.status, seen.validation_passed, seen.error) == ("completed", True, None)
     (event,) = [event for event in bench.disk.events if event.type == "sheet.accepted"]
     assert (event.sheet, event.text) == (2, "sheet 2: accepted as it is, as was asked: looked at it")
-    assert (event.caller, event.reason) == (ANN, "looked at it")
+    assert (event.caller, event.reason) == (None, "asked")
+    (asked,) = [event for event in bench.disk.events if event.caller is not None][-1:]
+    assert (asked.type, asked.caller, asked.reason) == ("job.running", ANN, "looked at it")
 
 
 def test_a_skipped_sheet_says_by_whom_and_satisfies_those_that_need_it():
