@@ -10,6 +10,7 @@ from typing import Any
 from marianne_cli.context import Invocation
 from marianne_cli.screens import outputs
 from marianned.errors import MarianneError, WaitTimeout
+from marianned.places import SLURM
 
 _SECONDS = 120.0
 _SHOWN = 200
@@ -86,7 +87,7 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
         text = _NODE_SCORE.format(name=name, tool=shlex.quote(executable or "sh"), seconds=_SECONDS)
         places = {"directory": directory, "submit_directory": directory, "workspace": directory}
         began = time.time()
-        call.change("job.submit", text=text, **places, executor="slurm", auto_resume=False)
+        call.change("job.submit", text=text, **places, executor=SLURM, auto_resume=False)
         ended = False
         try:
             call.note(f"{name} is submitted to Slurm, to look from a node; at most {_SECONDS:.0f} s")
@@ -118,7 +119,7 @@ def _look_behind(call: Invocation, name: str) -> None:
 
 def _trouble(call: Invocation) -> str | None:
     """Say, within seconds, why Slurm can't be used now; null: it answers."""
-    problem = call.ask("instrument.check", name="cli", executor="slurm")["instruments"][0]["problem"]
+    problem = call.ask("instrument.check", name="cli", executor=SLURM)["instruments"][0]["problem"]
     return None if problem is None else str(problem)
 
 

@@ -28,6 +28,7 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
+from marianned.places import LOCAL, SLURM, Cluster
 from marianned.progress.views.messages import TYPED
 from marianned.store.opening import DatabaseRefused, check, known_starts
 
@@ -108,12 +109,12 @@ def _wall() -> Iterator[Finding]:
 
 
 def _cluster() -> Iterator[Finding]:
-    """Tell whether Slurm is there and answers, where the settings say that sheets run on it."""
+    """Tell whether a cluster is there and answers, where the settings say that sheets run on it."""
     with suppress(ConfigError):
         settings = load_configuration(configuration_directory()).settings
-        if settings.executor != "slurm":
+        if settings.executor == LOCAL:
             return
-        yield _answer_of_slurm()
+        yield _answer_of(settings.executor)
         place = settings.attempts_dir
         lies = Path(place or state_directory())
         said = f"attempts lie in '{lies}' (mounted at '{_mounted_at(lies)}'), which all nodes have to see"
@@ -128,6 +129,13 @@ def _cluster() -> Iterator[Finding]:
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
 
 
+def _answer_of(cluster: Cluster) -> Finding:
+    """Tell whether a cluster answers here."""
+    match cluster:
+        case "slurm":
+            return _answer_of_slurm()
+
+
 def _answer_of_slurm() -> Finding:
     """Tell whether Slurm answers here, and whence its commands come where there are none."""
     if missing := slurm.missing():
@@ -136,12 +144,12 @@ def _answer_of_slurm() -> Finding:
         if not there:
             said += "; install Slurm's client on this host, or name the directory where it lies"
         hints = [f'export PATH="$PATH:{there[0] if there else "DIRECTORY"}"', "mzt restart"]
-        return Finding(name="slurm", passed=False, message=said, hints=hints)
+        return Finding(name=SLURM, passed=False, message=said, hints=hints)
     if (why := slurm.trouble()) is None:
         said = "sbatch, squeue and scancel are there, and the controller answers"
-        return Finding(name="slurm", passed=True, message=said)
+        return Finding(name=SLURM, passed=True, message=said)
     said, _, typed = why.partition(TYPED)
-    return Finding(name="slurm", passed=False, message=said.rstrip(";"), hints=[typed or "scontrol ping"])
+    return Finding(name=SLURM, passed=False, message=said.rstrip(";"), hints=[typed or "scontrol ping"])
 
 
 def _configuration() -> Iterator[Finding]:
@@ -306,7 +314,7 @@ def _private() -> Iterator[Finding]:
         attempts = settings.attempts_dir
         if attempts is None or (why := _away(attempts)) is None:
             yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
-        elif settings.executor != "slurm":  # else `shared directory` says so
+        elif settings.executor == LOCAL:  # else `shared directory` says so
             said = f"{why}: what runs goes on, and nothing starts until it is back"
             yield Finding(
                 name="attempts", passed=False, message=said, hints=[f"findmnt -T {shlex.quote(attempts)}"]

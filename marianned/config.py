@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from marianned import files
 from marianned.formatting import did_you_mean, read_duration
+from marianned.places import CLUSTERS, LOCAL, ExecutorName
 from marianned.score.read import sbatch
 
 _KEPT_RUNS = "completed and cancelled runs of a job that are kept, however old they are"
@@ -30,7 +31,8 @@ _SHEETS_MAY = (
     "requests allowed from inside an attempt: `look`, `ask` (also pause its own job, submit) or `all`"
 )
 _CONTAIN = "`hide`: what jobs run sees neither the daemon's directories nor its processes; needs bubblewrap"
-_EXECUTOR = "where sheets run of which neither run nor score says so: `local` (this host) or `slurm`"
+_ON_CLUSTERS = " or ".join(f"`{cluster}`" for cluster in CLUSTERS)
+_EXECUTOR = f"where sheets run of which neither run nor score says so: `local` (this host) or {_ON_CLUSTERS}"
 _ON_SLURM = (
     "attempts that Slurm may have at once, over all jobs; what goes beyond counts for `max_attempts`, too"
 )
@@ -96,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended"),
     ] = 10.0
     attempts_dir: Annotated[str | None, Read.AT_START, Meta(description=_ATTEMPTS)] = None
-    executor: Annotated[Literal["local", "slurm"], Read.ANEW, Meta(description=_EXECUTOR)] = "local"
+    executor: Annotated[ExecutorName, Read.ANEW, Meta(description=_EXECUTOR)] = LOCAL
     attempts: Attempts = Attempts()
     slurm: Slurm = Slurm()
     security: Security = Security()

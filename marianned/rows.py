@@ -14,6 +14,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.errors import Problem
+from marianned.places import LOCAL
 from marianned.protocol import (
     AttemptKind,
     Caller,
@@ -308,7 +309,7 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """Results of its checks."""
     incarnation: int = 0
     """Number of the incarnation that started it, which names its directory; 0: the daemon knew of none."""
-    executor: str = "local"
+    executor: str = LOCAL
     """Where it runs: `local`, on the daemon's host, or `slurm`."""
     node: str | None = None
     """The node of the cluster that it runs on; null: none, or not known."""
@@ -320,7 +321,7 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     @property
     def unbegun(self) -> bool:
         """Whether, in flight, it may wait in a cluster's queue: nobody has seen it begin."""
-        return self.executor != "local" and self.cluster_job is None
+        return self.executor != LOCAL and self.cluster_job is None
 
     @property
     def limit_is_clusters(self) -> bool:

@@ -6,10 +6,11 @@ A method's arguments are the fields of its request; what they mean is told there
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from marianne_cli.client.dialling import current_umask
 from marianned import protocol as p
+from marianned.places import ExecutorName
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=p.Reply)
@@ -52,7 +53,7 @@ def submission(
     fresh: bool = False,
     before: str | None = None,
     auto_resume: bool = True,
-    executor: Literal["local", "slurm"] | None = None,
+    executor: ExecutorName | None = None,
     reason: str | None = None,
     key: str | None = None,
 ) -> p.Submit:

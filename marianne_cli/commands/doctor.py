@@ -7,6 +7,7 @@ from typing import Any
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianned.errors import NotPermitted
+from marianned.places import SLURM
 
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
@@ -43,7 +44,7 @@ def _slurm(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any
     """Yield what keeps the daemon that runs from Slurm, where the settings say that sheets run there."""
     from marianne_cli.service import launch, worlds
 
-    if not any((one["name"], one["value"]) == ("executor", "slurm") for one in found["settings"]):
+    if not any((one["name"], one["value"]) == ("executor", SLURM) for one in found["settings"]):
         return
     with suppress(NotPermitted):  # a finding of its own
         pid = launch.holder()
@@ -51,7 +52,7 @@ def _slurm(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any
             return
         lacks = list(worlds.lacks_of_slurm(pid))
         if not lacks and (why := worlds.slurm_of_daemon(call)) is not None:
-            answers_here = all(one["passed"] for one in found["checks"] if one["name"] == "slurm")
+            answers_here = all(one["passed"] for one in found["checks"] if one["name"] == SLURM)
             lacks = [
                 worlds.Lack(f"the daemon says: {why}", worlds.for_its_slurm(pid) if answers_here else [])
             ]

@@ -9,6 +9,7 @@ from marianne_cli.context import Answer, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import CheckFailed
+from marianned.places import CLUSTERS
 
 Result = Mapping[str, Any]
 _ACTIONS = ("list", "show", "check", "init")
@@ -26,7 +27,7 @@ _ACTIONS = ("list", "show", "check", "init")
 @options.argument("name", metavar="[NAME]", required=False)
 @options.option(
     "--executor",
-    kind=kinds.Choice("slurm"),
+    kind=kinds.Choice(*CLUSTERS),
     help="check: look on a node of the cluster, by a job, whether the instrument can be played there.",
 )
 @options.flag("--live", help="check: send a one-line prompt to the model, as a job.")

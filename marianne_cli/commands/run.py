@@ -9,6 +9,7 @@ from marianne_cli.client.dialling import current_umask
 from marianne_cli.context import GOES_ON, Answer, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.service import launch
+from marianned.places import EXECUTORS
 
 
 @options.command(
@@ -42,7 +43,7 @@ from marianne_cli.service import launch
 @options.before_option
 @options.option(
     "--executor",
-    kind=kinds.Choice("local", "slurm"),
+    kind=kinds.Choice(*EXECUTORS),
     help="Where its sheets run, unless their stage or instrument says so.",
 )
 @options.flag("--no-auto-resume", help="Pause at a rate limit instead of waiting for it.")

@@ -11,6 +11,7 @@ from marianne_cli.context import dressed, has_width
 from marianne_cli.people import who
 from marianne_cli.times import moment, soon
 from marianned.formatting import CONTROLS
+from marianned.places import LOCAL
 
 _COLOURS = {
     "running": 32,
@@ -148,7 +149,7 @@ def named_place(item: Mapping[str, Any], name: str | None = None) -> str:
 
 def seen_to_begin(attempt: Mapping[str, Any]) -> bool:
     """Tell whether an attempt has begun, or may yet: one for a cluster can be refused, or taken back."""
-    here = attempt.get("executor", "local") == "local"
+    here = attempt.get("executor", LOCAL) == LOCAL
     if here or attempt.get("cluster_job") is not None:
         return True
     return (
@@ -160,9 +161,9 @@ def node(attempt: Mapping[str, Any]) -> str:
     """Say where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
     number, name = attempt.get("cluster_job"), attempt.get("node")
     if number is None:
-        executor = attempt.get("executor", "local")
+        executor = attempt.get("executor", LOCAL)
         on = "on" if seen_to_begin(attempt) else "not seen to begin on"
-        return "" if executor == "local" else f"{on} {executor}"
+        return "" if executor == LOCAL else f"{on} {executor}"
     return f"on {name}, job {number}" if name else f"job {number}"
 
 

@@ -11,6 +11,7 @@ from marianne_cli.service import units
 from marianned import paths
 from marianned.errors import MarianneError
 from marianned.formatting import listing
+from marianned.places import SLURM
 
 _PATIENCE = 1.0
 _OF_SLURM_SECONDS = 25.0
@@ -94,7 +95,7 @@ def slurm_of_daemon(call: Invocation) -> str | None:
     """
     try:
         with call.connect(timeout=_OF_SLURM_SECONDS) as client:
-            asked = {"name": "cli", "executor": "slurm"}  # a shell is there wherever Slurm is
+            asked = {"name": "cli", "executor": SLURM}  # a shell is there wherever Slurm is
             (found,) = client.request("instrument.check", asked, once=True)["instruments"]
     except (MarianneError, OSError):
         return None

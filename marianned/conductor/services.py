@@ -18,6 +18,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
+from marianned.places import LOCAL
 from marianned.protocol import Stranger
 from marianned.rows import AttemptRow, Flight, LoopRow, Placed, RevisionRow, RunRow
 from marianned.store.writer import Store
@@ -43,7 +44,7 @@ class Executors(NamedTuple):
 
 def is_away(flight: Flight) -> bool:
     """Tell whether a flight runs on a cluster, and not on this host."""
-    return isinstance(flight, AttemptRow) and flight.executor != "local"
+    return isinstance(flight, AttemptRow) and flight.executor != LOCAL
 
 
 def _judges() -> anyio.CapacityLimiter:

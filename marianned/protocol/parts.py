@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from marianned.places import LOCAL
 from marianned.protocol.statuses import (
     AttemptKind,
     CheckResult,
@@ -366,7 +367,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Bytes it printed on stderr."""
     max_rss_kib: int | None = None
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
-    executor: str = "local"
+    executor: str = LOCAL
     """Where it runs: `local`, on the daemon's host, or `slurm`."""
     node: str | None = None
     """The node of the cluster that it runs on, where `pid` is; null: none, or not known."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 import msgspec
 
 from marianned.formatting import CONTROLS, DURATION_MOST
+from marianned.places import Cluster, ExecutorName
 from marianned.protocol.replies import (
     Attempts,
     BackedUp,
@@ -183,7 +184,7 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     """Sheets to pause before, as `4` or `3.all`; null: none."""
     auto_resume: bool = True
     """Wait for rate limits; false: a rate limit pauses the job."""
-    executor: Literal["local", "slurm"] | None = None
+    executor: ExecutorName | None = None
     """Where sheets run whose stage and instrument do not say so; null: as the score says, or the setting."""
 
 
@@ -549,7 +550,7 @@ class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unk
     """Check only this one; null: all."""
     directory: Place | None = None
     """Directory of a score, so that profiles beside it count; null: none."""
-    executor: Literal["slurm"] | None = None
+    executor: Cluster | None = None
     """Where they are to be played: for slurm it counts whether that answers and is given them, and not what
     tools this host has; null: this host."""
 

@@ -17,6 +17,7 @@ from marianned.executors import wall
 from marianned.executors.base import CannotStart, Spec
 from marianned.instruments.profile import Profile
 from marianned.paths import configuration_directory, home_directory, make_private_directory
+from marianned.places import LOCAL
 from marianned.score.expanded import Expanded
 
 _SOCKET = "MARIANNE_SOCKET"
@@ -108,7 +109,7 @@ async def check(services: Services, score: Expanded, executor: str | None) -> No
     if not walled:
         return
     others = executor or score.executor or services.settings.executor
-    away = [one for one in score.sheets if (one.resources.executor or others) != "local"]
+    away = [one for one in score.sheets if (one.resources.executor or others) != LOCAL]
     if wrong := [one for one in away if one.instrument in walled]:
         by_run = all(one.resources.executor is None for one in wrong)  # else the score says so for them
         raise Unavailable(NOT_ON_A_NODE, hints=["mzt run SCORE --executor local"] if by_run else [])

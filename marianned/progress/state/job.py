@@ -14,6 +14,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook, may_start
+from marianned.places import LOCAL
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, failure_queue, has_failed, hook_queue, is_lost
 from marianned.progress.state.loops import Loops, Round
@@ -111,7 +112,7 @@ class JobState:
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
         self.overtime = 0
-        self.executor = "local"
+        self.executor: str = LOCAL
         self.grace = 0.0
         self.incarnation = 0
         self.damaged: str | None = None
@@ -289,7 +290,7 @@ class JobState:
 
     def cluster_seconds_of(self, definition: Definition) -> float | None:
         """Return how long a sheet may take where it runs, by `time_limit` of its executor; None: no limit."""
-        away = self.executor_of(definition) != "local"
+        away = self.executor_of(definition) != LOCAL
         return definition.resources.most_seconds(self.grace) if away else None
 
     def sheet_of(self, uid: int) -> SheetRow | None:

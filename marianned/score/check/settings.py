@@ -8,6 +8,7 @@ from typing import Any
 
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Command, Profile
+from marianned.places import LOCAL
 from marianned.score.check.expand import SheetPlan
 from marianned.score.check.instruments import ResolvedInstrument
 from marianned.score.read.reader import FileReader, resolve
@@ -79,7 +80,7 @@ class UseChecks:
     def check_wall(self, chosen: ResolvedInstrument, executor: str | None) -> None:
         """Warn where an instrument wants a wall and its sheet runs where there is none."""
         name = chosen.profile.name
-        if chosen.profile.contain == "hide" and executor not in (None, "local") and self._once("wall", name):
+        if chosen.profile.contain == "hide" and executor not in (None, LOCAL) and self._once("wall", name):
             said = f"has 'contain: hide', which holds on the daemon's host only, not on '{executor}'"
             hint = "give its stage 'executor: local'; the daemon refuses it otherwise"
             self.report.add("S411", chosen.selected.path, f"'{name}' {said}", hint=hint)

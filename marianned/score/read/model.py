@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from marianned.places import EXECUTORS
 from marianned.score.read import sbatch
 from marianned.score.read.rules import (
     Anything,
@@ -84,7 +85,6 @@ BACKEND_UNUSED = ("ollama", "recursive_light")
 SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
 
 
-EXECUTORS = ("local", "slurm")
 _OneOf = Text(choices=EXECUTORS)
 _CHECKED = Text(choices=("local", "with_attempt"))
 _MEMORY = Text(
