@@ -65,6 +65,13 @@ def test_the_map_has_every_room_and_module():
     assert found - places == set()
 
 
+def test_the_map_tells_of_each_module_of_the_rooms_where_attempts_run():
+    for room in ("host", "clusters"):
+        (row,) = re.findall(rf"^\| ↳ `{room}/` .+$", MAP, re.MULTILINE)
+        modules = {path.stem for path in (pages.ROOT / "marianned/executors" / room).glob("*.py")}
+        assert modules - {"__init__"} - set(re.findall(r"`(\w+)`", row)) == set(), room
+
+
 def test_what_a_row_of_contributing_names_is_in_the_files_of_that_row():
     rows = pages.text_of("CONTRIBUTING.md").partition("## Where do I put")[2].splitlines()
     rows = [row for row in rows if row.startswith("| ") and "`" in row]
