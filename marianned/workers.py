@@ -91,13 +91,16 @@ def load(builtin: dict[str, Profile] | None = None) -> dict[str, Profile]:
     import ssl
     import urllib.request
 
+    import jinja2.constants  # of lipsum()
+    import jinja2.debug  # where a template fails
+
     from marianned.instruments import loader, output
     from marianned.score.check import compiler, explain, profiles
     from marianned.score.render import assembly, injecting, template
 
     if builtin is not None:
         loader.know(builtin)
-    del http, ssl, urllib, output, assembly, compiler, explain, injecting, profiles, template
+    del http, ssl, urllib, jinja2, output, assembly, compiler, explain, injecting, profiles, template
     source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
     )

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from marianned import worker_pool, workers
+from marianned.score.read.reader import ScoreSource
 from marianned.workers import WorkerLimit, call
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("impatient")]
@@ -47,6 +48,18 @@ async def test_one_without_work_is_let_go_of_and_the_next_call_has_another():
         assert second != first
         await until_gone(second)
         assert await workers.known_profiles(None)
+
+
+@pytest.mark.parametrize(("template", "codes"), [("{{ nope }}", ["S202"]), ("{{ lipsum(1) }}", [])])
+async def test_another_has_what_the_template_engine_loads_when_it_first_needs_it(template, codes):
+    text = f"name: n\nworkspace: /none/n\ninstrument: cli\nsheet: {{size: 1, total_items: 1}}\nprompt: {{template: '{template}'}}"
+    source = ScoreSource(text=text.encode(), file="/none/n.yaml", directory="/none", submit_directory="/none")
+    async with workers.running():
+        first = await handed_over()
+        assert await call(os.getppid) == first
+        await until_gone(first)
+        compiled = await workers.compile_score(source)
+        assert [one.code for one in compiled.problems if one.severity == "error"] == codes
 
 
 async def test_it_stays_until_it_has_handed_over_what_another_can_be_made_of(monkeypatch):
