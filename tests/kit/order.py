@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 TOGETHER = {
-    "slurm": 3,  # a cluster each
+    "slurm": 4,  # a cluster each
     "web": 1,  # a browser, a daemon and a page
     "systemd": 1,
     "known_failures": 2,  # a process that runs pytest

@@ -11,7 +11,8 @@ def item(name, *marks, place="unit"):
     return SimpleNamespace(name=name, path=Path(place) / "test_it.py", iter_markers=lambda: marked)
 
 
-def test_each_share_begins_with_what_is_long_and_what_shares_a_cluster_is_in_three():
+def test_each_share_begins_with_what_is_long_and_what_shares_a_cluster_is_in_as_many_as_are_said(monkeypatch):
+    monkeypatch.setitem(order.TOGETHER, "slurm", 3)
     items = [item(f"{n}") for n in range(30)]
     items += [item(f"s{n}", "slurm", "slow") for n in range(4)]
     items += [item(f"w{n}", place="web") for n in range(3)]
