@@ -194,11 +194,16 @@ async def command(
     return Said(status, out.decode(errors="replace"), said(error))
 
 
+_GONE = anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError
+"""It has ended before it has read all; it says why itself. Older versions of anyio raise the last."""
+
+
 async def _give(process: Process, given: str) -> None:
     if process.stdin is not None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # it has ended: it says why
+        with suppress(*_GONE):
             await process.stdin.send(given.encode())
-        await process.stdin.aclose()
+        with suppress(*_GONE):
+            await process.stdin.aclose()
 
 
 async def _take(

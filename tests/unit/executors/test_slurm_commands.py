@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from kit.daemon import DEADLINE
 
 from marianned.executors.clusters import slurm
-from marianned.executors.clusters.engine import Away
+from marianned.executors.clusters.engine import Away, Said, command
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,11 @@ async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_somethi
     got = written.read_text().split()
     assert got.count("SLURM_CONF") == got.count("PATH") == 7
     assert not WANTING.keys() & set(got)
+
+
+async def test_one_that_ends_before_it_has_read_what_it_is_given_is_judged_by_its_end():
+    for _ in range(10):
+        assert await command(("sh", "-c", "exit 3"), "#" * 200_000) == Said(3, "", "")
 
 
 @pytest.fixture
