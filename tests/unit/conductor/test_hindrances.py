@@ -237,7 +237,8 @@ async def with_a_held_child(path):
     (path / "b.yaml").write_text(child)
     async with conducting(path, executor) as house, anyio.create_task_group():
         ask = Asking(house, None)
-        await house.submit(SCORE + "on_success: [{type: run_job, job_path: b.yaml}]\n")
+        at_once = "concert: {cooldown_between_jobs_seconds: 0.01}\n"
+        await house.submit(SCORE + "on_success: [{type: run_job, job_path: b.yaml}]\n" + at_once)
         executor.finish(await executor.started(1))
         entry = await executor.started(1)
         await house.control.pause(ME, Pause(job_id="b"))
