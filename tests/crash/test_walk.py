@@ -13,6 +13,7 @@ import pytest
 from audit import audit
 from crashing import Crashing, fails_until, gated, hook, plain
 from kit.daemon import DEADLINE, Refused, score
+from kit.fault_points import OF_AN_ATTEMPT
 from kit.repository import branches, make_repository, trees
 
 ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
@@ -334,13 +335,7 @@ GROUPS = {
             "submit.workspace",
             "transaction.committed",
             *steps("slot"),
-            "attempt.preparing",
-            "attempt.rendered",
-            "attempt.written",
-            "attempt.started",
-            "attempt.exited",
-            "attempt.read",
-            "attempt.checked",
+            *OF_AN_ATTEMPT,
             *steps("ended"),
             "submit.begun",
         ],

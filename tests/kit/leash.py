@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 
-DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
+from kit.daemon import DEADLINE
 
 
 class Leash:

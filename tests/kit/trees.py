@@ -10,7 +10,6 @@ from marianned.memory import without_collecting
 @cache
 def tree_of(file: Path) -> ast.Module:
     """Return the tree of a file. It is shared: nobody may change it."""
-    with (
-        without_collecting()
-    ):  # nothing of a tree is garbage, and to look for some takes longer than to make it
+    # nothing of a tree is garbage, and to look for some takes longer than to make it
+    with without_collecting():
         return ast.parse(file.read_text())

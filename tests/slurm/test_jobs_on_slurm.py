@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kit.daemon import DEADLINE
 from kit.executors import ours
+from kit.fault_points import OF_AN_ATTEMPT
 from kit.loopback import LONG
 
 pytestmark = pytest.mark.slurm
@@ -20,13 +21,7 @@ POINTS = (
     "slot.committed",
     "slot.applied",
     "slot.acted",
-    "attempt.preparing",
-    "attempt.rendered",
-    "attempt.written",
-    "attempt.started",
-    "attempt.exited",
-    "attempt.read",
-    "attempt.checked",
+    *OF_AN_ATTEMPT,
     "ended.decided",
     "ended.committed",
     "ended.applied",

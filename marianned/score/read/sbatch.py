@@ -95,12 +95,7 @@ def _named(word: str) -> str | None:
     if word.startswith("--"):
         begins = word[2:].partition("=")[0]
         return begins if begins in _KEPT else next((one for one in _KEPT if one.startswith(begins)), None)
-    for letter in word[1:]:
-        if letter in _BY_LETTER:
-            return _BY_LETTER[letter]
-        if letter in _TAKES_THE_REST:
-            break
-    return None
+    return next((_BY_LETTER[one[1]] for one in _parted(word) if one[1] in _BY_LETTER), None)
 
 
 def holding(words: Iterable[str], keys: Collection[str], nearer: Iterable[str]) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 import pytest
-from kit.leash import DEADLINE, Leash
+from kit.daemon import DEADLINE
+from kit.leash import Leash
 from kit.left_behind import ends_with_us
 from refusing import NUMBERS
 
