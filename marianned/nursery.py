@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import marshal
 import os
 import pickle
 import resource
@@ -103,7 +104,7 @@ def _hold(loader: str, carried: object) -> list[int]:
         name for name in names if name.removeprefix("marianned.").partition(".")[0] not in _THE_DAEMON_S
     )
     codes = {name: held.code_of(name) for name in needed}
-    codes[START] = compile(_START, "<start>", "exec"), None
+    codes[START] = marshal.dumps(compile(_START, "<start>", "exec")), None
     values = tuple(libraries), HANDED, loader, pickle.dumps(carried, pickle.HIGHEST_PROTOCOL)
     found = [held.hold("marianne-workers", codes, values)]
     found += [os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in libraries.values()]
