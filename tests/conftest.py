@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from kit import executors, order
+from kit import executors, nursery_alone, order
 from kit.executors import _clusters, cluster, runs_on  # noqa: F401  fixtures
 from kit.shared import _standing, in_turn  # noqa: F401  fixtures
 
 from marianne_cli.client.dialling import current_umask
+from marianned import worker_pool
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Background jobs of a shell ignore it, and so would all that tests start and interrupt.
@@ -75,12 +76,27 @@ def _import_tests(asked, worker, workers):
             importlib.import_module(file.stem)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _forked_nurseries():
+    """Fork the nurseries of this process's loops, rather than launch each from the package's files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_pool, "_launch_from_files", nursery_alone.fork)
+        yield
+
+
+@pytest.fixture
+def from_files(monkeypatch):
+    """Launch nurseries as a daemon does that has no other way: from the package's files."""
+    monkeypatch.setattr(worker_pool, "_launch_from_files", LAUNCHING)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     """The loop that the daemon runs on, and no other: older versions of anyio would try trio as well."""
     return "asyncio"
 
 
+LAUNCHING = worker_pool._launch_from_files
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 

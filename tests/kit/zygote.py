@@ -68,6 +68,8 @@ _LOADED = {
     ),
 }
 """The programs, one of them with a command that loads a lot, and what their zygotes have loaded."""
+_LIKE = {"kit.nursery_alone": "marianned"}
+"""What is forked off the zygote of another program."""
 _CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
 _CLONE_PARENT = 0x8000
 _MOST_DESCRIPTORS = 8
@@ -119,7 +121,9 @@ def _program(how):
     """Return which program of ours is to be started; None: it has to be executed."""
     words, env = how["args"], how["env"]
     wanted = (
-        isinstance(words, list | tuple) and [*words[:2]] == [sys.executable, "-m"] and words[2] in _LOADED
+        isinstance(words, list | tuple)
+        and [*words[:2]] == [sys.executable, "-m"]
+        and words[2] in {*_LOADED, *_LIKE}
     )
     plain = {"restore_signals": True, "close_fds": True, "umask": -1, "process_group": -1}
     special = ("executable", "preexec_fn", "startupinfo", "shell", "gid", "gids", "uid")
@@ -129,7 +133,7 @@ def _program(how):
     if hidden or _CLONE is None or _of_the_interpreter(env) != _of_the_interpreter(None):
         return None
     command = " ".join(words[2:4])
-    return command if command in _LOADED else words[2]
+    return command if command in _LOADED else _LIKE.get(words[2], words[2])
 
 
 def _of_the_interpreter(env):
@@ -199,9 +203,10 @@ class Zygote:
 
 def serve(program):
     """Fork for as long as somebody asks; then, or in a child as soon as it has done its work, end."""
-    _become(*_asked(program))
+    asked, given = _asked(program)
+    _become(asked, given)
     try:
-        runpy.run_module(program.split()[0], run_name="__main__", alter_sys=True)
+        runpy.run_module(asked["argv"][2], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             _end_at_once(end.code or 0)
@@ -231,7 +236,9 @@ def _asked(program):
         importlib.import_module(name)
     if program == "marianned":
         # What its nursery loads: which of it a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows.
-        sys.modules["marianned.workers"].load()
+        workers = sys.modules["marianned.workers"]
+        loaded = workers.load()
+        workers.load = lambda _builtin: loaded  # each nursery that is forked off a daemon would do it again
         sys.modules["marianned.progress.views.job"].shape()
     gc.collect()
     gc.freeze()

@@ -31,6 +31,7 @@ async def told(patience):
     return patience.waits_for
 
 
+@pytest.mark.usefixtures("from_files")
 async def test_a_call_waits_for_a_worker_says_so_and_goes_on(patience, monkeypatch):
     async with workers.running():
         async with anyio.create_task_group() as tasks:
@@ -43,6 +44,7 @@ async def test_a_call_waits_for_a_worker_says_so_and_goes_on(patience, monkeypat
         assert patience.waits_for is None
 
 
+@pytest.mark.usefixtures("from_files")
 async def test_who_waits_for_a_worker_can_be_told_to_leave(patience, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/none/python")
     left = []
@@ -60,6 +62,7 @@ async def test_who_waits_for_a_worker_can_be_told_to_leave(patience, monkeypatch
     assert left == [True]
 
 
+@pytest.mark.usefixtures("from_files")
 async def test_a_request_is_refused_when_no_worker_can_be_had(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/none/python")
     monkeypatch.setattr(accidents, "REQUEST_SECONDS", 0.1)

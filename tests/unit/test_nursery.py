@@ -39,6 +39,7 @@ async def until_gone(pid):
             await anyio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("from_files")
 async def test_one_without_work_is_let_go_of_and_the_next_call_has_another():
     async with workers.running():
         first = await handed_over()
