@@ -3,9 +3,10 @@
 import pytest
 from kit.daemon import gated, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_an_attempt_that_takes_too_long_is_ended_and_timed_out(house, ledger):
     house.configure("kill_grace = 0.2\n")
     house.start()

@@ -3,10 +3,9 @@
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
-from kit.daemon import DEADLINE, plain, score
+from kit.daemon import plain, score
 
 
 def completes(daemon, name, sheet):
@@ -119,9 +118,7 @@ def test_a_daemon_that_loses_all_of_them_meanwhile_makes_nothing_in_their_place(
     place.mkdir(mode=0o700)
     house.submit(score("second", [plain(3)]))
     house.event("second", "job.submitted")
-    end = time.monotonic() + DEADLINE
-    while not house.status("second")["hindered_by"]:
-        assert time.monotonic() < end
+    house.until(lambda: house.status("second")["hindered_by"])
     assert [*place.iterdir()] == []
     place.rmdir()
     away.rename(place)

@@ -2,9 +2,13 @@
 
 import sqlite3
 
+import pytest
 from kit.daemon import DEADLINE, plain, score
 
+pytestmark = pytest.mark.one_daemon
 
+
+@pytest.mark.own_daemon("a fault is put in")
 def test_a_copy_that_a_kill_cuts_short_has_not_its_name_and_is_made_anew(house):
     house.start()
     house.submit(score("solo", [plain(1)]))

@@ -3,9 +3,10 @@
 import pytest
 from kit.daemon import DEADLINE, gated, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
+@pytest.mark.own_daemon("it is set up")
 @pytest.mark.parametrize(("method", "force"), [("job.cancel", {}), ("job.pause", {"force": True})])
 def test_no_process_of_the_job_is_left_detached_ones_included(house, ledger, method, force):
     house.configure('kill_grace = "500ms"\n')

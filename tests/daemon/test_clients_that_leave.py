@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 
 import pytest
@@ -26,7 +25,6 @@ def left(daemon, method, **params):
         connected.sendall(json.dumps(request).encode() + b"\n")
 
 
-@pytest.mark.own_daemon("it is stopped")
 def test_a_stop_whose_client_does_not_stay_is_carried_out(daemon):
     left(daemon, "daemon.stop", mode="detach")
     assert daemon.process.wait(DEADLINE) == 0
@@ -70,7 +68,6 @@ def test_one_connection_too_many_is_refused_and_ends_nothing(daemon):
     daemon.wait_for("solo", "completed")
 
 
-@pytest.mark.own_daemon("its runs are counted")
 def test_a_fresh_run_and_a_resume_at_the_same_time_leave_one_run_alive(daemon):
     for round_ in range(5):
         name = f"race-{round_}"
@@ -99,7 +96,7 @@ def test_a_fresh_run_and_a_resume_at_the_same_time_leave_one_run_alive(daemon):
         assert [run for run in alive if run != max(job["run"] for job in runs)] == []
 
 
-@pytest.mark.own_daemon("it is stopped")
+@pytest.mark.own_daemon("it is executed")
 def test_who_started_the_daemon_may_have_gone_when_it_serves(house):
     ours, its = os.pipe()
     os.close(ours)
@@ -113,10 +110,9 @@ def test_who_started_the_daemon_may_have_gone_when_it_serves(house):
             stderr=log,
         )
     os.close(its)
-    ends = time.monotonic() + DEADLINE
-    while True:
-        assert house.process.poll() is None, house.log.read_text()
-        assert time.monotonic() < ends
-        with suppress(FileNotFoundError, ConnectionRefusedError), house.connect() as connection:
-            assert connection.rpc("daemon.hello")["ready"]
-            break
+
+    def serves():
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            return house.rpc("daemon.hello")["ready"]
+
+    house.until(serves)

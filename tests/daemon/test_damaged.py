@@ -5,6 +5,8 @@ import sqlite3
 import pytest
 from kit.daemon import DEADLINE, gated, gone, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 
 def damage(daemon, statement):
     with sqlite3.connect(daemon.state / "marianne.db") as database:
@@ -12,43 +14,44 @@ def damage(daemon, statement):
     database.close()
 
 
-REVISION = "UPDATE revisions SET expanded = x'00', text = '[' WHERE run_id = (SELECT min(run_id) FROM runs)"
-DAMAGES = [
-    REVISION,
-    "DELETE FROM revisions WHERE run_id = (SELECT min(run_id) FROM runs)",
-    "UPDATE runs SET env = '{' WHERE run_id = (SELECT min(run_id) FROM runs)",
-    "UPDATE revisions SET files = '{' WHERE run_id = (SELECT min(run_id) FROM runs)",
-    "UPDATE sheets SET warnings = '{' WHERE run_id = (SELECT min(run_id) FROM runs)",
-]
+DAMAGES = {
+    "revision": "UPDATE revisions SET expanded = x'00', text = '['",
+    "no-revision": "DELETE FROM revisions",
+    "env": "UPDATE runs SET env = '{'",
+    "files": "UPDATE revisions SET files = '{'",
+    "warnings": "UPDATE sheets SET warnings = '{'",
+}
+"""The jobs that are damaged, and how."""
 
 
-@pytest.mark.parametrize("statement", DAMAGES)
-def test_a_damaged_job_is_told_watched_cancelled_and_removed(daemon, statement):
+def test_a_damaged_job_is_told_watched_cancelled_and_removed(daemon):
     daemon.may_log.append("it is told as damaged")
-    daemon.gate(1)
-    daemon.gate(3)
-    daemon.submit(score("bad", [gated(1), plain(2)]))
-    daemon.submit(score("good", [gated(3)]))
-    daemon.ledger.wait_for("start 1")
-    daemon.ledger.wait_for("start 3")
-    (flying,) = daemon.attempts("bad", 1)
+    flying, runs = {}, {}
+    for name in [*DAMAGES, "good"]:
+        daemon.gate(name)
+        runs[name] = daemon.submit(score(name, [gated(name), plain(2)]))["run"]
+        daemon.ledger.wait_for(f"start {name}")
+        (flying[name],) = daemon.attempts(name, 1)
     daemon.kill()
-    damage(daemon, statement)
+    for name, statement in DAMAGES.items():
+        damage(daemon, f"{statement} WHERE run_id = (SELECT run_id FROM runs WHERE job_name = '{name}')")
     daemon.start()
     listed = {job["job_name"]: job for job in daemon.rpc("job.list")["jobs"]}
-    assert set(listed) == {"bad", "good"}
-    assert "damaged" in listed["bad"]["message"]
-    status = daemon.status("bad")
-    assert [flight["sheet"] for flight in status["in_flight"]] == [1]
-    assert daemon.rpc("job.why", job_id="bad")["reasons"][0]["code"] == "damaged"
-    assert daemon.rpc("daemon.status")["attempts_in_flight"] == 2
-    refused = daemon.refusal("job.resume", job_id="bad")
-    assert (refused.code, refused.hints) == ("E502", ["mzt cancel bad"])
-    daemon.rpc("job.cancel", job_id="bad", wait=True, timeout=DEADLINE)
-    assert gone(flying["pid"])
-    assert daemon.status("bad")["status"] == "cancelled"
-    assert daemon.rpc("job.remove", job_id="bad")["removed"] == ["bad@1"]
-    daemon.gate(3).open()
+    assert set(listed) == {*DAMAGES, "good"}
+    assert daemon.rpc("daemon.status")["attempts_in_flight"] == len(flying)
+    for left, name in enumerate(DAMAGES, 1):
+        assert "damaged" in listed[name]["message"]
+        status = daemon.status(name)
+        assert [flight["sheet"] for flight in status["in_flight"]] == [1], name
+        assert daemon.rpc("job.why", job_id=name)["reasons"][0]["code"] == "damaged", name
+        refused = daemon.refusal("job.resume", job_id=name)
+        assert (refused.code, refused.hints) == ("E502", [f"mzt cancel {name}"])
+        daemon.rpc("job.cancel", job_id=name, wait=True, timeout=DEADLINE)
+        assert gone(flying[name]["pid"]), name
+        assert daemon.status(name)["status"] == "cancelled", name
+        assert daemon.rpc("daemon.status")["attempts_in_flight"] == len(flying) - left, name
+        assert daemon.rpc("job.remove", job_id=name)["removed"] == [f"{name}@{runs[name]}"]
+    daemon.gate("good").open()
     assert daemon.wait_for("good", "ended")["status"] == "completed"
 
 

@@ -11,6 +11,8 @@ import pytest
 from kit import zygote
 from kit.daemon import DEADLINE, gated, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 
 def remove(daemon):
     """Delete the database with its two companions."""
@@ -35,6 +37,7 @@ def companion(daemon):
     (daemon.state / "marianne.db-wal").unlink()
 
 
+@pytest.mark.own_daemon("its database is lost")
 @pytest.mark.parametrize("away", [remove, replace, move_directory, companion])
 def test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why(daemon, ledger, away):
     daemon.may_log = ["No such file or directory"]
@@ -80,8 +83,7 @@ def test_the_very_same_files_put_back_are_gone_on_with(daemon, ledger):
     for file in files:
         (daemon.home / file.name).rename(file)
     assert daemon.rpc("daemon.status")["status"] == "degraded"  # until it has written something again
-    while daemon.rpc("daemon.status")["status"] != "ready":
-        daemon.rpc("daemon.hello")
+    daemon.until(lambda: daemon.rpc("daemon.status")["status"] == "ready")
     assert daemon.rpc("job.pause", job_id="duo")["status"] == "pausing"
     daemon.gate(1).open()
     daemon.wait_for("duo", "paused")
@@ -90,6 +92,7 @@ def test_the_very_same_files_put_back_are_gone_on_with(daemon, ledger):
     ledger.once(1, 2)
 
 
+@pytest.mark.own_daemon("it gets another database")
 def test_what_the_daemon_still_holds_can_be_saved_by_a_backup(daemon, ledger):
     daemon.submit(score("solo", [plain(1)]))
     daemon.wait_for("solo", "completed")
@@ -131,9 +134,7 @@ def test_the_lock_deleted_a_second_daemon_meets_the_database_s_own(daemon, ledge
 def test_the_lock_s_file_is_made_again_and_says_where_the_daemon_listens(daemon):
     lock = daemon.state / "lock"
     lock.unlink()
-    with daemon.connect() as connection:
-        while not (lock.exists() and lock.read_bytes()):
-            connection.rpc("daemon.hello")
+    daemon.until(lambda: lock.exists() and lock.read_bytes())
     assert json.loads(lock.read_bytes())["socket"] == str(daemon.socket)
     assert json.loads(lock.read_bytes())["pid"] == daemon.process.pid
 

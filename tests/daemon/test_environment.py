@@ -12,7 +12,6 @@ pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 SECRET = secret("environment")
 
 
-@pytest.mark.own_daemon("it is stopped")
 def test_the_later_layer_of_variables_wins(daemon, ledger):
     body = 'note "$FROM_DAEMON" "$FROM_RUN" "$FROM_SCORE" "$MARIANNE_JOB"'
     daemon.stop()
@@ -59,7 +58,6 @@ def test_given_variables_are_told_to_nobody(daemon, ledger):
         assert SECRET not in json.dumps(daemon.rpc("log.read", job_id="duo", sheet=1, stream=stream))
 
 
-@pytest.mark.own_daemon("it is stopped")
 def test_the_database_keeps_no_variable_in_requests_or_events(daemon):
     daemon.submit(score("solo", ["exit 1"]), env={"KEY": SECRET}, key="a")
     daemon.wait_for("solo", "failed")

@@ -5,11 +5,14 @@ import socket
 import pytest
 from kit.daemon import gated, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 
 def numbers(events):
     return [event["event"] for event in events]
 
 
+@pytest.mark.own_daemon("its events are counted from 1")
 def test_a_stream_goes_on_without_a_gap_over_a_kill(daemon, ledger):
     daemon.gate(2)
     daemon.submit(score("trio", [plain(1), gated(2), plain(3)]))

@@ -31,7 +31,6 @@ def kill(pids, number=signal.SIGKILL):
             os.kill(pid, number)
 
 
-@pytest.mark.own_daemon("its workers are killed")
 def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daemon):
     daemon.gate(1)
     daemon.submit(score("j", [printing(1)]))
@@ -46,7 +45,6 @@ def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daem
     daemon.ledger.once(1)
 
 
-@pytest.mark.own_daemon("its workers are killed")
 def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     """The nursery is stopped too, or it would wake the worker at once; its ends are told when it goes on."""
     daemon.gate(1)
@@ -56,9 +54,7 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     nursery = [daemon.nursery()]
     kill(processes, signal.SIGSTOP)
     daemon.gate(1).open()
-    end = time.monotonic() + DEADLINE
-    while not list(daemon.state.glob("attempts/**/exit.json")):
-        assert time.monotonic() < end
+    daemon.until(lambda: list(daemon.state.glob("attempts/**/exit.json")))
     time.sleep(1)  # the daemon has asked a worker by then, and nothing tells of that
     kill(set(processes) - set(nursery))
     kill(nursery, signal.SIGCONT)
@@ -66,7 +62,6 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     daemon.ledger.once(1)
 
 
-@pytest.mark.own_daemon("its workers are killed")
 def test_a_prompt_is_rendered_though_the_workers_are_killed(daemon):
     daemon.gate(1)
     daemon.submit(score("j", [gated(1), plain(2)]))
@@ -77,7 +72,6 @@ def test_a_prompt_is_rendered_though_the_workers_are_killed(daemon):
     daemon.ledger.once(1, 2)
 
 
-@pytest.mark.own_daemon("its workers are killed")
 def test_a_sheet_that_is_to_be_skipped_is_though_the_workers_are_killed(daemon):
     daemon.gate(1)
     daemon.submit(
@@ -109,9 +103,8 @@ def test_a_sheet_that_ends_where_no_descriptor_is_left_for_a_worker_waits_for_on
 def supervised(daemon, mark):
     """Wait for a command that has written its pid; return it, its runner and its keeper."""
     daemon.ledger.wait_for(mark)
-    end = time.monotonic() + DEADLINE
-    while not (pid := (daemon.home / "pid").read_text().strip() if (daemon.home / "pid").exists() else ""):
-        assert time.monotonic() < end
+    file = daemon.home / "pid"
+    pid = daemon.until(lambda: file.exists() and file.read_text().strip())
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     runner = int(stat[1])
     keeper = int(Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()[1])

@@ -49,7 +49,6 @@ def gated_hook(name):
     return command(f'note start {name}; read _ < "$HOME/gate-{name}"; note end {name}; echo told')
 
 
-@pytest.mark.own_daemon("it is killed")
 def test_a_hook_that_runs_goes_on_without_the_daemon_and_runs_once(daemon):
     daemon.gate("h")
     daemon.submit(hooked("on", [gated_hook("h"), command("note start last")]))
@@ -64,7 +63,6 @@ def test_a_hook_that_runs_goes_on_without_the_daemon_and_runs_once(daemon):
     assert [hook["attempt_count"] for hook in hooks(daemon, "on")] == [1, 1]
 
 
-@pytest.mark.own_daemon("it is killed")
 def test_a_hook_that_ends_while_the_daemon_is_down_is_taken_as_it_ended(daemon):
     daemon.gate("h")
     daemon.submit(hooked("down", [gated_hook("h")]))
@@ -77,7 +75,6 @@ def test_a_hook_that_ends_while_the_daemon_is_down_is_taken_as_it_ended(daemon):
     assert daemon.ledger.lines().count("start h") == 1
 
 
-@pytest.mark.own_daemon("it is killed")
 def test_a_hook_that_was_killed_with_its_supervisors_is_not_repeated_by_itself(daemon):
     daemon.gate("h")
     daemon.submit(hooked("lost", [gated_hook("h")]))
@@ -98,7 +95,6 @@ def test_a_hook_that_was_killed_with_its_supervisors_is_not_repeated_by_itself(d
     assert daemon.ledger.lines().count("end h") == 1
 
 
-@pytest.mark.own_daemon("it is killed")
 def test_a_hook_whose_supervisor_is_killed_pauses_its_job_and_is_told_in_plain_words(daemon):
     daemon.gate("h")
     daemon.submit(hooked("orphan", [gated_hook("h")]))
@@ -115,7 +111,6 @@ def test_a_hook_whose_supervisor_is_killed_pauses_its_job_and_is_told_in_plain_w
     assert daemon.ledger.lines().count("end h") == 1
 
 
-@pytest.mark.own_daemon("it is killed")
 def test_a_chain_of_depth_three_with_a_pause_and_a_kill_in_its_middle(daemon):
     cool = {"cooldown_between_jobs_seconds": "300ms"}
     write(daemon, "c.yaml", score("c", [plain("c")]))

@@ -9,8 +9,11 @@ import threading
 import time
 from collections import defaultdict
 
+import pytest
 from kit.daemon import Refused, gated, score
 from test_storm import check
+
+pytestmark = pytest.mark.one_daemon
 
 REQUESTS = int(os.environ.get("MARIANNE_MANY", "400"))
 LONG = REQUESTS > 10_000

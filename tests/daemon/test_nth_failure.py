@@ -50,8 +50,8 @@ def play(daemon, asking, scarce, job):
     accepted = gets_through(asking, ("E508", "E505", "E514"), "job.submit", **asked)
     if not accepted:
         scarce.plenty()
-        while not gets_through(asking, ("E508",), "job.submit", **asked):
-            pass  # a degraded store looks every second whether there is room again
+        # a degraded store looks every second whether there is room again
+        daemon.until(lambda: gets_through(asking, ("E508",), "job.submit", **asked))
     ended = gets_through(asking, ("E504",), "job.wait", job_id=job, words=["ended"], timeout=PATIENCE)
     scarce.plenty()
     assert asking.rpc("job.wait", job_id=job, words=["ended"], timeout=30)["status"] == "completed"

@@ -4,7 +4,7 @@ import pytest
 from kit.daemon import score
 from kit.repository import git, make_repository
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 ODD = 'it\'s a "plan"\nür $HOME `x` {b}'
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def duo():

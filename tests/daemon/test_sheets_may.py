@@ -4,6 +4,8 @@ import pytest
 from kit.asking_inside import ask, code, said
 from kit.daemon import gated, score
 
+pytestmark = pytest.mark.one_daemon
+
 
 @pytest.fixture
 def other(daemon, ledger):

@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 ASKED = 'note asked; read _ < "$HOME/gate-rule"'
 

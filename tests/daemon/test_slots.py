@@ -3,6 +3,8 @@
 import pytest
 from kit.daemon import gated, plain, score
 
+pytestmark = pytest.mark.one_daemon
+
 
 @pytest.fixture
 def narrow(house):
@@ -11,6 +13,7 @@ def narrow(house):
     return house.start()
 
 
+@pytest.mark.own_daemon("it is set up")
 def test_slots_are_counted_again_after_a_kill(narrow, ledger):
     narrow.gate("a")
     narrow.submit(score("a", [gated("a")]))

@@ -67,7 +67,7 @@ def test_a_socket_that_somebody_answers_on_is_not_replaced(daemon):
     assert daemon.rpc("daemon.hello")["pid"] == daemon.process.pid
 
 
-@pytest.mark.own_daemon("it is killed")
+@pytest.mark.own_daemon("its socket is there before it")
 def test_a_stale_socket_is_replaced(house):
     house.socket.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as stale:

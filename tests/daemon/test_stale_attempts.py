@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import gated, gone, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def quiet(body, **top):

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from kit.daemon import DEADLINE, Refused, gated, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def test_a_fan_out_of_eight_goes_on_over_a_restart(daemon, ledger):
@@ -107,8 +107,8 @@ def test_who_waits_for_a_drain_is_told_at_once_when_it_is_called_off(daemon, led
         ["mzt", "stop", "--drain", "-t", str(int(DEADLINE))],
         env=daemon.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while daemon.rpc("daemon.hello")["status"] != "draining":
-        assert mzt.poll() is None
+    daemon.until(lambda: mzt.poll() is not None or daemon.rpc("daemon.hello")["status"] == "draining")
+    assert mzt.poll() is None
     with pytest.raises(Refused, match="still drains") as late:
         daemon.rpc("daemon.stop", mode="drain", wait=True, timeout=0.01)
     assert late.value.code == "E504"

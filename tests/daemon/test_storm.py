@@ -6,7 +6,10 @@ import random
 import threading
 import time
 
+import pytest
 from kit.daemon import Refused, gated, plain, score
+
+pytestmark = pytest.mark.one_daemon
 
 CLIENTS = 4
 REQUESTS = 50

@@ -10,7 +10,6 @@ def limited(body, seconds):
     return score("solo", [body], instrument_config={"timeout_seconds": seconds})
 
 
-@pytest.mark.own_daemon("it is set up or killed")
 def test_a_time_limit_holds_while_the_daemon_is_dead(daemon, ledger):
     daemon.gate(1)
     daemon.submit(limited(gated(1), 1))
@@ -27,7 +26,7 @@ def test_a_time_limit_holds_while_the_daemon_is_dead(daemon, ledger):
     assert ledger.lines() == ["start 1"]
 
 
-@pytest.mark.own_daemon("it is set up or killed")
+@pytest.mark.own_daemon("it is set up")
 def test_a_time_limit_leaves_no_detached_process(house, ledger):
     house.configure('kill_grace = "200ms"\n')
     house.start()
@@ -45,7 +44,6 @@ def waits_out(seconds):
     return f"{gated(1)}; sleep {seconds}; note over"
 
 
-@pytest.mark.own_daemon("it is set up or killed")
 @pytest.mark.parametrize("restarted", [False, True], ids=["one daemon", "killed and started again"])
 def test_a_limit_that_is_raised_lets_what_is_in_flight_go_on(daemon, ledger, restarted, runs_on):
     daemon.gate(1)
@@ -81,7 +79,6 @@ def test_an_attempt_that_reaches_its_raised_limit_says_which_that_was(daemon, le
     assert "timed out after 4s" in daemon.event("solo", "attempt.ended")["text"]
 
 
-@pytest.mark.own_daemon("it is set up or killed")
 def test_a_limit_that_is_lowered_shortens_nothing_that_runs(daemon, ledger):
     daemon.gate(1)
     daemon.submit(limited(gated(1), 600))
@@ -95,7 +92,6 @@ def test_a_limit_that_is_lowered_shortens_nothing_that_runs(daemon, ledger):
     assert daemon.wait_for("solo", "completed")["status"] == "completed"
 
 
-@pytest.mark.own_daemon("it is set up or killed")
 def test_a_limit_that_can_not_be_written_down_is_refused_and_nothing_changes(daemon, ledger):
     daemon.gate(1)
     daemon.submit(limited(gated(1), 600))

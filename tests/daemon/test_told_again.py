@@ -63,18 +63,16 @@ def test_its_event_goes_on_with_the_journal_though_nothing_of_the_job_does(daemo
     daemon.wait_for("one", "completed")
 
 
-@pytest.mark.own_daemon("its runs are counted from 1")
 def test_a_fresh_run_is_told_by_the_name_that_was_asked_for(daemon, looks):
-    daemon.submit(score("again", [plain(1)]), before="1")
-    daemon.wait_for("again", "paused")
-    assert looks("again")["run"] == 1
-    daemon.submit(score("again", [plain(1), plain(2)]), before="2", fresh=True)
-    assert looks("again")["run"] == 2
-    assert looks("again@1")["run"] == 1
-    assert looks("again@1")["status"] == "cancelled"
+    daemon.submit(score("once-more", [plain(1)]), before="1")
+    daemon.wait_for("once-more", "paused")
+    assert looks("once-more")["run"] == 1
+    daemon.submit(score("once-more", [plain(1), plain(2)]), before="2", fresh=True)
+    assert looks("once-more")["run"] == 2
+    assert looks("once-more@1")["run"] == 1
+    assert looks("once-more@1")["status"] == "cancelled"
 
 
-@pytest.mark.own_daemon("its database is moved")
 def test_it_says_that_the_database_is_away(daemon, ledger):
     daemon.may_log = ["is gone", "can be written again"]
     daemon.gate(1)

@@ -3,7 +3,7 @@
 import pytest
 from kit.daemon import gated, plain, score
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 def test_after_a_restart_after_still_counts(daemon, ledger):

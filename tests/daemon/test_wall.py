@@ -5,11 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from kit.daemon import DEADLINE, Refused, gated, score
+from kit.daemon import Refused, gated, score
 from kit.repository import git, make_repository
 from kit.secrets import secret
 
@@ -309,9 +308,10 @@ def test_when_its_supervisors_are_killed_a_process_without_mark_and_brand_goes_t
     walled.submit(score("lone", [hidden + seen_by_now + gated("lone")]))
     ledger.wait_for("start lone")
     pair = json.loads((walled.attempt_directory() / "identity.json").read_text())
-    end = time.monotonic() + DEADLINE
-    while not (sleepers := [one for one in Path("/proc").glob("[0-9]*/cmdline") if _has(one, b"43218")]):
-        assert time.monotonic() < end  # while it executes sleep it has no arguments to be seen
+    # while it executes sleep it has no arguments to be seen
+    sleepers = walled.until(
+        lambda: [one for one in Path("/proc").glob("[0-9]*/cmdline") if _has(one, b"43218")]
+    )
     walled.rpc("job.pause", job_id="lone")
     os.kill(pair["pid"], signal.SIGKILL)
     os.kill(pair["runner_pid"], signal.SIGKILL)

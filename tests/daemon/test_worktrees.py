@@ -7,6 +7,8 @@ from kit.daemon import DEADLINE, gated
 from kit.isolation import COMMIT, HERE, isolated
 from kit.repository import branches, git, make_repository, trees
 
+pytestmark = pytest.mark.one_daemon
+
 
 @pytest.fixture
 def repository(house):
@@ -43,6 +45,7 @@ def falls_at(house, point, text):
     house.process.wait(DEADLINE)
 
 
+@pytest.mark.own_daemon("a fault is put in")
 def test_one_that_a_killed_git_left_half_made_is_made_anew(house, ledger, repository):
     falls_at(house, "isolation.planned", isolated("iso", [HERE], cleanup_on_success=False))
     half = repository / ".worktrees" / "iso-1"

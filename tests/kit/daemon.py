@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -402,6 +403,14 @@ class Daemon(Speaking):
         """Wait until it has stopped, as it was asked to; return how."""
         gone(self.process.pid, DEADLINE)  # at once, where Popen looks every now and then
         return self.process.wait(0)
+
+    def until(self, so):
+        """Wait until something is so that nobody tells of, and return it: it is looked at now and then."""
+        end = time.monotonic() + DEADLINE
+        while not (found := so()):
+            assert not gone(self.process.pid, 0.02), self.log.read_text()
+            assert time.monotonic() < end, "it does not come"
+        return found
 
     def stop(self):
         """Stop it as an operator does."""

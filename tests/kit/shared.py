@@ -2,14 +2,20 @@
 
 To start and to stop one costs more than most of what tests ask of it. The tests of a module that is marked
 `one_daemon` get it by the same fixtures (`daemon`, `house`, `home`); `own_daemon` takes a test out and says why: it
-stops or kills its daemon, sets it up, gives it an environment, meets a rate limit, or counts all that it has ever done.
+sets its daemon up, gives it an environment or another database, meets a rate limit, or counts all that it has ever
+done. A test may stop it, kill it and start it again: whoever has it next, finds it serving.
+
+`one_daemon(settings)` is another one, whose config.toml says this from its start on.
 
 What a test leaves is ended and forgotten behind it, and looked for as behind a daemon of its own. One that a test
 has failed with, or that can't be made as new, is not handed on.
 """
 
+import itertools
+import os
 import shutil
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from types import MappingProxyType
 
 import pytest
@@ -20,25 +26,38 @@ _KEPT = {"bin", "config", "daemon.log", "ledger", "news", "run", "runtime", "sta
 """What of its home stays: the rest is its tests'."""
 
 
-class Shared(Daemon):
-    """A daemon that is started once, as nobody has set it up, with an empty directory first on its PATH."""
+_RUNS = "SELECT seq FROM sqlite_sequence WHERE name = 'runs'"
+"""The number of the newest run that there ever was; the number of one that was removed is never used again."""
 
-    def __init__(self):
+
+class Shared(Daemon):
+    """A daemon of these settings, with an empty directory first on its PATH, which is started where it does not run."""
+
+    def __init__(self, settings=""):
         super().__init__()
+        self.settings = settings
+        if settings:
+            super().configure(settings)
         self._programs = self.home / "bin"
         self._programs.mkdir()
         self.environment["PATH"] = f"{self._programs}:{self.environment['PATH']}"
         self.environment = self._given = MappingProxyType({**self.environment, "TZ": "UTC"})
-        self._read = self._begun = 0
-        self._lent = self._used = False
+        self._begun = self._runs = 0
+        self._used = self._special = False
 
     def start(self, *before, **environment):
         """Let it serve; it may do so since long ago."""
         assert self.environment is self._given, "its environment is of its start"
-        assert not before, "it has been started"
-        assert not environment, "it has been started"
+        assert not before, "it is as others want it"
         self._used = True
-        return self if self.process else super().start()
+        if self._runs_now():
+            assert not environment, "it has been started"
+            return self
+        self._special = bool(environment)
+        return super().start(**environment)
+
+    def _runs_now(self):
+        return self.process is not None and self.process.poll() is None
 
     def install(self, name, script):
         """Put a program of this name first on its PATH."""
@@ -52,23 +71,31 @@ class Shared(Daemon):
     def journal(self, job=None):
         return [event for event in super().journal(job) if event["event"] > self._begun]
 
-    def stop(self):
-        assert not self._lent, "others use it, too: own_daemon"
-        super().stop()
+    def attempt_directory(self, run_id=1, name="1-1"):
+        """Return the directory of an attempt; runs are counted since a test has it."""
+        return super().attempt_directory(self._runs + run_id, name)
 
-    kill = configure = run_sheets_on_slurm = stop
+    def configure(self, *_, **__):
+        raise AssertionError("its settings are of its start: own_daemon")
+
+    run_sheets_on_slurm = configure
 
     def lend(self):
         """Let a test have it, which may start it."""
-        self._lent, self._used = True, False
+        self._used = False
         return self
 
     def take_back(self):
         """Be as new: end and forget all that a test has left, and say what must not be."""
-        self._lent = False
         if not self._used:
             self._clear()
             return
+        self._used = False
+        if self._special and self._runs_now():
+            self.stop()
+        self._special = False
+        if not self._runs_now():
+            super().start()
         self._forget()
         tree = [self.process.pid]
         for pid in tree:
@@ -78,10 +105,8 @@ class Shared(Daemon):
         kill_all(left)
         self._clear()
         assert not alive, f"left behind: {alive}"
-        with self.log.open() as log:
-            log.seek(self._read)
-            told = log.read()
-            self._read = log.tell()
+        told = self.log.read_text()
+        os.truncate(self.log, 0)  # it is appended to, and who has it next finds nothing there of earlier ones
         expected = any(words in told for words in self.may_log)
         self.may_log = []
         assert expected or "Traceback" not in told, told
@@ -96,6 +121,8 @@ class Shared(Daemon):
             told = asked.rpc("daemon.status")
         assert names == [], "not all is ended and forgotten"
         self._begun = told["event"]
+        with closing(sqlite3.connect(f"file:{self.state}/marianne.db?mode=ro", uri=True)) as database:
+            self._runs = (database.execute(_RUNS).fetchone() or (0,))[0]
         assert told["status"] == "ready", told
         assert told["rate_limits"] == [], "what is started behind a limit is held up: own_daemon"
         assert (told["attempts_in_flight"], told["strangers"], told["damaged"]) == (0, [], []), told
@@ -106,8 +133,19 @@ class Shared(Daemon):
             gate.close()
         self.gates.clear()
         self.ledger.clear()
-        for place in [*self.home.iterdir(), *self._programs.iterdir(), *self.home.glob("config/*")]:
-            if place.parent == self.home and place.name in _KEPT:
+        given = self.home / "config" / "marianne" / "config.toml"
+        kept = {given, *given.parents} if self.settings else set()
+        found = [
+            self.home.iterdir(),
+            self._programs.iterdir(),
+            *map(self.home.glob, ("config/*", "config/*/*")),
+        ]
+        for place in itertools.chain(*found):
+            if (
+                place in kept
+                or (place.parent == self.home and place.name in _KEPT)
+                or not os.path.lexists(place)
+            ):
                 continue
             if place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)
@@ -124,28 +162,29 @@ def is_shared(request):
 
 @pytest.fixture(scope="session")
 def _standing():
-    """The daemon of this process, as a list; empty until a test needs it, and behind one that spoilt it."""
-    made = []
+    """The daemons of this process by their settings; one is there once a test needs it, and not behind one that spoilt it."""
+    made = {}
     yield made
-    for one in made:
+    for one in made.values():
         one.close()
 
 
 @pytest.fixture
 def in_turn(request, _standing):
     """The daemon that all tests of this process have in turn, as new."""
-    if not _standing:
-        _standing.append(Shared())
-    (one,) = _standing
+    (settings,) = request.node.get_closest_marker("one_daemon").args or ("",)
+    if settings not in _standing:
+        _standing[settings] = Shared(settings)
+    one = _standing[settings]
     failed = request.session.testsfailed
     yield one.lend()
     try:
         one.take_back()
     except BaseException:
-        _standing.clear()
+        del _standing[settings]
         with suppress(Exception):
             one.close()
         raise
     if request.session.testsfailed > failed:
-        _standing.clear()
+        del _standing[settings]
         one.close()
