@@ -3,6 +3,7 @@
 Such a process, a zygote, is kept for each program by each test process, and ends with it. What it forks is a
 child of the test process as if it had been executed: arguments, environment (in /proc, too), descriptors,
 directory, session. What can't be had in this way is executed: another interpreter, options of it, a wrapper.
+A forked `mzt` forks itself what it would execute: the daemon that it starts, or has examine the installation.
 
 A zygote's standard input is a socket to the test process. A request is one datagram of JSON with the
 descriptors; the answer is the child's pid.
@@ -32,16 +33,19 @@ from marianne_cli.client.dialling import current_umask
 from marianne_cli.own_arguments import shown_as
 
 _COMMANDS = Path(marianne_cli.__file__).parent / "commands"
+_DAEMON = (
+    "marianned.service",
+    "marianned.workers",
+    "anyio._backends._asyncio",  # what a daemon loads as soon as it serves
+    "anyio._core._signals",
+    "encodings.ascii",
+    "platformdirs.unix",
+)
 _LOADED = {
-    "marianned": (
-        "marianned.service",
-        "marianned.workers",
-        "anyio._backends._asyncio",  # what a daemon loads as soon as it serves
-        "anyio._core._signals",
-        "encodings.ascii",
-        "platformdirs.unix",
-    ),
+    "marianned": _DAEMON,
     "marianne_cli": (
+        *_DAEMON,
+        "marianned.checks",
         "marianne_cli.main",
         "marianne_cli.client",
         "marianne_cli.options",
@@ -82,6 +86,9 @@ _OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "LD_", "GLIBC_", "MALLOC_")
 _START = "import sys; sys.path[0] = sys.argv[1]; from kit import zygote; zygote.serve(sys.argv[2])"
 
 _zygotes = {}
+_executing = subprocess.Popen
+_within = []
+"""In a child that was forked as `mzt`: what it is no more, and must not be taken down."""
 
 
 class Popen(subprocess.Popen):
@@ -90,7 +97,7 @@ class Popen(subprocess.Popen):
     def _execute_child(self, *given):
         how = inspect.signature(super()._execute_child).bind(*given).arguments
         program = _program(how)
-        self.pid = _zygote(program).fork(how) if program else None
+        self.pid = (_fork_within if _within else _zygote(program).fork)(how) if program else None
         if self.pid is None:
             super()._execute_child(*given)
             return
@@ -120,6 +127,8 @@ def run(args, *, input=None, timeout=None, check=False, capture_output=False, **
 def _program(how):
     """Return which program of ours is to be started; None: it has to be executed."""
     words, env = how["args"], how["env"]
+    if _within and isinstance(words, list):
+        words = [word for number, word in enumerate(words) if (number, word) != (1, "-P")]
     wanted = (
         isinstance(words, list | tuple)
         and [*words[:2]] == [sys.executable, "-m"]
@@ -149,6 +158,21 @@ def _zygote(program):
     return _zygotes[key]
 
 
+def _request(how):
+    """Return what is asked of a child, and the descriptors that it gets: the first three, and what is passed."""
+    passed = [*how["pass_fds"]]
+    asked = {
+        "argv": how["args"],
+        "env": dict(os.environ if how["env"] is None else how["env"]),
+        "cwd": os.fspath(how["cwd"] or Path.cwd()),
+        "new_session": how["start_new_session"],
+        "umask": current_umask(),
+        "passed": passed,
+    }
+    ends = (how["p2cread"], how["c2pwrite"], how["errwrite"])
+    return asked, [number if end == -1 else end for number, end in enumerate(ends)] + passed
+
+
 class Zygote:
     """The near end of one."""
 
@@ -173,18 +197,8 @@ class Zygote:
 
     def fork(self, how):
         """Have a child of this process forked; return its pid, None if it can't be."""
-        passed = [*how["pass_fds"]]
-        asked = {
-            "argv": how["args"],
-            "env": dict(os.environ if how["env"] is None else how["env"]),
-            "cwd": os.fspath(how["cwd"] or Path.cwd()),
-            "new_session": how["start_new_session"],
-            "umask": current_umask(),
-            "passed": passed,
-        }
+        asked, given = _request(how)
         data = json.dumps(asked).encode()
-        ends = (how["p2cread"], how["c2pwrite"], how["errwrite"])
-        given = [number if end == -1 else end for number, end in enumerate(ends)] + passed
         if len(data) > _REQUEST_BYTES or len(given) > _MOST_DESCRIPTORS:
             return None
         with self._lock:
@@ -205,8 +219,15 @@ def serve(program):
     """Fork for as long as somebody asks; then, or in a child as soon as it has done its work, end."""
     asked, given = _asked(program)
     _become(asked, given)
+    if program != "marianned":
+        _within.append((sys.stdin, sys.stdout, sys.stderr))
+        subprocess.Popen = Popen
+    _run(asked["argv"][2])
+
+
+def _run(module):
     try:
-        runpy.run_module(asked["argv"][2], run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             _end_at_once(end.code or 0)
@@ -228,13 +249,54 @@ def _end_at_once(code):
     os._exit(code & 0xFF)
 
 
+def _fork_within(how):
+    """Fork a child of this process, which has loaded what it is to be; return its pid.
+
+    It never leaves this call, so that nothing of what it was before is taken down.
+    """
+    asked, given = _request(how)
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _begin_within(asked, given)
+        argv = asked["argv"]
+        if argv[1] == "-P":
+            del sys.path[0]
+        _run(argv[argv.index("-m") + 1])
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001  said as an interpreter says it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _begin_within(asked, given):
+    """Be no more what has forked us."""
+    gc.collect()  # what closes a descriptor does so now, not when another has its number
+    _within.append((sys.stdin, sys.stdout, sys.stderr))
+    subprocess.Popen = _executing
+    atexit._clear()
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as an interpreter does that starts
+    above = max([2, *given, *asked["passed"]]) + 1
+    given = [fcntl.fcntl(one, fcntl.F_DUPFD, above) for one in given]
+    for first, last in itertools.pairwise([-1, *sorted(given), os.sysconf("SC_OPEN_MAX")]):
+        os.closerange(first + 1, last)
+    _become(asked, given)
+
+
 def _asked(program):
     """Fork whenever somebody asks; return in a child, with what it was asked to be."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the tests
     sys.path[0] = ""
     for name in _LOADED[program]:
         importlib.import_module(name)
-    if program == "marianned":
+    if program != "marianne_cli dashboard":
         # What its nursery loads: which of it a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows.
         workers = sys.modules["marianned.workers"]
         loaded = workers.load()
@@ -288,7 +350,7 @@ def _become(asked, given):
         setattr(sys, f"__{name}__", made)
     sys.path[0] = str(Path.cwd())
     sys.orig_argv = asked["argv"]
-    sys.argv = asked["argv"][2:]
+    sys.argv = asked["argv"][asked["argv"].index("-m") + 1 :]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "MARIANNE_FAULT" in asked["env"]:
         importlib.reload(sys.modules["marianned.faults"])
