@@ -118,7 +118,7 @@ class Gate:
 
 
 class Ledger:
-    """The file where sheets write down, durably, that they start and end: the outside witness."""
+    """The file where sheets write down that they start and end: the outside witness, that no kill takes away."""
 
     def __init__(self, home):
         self._path = home / "ledger"
