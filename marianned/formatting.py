@@ -39,6 +39,11 @@ def duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def time_asked(seconds: float) -> str:
+    """Say a time that somebody has set, and so as exactly as it was set: `0.5s`, `2.5s`, `1h30m`."""
+    return duration(seconds) if seconds >= 60 or seconds == round(seconds) else f"{seconds:g}s"  # noqa: PLR2004
+
+
 def read_duration(text: str) -> float:
     """Read a duration into seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`.
 

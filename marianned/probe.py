@@ -67,6 +67,17 @@ def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
         yield from lines.feed(data)
 
 
+def peer(line: socket.socket) -> tuple[int, int]:
+    """Return the pid and uid of who is on the other side of a connected socket, by the kernel's word.
+
+    Source: unix(7), SO_PEERCRED: of a listening socket, who called listen(2).
+    """
+    pid, uid, _ = _CREDENTIALS.unpack(
+        line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return pid, uid
+
+
 def check_owner(line: socket.socket, path: str, *, by_hand: bool) -> None:
     """See that a connected socket is this user's own, or root's, before anything is said there.
 
@@ -78,8 +89,7 @@ def check_owner(line: socket.socket, path: str, *, by_hand: bool) -> None:
     Raises:
         NotPermitted: another user listens there.
     """
-    data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid, ours = _CREDENTIALS.unpack(data)[1], os.geteuid()
+    (_, uid), ours = peer(line), os.geteuid()
     if uid in (ours, 0) or (ours == 0 and by_hand):
         return
     hints = [f"mzt --socket {shlex.quote(path)} ..."] if ours == 0 else []
@@ -101,13 +111,9 @@ def closed(error: PermissionError) -> NotPermitted:
 
 
 def listener(line: socket.socket) -> int | None:
-    """Return the pid of the daemon whose socket this is connected to; null where it is systemd's.
-
-    Source: unix(7), SO_PEERCRED: of a listening socket, who called listen(2).
-    """
+    """Return the pid of the daemon whose socket this is connected to; null where it is systemd's."""
     with suppress(OSError):
-        data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid: int = _CREDENTIALS.unpack(data)[0]
+        pid, _ = peer(line)
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123  no client loads pathlib for this
             return pid if _OURS in file.read() else None
     return None

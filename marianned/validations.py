@@ -18,7 +18,7 @@ from anyio import to_thread
 from marianned import files, workers
 from marianned.accidents import SHORT
 from marianned.data_checks import data_fault
-from marianned.formatting import duration
+from marianned.formatting import time_asked
 from marianned.protocol import CheckReport, CheckResult
 from marianned.score.expanded import Check
 
@@ -166,7 +166,7 @@ def _command_fault(result: CommandResult, timeout_seconds: float) -> str | None:
     if result.error is not None:
         return " ".join(result.error.split())
     if result.timed_out:
-        return f"timed out after {duration(timeout_seconds)}"
+        return f"timed out after {time_asked(timeout_seconds)}"
     if result.signal is not None:
         return f"killed by {result.signal}"
     return None if result.exit_code == 0 else f"exit code {result.exit_code}"

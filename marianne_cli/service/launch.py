@@ -14,7 +14,7 @@ from marianne_cli.client.session import WAIT_MOST, Gone
 from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
-from marianned.formatting import duration
+from marianned.formatting import time_asked
 from marianned.probe import called, closed, way_out
 
 if TYPE_CHECKING:
@@ -247,7 +247,8 @@ def _start(call: Invocation, timeout: float) -> None:
     if ready is None:
         daemon.returncode = 0  # it is nobody's child to wait for
         raise WaitTimeout(
-            f"marianned does not answer after {duration(timeout)}; it may still come, and was asked nothing",
+            f"marianned does not answer after {time_asked(timeout)}; "
+            "it may still come, and was asked nothing",
             hints=["mzt status"],
         )
     if not ready:
@@ -328,7 +329,7 @@ def stopped(
                 still, hints = _STILL[mode]
                 hints = hints or way_out(pid)
                 raise WaitTimeout(
-                    f"marianned (pid {pid}) is not gone after {duration(timeout)}; {still}", hints=hints
+                    f"marianned (pid {pid}) is not gone after {time_asked(timeout)}; {still}", hints=hints
                 )
         finally:
             os.close(handle)
@@ -374,7 +375,9 @@ def ended(pid: int, timeout: float) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGTERM)
         if not select.select([handle], [], [], min(timeout, WAIT_MOST))[0]:
-            raise WaitTimeout(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
+            raise WaitTimeout(
+                f"marianned (pid {pid}) is not gone after {time_asked(timeout)}; it still stops"
+            )
     finally:
         os.close(handle)
 

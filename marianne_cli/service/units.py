@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from marianned import paths
 from marianned.errors import NotPermitted, WaitTimeout
-from marianned.formatting import duration
+from marianned.formatting import time_asked
 
 _QUICK_SECONDS = 10.0
 _SYSTEM_DIRECTORY = Path("/etc/systemd/system")
@@ -93,7 +93,7 @@ class Unit(NamedTuple):
             )
         except subprocess.TimeoutExpired:
             raise WaitTimeout(
-                f"'{typed}' is not done after {duration(timeout)}; it goes on", hints=[self.status_command]
+                f"'{typed}' is not done after {time_asked(timeout)}; it goes on", hints=[self.status_command]
             ) from None
         except OSError as error:
             raise NotPermitted(f"'{typed}' can't be run: {error}") from None

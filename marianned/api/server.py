@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import stat
-import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup, UNIXSocketStream
 
-from marianned import files, wire
+from marianned import files, probe, wire
 from marianned.api import inside
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
@@ -34,7 +33,6 @@ _REFUSED_AT_ONCE = 64
 _ROOM_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 """How long a stop waits for subscribers to take the end of their streams."""
-_CREDENTIALS = struct.Struct("3i")
 _PIECE_BYTES = 64 * 1024
 _PROBE_SECONDS = 1.0
 """How long a daemon that hangs is given to take a connection."""
@@ -148,8 +146,7 @@ class Server:
 
 def _peer(connected: socket.socket) -> Caller:
     """Return who is on the other side, by the kernel's word."""
-    data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(data)
+    pid, uid = probe.peer(connected)
     return Caller(uid=uid, pid=pid, name="")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from marianned.formatting import duration
+from marianned.formatting import time_asked
 from marianned.instruments import amounts, json_path, printed_json
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
@@ -342,9 +342,9 @@ def _plain(
     """Return how it has ended where no pattern says more: outcome, category, message."""
     match ended:
         case "timed_out":
-            return Outcome.TIMED_OUT, ErrorCategory.TIMEOUT, f"timed out after {duration(seconds)}"
+            return Outcome.TIMED_OUT, ErrorCategory.TIMEOUT, f"timed out after {time_asked(seconds)}"
         case "stale":
-            silent = f"silent for {duration(seconds)}: nothing printed, no file changed, no CPU time used"
+            silent = f"silent for {time_asked(seconds)}: nothing printed, no file changed, no CPU time used"
             return Outcome.FAILED, ErrorCategory.STALE, silent
         case "asked" | "final":
             return Outcome.FAILED, ErrorCategory.EXIT, "ended"

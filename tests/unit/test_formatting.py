@@ -31,6 +31,12 @@ def test_a_duration_is_said_with_its_two_largest_units(seconds: float, said: str
     assert formatting.duration(seconds) == said
 
 
+@pytest.mark.parametrize("asked", ["500ms", "0.05s", "1.5s", "2.75", "59.5s", "40s", "90", "1h30m", "0"])
+def test_a_time_that_was_asked_for_is_said_as_exactly(asked: str) -> None:
+    seconds = formatting.read_duration(asked)
+    assert formatting.read_duration(formatting.time_asked(seconds)) == seconds
+
+
 @given(st.integers(0, 10**8))
 def test_what_is_said_is_less_than_a_second_unit_away_from_what_is_so(seconds: int) -> None:
     said = formatting.read_duration(formatting.duration(seconds))

@@ -32,7 +32,7 @@ def wait_timed_out(job: Job, action: Action, patience: float) -> WaitTimeout:
         verb = "is" if state.flight_count == 1 else "are"
         said = f": {messages.flying(state)} {verb} in flight{messages.time_left(state, now())}"
     status = job.status
-    waited = f"'{state.run.job_name}' is still {status} after {formatting.duration(patience)}"
+    waited = f"'{state.run.job_name}' is still {status} after {formatting.time_asked(patience)}"
     return WaitTimeout(
         f"{waited}{said}; {messages.IN_FORCE[action]}",
         job_id=state.run.job_name,

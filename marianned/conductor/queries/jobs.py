@@ -364,7 +364,7 @@ class JobQueries:
             leave()
         name, status = job.state.run.job_name, job.status
         if not seen:
-            spent = formatting.duration(params.timeout or 0)
+            spent = formatting.time_asked(params.timeout or 0)
             raise WaitTimeout(
                 f"'{name}' is still {status} after {spent}",
                 job_id=name,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from marianned.clock import Instant
-from marianned.formatting import duration, of_limit
+from marianned.formatting import duration, of_limit, time_asked
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Round
@@ -95,7 +95,7 @@ def is_up(state: JobState, score: Expanded, now: Instant) -> bool:
 def describe_time(state: JobState, score: Expanded, now: Instant) -> str:
     """Say how long the run has taken: `it has run 2h of 2h (max_wall_seconds)`."""
     taken, limit = state.taken(now) / 1000, score.max_wall_seconds or 0.0
-    return f"it has run {duration(taken)} of {duration(limit)} (max_wall_seconds)"
+    return f"it has run {duration(taken)} of {time_asked(limit)} (max_wall_seconds)"
 
 
 def judge_time(draft: Draft) -> None:
@@ -140,10 +140,10 @@ def _of_time(state: JobState, new: Expanded, line: PlanLine, attempt: AttemptRow
     asked = _limit_under(new, line, state, attempt)
     if asked is None:
         return
-    limit, now = attempt.within(asked), duration(attempt.limit_seconds)
+    limit, now = attempt.within(asked), time_asked(attempt.limit_seconds)
     if limit > attempt.limit_seconds:
         bound = f", {_BOUND}" if limit < asked else ""
-        yield f"limit {duration(limit)}{_told(state, attempt)}{bound}"
+        yield f"limit {time_asked(limit)}{_told(state, attempt)}{bound}"
     elif attempt.limit_is_clusters and _asks_for_more(state, new, line, asked):
         yield f"its limit stays {now}, {_BOUND}"
     elif limit < attempt.limit_seconds:
@@ -168,9 +168,9 @@ def _of_silence(new: Expanded, attempt: AttemptRow) -> Iterator[str]:
     if attempt.silence_seconds is None or limit == attempt.silence_seconds:
         return
     if limit < attempt.silence_seconds:
-        yield f"its limit of silence stays {duration(attempt.silence_seconds)}"
+        yield f"its limit of silence stays {time_asked(attempt.silence_seconds)}"
     else:
-        yield "no limit of silence" if limit == _ENDLESS else f"limit of silence {duration(limit)}"
+        yield "no limit of silence" if limit == _ENDLESS else f"limit of silence {time_asked(limit)}"
 
 
 def _silence_under(new: Expanded) -> float:
@@ -188,10 +188,10 @@ def extend_live(draft: Draft, new: Expanded, lines: list[PlanLine]) -> None:
         raised = attempt
         if limit > attempt.limit_seconds:
             raised = msgspec.structs.replace(raised, time_limit_at=attempt.started_at + round(limit * 1000))
-            said.append(f"limit {duration(limit)}, was {duration(attempt.limit_seconds)}")
+            said.append(f"limit {time_asked(limit)}, was {time_asked(attempt.limit_seconds)}")
         if attempt.silence_seconds is not None and silence > attempt.silence_seconds:
             raised = msgspec.structs.replace(raised, silence_seconds=silence)
-            said += [f"{one}, was {duration(attempt.silence_seconds)}" for one in _of_silence(new, attempt)]
+            said += [f"{one}, was {time_asked(attempt.silence_seconds)}" for one in _of_silence(new, attempt)]
         if not said:
             continue
         draft.put(raised)
@@ -224,4 +224,4 @@ def _told(state: JobState, attempt: AttemptRow) -> str:
     """Say that the tool was told a limit when it started, where its profile does that: it may keep it."""
     profile = state.score.profiles[attempt.instrument]
     tells = profile.http is not None or (profile.cli is not None and profile.cli.command.timeout_flag)
-    return f" ({attempt.instrument} was told {duration(attempt.limit_seconds)})" if tells else ""
+    return f" ({attempt.instrument} was told {time_asked(attempt.limit_seconds)})" if tells else ""
