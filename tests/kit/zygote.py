@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 
 import marianne_cli
+from kit import putting_back
 from marianne_cli.client.dialling import current_umask
 from marianne_cli.own_arguments import shown_as
 
@@ -354,6 +355,8 @@ def _become(asked, given):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "MARIANNE_FAULT" in asked["env"]:
         importlib.reload(sys.modules["marianned.faults"])
+    if failure := asked["env"].get(putting_back.VARIABLE):
+        putting_back.put_back(failure)
 
 
 def _show(argv, env):

@@ -1,76 +1,86 @@
-"""A program that loads pytest, its plugins and what tests need besides the packages; each run is a fork of it.
+"""A pytest that collects the tests it is given, and runs one of them, with a failure put back, whenever it is asked.
 
-A line of JSON on its standard input asks for a run: `arguments` of pytest, `directory`, `environment`, and the
-file `said` for what it prints. The line that answers on its standard output is the exit status, a signal's
-number negative; a run that takes more than 100 seconds is killed.
+A test that calls the function itself runs in a fork of this process, which has the failure in what it has loaded. One
+that starts daemons runs in this very process, whose zygote (kit/zygote.py) forks them: they alone have the failure.
+
+A line of JSON on its standard input asks for a run: `failure`, `caught_by`, `in_programs` and `room`, an empty
+directory, where the file `said` gets what it prints. The line that answers on its standard output lists what has
+failed; it is the exit status of a fork that has not come so far, as one that takes more than 100 seconds.
 """
 
 import atexit
 import gc
-import importlib
 import json
 import os
 import select
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
-_LIBRARIES = (
-    "anyio._backends._asyncio",
-    "hypothesis.stateful",
-    "hypothesis.strategies",
-    "jinja2",
-    "msgspec",
-    "platformdirs.unix",
-    "yaml",
-)
 _SECONDS = 100
 
 
-class _Libraries:
-    """A plugin that loads them and does no more: while pytest is there, they are loaded as it wants them."""
+class _Runs:
+    """A plugin that runs tests as it is asked to, and not all that are collected."""
+
+    def __init__(self) -> None:
+        self._asked, self._answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "w")
+        self._wrong: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self) -> int:
-        for name in _LIBRARIES:
-            importlib.import_module(name)
-        return 0
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        gc.collect()
+        gc.freeze()
+        while line := self._asked.readline():
+            print(json.dumps(self._answer(session, **json.loads(line))), file=self._answers, flush=True)
+        return True
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what goes wrong: `failure` in a test's own body, else `error`."""
+        if report.failed:
+            where = "failure" if report.when == "call" else f"error on {report.when}"
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self._wrong.append(f"{where}: {crash.message if crash else report.longreprtext}")
 
-def main() -> None:
-    pytest.main([], plugins=[_Libraries()])
-    assert "marianned" not in sys.modules, "each run loads its own"
-    gc.collect()
-    gc.freeze()
-    while line := sys.stdin.buffer.raw.readline():
+    def _answer(
+        self, session: pytest.Session, failure: str, caught_by: str, room: str, *, in_programs: bool
+    ) -> list[str] | int:
+        items = [one for one in session.items if caught_by in (one.nodeid, one.nodeid.partition("[")[0])]
+        if not in_programs:
+            return self._in_a_fork(items, failure, Path(room))
+        from kit import putting_back
+
+        os.environ[putting_back.VARIABLE] = failure
+        return self._run(items, Path(room))
+
+    def _run(self, items: list[pytest.Item], room: Path) -> list[str]:
+        """Run tests; return what goes wrong in them."""
+        with (room / "said").open("wb") as said:
+            for standard in (1, 2):
+                os.dup2(said.fileno(), standard)
+        self._wrong.clear()
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        return self._wrong
+
+    def _in_a_fork(self, items: list[pytest.Item], failure: str, room: Path) -> list[str] | int:
         pid = os.fork()
         if not pid:
-            _end(pytest.main(_become(**json.loads(line))))
-        print(_ended(pid), flush=True)
+            atexit._clear()  # what it has is its parent's
+            from kit import putting_back
 
-
-def _become(arguments: list[str], directory: str, environment: dict[str, str], said: str) -> list[str]:
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(directory)
-    sys.path.insert(0, environment["PYTHONPATH"])
-    nothing, file = os.open(os.devnull, os.O_RDONLY), os.open(said, os.O_CREAT | os.O_WRONLY, 0o600)
-    for new, old in enumerate((nothing, file, file)):
-        os.dup2(old, new)
-    return arguments
-
-
-def _end(status: int) -> None:
-    """End, but leave to the kernel all that was loaded: it would be copied to be taken down."""
-    atexit._run_exitfuncs()  # zygotes end, for one
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+            putting_back.put_back(failure, room)
+            (room / "wrong").write_text(json.dumps(self._run(items, room)))
+            atexit._run_exitfuncs()  # zygotes end, for one
+            os._exit(0)  # what is loaded would be copied to be taken down
+        status = _ended(pid)
+        return json.loads((room / "wrong").read_text()) if status == 0 else status
 
 
 def _ended(pid: int) -> int:
-    """Wait for a child; return its exit status."""
+    """Wait for a child; return its exit status, a signal's number negative."""
     process = os.pidfd_open(pid)
     if not select.select([process], [], [], _SECONDS)[0]:
         os.kill(pid, signal.SIGKILL)
@@ -79,4 +89,4 @@ def _ended(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    pytest.main(["-s", *sys.argv[1:]], plugins=[_Runs()])

@@ -1,31 +1,26 @@
 """Failures known from systems like this one, put back one by one: each is caught by a test of this repository.
 
-A failure is a patch of one function, applied to a copy of the package; the test that must catch it runs over
-that copy in a pytest of its own, forked off a process that has loaded one, and must fail. docs/durability.md
-tells of them.
+A failure is a patch of one function; the test that must catch it runs where the function has that (see
+forking_pytest.py), and must fail. docs/durability.md tells of them.
 """
 
-import ast
 import json
 import os
 import re
-import shutil
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree as ET
 
 import pytest
+from kit import putting_back
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider"]
-FAILED = 1
-"""pytest's exit status when tests ran and some failed; a patch that breaks an import is another."""
-CAUGHT = re.compile(
-    '(failure: |error: failed on teardown with ")(AssertionError|assert |Failed: )(?!it is not ready)'
-)
+SECONDS = 110
+"""How long the answer may take at most, of which most wait in vain for MARIANNE_DEADLINE."""
+CAUGHT = re.compile("(failure|error on teardown): (AssertionError|assert |Failed: )(?!it is not ready)")
 """How the test fails that catches it: by what it asserts, at its end too. A daemon that does not start is no catch."""
 
 
@@ -186,7 +181,8 @@ KNOWN = {
         "conductor.services:Services.place",
         "incarnation = self.store.incarnations.get(flight.incarnation)",
         "incarnation = None",
-        "daemon/test_whose_attempts.py::test_what_ran_after_a_copy_was_made_is_not_taken_for_what_runs_after_it_was_put_back",
+        "daemon/test_whose_attempts.py::"
+        "test_what_ran_after_a_copy_was_made_is_not_taken_for_what_runs_after_it_was_put_back[by_hand]",
     ),
     "an attempt is not found once the setting of its directory has changed": Known(
         "conductor.services:Services.place",
@@ -226,7 +222,7 @@ KNOWN = {
         "return Presence.LOST if asked else Presence.UNKNOWN",
         "pass",
         "daemon/test_whose_attempts.py::"
-        "test_where_all_attempts_are_away_at_a_start_none_is_taken_for_one_that_never_ran",
+        "test_where_all_attempts_are_away_at_a_start_none_is_taken_for_one_that_never_ran[all]",
         "TimeoutError: timed out",
     ),
     "a copy of a state directory is served beside the original": Known(
@@ -303,7 +299,7 @@ KNOWN = {
         "store.writer:Store._write_group",
         "self._place.check()",
         "pass",
-        "daemon/test_displaced.py::test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why",
+        "daemon/test_displaced.py::test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why[remove]",
     ),
     "a round is judged by the word that a modify has replaced": Known(
         "progress.deciding.rounds:until_judged",
@@ -339,67 +335,57 @@ KNOWN = {
 }
 
 
-def put_back(known: Known, package: Path) -> None:
-    """Patch the function in a copy of the package."""
-    module, _, name = known.function.partition(":")
-    patched = (package / module.replace(".", "/")).with_suffix(".py")
-    source = patched.read_text()
-    lines = source.splitlines(keepends=True)
-    node = named(name.split("."), ast.parse(source))
-    start, end = node.lineno - 1, node.end_lineno
-    own = "".join(lines[start:end])
-    assert own.count(known.right) == 1, "the function has changed; write the failure anew"
-    lines[start:end] = [own.replace(known.right, known.wrong)]
-    patched.write_text("".join(lines))
+class Forking:
+    """The pytest that runs a test with a failure put back."""
 
+    def __init__(self, room: Path) -> None:
+        tests = sorted({f"{ROOT}/tests/{known.caught_by}" for known in KNOWN.values()})
+        options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider", f"--basetemp={room}"]
+        self.program = subprocess.Popen(
+            [sys.executable, "-P", f"{ROOT}/tests/known_failures/forking_pytest.py", *options, *tests],
+            cwd=room.parent,  # where Hypothesis keeps what has failed
+            env={**os.environ, "MARIANNE_DEADLINE": "8"},  # some wait in vain
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-def named(path: list[str], within: ast.Module | ast.ClassDef) -> ast.stmt:
-    """Return the function of this name, or the constant."""
-    (found,) = (node for node in within.body if path[0] in names(node))
-    return named(path[1:], found) if path[1:] and isinstance(found, ast.ClassDef) else found
+    def run(self, known: Known, room: Path) -> list[str] | int:
+        """Run the test that catches a failure; return what goes wrong in it, or how that has ended early."""
+        assert self.program.stdin is not None
+        assert self.program.stdout is not None
+        asked = {
+            "failure": putting_back.told(known.function, known.right, known.wrong),
+            "caught_by": f"tests/{known.caught_by}",
+            "in_programs": known.caught_by.startswith("daemon/"),
+            "room": str(room),
+        }
+        print(json.dumps(asked), file=self.program.stdin, flush=True)
+        assert select.select([self.program.stdout], [], [], SECONDS)[0], "it does not answer"
+        answer: list[str] | int = json.loads(self.program.stdout.readline())
+        return answer
 
-
-def names(node: ast.stmt) -> set[str | None]:
-    """Return what a statement gives a name to: the function or class it defines, or its constants."""
-    targets = node.targets if isinstance(node, ast.Assign) else [node]
-    return {getattr(one, "name", getattr(one, "id", None)) for one in targets}
+    def end(self) -> None:
+        try:
+            self.program.communicate(timeout=10)
+        finally:
+            self.program.kill()
 
 
 @pytest.fixture(scope="module")
-def forking() -> Iterator[subprocess.Popen[str]]:
-    """The program that runs pytest over a copy of the package."""
-    command = [sys.executable, "-P", f"{ROOT}/tests/known_failures/forking_pytest.py"]
-    with subprocess.Popen(
-        command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as program:  # no conftest.py there, which would load the packages
-        yield program
-        program.communicate()
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """That pytest, which all tests of this module ask."""
+    made = Forking(tmp_path_factory.mktemp("forking") / "base")
+    yield made
+    made.end()
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path, forking: subprocess.Popen[str]) -> None:
+def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path, forking: Forking) -> None:
     known = KNOWN[name]
-    shutil.copytree(ROOT / "marianned", tmp_path / "marianned")
-    put_back(known, tmp_path / "marianned")
-    report, said = tmp_path / "report.xml", tmp_path / "said"
-    asked = {
-        "arguments": [*OPTIONS, f"--junit-xml={report}", f"{ROOT}/tests/{known.caught_by}"],
-        "directory": str(tmp_path),
-        "environment": {
-            **os.environ,
-            "PYTHONPATH": str(tmp_path),
-            "MARIANNE_DEADLINE": "8",
-        },  # some wait in vain
-        "said": str(said),
-    }
-    print(json.dumps(asked), file=forking.stdin, flush=True)
-    assert int(forking.stdout.readline()) == FAILED, said.read_text()
-    for message in messages(report):
-        caught = CAUGHT.match(message) or message.startswith(f"failure: {known.says}")
-        assert caught, said.read_text()
-
-
-def messages(report: Path) -> list[str]:
-    """Return what went wrong in the test, in each of its cases: `failure` in its own body, else `error`."""
-    wrong = [found for case in ET.parse(report).iter("testcase") for found in case]
-    return [f"{found.tag}: {found.get('message')}" for found in wrong if found.tag in ("failure", "error")]
+    wrong = forking.run(known, tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert isinstance(wrong, list), (wrong, said)
+    assert wrong, said
+    for message in wrong:
+        assert CAUGHT.match(message) or message.startswith(f"failure: {known.says}"), (message, said)
