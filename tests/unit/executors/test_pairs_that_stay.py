@@ -196,14 +196,26 @@ async def test_an_end_that_comes_late_does_not_reach_the_next_attempt(turns: Tur
     assert (record.exit_code, record.asked) == (4, False)
 
 
+def no_patience_with_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be given up at once; who comes then may take as long as ever."""
+    kill = forking.Pair._kill
+
+    def killed(pair: forking.Pair) -> None:
+        monkeypatch.undo()
+        kill(pair)
+
+    monkeypatch.setattr(forking.Pair, "_kill", killed)
+    monkeypatch.setattr(forking, "_PATIENCE_MILLISECONDS", 50)
+
+
 async def test_an_end_on_its_way_to_one_that_rests_meets_no_attempt(
     turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was sent while the attempt before was not over: the keeper, stopped here, takes it at rest."""
-    monkeypatch.setattr(forking, "_PATIENCE_MILLISECONDS", 200)
     first = await turns.run("first", "true")
     os.kill(first.pid, signal.SIGSTOP)
     os.kill(first.pid, signal.SIGTERM)
+    no_patience_with_a_stuck_one(monkeypatch)
     second = await turns.start("second", "sh", "-c", "exit 4")
     assert second.pid != first.pid
     record = await turns.wait("second")
@@ -213,11 +225,10 @@ async def test_an_end_on_its_way_to_one_that_rests_meets_no_attempt(
 async def test_one_that_is_stopped_at_rest_holds_up_no_start(
     turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forking, "_PATIENCE_MILLISECONDS", 50)
     first = await turns.run("first", "true")
     os.kill(first.pid, signal.SIGSTOP)
+    no_patience_with_a_stuck_one(monkeypatch)
     await turns.start("second", "true")
-    monkeypatch.undo()
     await turns.wait("second")
     for pid in pair(first):
         await ended(pid)
