@@ -6,6 +6,7 @@
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pages
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from kit import zygote
 from kit.daemon import DEADLINE, Daemon
 
 HOME = "/home/ann"
@@ -24,6 +26,8 @@ ELSEWHERE = {
 """Pages whose commands are not run here, and why."""
 
 _END = "\x1e"
+_PLAIN = re.compile(r"mzt(?: [^|&;<>$`*?(){}\[\]~#!\n\\]+)?")
+"""A command that a shell does nothing for but to execute it."""
 _SAME = [
     (re.compile(r"\b(\d+(\.\d+)?[smhd])+\b"), "3s"),
     (re.compile(r"\b\d\d:\d\d(:\d\d)?\b"), "12:00"),
@@ -38,18 +42,27 @@ class Shell:
     """One bash in a page's directory."""
 
     def __init__(self, directory, environment):
+        self._place = {"cwd": directory, "env": environment}
         self._process = subprocess.Popen(
             ["bash"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=directory,
-            env=environment,
             text=True,
+            **self._place,
         )
 
     def run(self, command):
-        """Run a command; return its exit code and what it printed, errors too."""
+        """Run a command; return its exit code and what it printed, errors too.
+
+        A plain one is forked: no page has its shell go elsewhere, or keep a variable.
+        """
+        if _PLAIN.fullmatch(command):
+            done = zygote.run(
+                [sys.executable, "-m", "marianne_cli", *shlex.split(command)[1:]], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self._place,
+            )  # fmt: skip
+            return done.returncode, done.stdout
         self._process.stdin.write(f"{{ {command}\n}} < /dev/null\nprintf '\\036%d\\n' $?\n")
         self._process.stdin.flush()
         output = ""
@@ -92,6 +105,7 @@ def play(name, house):
     house.start()
     shell = Shell(directory, house.environment)
     try:
+        shell.run("mzt version")  # so that there is what forks it: on pages, seconds count
         for example in pages.examples(text):
             code, output = shell.run(example.command)
             yield example, code, told(output, directory)

@@ -1,10 +1,15 @@
 """Every command that a page shows does and prints what the page says."""
 
+import re
+
 import examples
 import pages
 import pytest
 from kit.daemon import Daemon
 
+KEPT = re.compile(
+    r"(?:^|[;&|(]) *(?:(?:cd|pushd|export|alias|set|source|umask)\b|\w+=\S*\s*(?:$|[;&]))", re.MULTILINE
+)
 SHOWING = [name for name in pages.NAMES if pages.examples(pages.text_of(name))]
 
 
@@ -18,6 +23,13 @@ def test_the_examples_of_a_page_run_as_shown(name):
             assert examples.same(output) == examples.same(example.output), example.command
     finally:
         house.close()
+
+
+def test_no_page_has_its_shell_go_elsewhere_or_keep_a_variable():
+    """Else a plain line of `mzt`, which is not typed into the shell, would be played elsewhere."""
+    for name in SHOWING:
+        for example in pages.examples(pages.text_of(name)):
+            assert not KEPT.search(example.command), name
 
 
 def test_each_exception_is_a_page_with_examples():

@@ -1,11 +1,11 @@
 """The pages hold together: links lead somewhere, examples are valid, the README's commands are those CI runs."""
 
 import re
-import subprocess
 import sys
 
 import pages
 import pytest
+from kit import zygote
 from kit.tables import each
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -63,7 +63,7 @@ def test_the_page_of_examples_leads_to_all():
     "file", sorted((pages.ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda file: file.name
 )
 def test_every_example_score_is_valid(file, tmp_path):
-    done = subprocess.run(
+    done = zygote.run(
         [sys.executable, "-m", "marianne_cli", "validate", str(file), "-w", str(tmp_path)],
         capture_output=True,
         text=True,

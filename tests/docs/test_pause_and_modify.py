@@ -2,13 +2,17 @@
 
 import json
 import subprocess
+import sys
 
 import examples
 import pages
 import pytest
-from kit.daemon import DEADLINE, Daemon, gated, plain, score
+from kit import zygote
+from kit.daemon import DEADLINE, gated, plain, score
 
 from marianne_cli.tree.group import mzt
+
+pytestmark = pytest.mark.one_daemon
 
 PAGE = pages.examples(pages.text_of("docs/reference/pause-and-modify.md"))
 COMES_TO = {
@@ -27,18 +31,14 @@ OF_ALL = {"--quiet", "--verbose", "--no-pager", "--help"}
 
 
 @pytest.fixture
-def house():
-    house = Daemon()
-    try:
-        house.start()
-        yield house
-    finally:
-        house.close()
+def house(in_turn):
+    return in_turn.start()
 
 
 def typed(house, command):
-    return subprocess.Popen(
-        command.split(),
+    _, *words = command.split()
+    return zygote.Popen(
+        [sys.executable, "-m", "marianne_cli", *words],
         cwd=house.home,
         env=house.environment,
         stdin=subprocess.DEVNULL,
