@@ -104,7 +104,7 @@ def test_on_a_terminal_it_has_colours_and_an_agent_never_drives_it(agent):
     agent.mzt("wait", "a", "-t", "60")
     ours, theirs = pty.openpty()
     environment = {**agent.environment, "TERM": "xterm"}
-    subprocess.run(
+    zygote.run(
         agent.command(["logs", "a"]), cwd=agent.path, env=environment, stdout=theirs, check=True, timeout=60
     )
     os.close(theirs)

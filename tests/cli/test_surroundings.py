@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from home_for_tests import SCORE
+from kit import zygote
 
 from marianne_cli.main import run
 from marianned.errors import Unavailable
@@ -20,6 +21,19 @@ from marianned.errors import Unavailable
 pytestmark = pytest.mark.one_daemon
 
 STREAMS = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
+
+
+def written_to_a_full_disk(home, line):
+    """Return the exit code of a line, and what it says, where its standard output takes nothing."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  a device
+        done = zygote.run(
+            home.command(line.split()), cwd=home.path, env=home.environment, stdin=subprocess.DEVNULL, stdout=full,
+            stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+FULL = "mzt: the output can't be written: no space left on device"
 
 
 def typed(home, words, cwd=None):
@@ -79,23 +93,17 @@ def test_a_closed_stream_keeps_no_command_from_what_it_does(home, closed):
 
 @pytest.mark.parametrize("line", ["-h", "version", "version -j", "instruments -j"])
 def test_a_full_disk_behind_stdout_is_said_in_one_line(home, line):
-    done = typed(home, f'"$@" {line} > /dev/full')
-    assert (done.returncode, done.stderr) == (
-        141,
-        "mzt: the output can't be written: no space left on device\n",
-    )
+    assert written_to_a_full_disk(home, line) == (141, f"{FULL}\n")
 
 
-@pytest.mark.parametrize(
-    "line", ["logs a", "logs a --raw", "logs a -F", "logs a -F --raw", "logs a -j", "revisions a 1"]
-)
-def test_a_full_disk_is_said_in_one_line_too_where_more_is_printed_than_a_buffer_holds(home, line):
+def test_a_full_disk_is_said_in_one_line_too_where_more_is_printed_than_a_buffer_holds(home):
     long = "x" * 100
     home.score("a", f"for n in $(seq 300); do echo {long}; done\n    # {long * 100}")
     home.mzt("run", "a.yaml", "--wait")
-    done = typed(home, f'"$@" {line} > /dev/full')
-    said = [one for one in done.stderr.splitlines() if not one.startswith("-- ")]
-    assert (done.returncode, said) == (141, ["mzt: the output can't be written: no space left on device"])
+    for line in ("logs a", "logs a --raw", "logs a -F", "logs a -F --raw", "logs a -j", "revisions a 1"):
+        code, said = written_to_a_full_disk(home, line)
+        told = [one for one in said.splitlines() if not one.startswith("-- ")]
+        assert (line, code, told) == (line, 141, [FULL])
 
 
 def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
@@ -171,9 +179,12 @@ def test_of_a_state_directory_that_is_closed_it_is_not_said_that_no_daemon_runs_
 
 
 def test_a_umask_that_takes_from_its_owner_what_is_made_keeps_no_daemon_from_its_next_start(cold_home):
-    for _ in range(2):
-        done = typed(cold_home, 'umask 777; "$@" start && "$@" doctor && "$@" stop')
-        assert done.returncode == 0, (done.stdout, done.stderr)
+    for line in ("start", "doctor", "stop") * 2:
+        done = zygote.run(
+            cold_home.command([line]), cwd=cold_home.path, env=cold_home.environment, umask=0o777,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
     (state,) = (path.parent for path in cold_home.path.rglob("marianne.db"))
     assert stat.S_IMODE((state / "daemon-start.log").stat().st_mode) == 0o600
     made = [state, *(path for path in state.parents if cold_home.path in path.parents)]

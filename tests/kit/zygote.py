@@ -135,7 +135,7 @@ def _program(how):
         and [*words[:2]] == [sys.executable, "-m"]
         and words[2] in {*_LOADED, *_LIKE}
     )
-    plain = {"restore_signals": True, "close_fds": True, "umask": -1, "process_group": -1}
+    plain = {"restore_signals": True, "close_fds": True, "process_group": -1}
     special = ("executable", "preexec_fn", "startupinfo", "shell", "gid", "gids", "uid")
     if not wanted or any(how[name] for name in special) or any(how[n] != value for n, value in plain.items()):
         return None
@@ -167,7 +167,7 @@ def _request(how):
         "env": dict(os.environ if how["env"] is None else how["env"]),
         "cwd": os.fspath(how["cwd"] or Path.cwd()),
         "new_session": how["start_new_session"],
-        "umask": current_umask(),
+        "umask": current_umask() if how["umask"] == -1 else how["umask"],
         "passed": passed,
     }
     ends = (how["p2cread"], how["c2pwrite"], how["errwrite"])
