@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import json
 import os
 import pwd
 import select
@@ -112,7 +113,9 @@ def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("closed", STREAMS)
+@pytest.mark.parametrize(
+    "closed", ["stdin", "all"]
+)  # each alone, of `mzt`, which opens them as the daemon does
 def test_a_daemon_whose_streams_are_closed_serves(home, closed):
     ready, its = os.pipe()
     words = f'exec "$0" -m marianned --ready-fd {its} {STREAMS[closed]}'
@@ -142,40 +145,57 @@ def test_a_place_that_is_named_relatively_is_the_same_for_the_daemon_that_is_sta
     cold_home.mzt("stop")
 
 
-def closed_to(home, *words):
-    """Call mzt as somebody whom modes of files bind, root too, beside a state directory that is closed."""
+EACH = """
+import io, json, os, sys
+from marianne_cli.main import run
+
+for state, line in json.load(sys.stdin):
+    os.environ["STATE_DIRECTORY"] = state
+    sys.stdout, sys.stderr = made = [io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2)]
+    code = run(line.split())
+    print(json.dumps([code, *(one.buffer.getvalue().decode() for one in made)]), file=sys.__stdout__, flush=True)
+"""
+"""Carries out each of these lines of `mzt`, beside this state directory, and says how it ended and what it said."""
+
+
+def closed_to(home, lines):
+    """Type lines as somebody whom modes of files bind, root too; return how they ended and what they said."""
 
     def bound():
         for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
-    return subprocess.run(
-        home.command(words), env=home.environment, preexec_fn=bound,
-        cwd=home.path, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    done = subprocess.run(
+        [sys.executable, "-c", EACH], env=home.environment, preexec_fn=bound, input=json.dumps(lines),
+        cwd=home.path, stdout=subprocess.PIPE, text=True, timeout=60, check=True,
     )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("inside", ["", "/deeper"])
-def test_of_a_state_directory_that_is_closed_it_is_not_said_that_no_daemon_runs_there(cold_home, inside):
+def test_of_a_state_directory_that_is_closed_it_is_not_said_that_no_daemon_runs_there(cold_home):
     state = cold_home.path / "theirs"
     state.mkdir(mode=0)
-    cold_home.environment["STATE_DIRECTORY"] = f"{state}{inside}"
     cold_home.environment["XDG_RUNTIME_DIR"] = str(cold_home.path)
     del cold_home.environment["MARIANNE_SOCKET"]
-    said = f"'{state}{inside}', which $STATE_DIRECTORY names, is closed to you: whether a daemon runs there can't be known"
+    refused = ("list", "stop", "start", "restart", "status j")
+    lines = [
+        (place, line) for place in (f"{state}", f"{state}/deeper") for line in (*refused, "version", "doctor")
+    ]
     try:
-        for line in ("list", "stop", "start", "restart", "status j"):
-            done = closed_to(cold_home, *line.split())
-            assert (done.returncode, done.stdout, done.stderr.splitlines()) == (
-                4, "", [f"mzt: {said} (E509)", "  env -u STATE_DIRECTORY mzt status", "  mzt doctor"],
-            )  # fmt: skip
-        version = closed_to(cold_home, "version")
-        assert (version.returncode, version.stdout.splitlines()[1]) == (0, said)
-        doctor = closed_to(cold_home, "doctor")
-        assert (doctor.returncode, doctor.stderr) == (1, "")
-        assert said in doctor.stdout
+        told = closed_to(cold_home, lines)
     finally:
         state.chmod(0o700)
+    for (place, line), (code, out, err) in zip(lines, told, strict=True):
+        said = f"'{place}', which $STATE_DIRECTORY names, is closed to you: whether a daemon runs there can't be known"
+        if line in refused:
+            assert (line, code, out, err.splitlines()) == (
+                line, 4, "", [f"mzt: {said} (E509)", "  env -u STATE_DIRECTORY mzt status", "  mzt doctor"],
+            )  # fmt: skip
+        elif line == "version":
+            assert (code, out.splitlines()[1]) == (0, said)
+        else:
+            assert (code, err) == (1, ""), line
+            assert said in out, line
 
 
 def test_a_umask_that_takes_from_its_owner_what_is_made_keeps_no_daemon_from_its_next_start(cold_home):

@@ -52,10 +52,15 @@ def test_a_job_is_paused_changed_and_resumed_by_keys(home, tmp_path):
 
 
 @in_tmux
-def test_it_fits_80_columns_and_whatever_it_is_resized_to(home):
+def test_it_fits_80_columns_and_whatever_it_is_resized_to_and_sends_no_colour_where_none_is_wanted(home):
+    home.environment["NO_COLOR"] = "1"
     home.mzt("run", home.score("a", GATED))
     with terminal(home) as top:
-        assert len(top.sees("RUNNING", "? keys")) == 24
+        assert len(top.sees("RUNNING", "a ", "? keys")) == 24
+        coloured = top._tmux("capture-pane", "-e", "-p", "-t", "top")
+        assert "\x1b[3" not in coloured.replace("\x1b[39m", "")
+        assert "38;" not in coloured
+        assert "48;" not in coloured
         top.press("Enter")
         top.sees("1 output", "sheet 1", "? keys")
         top.resize(132, 43)
@@ -63,21 +68,6 @@ def test_it_fits_80_columns_and_whatever_it_is_resized_to(home):
         top.resize(60, 12)
         top.sees("running since")
         top.press("q")
-        top.press("q")
-        top.sees("ended with 0")
-    home.let_go(1, 2, 3)
-
-
-@in_tmux
-def test_no_colour_is_sent_where_none_is_wanted(home):
-    home.environment["NO_COLOR"] = "1"
-    home.mzt("run", home.score("a", GATED))
-    with terminal(home) as top:
-        top.sees("RUNNING", "a ")
-        coloured = top._tmux("capture-pane", "-e", "-p", "-t", "top")
-        assert "\x1b[3" not in coloured.replace("\x1b[39m", "")
-        assert "38;" not in coloured
-        assert "48;" not in coloured
         top.press("q")
         top.sees("ended with 0")
     home.let_go(1, 2, 3)
