@@ -61,6 +61,8 @@ _SET_FILTER = 1
 _NEW_LISTENER, _NO_SIGNAL_BREAKS_IN = 8, 32
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _CONTINUE = 1
+UNANSWERED = -1
+"""Decided of a call that its program shall wait in until it is killed."""
 
 
 def available(directory):
@@ -101,7 +103,7 @@ class Call:
 
 
 class Kernel(threading.Thread):
-    """Asks `decide` about each of these calls: the errno it fails with, 0 to let it pass.
+    """Asks `decide` about each of these calls: the errno it fails with, 0 to let it pass, or UNANSWERED.
 
     A call whose program is gone before it is decided is nobody's.
     """
@@ -168,6 +170,8 @@ class Kernel(threading.Thread):
         with suppress(FileNotFoundError, ProcessLookupError):
             arguments = struct.unpack_from("6Q", asked, 32)
             failing = self._decide(Call(self._names[call], call, pid, arguments))
+        if failing == UNANSWERED:
+            return True
         answer = struct.pack("QqiI", number, 0, -failing, 0 if failing else _CONTINUE)
         with suppress(FileNotFoundError):
             fcntl.ioctl(listener, _SEND, bytearray(answer))
