@@ -112,9 +112,9 @@ class Crashing:
             nothing_lives(self.house, job)
         return reply
 
-    def tells(self, job, kind):
-        """Wait for an event of a job."""
-        return self._through(lambda: self.house.event(job, kind))
+    def tells(self, job, kind, **fields):
+        """Wait for an event of a job with these fields."""
+        return self._through(lambda: self.house.event(job, kind, **fields))
 
     def stands(self):
         """Have a daemon that serves, whatever has become of the last."""
