@@ -30,18 +30,29 @@ OPENAI = {
 }
 
 
+def told(url, family="anthropic", **more):
+    """Return what the program is told."""
+    usual = {"model": "m", "key_env": "THE_KEY", "max_tokens": None, "temperature": None, "system": None}
+    return {"family": family, "url": url, "timeout_seconds": 20, **usual, **more}
+
+
+def said(url, family="anthropic", prompt="Say yes."):
+    """Ask in this process; return the answer, or what is said of it."""
+    try:
+        return http_agent.asked(told(url, family), prompt)
+    except http_agent.RequestRefused as refused:
+        return str(refused)
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("THE_KEY", "secret")
+
+
 def ask(tmp_path, url, family="anthropic", key="secret", prompt="Say yes.", **more):
     """Run the program as an attempt does; return its exit code and what it printed."""
-    told = {
-        "family": family,
-        "url": url,
-        "model": "m",
-        "key_env": "THE_KEY",
-        "max_tokens": None,
-        "temperature": None,
-    }
     file = tmp_path / "ask.json"
-    file.write_text(json.dumps({**told, "system": None, "timeout_seconds": 20, **more}))
+    file.write_text(json.dumps(told(url, family, **more)))
     ended = subprocess.run(
         [sys.executable, "-I", "-S", http_agent.__file__, str(file)],
         input=prompt.encode(),
@@ -74,35 +85,41 @@ def test_an_answer_is_taken_with_its_tokens(family, answer, header, service, tmp
     assert "Be brief." in (body.get("system"), body["messages"][0]["content"])
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((401, {}, {"error": {"message": "invalid x-api-key"}}), "status 401: invalid x-api-key"),
-        (
-            (429, {"retry-after": "30"}, {"error": {"message": "slow\ndown"}}),
-            "status 429: slow down (retry-after: 30)",
-        ),
-        ((500, {}, b"<html>"), "status 500: <html>"),
-        ((302, {"location": "http://127.0.0.1:1/"}, b""), "status 302: "),
-        ((200, {}, b"<html>"), "{url} answers with no JSON: <html>"),
-        ((200, {}, {"odd": 1}), "not an answer of the family anthropic: {{'odd': 1}}"),
-        (
-            (200, {}, {**ANTHROPIC, "stop_reason": "max_tokens"}),
-            "the answer was cut off after 3 tokens; max_tokens allows no more",
-        ),
-    ],
-)
-def test_what_is_no_answer_is_told(answer, said, service, tmp_path):
+NO_ANSWERS = [
+    ((401, {}, {"error": {"message": "invalid x-api-key"}}), "status 401: invalid x-api-key"),
+    (
+        (429, {"retry-after": "30"}, {"error": {"message": "slow\ndown"}}),
+        "status 429: slow down (retry-after: 30)",
+    ),
+    ((500, {}, b"<html>"), "status 500: <html>"),
+    ((302, {"location": "http://127.0.0.1:1/"}, b""), "status 302: "),
+    ((200, {}, b"<html>"), "{url} answers with no JSON: <html>"),
+    ((200, {}, {"odd": 1}), "not an answer of the family anthropic: {{'odd': 1}}"),
+    (
+        (200, {}, {**ANTHROPIC, "stop_reason": "max_tokens"}),
+        "the answer was cut off after 3 tokens; max_tokens allows no more",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "words"), NO_ANSWERS)
+def test_what_is_no_answer_is_told(answer, words, service, key):
+    service.answers = [answer]
+    assert said(service.url) == words.format(url=service.url)
+
+
+def test_the_program_tells_it_and_ends_with_1(service, tmp_path):
+    answer, words = NO_ANSWERS[1]
     service.answers = [answer]
     code, found = ask(tmp_path, service.url)
-    assert (code, found["result"], found["error"]) == (1, None, said.format(url=service.url))
+    assert (code, found["result"], found["error"]) == (1, None, words)
 
 
-def test_nobody_there_no_key_and_an_unknown_family_are_told(service, tmp_path):
-    code, found = ask(tmp_path, "http://127.0.0.1:1/x")
-    assert (code, found["error"]) == (1, "http://127.0.0.1:1/x does not answer: Connection refused")
-    assert ask(tmp_path, service.url, key=None)[1]["error"] == "not authenticated: THE_KEY is not set"
-    assert ask(tmp_path, service.url, "gemini")[1]["error"] == "the schema family 'gemini' is not supported"
+def test_nobody_there_no_key_and_an_unknown_family_are_told(service, key, monkeypatch):
+    assert said("http://127.0.0.1:1/x") == "http://127.0.0.1:1/x does not answer: Connection refused"
+    assert said(service.url, "gemini") == "the schema family 'gemini' is not supported"
+    monkeypatch.delenv("THE_KEY")
+    assert said(service.url) == "not authenticated: THE_KEY is not set"
     assert service.asked == []
 
 
@@ -139,22 +156,16 @@ def test_a_sheet_is_played_by_a_model_asked_over_http(house, service):
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SERVER.exists(), reason="no model server at ../shared/fake-model")
-@pytest.mark.parametrize(
-    ("family", "endpoint"), [("anthropic", "/v1/messages"), ("openai", "/v1/chat/completions")]
-)
-def test_the_shared_model_server_is_understood(family, endpoint, tmp_path):
-    with subprocess.Popen([sys.executable, SERVER], stdout=subprocess.PIPE, text=True) as playing:
+def test_the_shared_model_server_is_understood(key):
+    with subprocess.Popen([sys.executable, "-I", "-S", SERVER], stdout=subprocess.PIPE, text=True) as playing:
         try:
             url = json.loads(playing.stdout.readline())["url"]
-            prompt = "FAKE: text all done\nFAKE: usage in=1200 out=34 cached=100"
-            code, found = ask(tmp_path, url + endpoint, family, prompt=prompt)
-            assert (code, found["result"]) == (0, "all done")
-            assert found["usage"] == {"input_tokens": 1300, "output_tokens": 34, "cached_tokens": 100}
-            code, found = ask(tmp_path, url + endpoint, family, prompt="FAKE: fail 429 retry-after=7")
-            assert (code, "status 429" in found["error"], "retry-after: 7" in found["error"]) == (
-                1,
-                True,
-                True,
-            )
+            for family, endpoint in (("anthropic", "/v1/messages"), ("openai", "/v1/chat/completions")):
+                prompt = "FAKE: text all done\nFAKE: usage in=1200 out=34 cached=100"
+                found = said(url + endpoint, family, prompt)
+                assert found["result"] == "all done", family
+                assert found["usage"] == {"input_tokens": 1300, "output_tokens": 34, "cached_tokens": 100}
+                refused = said(url + endpoint, family, "FAKE: fail 429 retry-after=7")
+                assert ("status 429" in refused, "retry-after: 7" in refused) == (True, True), family
         finally:
             playing.terminate()

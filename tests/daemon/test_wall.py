@@ -14,8 +14,9 @@ from kit.secrets import secret
 
 TRIAL = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true"]
 WORKS = shutil.which("bwrap") and subprocess.run(TRIAL, check=False, capture_output=True).returncode == 0
-needs_bwrap = pytest.mark.skipif(not WORKS, reason="bubblewrap can't be had here")
 HIDE = '[attempts]\ncontain = "hide"\n'
+pytestmark = pytest.mark.one_daemon(HIDE)
+needs_bwrap = pytest.mark.skipif(not WORKS, reason="bubblewrap can't be had here")
 LOOK = r"""
 {
   echo "socket=${MARIANNE_SOCKET-unset}"
@@ -39,10 +40,8 @@ def seen(house, name):
 
 
 @pytest.fixture
-def walled(house):
-    house.configure(HIDE)
-    house.start()
-    return house
+def walled(daemon):
+    return daemon
 
 
 def record(house, name="1-1"):
@@ -68,7 +67,7 @@ def test_a_sheet_its_check_skip_command_and_hook_see_nothing_of_the_conductor(wa
     for name in ("sheet", "check", "skip", "hook"):
         found = seen(walled, name)
         own = [line for line in found if line.startswith("found=")]
-        assert all("/2/" in line or "hook-" in line for line in own), (name, found)
+        assert all(f"/{walled.earlier_runs + 2}/" in line or "hook-" in line for line in own), (name, found)
         assert not [line for line in own if line.endswith((".db", ".sock", "lock"))]
         rest = [line for line in found if line not in own]
         assert rest == ["socket=unset", "0", "0", "tmp=written"], (name, found)
@@ -76,6 +75,7 @@ def test_a_sheet_its_check_skip_command_and_hook_see_nothing_of_the_conductor(wa
     walled.wait_for("other", "completed")
 
 
+@pytest.mark.own_daemon("it is set up twice")
 @needs_bwrap
 def test_where_attempts_lay_under_an_earlier_setting_is_hidden_too(house):
     before = house.home / "attempts-before"
@@ -170,6 +170,7 @@ def test_a_workspace_that_is_hidden_is_refused(walled):
     assert refused.value.code == "E508"
 
 
+@pytest.mark.own_daemon("its PATH has no bubblewrap")
 def test_without_bubblewrap_it_is_refused_with_the_cure(house):
     house.configure(HIDE)
     tools = house.home / "tools"
@@ -192,6 +193,7 @@ def walled_profile(house, name="walled"):
 TELL = 'echo "${MARIANNE_SOCKET-unset}" > $HOME/told'
 
 
+@pytest.mark.one_daemon
 @needs_bwrap
 def test_a_profile_may_ask_for_a_wall_alone(daemon):
     walled_profile(daemon)
@@ -200,6 +202,7 @@ def test_a_profile_may_ask_for_a_wall_alone(daemon):
     assert (daemon.home / "told").read_text() == "unset\n"
 
 
+@pytest.mark.one_daemon
 @needs_bwrap
 def test_a_modify_puts_the_sheets_that_follow_behind_a_wall_and_takes_it_away_again(daemon, ledger):
     walled_profile(daemon)
@@ -265,6 +268,7 @@ def test_an_http_instrument_asks_from_behind_the_wall(walled, service):
     assert walled.rpc("log.read", job_id="asks", sheet=1, stream="result")["size"] == len("hi")
 
 
+@pytest.mark.own_daemon("it is set up or not")
 @needs_bwrap
 @pytest.mark.parametrize("by", ["setting", "profile"])
 def test_a_filter_that_an_agent_has_put_into_a_repository_runs_behind_the_wall_too(house, by):

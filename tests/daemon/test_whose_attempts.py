@@ -5,11 +5,9 @@ import os
 import shutil
 import signal
 import sqlite3
-import sys
 from contextlib import closing
 
 import pytest
-from kit import zygote
 from kit.daemon import gated, gone, kill_all, plain, score
 
 from marianned.executors.base import brand_of
@@ -141,7 +139,7 @@ def test_what_ran_after_a_copy_that_was_put_back_is_told_wherever_a_person_looks
         "marianne.db' is a backup that was put back; what ran since is not known to it, and runs again where "
         "its job goes on: job@1, sheets 2, 3; runs that it has not: other@1"
     )
-    assert [found["message"] for found in looked_at(daemon) if found["name"] == "restored"] == [told]
+    assert [found["message"] for found in daemon.checks() if found["name"] == "restored"] == [told]
     assert [event["text"] for event in daemon.journal() if event["type"] == "database.restored"] == [told]
     again = "sheets 2, 3 ran after the backup was made that was put back, and they run again"
     assert daemon.status("job")["hindered_by"] == [again]
@@ -187,16 +185,9 @@ def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(dae
     assert checked(daemon) == []
 
 
-def looked_at(daemon):
-    """Return what doctor says of all that it looks at."""
-    command = [sys.executable, "-m", "marianned", "--check", "--json"]
-    ran = zygote.run(command, env=daemon.environment, capture_output=True, check=False)
-    return json.loads(ran.stdout)["checks"]
-
-
 def checked(daemon):
     """Return what doctor finds."""
-    return [check for check in looked_at(daemon) if not check["passed"]]
+    return [check for check in daemon.checks() if not check["passed"]]
 
 
 # --- another directory -----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from kit.daemon import DEADLINE, gated
+from kit.daemon import DEADLINE, gated, gone
 from kit.isolation import COMMIT, HERE, isolated
 from kit.repository import branches, git, make_repository, trees
 
@@ -17,23 +17,44 @@ def repository(house):
 
 def test_sheets_work_in_one_worktree_through_a_pause_and_a_kill(daemon, ledger, repository):
     daemon.gate(1)
-    daemon.submit(isolated("iso", [f"{HERE}; {gated(1)}", f"{HERE}; {COMMIT}"]))
+    daemon.submit(isolated("through", [f"{HERE}; {gated(1)}", f"{HERE}; {COMMIT}"]))
     ledger.wait_for("start 1")
-    assert trees(repository) == {".worktrees/iso-1": "iso"}
-    daemon.rpc("job.pause", job_id="iso")
+    assert trees(repository) == {".worktrees/through-1": "through"}
+    daemon.rpc("job.pause", job_id="through")
     daemon.kill()
     daemon.gate(1).open()
     daemon.start()
-    daemon.wait_for("iso", "paused")
-    assert trees(repository) == {".worktrees/iso-1": "iso"}
-    daemon.rpc("job.resume", job_id="iso")
-    assert daemon.event("iso", "worktree.removed")["text"].endswith("branch marianne/iso-1 stays")
-    assert daemon.status("iso")["status"] == "completed"
-    assert ledger.lines() == ["marianne/iso-1 of 1", "start 1", "end 1", "marianne/iso-1 of 2"]
-    assert (trees(repository), branches(repository)) == ({}, ["marianne/iso-1"])
-    assert git(repository, "log", "--format=%s", "marianne/iso-1").split() == ["done", "first"]
-    kinds = [event["type"] for event in daemon.journal("iso") if event["type"].startswith("worktree")]
+    daemon.wait_for("through", "paused")
+    assert trees(repository) == {".worktrees/through-1": "through"}
+    daemon.rpc("job.resume", job_id="through")
+    assert daemon.event("through", "worktree.removed")["text"].endswith("branch marianne/through-1 stays")
+    assert daemon.status("through")["status"] == "completed"
+    assert ledger.lines() == ["marianne/through-1 of 1", "start 1", "end 1", "marianne/through-1 of 2"]
+    assert (trees(repository), branches(repository)) == ({}, ["marianne/through-1"])
+    assert git(repository, "log", "--format=%s", "marianne/through-1").split() == ["done", "first"]
+    kinds = [event["type"] for event in daemon.journal("through") if event["type"].startswith("worktree")]
     assert kinds == ["worktree.made", "worktree.removed"]
+
+
+SLOW_GIT = """#!/bin/sh
+case "$*" in *"worktree remove"*) note removing; read _ < "$HOME/gate-git";; esac
+PATH=${PATH#*:} exec git "$@"
+"""
+
+
+def test_a_run_is_removed_when_its_worktree_has_been_given_up(daemon, ledger, repository):
+    daemon.install("git", SLOW_GIT)
+    daemon.gate("git")
+    run = daemon.submit(isolated("given-up", ["true"]))["run"]
+    daemon.wait_for("given-up", "completed")
+    ledger.wait_for("removing")
+    with daemon.connect() as asking:
+        asked = asking.send("job.remove", job_id="given-up")
+        assert not gone(daemon.process.pid, 0.2)  # it would be carried out by then
+        daemon.gate("git").open()
+        assert asking.reply(asked)["removed"] == [f"given-up@{run}"]
+    assert trees(repository) == {}
+    assert daemon.rpc("daemon.status")["status"] == "ready"
 
 
 def falls_at(house, point, text):

@@ -209,6 +209,8 @@ def environment_of(home):
 class Speaking:
     """What tests ask of a daemon with a home, a socket and gates; requests and replies as on the wire."""
 
+    earlier_runs = 0
+    """The number of the last run that there was before a test has it."""
     _settings = "{}"
     """What its config.toml says, beside what a test has it say."""
 
@@ -364,6 +366,14 @@ class Daemon(Speaking):
             text=True,
             timeout=seconds,
         )
+
+    def checks(self):
+        """Return what `marianned --check` finds, which is what doctor shows."""
+        command = [sys.executable, "-m", "marianned", "--check", "--json"]
+        ran = zygote.run(command, env=self.environment, capture_output=True, check=False)
+        found = json.loads(ran.stdout)["checks"]
+        assert ran.returncode == int(not all(check["passed"] for check in found)), found
+        return found
 
     def start(self, *before, **environment):
         """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""

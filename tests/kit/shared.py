@@ -42,7 +42,7 @@ class Shared(Daemon):
         self._programs.mkdir()
         self.environment["PATH"] = f"{self._programs}:{self.environment['PATH']}"
         self.environment = self._given = MappingProxyType({**self.environment, "TZ": "UTC"})
-        self._begun = self._runs = 0
+        self._begun = 0
         self._used = self._special = False
 
     def start(self, *before, **environment):
@@ -73,7 +73,7 @@ class Shared(Daemon):
 
     def attempt_directory(self, run_id=1, name="1-1"):
         """Return the directory of an attempt; runs are counted since a test has it."""
-        return super().attempt_directory(self._runs + run_id, name)
+        return super().attempt_directory(self.earlier_runs + run_id, name)
 
     def configure(self, *_, **__):
         raise AssertionError("its settings are of its start: own_daemon")
@@ -122,7 +122,7 @@ class Shared(Daemon):
         assert names == [], "not all is ended and forgotten"
         self._begun = told["event"]
         with closing(sqlite3.connect(f"file:{self.state}/marianne.db?mode=ro", uri=True)) as database:
-            self._runs = (database.execute(_RUNS).fetchone() or (0,))[0]
+            self.earlier_runs = (database.execute(_RUNS).fetchone() or (0,))[0]
         assert told["status"] == "ready", told
         assert told["rate_limits"] == [], "what is started behind a limit is held up: own_daemon"
         assert (told["attempts_in_flight"], told["strangers"], told["damaged"]) == (0, [], []), told

@@ -10,7 +10,8 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -227,6 +228,12 @@ class Worktrees:
                 _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
             self._locks.pop(run_id, None)
             self._plain.discard(run_id)
+
+    @asynccontextmanager
+    async def untouched(self, run_id: int) -> AsyncIterator[None]:
+        """Wait for what is being done to the worktree of a run, and let nothing more be done to it meanwhile."""
+        async with self._locks[run_id]:
+            yield
 
     async def _give_up(self, run_id: int, job_name: str) -> None:
         async with self._locks[run_id]:
