@@ -14,7 +14,7 @@ from contextlib import suppress
 from kit import zygote
 from kit.daemon import gated, score
 
-EVENTS = int(os.environ.get("MARIANNE_SUBSCRIBER", "200"))
+EVENTS = int(os.environ.get("MARIANNE_SUBSCRIBER", "80"))
 KILLS = 100 if EVENTS > 1_000 else 4
 RESTARTS = 5 if EVENTS > 1_000 else 1
 

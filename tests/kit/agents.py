@@ -130,7 +130,7 @@ def model_server(directory, alone=ALONE):
     """Let the model server run; `alone` is what gives it a network of its own."""
     log, script = directory / "requests.jsonl", directory / "script.json"
     script.write_text('{"rules": []}')
-    command = [*alone, sys.executable, str(SERVER), "--log", str(log), "--script", str(script)]
+    command = [*alone, sys.executable, "-I", "-S", str(SERVER), "--log", str(log), "--script", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as playing:
         try:
             yield Model(playing, json.loads(playing.stdout.readline())["url"], log, script)
