@@ -1,6 +1,8 @@
 """What systemd hears of the daemon, and the socket it hands over: here without systemd, by hand."""
 
+import fcntl
 import json
+import os
 import select
 import shutil
 import signal
@@ -11,6 +13,8 @@ import time
 
 import pytest
 from kit.daemon import DEADLINE, Refused, gone, plain, score
+
+from marianned.systemd.activation import WrongSocket, handed_over
 
 
 class Line:
@@ -50,14 +54,18 @@ def line(tmp_path):
     made.socket.close()
 
 
-def test_ready_comes_when_requests_are_served_and_the_status_counts_jobs(house, line):
-    house.start(NOTIFY_SOCKET=line.address)
+def test_ready_comes_when_requests_are_served_and_the_status_counts_jobs_which_know_nothing_of_systemd(
+    house, line
+):
+    house.start(NOTIFY_SOCKET=line.address, WATCHDOG_USEC="90000000")
     assert line.until(READY="1")["STATUS"] == "ready; 0 jobs, 0 attempts in flight"
     assert any("EXTEND_TIMEOUT_USEC" in message for message in line.heard)
     assert house.rpc("daemon.hello")["ready"]
-    house.submit(score("a", [f'{plain(1)}; read _ < "$HOME/gate-1"']))
+    tells = 'note "[$NOTIFY_SOCKET$WATCHDOG_USEC]"'
+    house.submit(score("a", [f'{plain(1)}; {tells}; read _ < "$HOME/gate-1"']))
     house.gate("1")
     line.until(STATUS="ready; 1 job, 1 attempt in flight")
+    house.ledger.wait_for("[]")
     house.gates["1"].open()
     line.until(STATUS="ready; 0 jobs, 0 attempts in flight")
     house.stop()
@@ -100,12 +108,6 @@ def test_a_watchdog_that_waits_for_another_process_gets_nothing(house, line):
     house.stop()
     line.until(STOPPING="1")
     assert not any("WATCHDOG" in message for message in line.heard)
-
-
-def test_what_concerns_systemd_is_not_handed_down_to_attempts(house, line):
-    house.start(NOTIFY_SOCKET=line.address, WATCHDOG_USEC="90000000")
-    house.submit(score("a", ['note "[$NOTIFY_SOCKET$WATCHDOG_USEC]"']))
-    house.ledger.wait_for("[]")
 
 
 def test_hup_and_a_request_read_the_settings_anew(house, line):
@@ -183,17 +185,47 @@ def test_a_socket_that_is_handed_over_is_served_and_left_in_its_place(house, lin
     house.rpc("daemon.hello")
 
 
-@pytest.mark.parametrize("names", ["other", "", "api:api"])
-def test_a_socket_under_a_wrong_name_is_a_clear_error(house, line, listener, names):
-    process = activated(house, line, listener, names)
+NAMED = "one named 'api' is wanted: FileDescriptorName=api"
+
+
+def test_a_socket_under_a_wrong_name_is_a_clear_error_of_the_daemon(house, line, listener):
+    process = activated(house, line, listener, "other")
     assert process.wait(DEADLINE) == 78
-    assert "one named 'api' is wanted: FileDescriptorName=api" in house.log.read_text()
+    assert NAMED in house.log.read_text()
 
 
-def test_what_is_no_listening_unix_socket_is_refused(house, line):
+def refusal_of(listener, names):
+    """Return what a process says to which this is handed over."""
+    ours, its = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = "it was taken"
+        try:
+            its = fcntl.fcntl(its, fcntl.F_DUPFD, 10)
+            os.dup2(listener.fileno(), 3)
+            os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": names}
+            handed_over()
+        except WrongSocket as wrong:
+            said = str(wrong)
+        finally:
+            os.write(its, said.encode())
+            os._exit(0)
+    os.close(its)
+    with os.fdopen(ours) as told:
+        said = told.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.parametrize("names", ["other", "", "api:api"])
+def test_only_one_socket_under_its_name_is_taken(listener, names):
+    assert NAMED in refusal_of(listener, names)
+
+
+def test_what_is_no_listening_unix_socket_is_refused(listener):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        assert activated(house, line, other, "api").wait(DEADLINE) == 78
-    assert "not a listening Unix stream socket" in house.log.read_text()
+        assert "not a listening Unix stream socket" in refusal_of(other, "api")
+    assert refusal_of(listener, "api") == "it was taken"
 
 
 def test_a_door_whose_directory_has_gone_for_good_moves_and_the_lock_says_where(house):

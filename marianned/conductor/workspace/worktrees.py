@@ -231,7 +231,7 @@ class Worktrees:
 
     @asynccontextmanager
     async def untouched(self, run_id: int) -> AsyncIterator[None]:
-        """Wait for what is being done to the worktree of a run, and let nothing more be done to it meanwhile."""
+        """Wait for what is done to the worktree of a run, and let nothing more be done to it meanwhile."""
         async with self._locks[run_id]:
             yield
 
