@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from kit.tables import each
 
 from marianned.api.params import read_params
 from marianned.wire import ProtocolFault, Request
@@ -33,7 +34,7 @@ SAID = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "params", "said"), SAID)
+@each(("method", "params", "said"), SAID)
 def test_what_is_wrong_is_said_with_its_place_and_what_is_wanted(method: str, params: str, said: str) -> None:
     with pytest.raises(ProtocolFault) as caught:
         read_params(Request(id=1, method=method, params=msgspec.Raw(params.encode())))

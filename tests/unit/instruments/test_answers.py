@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import pytest
 import yaml
+from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, lines
 from tools import answered
 
@@ -21,7 +21,7 @@ def judged(tool, stdout, settings=None):
     return classify(profile, reading, exit_code=0, signal=None, timed_out=False, stderr=b"")
 
 
-@pytest.mark.parametrize("tool", AGENTS)
+@each("tool", AGENTS)
 def test_a_refusal_in_the_place_of_the_result_is_none_of_any_tool(tool):
     kinds = {text: judged(tool, answered(tool, text)[0]).category for text in ANSWERS["refused"]}
     assert [text for text, kind in kinds.items() if kind not in KINDS] == []
@@ -31,7 +31,7 @@ def test_a_refusal_in_the_place_of_the_result_is_none_of_any_tool(tool):
     assert kinds["Credit balance is too low"] == "auth"
 
 
-@pytest.mark.parametrize("tool", AGENTS)
+@each("tool", AGENTS)
 def test_a_refusal_without_the_tool_s_form_is_none_either(tool):
     wrong = [
         text
@@ -42,7 +42,7 @@ def test_a_refusal_without_the_tool_s_form_is_none_either(tool):
     assert wrong == []
 
 
-@pytest.mark.parametrize("tool", AGENTS)
+@each("tool", AGENTS)
 def test_an_honest_answer_is_a_result_of_every_tool(tool):
     wrong = [
         text for text in ANSWERS["honest"] if judged(tool, answered(tool, text)[0]).outcome != "succeeded"
@@ -56,8 +56,8 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("tool", ["claude-code", "qwen"])
+@each("work", WORK)
+@each("tool", ["claude-code", "qwen"])
 def test_an_answer_behind_work_that_the_tool_tells_of_is_a_result(tool, work):
     ended = {**CLAUDE_RESULT, **WORK[work]}
     stdouts = [
@@ -68,7 +68,7 @@ def test_an_answer_behind_work_that_the_tool_tells_of_is_a_result(tool, work):
     assert [out for out in stdouts if judged(tool, out).outcome != "succeeded"] == []
 
 
-@pytest.mark.parametrize("text", ANSWERS["worked"])
+@each("text", ANSWERS["worked"])
 def test_calls_of_tools_are_work(text):
     call = {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Bash", "input": {}}]}}
     once = lines(CLAUDE_INIT, call, {**CLAUDE_RESULT, "result": text})

@@ -3,7 +3,7 @@
 import json
 
 import msgspec
-import pytest
+from kit.tables import each
 
 from marianned.instruments.command_line import ARGUMENT_LIMIT, invocation
 from marianned.instruments.loader import builtin_profiles
@@ -40,7 +40,7 @@ def tool(**fields):
     return Profile(name="x", kind="cli", cli=Cli(command=Command(executable="x", **fields)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "argv", "stdin"),
     [
         (
@@ -101,7 +101,7 @@ def test_a_built_in_tool_is_called_like_this(name, argv, stdin):
     assert found.files == builtin_profiles()[name].cli.command.files | script
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "argv"),
     [
         (
@@ -179,7 +179,7 @@ def test_the_default_model_of_a_profile_is_passed():
     assert built(profile).argv == ["x", "-m", "m0"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "setting", "words"),
     [
         ("claude-code", "json", ["--output-format", "json"]),
@@ -248,7 +248,7 @@ def test_an_http_instrument_is_a_question_in_a_file_its_key_in_the_environment_a
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "words"),
     [
         ("claude-code", ["--resume", "s-1", "--strict-mcp-config"]),
@@ -310,7 +310,7 @@ def test_required_env_lets_only_these_and_the_base_list_through():
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "passed"),
     [
         ("gemini-cli", {"GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "CLOUDSDK_CONFIG"}),

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from kit.tables import each
 
 from marianned.instruments.costs import cost_of, without
 from marianned.instruments.loader import builtin_profiles
@@ -15,7 +16,7 @@ PRICED = Model(name="m", cost_per_1k_input=1.0, cost_per_1k_output=10.0, cost_pe
 READ = Reading(result="", input_tokens=1000, output_tokens=100, cached_tokens=900)
 
 
-@pytest.mark.parametrize(
+@each(
     ("output", "model", "usd"),
     [
         (OutputFormat(), PRICED, 0.1 + 0.09 + 1.0),
@@ -27,7 +28,7 @@ def test_cached_tokens_have_their_own_price(output: OutputFormat, model: Model, 
     assert cost_of(output, READ, model, None) == pytest.approx(usd)
 
 
-@pytest.mark.parametrize(
+@each(
     ("output", "price", "usd"),
     [
         (OutputFormat(), 1.25, 0.1 + 0.05 + 1.0 + 0.625),
@@ -68,7 +69,7 @@ def test_what_the_tool_says_goes_first_and_without_a_price_it_is_unknown() -> No
     assert cost_of(OutputFormat(), READ, None, CostLimits()) == pytest.approx(0.003 + 0.0015)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "limits", "usd"),
     [
         (Model(name="m"), None, None),
@@ -85,7 +86,7 @@ def test_a_model_without_a_price_is_no_free_model(
     assert cost_of(OutputFormat(), READ, model, limits) == (None if usd is None else pytest.approx(usd))
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "usd"),
     [
         (None, None),

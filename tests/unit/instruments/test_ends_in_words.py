@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-import pytest
+from kit.tables import each
 from recordings import CLAUDE_INIT, lines
 
 from marianned.instruments.loader import builtin_profiles
@@ -11,7 +11,7 @@ from marianned.instruments.output import classify, read_output
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each(
     "said",
     [
         "Please set an Auth method in your /w/settings.json or specify one of the following environment variables",
@@ -25,7 +25,7 @@ def test_the_exit_code_that_a_tool_documents_says_that_it_has_no_login(said):
     assert (verdict.category, said[:60] in verdict.message) == ("auth", True)
 
 
-@pytest.mark.parametrize("code", [42, 44, 52, 53])
+@each("code", [42, 44, 52, 53])
 def test_an_exit_code_that_a_tool_documents_is_told_in_words_with_the_tool_s_own_sentence(code):
     verdict = of_gemini(code, "No input provided via stdin.")
     assert verdict.category == "exit"

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import pytest
 from kit.tables import each
 
 from marianned.instruments.recognising import error_lines, recognise
@@ -41,7 +40,7 @@ def test_a_refusal_in_another_language_is_what_it_is(text, kind, seconds):
     assert (recognise(text), resets_in(text, NOW)) == (kind, seconds)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "Die Anfragegrenze (429) wird jetzt abgewartet, und 401 führt zur Anmeldung.",

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import msgspec
-import pytest
 from kit.tables import each
 
 from marianned.instruments import stream_view
@@ -48,7 +47,7 @@ def test_what_a_tool_printed_is_shown_like_this_wherever_its_pieces_are_cut(file
     assert told == file.with_suffix(".txt").read_text()
 
 
-@pytest.mark.parametrize("file", [f for f in RECORDED if "refused" not in f.name], ids=lambda file: file.stem)
+@each("file", [f for f in RECORDED if "refused" not in f.name])
 def test_the_reading_of_a_recording_finds_result_and_tokens(file):
     reading = read_output(builtin_profiles()[file.stem], {}, file.read_bytes(), b"")
     assert (reading.result, reading.failed) == ("all done", False)
@@ -131,7 +130,7 @@ def test_the_rules_survive_the_way_to_the_client():
             assert msgspec.convert(sent, OutputFormat) == output
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "problem"),
     [
         ("{show: shout, path: a}", "'shout' is not one of text, piece, tool, result, note, error"),

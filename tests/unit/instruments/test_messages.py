@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kit.tables import each
 from tools import answered, failed
 
 from marianned.instruments.loader import builtin_profiles
@@ -38,7 +39,7 @@ def what(verdict):
     return verdict.category or "ok"
 
 
-@pytest.mark.parametrize("tool", AGENTS)
+@each("tool", AGENTS)
 def test_a_message_that_was_reported_is_what_it_is(tool):
     wrong = []
     for entry in MESSAGES[tool]:
@@ -61,21 +62,19 @@ def test_what_the_tools_printed_themselves_is_what_it_is():
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "told", [told for told in RECORDED if "tokens" in told], ids=lambda told: told["tool"]
-)
+@each("told", [told for told in RECORDED if "tokens" in told])
 def test_the_tokens_and_the_last_word_that_a_tool_printed_are_read(told):
     reading = read_output(builtin_profiles()[told["tool"]], {}, told["stdout"].encode(), b"")
     assert [reading.input_tokens, reading.cached_tokens, reading.output_tokens] == told["tokens"]
     assert (reading.result, reading.final) == ("all done", told["final"])
 
 
-@pytest.mark.parametrize("tool", [*AGENTS, "cli"])
+@each("tool", [*AGENTS, "cli"])
 def test_what_an_agent_says_of_limits_is_no_limit(tool):
     assert [text for text in NEAR["said"] if what(judged(tool, *answered(tool, text))) != "ok"] == []
 
 
-@pytest.mark.parametrize("tool", AGENTS)
+@each("tool", AGENTS)
 def test_a_failure_beside_talk_of_limits_is_a_plain_failure(tool):
     wrong = []
     for near in NEAR["failed"]:
@@ -88,7 +87,7 @@ def test_a_failure_beside_talk_of_limits_is_a_plain_failure(tool):
     assert wrong == []
 
 
-@pytest.mark.parametrize("tool", ["aider", "crush", "goose", "claude-code"])
+@each("tool", ["aider", "crush", "goose", "claude-code"])
 def test_talk_on_stderr_is_a_plain_failure(tool):
     wrong = []
     for text in NEAR["stderr"]:

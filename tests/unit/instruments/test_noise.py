@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, CLAUDE_SAID, lines
 
 from marianned.executors.lastword import LastWord
@@ -52,8 +53,8 @@ def test_the_result_and_the_last_word_are_found_beside_noise(noise, tmp_path):
     assert spoken(NOISY[noise], tmp_path / "stdout")
 
 
-@pytest.mark.parametrize("noise", ["[WARN] old node\n", "(node:1) Warning\n[1] x\n", "", "\ufeff"])
-@pytest.mark.parametrize("behind", ["", "\nnpm notice\n", "\n[done]\n", "\r\n\0"])
+@each("noise", ["[WARN] old node\n", "(node:1) Warning\n[1] x\n", "", "\ufeff"])
+@each("behind", ["", "\nnpm notice\n", "\n[done]\n", "\r\n\0"])
 def test_a_document_is_found_between_lines(noise, behind):
     goose = builtin_profiles()["goose"]
     document = json.dumps({"messages": [{"content": [{"text": "said"}]}]}, indent=1)
@@ -72,7 +73,7 @@ def test_text_is_kept_as_it_was_printed():
     assert read_output(CLAUDE, {"output_format": "text"}, b"a\0b\r\nc", b"").result == "a\0b\r\nc"
 
 
-@pytest.mark.parametrize("noise", [name for name in NOISY if name != "a long last line"])
+@each("noise", [name for name in NOISY if name != "a long last line"])
 def test_people_are_shown_the_events_beside_noise(noise):
     reader = StreamReader(CLAUDE.cli.output)
     shown = [line.text for line in [*reader.feed(NOISY[noise]), *reader.finish()]]

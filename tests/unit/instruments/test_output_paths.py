@@ -1,6 +1,7 @@
 """The path language: dots, indexes from either end, and a star."""
 
 import pytest
+from kit.tables import each
 
 from marianned.instruments import json_path
 
@@ -13,7 +14,7 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "wanted"),
     [
         ("result", ["done"]),
@@ -45,7 +46,7 @@ def test_truth_is_no_number():
     assert json_path.numbers(DATA, "usage.*") == [3]
 
 
-@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[1]b", "a b", "a.[0]"])
+@each("path", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[1]b", "a b", "a.[0]"])
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ValueError, match="is not a path"):
         json_path.parse(path)

@@ -1,7 +1,6 @@
 """What each tool prints is read for what it is, and the end of its process judged by it."""
 
 import msgspec
-import pytest
 from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 
@@ -49,7 +48,7 @@ FIRST = "Tokens: 4.6k sent, 100 received. Cost: $0.01 message, $0.01 session."
 ANSWERED = "Aider v0.86.1\nModel: sonnet\n\nI changed it.\n\n{}\nApplied edit to a.py\n"
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "amounts"),
     [
         ("Tokens: 4.6k sent, 1.2k received. Cost: $0.01 message, $0.05 session.", (4600, 1200, 0.05)),
@@ -82,7 +81,7 @@ def test_every_built_in_tool_has_a_recording():
     assert {recording.tool for recording in RECORDINGS} >= set(builtin_profiles()) - {"claude_cli"}
 
 
-@pytest.mark.parametrize("setting", ["json", "stream-json", "jsonl"])
+@each("setting", ["json", "stream-json", "jsonl"])
 def test_the_setting_for_the_format_replaces_the_parser(setting):
     printed = one([CLAUDE_INIT, CLAUDE_RESULT]) if setting == "json" else lines(CLAUDE_INIT, CLAUDE_RESULT)
     assert read_output(CLAUDE, {"output_format": setting}, printed, b"").result == "All done."
@@ -143,15 +142,13 @@ def test_without_a_path_stdout_is_the_result_of_json_too():
     assert read_output(tool, {}, b'{"a": 1}\n', b"").result == '{"a": 1}'
 
 
-@pytest.mark.parametrize(
-    "printed", [b'{"a": NaN}', b"[" * 100_000, b"\xff\xfe", b'{"a": "\xff"}', b"{" * 50_000]
-)
+@each("printed", [b'{"a": NaN}', b"[" * 100_000, b"\xff\xfe", b'{"a": "\xff"}', b"{" * 50_000])
 def test_nothing_that_is_printed_makes_reading_fail(printed):
     for form in ("json", "jsonl", "text"):
         read_output(profile(format=form, result_path="a.b"), {}, printed, printed)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "document", "holds"),
     [
         ({"path": "e"}, {"e": True}, True),
@@ -192,7 +189,7 @@ def test_an_event_may_mean_a_rate_limit():
 ALL = {"auth_error_patterns": ["denied"], "rate_limit_patterns": ["slow"], "capacity_patterns": ["full"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("end", "wanted"),
     [
         ({}, ("succeeded", None, "")),
@@ -248,9 +245,7 @@ def test_further_patterns_refine_the_message():
     )
 
 
-@pytest.mark.parametrize(
-    "text", [b"Rate limit", b"usage-limit", b"Too many requests", b"http 429", b"try again later"]
-)
+@each("text", [b"Rate limit", b"usage-limit", b"Too many requests", b"http 429", b"try again later"])
 def test_where_nobody_says_what_a_rate_limit_is_the_usual_words_are_looked_for(text):
     assert judged(exit_code=1, stderr=text).outcome == "rate_limited"
     assert (
@@ -279,15 +274,12 @@ def test_a_number_that_is_no_number_of_tokens_is_none() -> None:
         assert (reading.result, reading.input_tokens, reading.output_tokens) == ("said", None, 3)
 
 
-@pytest.mark.parametrize(
-    ("ended", "error", "message"),
-    [
+@each(("ended", "error", "message"), [
         ("final", "ran out of room", "the output says that it failed: ran out of room; it did not end after that, and was ended"),
         ("timed_out", "ran out of room", "the output says that it failed: ran out of room; it did not end after that, and was ended"),
         ("final", None, "the output says that it failed; it did not end after that, and was ended"),
         (None, "ran out of room", "killed by SIGTERM: ran out of room"),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_hung_behind_a_failure_tells_that_failure_and_not_our_signal(ended, error, message):
     reading = Reading(result="", failed=True, error=error, final="failure")
     verdict = judged(reading, exit_code=None, signal="SIGTERM", ended=ended)
@@ -300,10 +292,7 @@ def test_a_limit_that_was_met_before_a_timeout_is_told_with_the_timeout():
     assert (verdict.outcome, verdict.message) == ("rate_limited", "timed out after 4s: 429 Too Many Requests")
 
 
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [("0.25", 0.25), (".5", 0.5), ("1e-2", 0.01), ("12", 12), (0.25, 0.25)],
-)
+@each(("written", "read"), [("0.25", 0.25), (".5", 0.5), ("1e-2", 0.01), ("12", 12), (0.25, 0.25)])
 def test_a_cost_in_quotes_is_a_cost(written, read):
     reading = read_output(CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "total_cost_usd": written}), b"")
     assert (reading.cost_usd, reading.unread) == (read, [])
@@ -315,9 +304,7 @@ def test_tokens_in_quotes_are_tokens():
     assert (reading.input_tokens, reading.output_tokens) == (1200, 34)
 
 
-@pytest.mark.parametrize(
-    "written", ["free", "", "nan", "Infinity", "1e999", "-1", -1, "$0.25", "0,25", True, "\u0663"]
-)
+@each("written", ["free", "", "nan", "Infinity", "1e999", "-1", -1, "$0.25", "0,25", True, "\u0663"])
 def test_what_is_no_cost_is_said_with_its_place(written):
     reading = read_output(CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "total_cost_usd": written}), b"")
     assert reading.cost_usd is None
@@ -333,14 +320,14 @@ def test_output_that_is_not_of_its_form_is_judged_by_the_profile_s_signs_of_fail
     assert (refused.parsed, refused.failed) == (False, True)
 
 
-@pytest.mark.parametrize("odd", ["NaN", "-Infinity", "1e400", '[1, {"a": NaN}]'])
+@each("odd", ["NaN", "-Infinity", "1e400", '[1, {"a": NaN}]'])
 def test_a_value_that_is_no_json_costs_no_event(odd):
     printed = lines(CLAUDE_INIT, CLAUDE_RESULT).rstrip(b"}\n") + b'}, "odd": %s}\n' % odd.encode()
     reading = read_output(CLAUDE, {}, printed, b"")
     assert (reading.result, reading.final) == ("All done.", "success")
 
 
-@pytest.mark.parametrize(
+@each(
     "printed",
     [
         {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import pytest
+from kit.tables import each
 
 from marianned.instruments import loader
 from marianned.instruments.loader import builtin_profiles, load_profile
@@ -30,7 +30,7 @@ def test_an_alias_is_the_profile_itself():
     assert builtin_profiles()["claude_cli"] is builtin_profiles()["claude-code"]
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"cli"}))
+@each("name", sorted(NAMES - {"cli"}))
 def test_a_built_in_agent_names_several_models(name):
     assert len(builtin_profiles()[name].models) >= 2
 
@@ -74,7 +74,7 @@ def test_merge_keys_are_followed():
     assert [(p.code, p.severity, p.line) for p in found] == [("S501", "warning", 6)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "wanted"),
     [
         ("a: [", [(2, 1, "this can't be read: did not find expected node content")]),
@@ -146,7 +146,7 @@ def test_all_unknown_keys_are_told_with_the_nearest_one():
     assert [p.hint for p in found] == ["did you mean 'models'?", "did you mean 'executable'?"]
 
 
-@pytest.mark.parametrize("depth", [70, 20_000])
+@each("depth", [70, 20_000])
 def test_a_profile_nested_without_end_is_refused(depth):
     assert "nest" in problems(SMALL + "code_mode: " + "[" * depth + "]" * depth)[0][2]
 
@@ -156,7 +156,7 @@ def test_every_built_in_profile_is_without_problems():
         assert load_profile(file.read_text("utf-8"), str(file))[1] == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "message"),
     [
         ("{}", "'stop' needs 'signal' or 'file'"),

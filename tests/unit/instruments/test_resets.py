@@ -185,14 +185,12 @@ def test_a_time_of_a_place_is_that_of_the_place(said, until):
     assert resets_in(f"Limit reached. Resets {said}.", EVENING) == expected
 
 
-@pytest.mark.parametrize(
-    "said", ["5pm server time", "5pm Gotham time", "9am local time in Gotham", "5pm IST"]
-)
+@each("said", ["5pm server time", "5pm Gotham time", "9am local time in Gotham", "5pm IST"])
 def test_a_place_that_is_not_known_gives_no_time(said):
     assert resets_in(f"Limit reached. Resets at {said}", EVENING) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "seconds"),
     [
         ("8:10pm", 0),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from kit.scores import ANN, NOON, Bench, score, stage
+from kit.tables import each
 
 from marianned.clock import timestamp
 from marianned.errors import WrongStatus
@@ -375,7 +376,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(("action", "status"), REFUSALS)
+@each(("action", "status"), REFUSALS)
 def test_refusals_of_all_kinds(action: Action, status: JobStatus) -> None:
     state = begun().state
     said, hints = REFUSALS[action, status]

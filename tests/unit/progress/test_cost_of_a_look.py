@@ -170,7 +170,7 @@ def test_what_is_kept_back_by_a_loop_is_found_without_a_walk_over_the_needs_of_e
     assert took[1] <= 5 * took[0], took
 
 
-@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
+@each("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
 def test_a_page_of_a_large_job_costs_what_a_page_of_a_small_one_does(outcome: Outcome) -> None:
     took = []
     for width in (100, 1_000):

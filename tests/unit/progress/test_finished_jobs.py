@@ -3,6 +3,7 @@
 import pytest
 from kit.hooks import HookBench, command, hooked
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -220,7 +221,7 @@ def test_a_sheet_alone_runs_again_and_what_depends_on_it_stays() -> None:
     assert bench.state.hooks[0].attempts == 1
 
 
-@pytest.mark.parametrize("status", ["paused", "failed"])
+@each("status", ["paused", "failed"])
 def test_a_sheet_alone_runs_again_in_a_job_that_is_held_or_has_failed(status: str) -> None:
     bench = Bench(prompts("a", "b", "c"))
     bench.go()

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import msgspec
-import pytest
 from kit.hooks import HookBench, command, hooked, job
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
@@ -112,7 +112,7 @@ def test_a_pause_with_an_end_of_its_own_ends_the_job_with_it() -> None:
     assert held.status is JobStatus.COMPLETED
 
 
-@pytest.mark.parametrize("ended", [JobStatus.COMPLETED, JobStatus.FAILED])
+@each("ended", [JobStatus.COMPLETED, JobStatus.FAILED])
 def test_a_paused_parent_stays_paused_when_its_child_ends(ended: JobStatus) -> None:
     bench = HookBench(hooked(job("x")))
     bench.go()
@@ -172,7 +172,7 @@ def test_a_limit_is_looked_at_when_what_raised_it_is_taken_back() -> None:
     assert bench.flying == [2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("made", "said"),
     [
         (chain(3), "sheet 1 has failed; resume runs it again; 2 sheets wait for it"),

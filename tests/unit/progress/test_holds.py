@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import WaitOverridden, WrongStatus
 from marianned.lifecycle import Action
@@ -77,7 +78,7 @@ def test_a_resume_of_a_pause_leaves_a_breakpoint_that_lies_ahead() -> None:
     assert causes(bench) == ["breakpoint"]
 
 
-@pytest.mark.parametrize("given", ["running", "completed", "waiting", "failed"])
+@each("given", ["running", "completed", "waiting", "failed"])
 def test_there_is_no_breakpoint_before_what_has_started(given: str) -> None:
     bench = Bench(score(stage(), stage(), fail_fast=False, retry=Retry(jitter=False)))
     bench.go()
@@ -412,7 +413,7 @@ def test_a_plan_of_a_resume_adds_nothing_to_the_limit() -> None:
     assert not bench.last.changes
 
 
-@pytest.mark.parametrize("most", [None, 5.0])
+@each("most", [None, 5.0])
 def test_a_modify_with_a_higher_limit_lets_it_go(most: float | None) -> None:
     bench = limited(1.0)
     bench.go()

@@ -1,8 +1,8 @@
 """What a job's attempts tell of rate limits: how long, for whom, and when they are over."""
 
 import msgspec
-import pytest
 from kit.scores import PROFILES, Bench, score, stage
+from kit.tables import each
 
 from marianned.instruments.profile import Profile
 from marianned.progress.deciding.decide import decide
@@ -30,7 +30,7 @@ def met(on: Bench, sheet: int = 1, resets_in: float | None = None, chance: float
     return row
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "seconds"),
     [(None, 1_800), (300, 300), (2, LEAST_SECONDS), (9e9, ALONE_SECONDS), (0, LEAST_SECONDS)],
 )
@@ -40,7 +40,7 @@ def test_it_lasts_as_the_tool_says_within_bounds_else_as_the_score_says(said: fl
     assert (row.account, row.until.at - row.since) == (CLAUDE, seconds * 1000)
 
 
-@pytest.mark.parametrize(("said", "ago", "left"), [(3_000, 600, 2_400), (3_000, 9_000, 0), (2, 30, 30)])
+@each(("said", "ago", "left"), [(3_000, 600, 2_400), (3_000, 9_000, 0), (2, 30, 30)])
 def test_what_a_tool_says_counts_from_the_end_of_its_process(said: float, ago: int, left: float) -> None:
     late = bench()
     late.after(ago)

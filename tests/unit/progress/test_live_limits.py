@@ -3,8 +3,8 @@
 from typing import Any
 
 import msgspec
-import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
@@ -43,7 +43,7 @@ def told(bench: Bench) -> list[tuple[int, float]]:
     return [(row.sheet, row.limit_seconds) for row in bench.last.extended]
 
 
-@pytest.mark.parametrize("action", [Action.MODIFY, Action.MODIFY_RESUME])
+@each("action", [Action.MODIFY, Action.MODIFY_RESUME])
 def test_a_longer_limit_counts_for_what_is_in_flight_before_the_revision_does(action: Action) -> None:
     bench = running()
     bench.after(60).ask(action, limited(3600))
@@ -143,7 +143,7 @@ def on_a_cluster(seconds: float, limit: float) -> Expanded:
 BOUND = "for the time_limit of its executor can't be raised while it runs"
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "limit", "told_of", "said"),
     [
         (3600, 1200, [(1, 1180)], f"limit 19m40s, {BOUND}"),
@@ -162,7 +162,7 @@ def test_a_limit_is_raised_as_far_as_the_executors_leaves_room(
     assert line(bench).why == "finishes under revision 1" + ("" if said is None else f"; {said}")
 
 
-@pytest.mark.parametrize(("seconds", "limit"), [(7200, 1200), (3600, 7200)])
+@each(("seconds", "limit"), [(7200, 1200), (3600, 7200)])
 def test_what_its_executor_limits_can_not_be_raised_and_the_plan_says_so(
     seconds: float, limit: float
 ) -> None:

@@ -3,8 +3,8 @@
 import re
 
 import msgspec
-import pytest
 from kit.scores import PROFILES, Bench, score, stage
+from kit.tables import each
 
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
@@ -43,7 +43,7 @@ def instrument(of: Bench, sheet: int = 1) -> str:
     return of.state.attempts[of.sheet(sheet).uid].instrument
 
 
-@pytest.mark.parametrize(
+@each(
     ("outcome", "category"),
     [
         (Outcome.FAILED, "unavailable"),
@@ -176,7 +176,7 @@ def test_an_entry_that_can_t_be_used_here_is_passed_over() -> None:
     assert instrument(moving) == "third"
 
 
-@pytest.mark.parametrize("limited_by_others", [False, True])
+@each("limited_by_others", [False, True])
 def test_a_limited_sheet_waits_when_nothing_behind_its_instrument_can_be_used(
     limited_by_others: bool,
 ) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.scores import Bench, chain, report, score, stage
+from kit.tables import each
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.outcomes import retry_delay
@@ -86,7 +86,7 @@ def test_jitter_comes_in_as_a_value() -> None:
     assert [again(bench, chance=chance) for chance in (0.0, 0.5, 1.0)] == [7.5, 20.0, 50.0]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
+@each("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
 def test_a_try_that_failed_or_took_too_long_is_tried_again(outcome: Outcome) -> None:
     bench = failing()
     bench.end(1, outcome, category="timeout")
@@ -95,7 +95,7 @@ def test_a_try_that_failed_or_took_too_long_is_tried_again(outcome: Outcome) -> 
     assert next(iter(bench.state.attempts.values())).kind == "retry"
 
 
-@pytest.mark.parametrize("category", ["config", "unavailable", "refused"])
+@each("category", ["config", "unavailable", "refused"])
 def test_what_no_retry_can_mend_fails_at_once(category: str) -> None:
     bench = failing()
     bench.end(1, Outcome.FAILED, category=category, message="it is not there")
@@ -103,14 +103,14 @@ def test_what_no_retry_can_mend_fails_at_once(category: str) -> None:
     assert bench.status is JobStatus.FAILED
 
 
-@pytest.mark.parametrize(
+@each(
     ("message", "first"),
     [
         ("no such partition", "mzt modify j -c FILE -r"),
         ("no such partition; change that, then type: mzt restart", "mzt restart"),
     ],
 )
-@pytest.mark.parametrize("pauses", [False, True])
+@each("pauses", [False, True])
 def test_what_a_resume_can_only_meet_again_is_told_with_the_change_first(
     message: str, first: str, *, pauses: bool
 ) -> None:
@@ -187,7 +187,7 @@ def test_three_lost_attempts_in_a_row_fail_the_sheet() -> None:
     assert bench.sheet(1).error_message == "lost 3 times in a row"
 
 
-@pytest.mark.parametrize(
+@each(
     ("between", "wait"),
     [
         ({"outcome": Outcome.FAILED, "category": "exit"}, 10),

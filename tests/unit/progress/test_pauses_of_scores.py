@@ -1,8 +1,8 @@
 """Pauses that the score asks for at a stage: after it, and where one of its sheets fails."""
 
-import pytest
 from kit.hooks import command
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.lifecycle import Action
 from marianned.protocol import HoldCause, JobStatus, Outcome
@@ -51,7 +51,7 @@ def test_without_hooks_the_end_does_not_overtake_it_and_the_resume_ends_the_job(
     assert bench.status is JobStatus.COMPLETED
 
 
-@pytest.mark.parametrize("category", ["exit", "validation", "unavailable", "config"])
+@each("category", ["exit", "validation", "unavailable", "config"])
 def test_a_sheet_that_fails_pauses_the_job_at_once_and_a_resume_gives_it_fresh_tries(category):
     bench = Bench(chain(2, triggers={1: ON_FAIL}))
     bench.go()

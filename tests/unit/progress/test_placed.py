@@ -1,7 +1,6 @@
 """Where an attempt runs: chosen when it starts, noted when it has begun on its node."""
 
 import msgspec
-import pytest
 from kit.scores import Bench, chain, score, stage
 from kit.tables import each
 
@@ -20,7 +19,7 @@ def attempt(bench: Bench) -> AttemptRow:
     return next(iter(bench.state.attempts.values()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("own", "run", "whole", "setting", "runs"),
     [
         ("local", "slurm", "slurm", "slurm", "local"),
@@ -105,7 +104,7 @@ def test_where_it_begins_behind_a_return_to_the_queue_is_noted_and_its_time_coun
     assert begun.limit_seconds == before.limit_seconds
 
 
-@pytest.mark.parametrize(
+@each(
     ("executor", "limit", "grace", "seconds", "by"),
     [
         ("slurm", None, 10.0, 900, None),
@@ -259,7 +258,7 @@ def held(job: str) -> Wait:
     return Wait("held", f"scontrol release {job}", own=(job, job.partition("_")[0]))
 
 
-@pytest.mark.parametrize(
+@each(
     ("jobs", "commands"),
     [
         (["7_3"], ["scontrol release 7_3"]),

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-import pytest
 from kit.scores import Bench, score, stage
+from kit.tables import each
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify
@@ -12,7 +12,7 @@ from marianned.protocol import Outcome
 from marianned.score.expanded import RateLimit
 
 
-@pytest.mark.parametrize(("quota", "waits"), [(False, 1), (True, 3)])
+@each(("quota", "waits"), [(False, 1), (True, 3)])
 def test_a_sheet_waits_longer_for_a_quota_than_for_a_rate(quota: bool, waits: int) -> None:
     limits = RateLimit(wait_seconds=60, max_waits=1, max_quota_waits=3)
     bench = Bench(score(stage(), rate_limit=limits))
@@ -25,7 +25,7 @@ def test_a_sheet_waits_longer_for_a_quota_than_for_a_rate(quota: bool, waits: in
     assert (bench.sheet(1).status, bench.sheet(1).error_category) == ("failed", "rate_limited")
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "quota"),
     [(b"RESOURCE_EXHAUSTED: Quota exceeded for requests", True), (b"status 429: too many requests", False)],
 )

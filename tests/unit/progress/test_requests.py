@@ -239,7 +239,7 @@ def test_a_pause_file_is_one_hold_of_the_file_with_its_reason() -> None:
     assert bench.disk.events[-1].type == "job.pausing"
 
 
-@pytest.mark.parametrize("status", [JobStatus.CANCELLING, JobStatus.COMPLETED, JobStatus.FAILED])
+@each("status", [JobStatus.CANCELLING, JobStatus.COMPLETED, JobStatus.FAILED])
 def test_a_pause_file_does_nothing_to_a_job_that_ends_or_has_ended(status: JobStatus) -> None:
     bench = in_status(status)
     assert not bench.file().changes

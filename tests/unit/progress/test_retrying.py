@@ -4,6 +4,7 @@ import re
 
 import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import BadRequest, WrongStatus
 from marianned.lifecycle import Action
@@ -47,7 +48,7 @@ def test_only_those_that_are_named_are_tried() -> None:
     assert bench.flying == [2, 4]
 
 
-@pytest.mark.parametrize(
+@each(
     ("sheets", "said"),
     [
         ("4", "nothing is changed; sheet 4 is running"),

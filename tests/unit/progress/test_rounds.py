@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from kit.hooks import command
 from kit.scores import Bench, chain, report, score, stage
+from kit.tables import each
 from looping import looped, standing, to_the_question
 
 from marianned.errors import WrongStatus
@@ -81,7 +82,7 @@ def test_count_plays_exactly_so_many_rounds_whatever_they_bring():
     assert bench.sheet(1).attempts == 3
 
 
-@pytest.mark.parametrize("category", ["exit", "validation", "no_result"])
+@each("category", ["exit", "validation", "no_result"])
 def test_an_attempt_of_the_last_stage_that_ends_by_itself_ends_the_round(category):
     bench = looped(until=None)
     bench.end(1)
@@ -96,7 +97,7 @@ def test_an_attempt_of_the_last_stage_that_ends_by_itself_ends_the_round(categor
     assert standing(bench)[0] == 2, "the default looks at exit codes and checks"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.TIMED_OUT, Outcome.INTERRUPTED])
+@each("outcome", [Outcome.LOST, Outcome.TIMED_OUT, Outcome.INTERRUPTED])
 def test_what_does_not_end_by_itself_ends_no_round(outcome):
     bench = looped()
     bench.end(1)
@@ -172,7 +173,7 @@ def test_rounds_stay_over_modifies_and_a_loop_that_is_taken_out_is_closed():
     assert bench.flying == [3]
 
 
-@pytest.mark.parametrize("sheets", ["1", "2"])
+@each("sheets", ["1", "2"])
 def test_rounds_of_a_loop_that_is_taken_out_count_from_one_when_its_sheets_run_again_meanwhile(sheets):
     bench = looped()
     with_loop = bench.state.score
@@ -263,7 +264,7 @@ def test_skip_of_all_of_the_last_stage_closes_the_loop():
     assert bench.flying == [3]
 
 
-@pytest.mark.parametrize("fields", [{"until": None}, {"until": "it is so"}, {"until": None, "exact": True}])
+@each("fields", [{"until": None}, {"until": "it is so"}, {"until": None, "exact": True}])
 def test_an_accepted_last_stage_closes_the_loop_and_no_until_is_asked(fields):
     bench = looped(**fields)
     bench.ask(Action.BREAK, sheets="2")
@@ -320,7 +321,7 @@ def fanned_out(stop: str) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("word_first", [True, False])
+@each("word_first", [True, False])
 def test_one_accepted_sheet_of_the_last_stage_closes_the_loop_when_the_others_are_done(word_first):
     bench = fanned_out("2-3" if word_first else "3")
     if word_first:
@@ -409,7 +410,7 @@ def test_a_late_answer_is_ignored():
     assert standing(bench) == before
 
 
-@pytest.mark.parametrize("action", [Action.PAUSE_NOW, Action.CANCEL])
+@each("action", [Action.PAUSE_NOW, Action.CANCEL])
 def test_the_question_is_interrupted_like_all_that_is_in_flight_and_asked_again(action):
     bench = to_the_question(looped(stages=2, rounds=1))
     (asked,) = bench.state.loops.asking
@@ -470,7 +471,7 @@ def to_come(bench: Bench, action: Action, new=None, **fields) -> list[tuple[list
 UNCHANGED = "definition unchanged"
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["mid-round", "undecided"])
+@each("over", [False, True])
 def test_the_plan_of_a_resume_says_what_runs_again_in_rounds_to_come(over):
     bench = looped()
     bench.ask(Action.PAUSE)

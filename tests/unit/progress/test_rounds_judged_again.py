@@ -1,8 +1,8 @@
 """After the last round, or a question without an answer: another judgement is made of what was played."""
 
 import msgspec
-import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 from looping import looped, standing, to_the_question
 
 from marianned.lifecycle import Action
@@ -27,8 +27,8 @@ def failed_by(bench: Bench, fault: str | None) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("fault", [None, "there is no 9"])
-@pytest.mark.parametrize("staged", [False, True])
+@each("fault", [None, "there is no 9"])
+@each("staged", [False, True])
 def test_another_judgement_is_made_of_the_round_as_it_was_played_and_more_rounds_follow(fault, staged):
     bench = failed_by(looped(rounds=1), fault)
     more = judged_by(bench, rounds=3, until="file('ok').contains('it')")
@@ -55,7 +55,7 @@ def test_a_judgement_that_is_made_again_and_holds_closes_the_loop():
     assert (bench.flying, standing(bench)) == ([3], (1, LoopState.CLOSED))
 
 
-@pytest.mark.parametrize(
+@each(
     ("until", "said"),
     [
         (None, "its last stage does not go well after round 1"),

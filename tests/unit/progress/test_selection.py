@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.scores import score, stage
+from kit.tables import each
 
 from marianned.errors import BadRequest
 from marianned.progress.state.selection import select, selectors
@@ -13,7 +14,7 @@ from marianned.score.expanded import Expanded
 SCORE = score(stage(), stage([1], count=3), stage([2], count=2))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "sheets"),
     [
         ("2", [2]),
@@ -29,9 +30,7 @@ def test_sheets_are_named_by_number_range_stage_and_instance(text: str, sheets: 
     assert select(text, SCORE) == sheets
 
 
-@pytest.mark.parametrize(
-    "text", ["0", "7", "5-9", "3-2", "2.4", "4.1", "2.", "all", "", ",", "1,", "-1", "2.1-2"]
-)
+@each("text", ["0", "7", "5-9", "3-2", "2.4", "4.1", "2.", "all", "", ",", "1,", "-1", "2.1-2"])
 def test_what_is_outside_the_score_is_refused_with_its_range(text: str) -> None:
     with pytest.raises(BadRequest, match="the score has sheets 1-6, stages 1-3"):
         select(text, SCORE)
@@ -56,7 +55,7 @@ def _named(score_: Expanded, **names: int | tuple[int, ...]) -> Expanded:
     return msgspec.structs.replace(score_, sheets=tuple(sheets))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "sheets"),
     [
         ("review", [2, 3, 4]),
@@ -86,7 +85,7 @@ def test_a_name_that_two_stages_have_is_refused_with_both() -> None:
         select("review", _named(SCORE, review=(2, 3)))
 
 
-@pytest.mark.parametrize("name", ["all", "changed", "hooks", "final report", "v1.2", "7"])
+@each("name", ["all", "changed", "hooks", "final report", "v1.2", "7"])
 def test_a_name_that_means_something_else_or_can_not_be_typed_is_no_selector(name: str) -> None:
     said = _named(SCORE, **{name: 3, "draft": 1})
     with pytest.raises(BadRequest):

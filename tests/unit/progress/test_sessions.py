@@ -1,8 +1,8 @@
 """A sheet whose attempt ended for no try goes on in its tool's session: when, and when it begins anew."""
 
 import msgspec
-import pytest
 from kit.scores import Bench, chain
+from kit.tables import each
 
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
@@ -38,9 +38,7 @@ def test_it_goes_on_in_the_session_that_the_attempt_told_of() -> None:
     assert (kind(bench), bench.sheet(1).tries) == ("resumed", 0)
 
 
-@pytest.mark.parametrize(
-    ("expanded", "session"), [(resumable(), None), (resumable(resumes=False), "s-1")], ids=["none", "cannot"]
-)
+@each(("expanded", "session"), [(resumable(), None), (resumable(resumes=False), "s-1")])
 def test_without_a_session_it_begins_anew(expanded: Expanded, session: str | None) -> None:
     bench = interrupted(expanded, session)
     bench.ask(Action.RESUME)
@@ -69,7 +67,7 @@ def test_checks_that_fail_in_a_resumed_attempt_use_a_try_as_ever() -> None:
     assert (bench.sheet(1).tries, bench.sheet(1).next_kind) == (1, "retry")
 
 
-@pytest.mark.parametrize(
+@each(
     ("outcome", "category"),
     [(Outcome.RATE_LIMITED, "rate_limit"), (Outcome.LOST, "lost"), (Outcome.FAILED, "auth")],
 )

@@ -3,8 +3,8 @@
 from typing import Any
 
 import msgspec
-import pytest
 import yaml
+from kit.tables import each
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.progress.views.graph import stage_graph
@@ -44,7 +44,7 @@ def spelled_out(score: Expanded) -> dict[int, list[int]]:
     return needs | {one.sheet: one.needs for one in graph.sheets}
 
 
-@pytest.mark.parametrize(
+@each(
     "sheet",
     [
         {"size": 1, "total_items": 4},
@@ -54,7 +54,6 @@ def spelled_out(score: Expanded) -> dict[int, list[int]]:
         {"size": 1, "total_items": 4, "fan_out": {1: 3, 2: 3}, "dependencies": {2: [1], 4: [1, 2]}},
         {"size": 1, "total_items": 4, "dependencies": {2: [1], 3: [1], 4: [2, 3]}},
     ],
-    ids=str,
 )
 def test_it_says_what_each_sheet_needs(sheet: dict[str, Any]) -> None:
     score = expanded(**sheet)

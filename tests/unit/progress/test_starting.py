@@ -1,7 +1,7 @@
 """Which sheets start, in which order, how many at once, and what waits for what."""
 
-import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import could_use_slot
@@ -197,7 +197,7 @@ def test_the_model_of_an_attempt_is_that_of_the_settings() -> None:
     assert [attempt.model for attempt in bench.state.attempts.values()] == ["big", "small"]
 
 
-@pytest.mark.parametrize("held", [False, True])
+@each("held", [False, True])
 def test_a_job_wakes_for_its_waits_only_while_it_may_start(held: bool) -> None:
     bench = Bench(chain(1))
     bench.go()

@@ -3,6 +3,7 @@
 import pytest
 from kit.hooks import HookBench, command
 from kit.scores import Bench, chain
+from kit.tables import each
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -46,7 +47,7 @@ def test_when_the_time_is_up_what_is_in_flight_is_interrupted_and_the_job_pauses
     assert bench.status is JobStatus.PAUSED
 
 
-@pytest.mark.parametrize("action", [Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK])
+@each("action", [Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK])
 def test_a_resume_is_refused_until_a_revision_allows_more(action):
     bench = limited()
     bench.tick(600)

@@ -1,8 +1,8 @@
 """Waiting requests: the first commit that makes a wish true or takes it back answers, and says who."""
 
 import msgspec
-import pytest
 from kit.scores import Bench, chain, score, stage
+from kit.tables import each
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
@@ -266,7 +266,7 @@ def test_a_request_without_a_key_is_never_on_disk() -> None:
     assert not [row for row in bench.disk.rows if row[0].__name__ == "RequestRow"]
 
 
-@pytest.mark.parametrize("ending", [Outcome.SUCCEEDED, Outcome.FAILED])
+@each("ending", [Outcome.SUCCEEDED, Outcome.FAILED])
 def test_nobody_is_left_unanswered_at_an_end(ending: Outcome) -> None:
     bench = Bench(score(stage(count=2), at_once=2))
     bench.go()

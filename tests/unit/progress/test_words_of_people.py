@@ -2,6 +2,7 @@
 
 import pytest
 from kit.scores import ANN, Bench, chain, report, score, stage
+from kit.tables import each
 
 from marianned.errors import BadRequest, WrongStatus
 from marianned.lifecycle import Action
@@ -65,7 +66,7 @@ def test_other_sheets_that_have_failed_begin_anew_as_with_a_resume():
     assert bench.sheets == ["completed", "running", "pending"]
 
 
-@pytest.mark.parametrize(("sheets", "said"), [("1", "is completed"), ("2", "is running")])
+@each(("sheets", "said"), [("1", "is completed"), ("2", "is running")])
 def test_a_sheet_in_flight_or_done_takes_no_word(sheets, said):
     bench = Bench(chain(3))
     bench.go()
@@ -143,7 +144,7 @@ def test_its_checks_count_as_passed_though_they_have_failed():
     assert bench.sheet(1).validation_passed is True
 
 
-@pytest.mark.parametrize("said", ["accept", "skip"])
+@each("said", ["accept", "skip"])
 def test_a_resume_that_comes_to_a_breakpoint_names_it_also_to_who_waits(said: str) -> None:
     for wait in (False, True):
         bench = failed()

@@ -23,7 +23,7 @@ def checks(validation: str, **parts):
     return expanded(score(validations=f"[{validation}]", **parts)).sheets[1].checks
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "filled"),
     [
         ("{workspace}/a-{stage}.md", "/w/a-2.md"),
@@ -38,15 +38,13 @@ def test_placeholders_of_a_path(text, filled):
     assert fill_path(text, VALUES) == filled
 
 
-@pytest.mark.parametrize("text", ["{color}", "{name.first}", "{names[1]}", "{name:d}"])
+@each("text", ["{color}", "{name.first}", "{names[1]}", "{name:d}"])
 def test_an_unknown_placeholder_of_a_path_is_refused(text):
     with pytest.raises(UnknownPlaceholder):
         fill_path(text, VALUES)
 
 
-@pytest.mark.parametrize(
-    "text", ["awk '{print}' {stage:03}", '{"a": 1}', "echo ${stage}", "echo ${stage:-1}", "a{b,c}"]
-)
+@each("text", ["awk '{print}' {stage:03}", '{"a": 1}', "echo ${stage}", "echo ${stage:-1}", "a{b,c}"])
 def test_braces_of_a_command_that_are_no_placeholders_stay(text):
     assert fill_command(text, VALUES) == text
 
@@ -89,7 +87,7 @@ def test_the_shell_sees_exactly_the_value(command, shown, value):
     assert done.stdout.decode() == (shown or "{}").replace("{}", value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("command", "where"),
     [
         ("""echo "`printf %s {v}`" """, "inside backticks"),
@@ -187,7 +185,7 @@ def test_sheet_is_short_for_a_condition_and_yields_to_one():
     assert applied == [[2], [0, 2], [1, 2], [2]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "holds"),
     [
         ("stage == 2", True),
@@ -224,7 +222,7 @@ def test_what_is_no_condition_is_refused(text):
         parse_condition(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "color == 1",

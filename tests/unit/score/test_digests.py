@@ -1,7 +1,6 @@
 """The definition of a sheet: what changes it, and what does not."""
 
 import msgspec
-import pytest
 from kit.tables import each
 from scores import Disk, compiled, expanded, score
 
@@ -84,7 +83,7 @@ def test_a_thousand_sheets_are_all_there():
     assert (result.total_sheets, result.total_stages, len(result.expanded.sheets)) == (1000, 1000, 1000)
 
 
-@pytest.mark.parametrize(
+@each(
     ("instrument", "one", "other", "same"),
     [
         ("tool", "a\nb", "\n\na\nb\n\n", True),

@@ -1,8 +1,8 @@
 """From stages to sheets: numbers, items, needs."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 from scores import compiled, expanded, score
 
 STAGES = st.integers(1, 8).flatmap(
@@ -115,7 +115,7 @@ def test_voices_are_fan_out():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("descriptions", "labels"),
     [
         ("{1: a, 2: b}", ["a", "b", "b"]),

@@ -2,7 +2,7 @@
 
 import re
 
-import pytest
+from kit.tables import each
 from scores import compiled
 
 from marianned.instruments.loader import builtin_profiles
@@ -21,7 +21,7 @@ def hints(text):
     return [problem.hint for problem in compiled(text).problems if problem.severity == "error"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("lines", "said"),
     [
         ("instrument: claude", "did you mean 'claude-code'?"),

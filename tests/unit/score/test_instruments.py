@@ -1,7 +1,7 @@
 """Which instrument plays a sheet, with which settings and fallbacks."""
 
 import msgspec
-import pytest
+from kit.tables import each
 from scores import Disk, compiled, expanded, score
 
 SHEET = "{size: 1, total_items: 3%s}"
@@ -44,7 +44,7 @@ def test_the_example_of_the_contract():
     assert (second.instrument, second.settings) == ("other", {"timeout_seconds": 120})
 
 
-@pytest.mark.parametrize(
+@each(
     ("extra", "sheet", "instrument", "seconds"),
     [
         ("", "", "fast", 60),  # the score's alias stands below the score's settings
@@ -187,7 +187,7 @@ def test_text_in_place_of_a_tools_stream_is_warned_of_once():
     assert [p.code for p in compile_score(source, Disk(), PROFILES).problems] == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("where", "found"),
     [
         ("executor: slurm\n", ["S411"]),

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import pytest
 from kit.tables import each
 from scores import body_of, compiled, expanded, score
 
@@ -42,7 +41,7 @@ def test_a_loop_knows_its_sheets_and_those_that_end_its_round():
     assert [expanded(text).loop_of(stage) for stage in (1, 2, 3, 4)] == [None, loop, loop, None]
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "rounds", "exact"),
     [
         ("{}", 10, False),
@@ -108,9 +107,7 @@ def test_one_mistake_in_a_loop_gives_one_problem_whatever_uses_its_round(loops):
     assert len(problems(text)) == 1
 
 
-@pytest.mark.parametrize(
-    ("word", "hint"), [("rond", "did you mean 'round'?"), ("xyz", "it has 'round' and 'previous'")]
-)
+@each(("word", "hint"), [("rond", "did you mean 'round'?"), ("xyz", "it has 'round' and 'previous'")])
 def test_what_a_template_asks_of_a_loop_and_it_has_not_is_told(word, hint):
     text = looped(
         "{2-3: {}}", prompt=f'{{template: "{{% if stage == 2 %}}{{{{ loop.{word} }}}}{{% endif %}} x"}}'
@@ -124,7 +121,7 @@ def test_beside_a_wrong_loop_other_mistakes_of_a_template_are_found():
     assert problems(text) == [("S105", "sheet.loops.2-9"), ("S202", "prompt.template")]
 
 
-@pytest.mark.parametrize(
+@each(
     ("dependencies", "found"),
     [
         ("{2: [1], 3: [1], 4: [2, 3]}", ["S113"]),
@@ -256,7 +253,7 @@ def test_triggers_say_where_the_job_pauses():
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("triggers", "found"),
     [
         ("{1: {on_fail: [{goto: 1}]}}", [("S511", "sheet.triggers.1.on_fail.0.goto")]),
@@ -280,7 +277,7 @@ def test_hooks_of_a_failed_job_know_that_it_failed():
     assert expanded(done).hooks[0].argv[-1] == "tell completed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("hook", "found"),
     [
         (

@@ -7,9 +7,9 @@ from typing import Any
 
 import hypothesis
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 from test_plan import planned, score, stage
 
 from marianned.score.expanded import Expanded
@@ -58,7 +58,7 @@ def test_equal_stages_between_two_names_stay_between_them() -> None:
     assert planned(score(*fewer), score(*named)).matched == {1: 1, 2: 2, 4: 3, 5: 4, 6: 5}
 
 
-@pytest.mark.parametrize("tail", [[], [stage("a tail")]])
+@each("tail", [[], [stage("a tail")]])
 def test_of_what_is_as_good_the_earlier_ones_are_the_same_whatever_follows(tail: Stages) -> None:
     """With a tail that is in one score alone it was the first of the two, else the last."""
     one = stage("echo step")
@@ -197,7 +197,7 @@ def test_a_stage_that_needs_nothing_stays_the_one_that_needed_nothing() -> None:
     assert [line.status for line in result.lines if line.action == "kept"] == ["completed"] * 2
 
 
-@pytest.mark.parametrize("gone", [1, 5_000, 10_000])
+@each("gone", [1, 5_000, 10_000])
 def test_of_ten_thousand_equal_sheets_one_that_changes_is_found(gone: int) -> None:
     stages = equal(10_000)
     needs = {number: [number - 1] for number in range(2, 10_001)}
@@ -243,7 +243,7 @@ def test_of_two_names_that_differ_each_is_another_stage_unless_both_run_the_same
     assert places([stage("a", name="a", instrument="claude")], [other_tool]) == {}
 
 
-@pytest.mark.parametrize("all_of_them", [checked, modelled])
+@each("all_of_them", [checked, modelled])
 def test_a_stage_without_a_name_inserted_first_has_not_run_whatever_changes_for_all(all_of_them: Any) -> None:
     old = [stage(what) for what in "abc"]
     moved = [stage(what) for what in "xabc"]

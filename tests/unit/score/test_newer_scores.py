@@ -1,6 +1,7 @@
 """What newer scores use (docs/reference/score-format.md §9.2, §9.6, §14, §28), as it is read."""
 
 import pytest
+from kit.tables import each
 from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.render.assembly import described
@@ -112,7 +113,7 @@ def test_skip_when_may_be_a_command():
     assert (skip.when, skip.command, skip.description, skip.timeout_seconds) == (None, "true", "d", 5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rules", "found"),
     [
         (
@@ -147,7 +148,7 @@ def test_an_extension_is_a_file_only_without_blanks_and_is_never_rendered():
     assert problems(text, disk) == [("S208", "prompt.prompt_extensions.1")]
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "found"),
     [
         ("path_in_scope", [("S011", "path")]),

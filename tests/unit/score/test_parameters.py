@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from kit.tables import each
 from scores import compiled, expanded, score
 
 from marianned.score.read.parameters import NotOfItsKind, of_kind
@@ -42,7 +43,7 @@ def test_without_values_the_defaults_hold():
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "typed", "value"),
     [
         ("level", "3", 3),
@@ -66,7 +67,7 @@ def test_a_value_takes_the_place_of_a_default_and_is_of_its_kind(name, typed, va
     assert (given, type(given)) == (value, type(value))
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "default", "wanted"),
     [
         ("x", 1, "a whole number is needed, this is 'x'"),
@@ -206,7 +207,7 @@ def test_a_list_that_grows_at_its_end_leaves_the_others_as_they_were():
     assert [one.digests for one in two.sheets[:2]] == [one.digests for one in three.sheets[:2]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "given", "code", "message"),
     [
         ("", {"files": []}, "S013", "the list 'files' is empty: a stage has one sheet at least"),
@@ -229,7 +230,7 @@ def test_a_number_of_instances_beside_the_list_is_a_contradiction():
     ]
 
 
-@pytest.mark.parametrize("endless", ["1e400", "-1e400", float("inf"), float("nan")])
+@each("endless", ["1e400", "-1e400", float("inf"), float("nan")])
 def test_a_number_is_finite(endless):
     with pytest.raises(NotOfItsKind, match="a finite number is needed, this is"):
         of_kind(endless, 0.5)

@@ -1,6 +1,6 @@
 """Where sheets run, and what they get there: stage over instrument over score."""
 
-import pytest
+from kit.tables import each
 from scores import compiled, expanded, score
 
 THERE = "executor: {type: slurm, partition: main, cpus: 2, arguments: [--x]}\n"
@@ -46,7 +46,7 @@ def test_it_is_no_aspect_of_a_sheet():
     assert digests(score()) == digests(score() + THERE)
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     ["executor: moon", "executor: {cpus: 0}", "executor: {memory: lots}", "executor: {arguments: [x]}"],
 )

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 
 from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
 from marianned.score.matching import match
@@ -111,7 +111,7 @@ def test_an_identical_score_keeps_everything() -> None:
     assert result.restarts == []
 
 
-@pytest.mark.parametrize("status", ["completed", "skipped"])
+@each("status", ["completed", "skipped"])
 def test_a_finished_sheet_stays_finished_when_its_definition_changes(status: str) -> None:
     result = planned(score(stage("a")), score(stage("b")), status)
     assert shown(result) == [(1, 1, "kept-changed", False)]

@@ -1,6 +1,6 @@
 """A score for other readers too: what is ours alone is told where it stands, and only on request."""
 
-import pytest
+from kit.tables import each
 from scores import Disk, compiled, marked, score
 
 OURS = [
@@ -29,7 +29,7 @@ def extensions(text, disk=None):
     return [(p.file, p.line, p.column) for p in problems if p.code == "S510"]
 
 
-@pytest.mark.parametrize("text", OURS)
+@each("text", OURS)
 def test_a_key_of_ours_is_told_at_its_place(text):
     text, line, column = marked(text)
     assert extensions(text) == [("/s/n.yaml", line, column)]

@@ -221,12 +221,12 @@ def test_one_error_is_one_problem(code, text):
     assert errors == ([] if code in WARNINGS else [code])
 
 
-@pytest.mark.parametrize("text", [score(), score(sheet=FAN) + f"parallel: {PAR}\n"])
+@each("text", [score(), score(sheet=FAN) + f"parallel: {PAR}\n"])
 def test_a_plain_score_has_no_problems(text):
     assert found(text) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "part",
     [
         "stale_detection: {enabled: false}",
@@ -355,7 +355,7 @@ def test_a_code_has_a_severity_of_its_own_or_cannot_be_reported():
         severity("S999")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "code", "hint"),
     [
         (score() + "env: {A: b}\n", "S010", "mzt run --env NAME"),
@@ -372,7 +372,7 @@ def test_words_of_other_tools_are_answered_with_what_does_that_here(text, code, 
     assert hint in found[0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("parts", "codes"),
     [
         (

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from kit.tables import each
 from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.check.explain import explain
@@ -49,7 +50,7 @@ def test_a_template_may_change_its_variables_for_itself_only():
     assert body(template, "{found: []}", sheet=2) == "[2]"
 
 
-@pytest.mark.parametrize(
+@each(
     "template",
     [
         "{% set _ = found.append(sheet_num) %}{{ found }}",
@@ -98,7 +99,7 @@ def test_earlier_outputs_are_given():
     assert body(template, sheet=3, previous=previous) == "{1: 'a', 2: 'b'}{'/w/f': 'c'}[1]"
 
 
-@pytest.mark.parametrize(
+@each(
     "template",
     [
         "{{ previous_outputs[1] }}",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from kit.tables import each
 from scores import body_of
 
 from marianned.instruments.loader import builtin_profiles
@@ -83,14 +84,14 @@ def with_documented_differences(name: str, sheet: dict) -> dict:
     return sheet
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_real_score_has_no_errors(name):
     result = compiled(name)
     assert [problem for problem in result.problems if problem.severity == "error"] == []
     assert result.expanded is not None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_real_score_expands_as_expected(name):
     result = compiled(name)
     want = expected(name)
@@ -102,7 +103,7 @@ def test_a_real_score_expands_as_expected(name):
     assert got == [with_documented_differences(name, sheet) for sheet in want["sheets"]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_real_score_renders_what_earlier_sheets_gave(name):
     found = expanded(name)
     for sheet in expected(name)["sheets"]:
@@ -116,7 +117,7 @@ def test_a_real_score_renders_what_earlier_sheets_gave(name):
         assert {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()} == want
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_the_prompts_of_a_real_score_can_be_shown(name):
     sheets = explain(compiled(name).expanded, prompts=True)
     assert all(sheet["prompt"] for sheet in sheets)

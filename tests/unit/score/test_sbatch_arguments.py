@@ -74,12 +74,12 @@ def test_all_others_may_be_given(word):
     assert sbatch.refusal(word) is None
 
 
-@pytest.mark.parametrize("word", ["-", "--"])
+@each("word", ["-", "--"])
 def test_what_is_no_option_is_refused(word):
     assert sbatch.refusal(word) == f"'{word}' is no option of sbatch's"
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     [
         "executor: {type: slurm, arguments: [--hold, «--test-o]}\n",

@@ -1,6 +1,6 @@
 """Shell sheets: which text of a body is run."""
 
-import pytest
+from kit.tables import each
 
 from marianned.score.render.script import dropped_text, script_of
 
@@ -27,7 +27,7 @@ def test_the_tagged_blocks_of_a_document_are_the_script():
     assert dropped_text(DOCUMENT, "auto")
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "mode", "script", "drops"),
     [
         ("echo a\n", "auto", "echo a\n", False),

@@ -1,7 +1,7 @@
 """Templates that become shell scripts: what is the shell's stays, what would vanish or break out is told."""
 
 import jinja2
-import pytest
+from kit.tables import each
 
 from marianned.score.render.script import script_of
 from marianned.score.render.shell_bodies import long_comments, quoted, shielded, unquoted
@@ -10,7 +10,7 @@ from marianned.score.render.template import _render
 LENGTHS = ['files=(a b)\necho "${#files[@]} files, ${#name}"\necho "#}"\n', "echo ${#}\n"]
 
 
-@pytest.mark.parametrize("body", LENGTHS)
+@each("body", LENGTHS)
 def test_a_length_in_shell_opens_no_comment(body):
     assert _render(body, {}) == body
 
@@ -28,7 +28,7 @@ def test_comments_over_several_lines_are_found():
     assert long_comments("a {# one #}\n{# two\nlines #}\n{% raw %}{# no\n #}{% endraw %}") == [2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "word"),
     [
         ("it's", "'it'\"'\"'s'"),
@@ -57,7 +57,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize(("body", "lines"), TOLD.items())
+@each(("body", "lines"), TOLD.items())
 def test_what_earlier_sheets_printed_is_told_where_it_is_not_quoted(body, lines):
     environment = jinja2.Environment(autoescape=False)
     environment.filters["sh"] = quoted
@@ -72,7 +72,7 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.parametrize("body", DOCUMENTS.values(), ids=DOCUMENTS)
+@each("body", DOCUMENTS.values())
 def test_a_fence_in_a_here_document_is_none(body):
     assert script_of(body, "auto") == body
 

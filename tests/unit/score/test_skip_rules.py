@@ -55,14 +55,12 @@ def test_an_expression_is_true(text):
     assert evaluate(text, VALUES) is True
 
 
-@pytest.mark.parametrize(
-    "text", ["''", "sheets[2].validation_passed", "sheets[1].status == 'failed'", "1 is True"]
-)
+@each("text", ["''", "sheets[2].validation_passed", "sheets[1].status == 'failed'", "1 is True"])
 def test_an_expression_is_false(text):
     assert evaluate(text, VALUES) is False
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "fault"),
     [
         ("sheets[9].status", "there is no 9"),
@@ -77,7 +75,7 @@ def test_an_expression_without_a_value_says_why(text, fault):
     assert found.value.message.startswith(fault)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "fault"),
     [
         ("sheets[1].status ==", "cannot be parsed"),

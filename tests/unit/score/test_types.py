@@ -3,10 +3,10 @@
 import inspect
 
 import msgspec
-import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 from scores import compiled, expanded, score
 
 from marianned.score.language.expressions import expression_fault
@@ -46,7 +46,7 @@ def test_merge_keys_are_resolved():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "seconds"),
     [("90", 90), ("'90'", 90), ("1.5", 1.5), ("500ms", 0.5), ("15m", 900), ("1h30m", 5400), ("1d", 86400)],
 )
@@ -61,14 +61,12 @@ def test_durations_count_in_the_unit_of_their_name():
     assert expanded(score() + "parallel: {stagger_delay_ms: 1s}\n").parallel.stagger_seconds == 1
 
 
-@pytest.mark.parametrize("written", ["3", "3.0", "'3'"])
+@each("written", ["3", "3.0", "'3'"])
 def test_integers(written):
     assert expanded(score() + f"retry: {{max_retries: {written}}}\n").retry.max_retries == 3
 
 
-@pytest.mark.parametrize(
-    ("written", "value"), [("off", False), ("'No'", False), ("'on'", True), ("yes", True)]
-)
+@each(("written", "value"), [("off", False), ("'No'", False), ("'on'", True), ("yes", True)])
 def test_booleans(written, value):
     assert expanded(score() + f"retry: {{jitter: {written}}}\n").retry.jitter is value
 
@@ -82,14 +80,14 @@ def test_keys_of_numbered_mappings_may_stand_in_quotes():
     assert len(expanded(score(sheet="{size: 1, total_items: 2, fan_out: {'2': 3}}")).sheets) == 4
 
 
-@pytest.mark.parametrize(
+@each(
     ("retry", "longest"), [("{}", 3600), ("{base_delay_seconds: 2h}", 7200), ("{max_delay_seconds: 20}", 20)]
 )
 def test_the_longest_delay_is_never_below_the_first(retry, longest):
     assert expanded(score() + f"retry: {retry}\n").retry.max_delay_seconds == longest
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "sheets[1].status == 'completed' and not sheets.get(2).error",
@@ -102,7 +100,7 @@ def test_skip_expressions(text):
     assert expression_fault(text) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",

@@ -1,6 +1,6 @@
 """A placeholder of a command that is none is told, where the shell would not take it for its own."""
 
-import pytest
+from kit.tables import each
 
 from marianned.score.language.placeholders import unknown_in_command
 
@@ -19,6 +19,6 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(("command", "unknown"), COMMANDS.items())
+@each(("command", "unknown"), COMMANDS.items())
 def test_unknown_placeholders_of_a_command(command, unknown):
     assert unknown_in_command(command, KNOWN) == unknown

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.tables import each
 
 from marianned import rows, store
 from marianned.clock import Instant
@@ -56,7 +57,7 @@ def database() -> sqlite3.Connection:
     return connection
 
 
-@pytest.mark.parametrize("kind", rows.TABLES, ids=lambda kind: kind.__name__)
+@each("kind", rows.TABLES)
 def test_every_row_comes_back_as_it_was_put_and_is_replaced_by_its_key(kind: type[msgspec.Struct]) -> None:
     table, key = rows.TABLES[kind]
     columns = Columns(kind)
@@ -107,7 +108,7 @@ def test_every_kind_of_row_has_its_table_and_the_key_that_the_schema_has() -> No
     connection.close()
 
 
-@pytest.mark.parametrize("kind", rows.TABLES, ids=lambda kind: kind.__name__)
+@each("kind", rows.TABLES)
 def test_every_row_of_a_run_is_deleted_by_its_key(kind: type[msgspec.Struct]) -> None:
     if not rows.TABLES[kind].is_deleted_by_run:
         with pytest.raises(ValueError, match="its run"):
