@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from kit import zygote
 from kit.daemon import score
 
 ASKED = "mzt: to write this to 'solo-bug-report.txt' without being asked, add -y\n  mzt bug-report solo -y\n"
@@ -30,7 +31,7 @@ def mzt(house, tmp_path):
     }
 
     def run(*arguments, code=0):
-        done = subprocess.run(
+        done = zygote.run(
             [sys.executable, "-m", "marianne_cli", "bug-report", *arguments],
             cwd=tmp_path,
             env=environment,

@@ -1,8 +1,8 @@
 """A client that is newer than the daemon says so where it shows how that does."""
 
-import subprocess
 import sys
 
+from kit import zygote
 from kit.daemon import plain, score
 
 from marianne_cli.commands import status
@@ -29,7 +29,7 @@ def test_status_says_that_the_daemon_is_older(daemon, monkeypatch, capsys):
 
 def test_version_says_so_too(daemon, monkeypatch):
     monkeypatch.setattr(jobs, "__version__", "0.0.9")
-    done = subprocess.run(
+    done = zygote.run(
         [sys.executable, "-m", "marianne_cli", "--socket", str(daemon.socket), "version"],
         capture_output=True,
         text=True,

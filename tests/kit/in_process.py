@@ -7,15 +7,14 @@ instruments of one's own, faults.
 import logging
 import math
 import shutil
-import tempfile
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 
 import anyio
 
 from kit.bare import BareExecutor
 from kit.conducting import conducting
 from kit.daemon import DEADLINE, Ledger, Refused, Speaking, environment_of
+from kit.homes import new_home
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server
@@ -49,7 +48,7 @@ class InProcess(Speaking):
 
     def __init__(self, loop, configuration):
         self.loop = loop
-        self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        self.home = new_home()
         self.state = self.home
         self.socket = self.home / "s"
         self._configuration = configuration

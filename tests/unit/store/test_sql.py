@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -47,13 +48,24 @@ for nested in (
     rows.PastHook,
     rows.SheetRow,
 ):
-    st.register_type_strategy(nested, structs(nested))
+    st.register_type_strategy(nested, structs)  # made when it is drawn from: it costs all who collect tests
 
 
-def database() -> sqlite3.Connection:
+@cache
+def migrated() -> bytes:
     connection = sqlite3.connect(":memory:")
     for _, text in migrations():
         connection.executescript(text)
+    try:
+        return connection.serialize()
+    finally:
+        connection.close()
+
+
+def database() -> sqlite3.Connection:
+    """A new database, migrated once for all."""
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(migrated())
     return connection
 
 
