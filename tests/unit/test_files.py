@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,7 @@ def test_a_private_directory_is_not_where_somebody_else_can_put_another(work):
 
 
 OTHER_WAYS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "touch", "mkstemp", "fdopen"}
+SAID = re.compile(rf"\b(?:{'|'.join(OTHER_WAYS)})\b")
 ALLOWED = {
     "files.py": "the place itself",
     "http_agent.py": "a program of its own: the file that the daemon has just written for it",
@@ -222,7 +224,9 @@ ALLOWED = {
 
 def other_ways(file: Path) -> list[str]:
     """Return the calls in a module that open or make files."""
-    found = []
+    found: list[str] = []
+    if not SAID.search(file.read_text()):
+        return found  # what is not named is not called: most modules need not be read closely
     for node in ast.walk(trees.tree_of(file)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", None)
@@ -250,7 +254,7 @@ def test_nothing_in_the_daemon_opens_a_file_any_other_way():
     found = [
         line
         for file in sorted(HOUSE.rglob("*.py"))
-        for line in other_ways(file)
         if str(file.relative_to(HOUSE)) not in ALLOWED and "systemd" not in file.parts
+        for line in other_ways(file)
     ]
     assert found == [], "use marianned/files.py, which asks what lies there before it reads it"

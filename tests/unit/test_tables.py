@@ -6,6 +6,7 @@ A word that is added to an enum is found missing here wherever a table was forgo
 import ast
 import importlib
 import pkgutil
+import re
 import types
 from collections.abc import Iterator, Mapping
 from enum import Enum, StrEnum
@@ -33,6 +34,8 @@ PARTIAL: dict[str, str] = {
     "marianne_cli.screens.jobs._HOOK_WAITS": "a sheet waits for the others",
 }
 """Tables that have not all, and why; a table in a function is named by that."""
+OF_PYTHON = {"__annotations__", "__builtins__", "__dict__"}
+"""Mappings that each module or class has, or may have."""
 
 
 @cache
@@ -59,17 +62,25 @@ def _tables() -> Iterator[tuple[str, Mapping[Any, Any]]]:
             for name, kind in vars(module).items()
             if isinstance(kind, type) and kind.__module__ == module.__name__ and not issubclass(kind, Enum)
         ]
-        own = assigned(module)
-        for place, holder in places:
-            for name, value in vars(holder).items():
-                if isinstance(value, Mapping) and value and name in own:
-                    yield f"{place}.{name}", value
+        held = [
+            (place, name, value)
+            for place, holder in places
+            for name, value in vars(holder).items()
+            if name not in OF_PYTHON and isinstance(value, Mapping) and value
+        ]
+        own = assigned(module) if held else set()
+        yield from ((f"{place}.{name}", value) for place, name, value in held if name in own)
 
 
 @cache
 def nodes(module: types.ModuleType) -> list[ast.AST]:
     """All that a module's tree consists of."""
     return [*ast.walk(trees.tree_of(Path(str(module.__file__))))]
+
+
+def says(module: types.ModuleType, pattern: str) -> bool:
+    """Tell whether this stands in a module's text: what can't be there need not be looked for in its tree."""
+    return re.search(pattern, Path(str(module.__file__)).read_text()) is not None
 
 
 def assigned(module: types.ModuleType) -> set[str]:
@@ -96,6 +107,9 @@ def displays() -> list[tuple[str, Mapping[Any, Any]]]:
 
 def _displays(module: types.ModuleType) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """The mappings that functions write down with members of one enum as keys, by the functions' names."""
+    kinds = [name for name, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, Enum)]
+    if not kinds or not says(module, rf"\b(?:{'|'.join(kinds)})\s*\.\s*\w+\s*:"):
+        return
     for function in nodes(module):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -180,6 +194,8 @@ def bare_words(module: types.ModuleType) -> Iterator[int]:
             return any(map(is_bare, node.elts))
         return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
+    if not says(module, rf"\b(?:{'|'.join(FIELDS)})\b"):
+        return
     for node in nodes(module):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
@@ -212,6 +228,8 @@ def words_of_clients(module: types.ModuleType) -> Iterator[str]:
                 return name in FIELDS
         return False
 
+    if not says(module, rf"[\"'](?:{'|'.join(FIELDS)})[\"']"):
+        return
     for node in nodes(module):
         if isinstance(node, ast.Compare) and any(map(is_field, sides := [node.left, *node.comparators])):
             for side in sides:
