@@ -3,6 +3,7 @@
 import pytest
 import yaml
 from kit.daemon import gated, plain, score
+from kit.tables import each
 
 from marianned.conductor.queries import ended
 
@@ -28,7 +29,7 @@ def test_fields_are_told_alone_and_without_leaves_them_out(job):
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("params", "said"),
     [
         ({"fields": ["stauts"]}, "did you mean 'status'?"),
@@ -40,7 +41,6 @@ def test_fields_are_told_alone_and_without_leaves_them_out(job):
         ({"newer_than": 2**60}, "params.newer_than"),
         ({"newer_than": "1"}, "params.newer_than"),
     ],
-    ids=str,
 )
 def test_what_is_no_key_is_refused(job, params, said):
     assert said in job.refusal("job.status", job_id="trio", **params).message
@@ -100,10 +100,9 @@ def test_lists_come_in_short_newest_first_and_by_names_and_times(daemon):
     assert some["counts"]["completed"] == 0
 
 
-@pytest.mark.parametrize(
+@each(
     "params",
     [{"since": "yesterday"}, {"since": "9" * 400}, {"prefix": "x" * 200}, {"brief": 1}, {"counts": "yes"}],
-    ids=str,
 )
 def test_lists_refuse_what_they_can_not_read(daemon, params):
     assert daemon.refusal("job.list", **params).code == "E510"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kit.daemon import AGENTS
+from kit.tables import each
 
 SCORES = Path(__file__).parents[1] / "newer_scores"
 NAMES = sorted(path.stem for path in SCORES.glob("*.yaml"))
@@ -31,7 +32,7 @@ def test_there_are_twenty_two():
     assert len(NAMES) == 22
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_newer_score_validates_and_runs(stage, name):
     text = (stage.home / "scores" / f"{name}.yaml").read_text()
     directory = str(stage.home / "scores")

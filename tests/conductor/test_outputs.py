@@ -4,6 +4,7 @@ import base64
 
 import pytest
 from kit.daemon import gated, plain, score
+from kit.tables import each
 
 
 def read(daemon, job, sheet, **params):
@@ -247,7 +248,15 @@ def test_a_long_line_is_shown_around_what_was_found(daemon):
     assert found["offset"] == found["size"]
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def solo(daemon):
+    """A daemon with a job of one sheet, which has ended."""
+    daemon.submit(score("solo", ["true"]))
+    daemon.wait_for("solo", "completed")
+    return daemon
+
+
+@each(
     ("method", "params"),
     [
         ("log.search", {"text": ""}),
@@ -266,18 +275,13 @@ def test_a_long_line_is_shown_around_what_was_found(daemon):
         ("log.follow", {"tail_lines": -1}),
         ("log.follow", {"stream": "prompt"}),
     ],
-    ids=str,
 )
-def test_what_can_not_be_read_so_is_refused(daemon, method, params):
-    daemon.submit(score("solo", ["true"]))
-    daemon.wait_for("solo", "completed")
-    assert daemon.refusal(method, job_id="solo", sheet=1, **params).code == "E510"
+def test_what_can_not_be_read_so_is_refused(solo, method, params):
+    assert solo.refusal(method, job_id="solo", sheet=1, **params).code == "E510"
 
 
-def test_a_surrogate_in_a_search_is_refused_as_no_text(daemon):
-    daemon.submit(score("solo", ["true"]))
-    daemon.wait_for("solo", "completed")
-    with daemon.connect() as reading:
+def test_a_surrogate_in_a_search_is_refused_as_no_text(solo):
+    with solo.connect() as reading:
         line = (
             rb'{"jsonrpc":"2.0","id":1,"method":"log.search",'
             rb'"params":{"job_id":"solo","sheet":1,"text":"\ud800"}}'

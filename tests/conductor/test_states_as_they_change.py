@@ -7,6 +7,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from kit.daemon import gated, plain, score
+from kit.tables import each
 
 from marianned.api import states
 
@@ -216,7 +217,14 @@ def test_the_daemon_is_told_when_it_changes(daemon):
         daemon.rpc("daemon.stop", mode="stay")
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def one(daemon):
+    """A daemon with one job."""
+    daemon.submit(score("one", ["true"]))
+    return daemon
+
+
+@each(
     ("params", "said"),
     [
         ({"sheets": True}, "'sheets' goes with 'states'"),
@@ -230,10 +238,10 @@ def test_the_daemon_is_told_when_it_changes(daemon):
         ({"types": ["x"] * 1001}, "types"),
         ({"states": 1}, "states"),
     ],
-    ids=str,
 )
-def test_what_contradicts_itself_or_is_too_much_is_refused(daemon, params, said):
-    daemon.submit(score("one", ["true"]))
-    refused = daemon.refusal("events.subscribe", **params)
-    assert said in refused.message
-    assert daemon.refusal("events.subscribe", states=True, jobs=["nobody"]).code == "E501"
+def test_what_contradicts_itself_or_is_too_much_is_refused(one, params, said):
+    assert said in one.refusal("events.subscribe", **params).message
+
+
+def test_a_job_that_is_not_there_has_no_states(one):
+    assert one.refusal("events.subscribe", states=True, jobs=["nobody"]).code == "E501"

@@ -1,7 +1,7 @@
 """What a sheet is given, and who can see it."""
 
-import pytest
 from kit.daemon import gated, plain, score
+from kit.tables import each
 
 
 def test_a_sheet_has_its_names_and_numbers(daemon, ledger):
@@ -31,7 +31,7 @@ def test_every_attempt_has_an_id_of_its_own(daemon, ledger):
     assert len(set(ledger.lines())) == 4
 
 
-@pytest.mark.parametrize("seed", ["'", '"', "$HOME", "`id`", "\\", "ü", "two\nlines", "{{ x }}"])
+@each("seed", ["'", '"', "$HOME", "`id`", "\\", "ü", "two\nlines", "{{ x }}"])
 def test_a_variable_arrives_byte_for_byte(daemon, ledger, seed):
     daemon.submit(score("solo", ['printf %s "$ODD" > odd']), env={"ODD": f"a{seed}b"})
     daemon.wait_for("solo", "completed")
