@@ -134,7 +134,13 @@ class JobOutputStream:
         """
         if self._ask.offset or self._ask.attempt is not None:
             raise BadRequest("'offset' and 'attempt' are of one output: name its 'sheet' or 'hook'")
-        self._run_id = (await self._queries.state(self._ask.job_id)).run.run_id
+        state = await self._queries.state(self._ask.job_id)
+        self._run_id = state.run.run_id
+        for flight in state.placed:
+            self._take(flight)
+        for followed in list(self._followed.values()):
+            # before it is answered: what is printed from then on is what is asked for
+            await followed.begin(0, self._ask.tail_lines)
         return self.last
 
     async def run(self, item: Item) -> str:
@@ -143,10 +149,11 @@ class JobOutputStream:
         try:
             state = await self._queries.state(self._ask.job_id)
             self._over = _is_over(state)
+            flying = {flight.name for flight in state.placed}
+            for (name, _), followed in self._followed.items():
+                followed.ended = name not in flying  # it may have, since it was answered
             for flight in state.placed:
                 self._take(flight)
-            for followed in list(self._followed.values()):
-                await followed.begin(0, self._ask.tail_lines)
             while True:
                 over = self._over
                 await self._send(item)
