@@ -3,7 +3,7 @@
 import shlex
 
 import click
-import pytest
+from kit.tables import each
 
 from marianne_cli.faces.actions import offers, sheet_offers, takes_score
 from marianne_cli.top import doing
@@ -40,7 +40,7 @@ def job(status, **fields):
     } | fields
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@each("status", JobStatus)
 def test_nothing_is_offered_that_would_be_refused(status):
     for offer in offers(job(status)):
         if offer.name == "remove":
@@ -49,12 +49,12 @@ def test_nothing_is_offered_that_would_be_refused(status):
             assert not isinstance(TAKEN[ACTIONS[offer.name], status], Refusal), offer.name
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@each("status", JobStatus)
 def test_a_new_score_is_offered_where_it_is_taken(status):
     assert takes_score(job(status)) is not isinstance(TAKEN[Action.MODIFY, status], Refusal)
 
 
-@pytest.mark.parametrize("status", sorted(protocol.ENDED))
+@each("status", sorted(protocol.ENDED))
 def test_an_earlier_run_is_done_with_and_can_only_be_removed(status):
     """A resume of one was offered, and refused."""
     earlier = job(status, job_id="it's@1", breakpoints=[])
@@ -63,7 +63,7 @@ def test_an_earlier_run_is_done_with_and_can_only_be_removed(status):
     assert not any(sheet_offers(earlier, {"sheet": 3, "status": sheet}) for sheet in SheetStatus)
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@each("status", JobStatus)
 def test_a_line_is_a_command_and_its_request_one_of_the_protocol(status):
     commands = {name for group in TABLE.values() for name in group}
     for offer in offers(job(status)):
@@ -98,7 +98,7 @@ class Refusing:
         pass
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@each("status", JobStatus)
 def test_each_line_that_the_terminal_shows_is_one_of_mzt(status):
     """A breakpoint that could not be set was shown as `mzt pause before it JOB`."""
     top = Refusing()
@@ -131,7 +131,7 @@ def sheets_of(status, **fields):
             yield from sheet_offers(job(status, breakpoints=marked), {"sheet": 3, "status": sheet})
 
 
-@pytest.mark.parametrize("status", JobStatus)
+@each("status", JobStatus)
 def test_nothing_is_offered_of_a_sheet_that_would_be_refused(status):
     for offer in sheets_of(status):
         assert not isinstance(TAKEN[ACTIONS[offer.name], status], Refusal), offer.name

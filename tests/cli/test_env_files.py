@@ -52,7 +52,7 @@ def test_a_line_is_read_as_people_mean_it(text, meant):
     assert envfile.read(text) == meant
 
 
-@pytest.mark.parametrize(("text", "told"), BAD.items())
+@each(("text", "told"), BAD.items())
 def test_what_is_none_is_refused_with_its_line(text, told):
     with pytest.raises(envfile.BadLine) as bad:
         envfile.read(text)

@@ -77,14 +77,11 @@ def test_what_people_type_needs_no_click(line):
     assert forms.read(form_of(name), words) is not None
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+@each("line", [
         "pause -h", "pause", "pause j --nope", "pause j -jh", "pause j -wait", "pause j --json=a --json=b", "pause -- j", "pause j -t", "retry",
         "pause j -t soon", "pause j -t -1", "pause j --wait=1", "list -s odd", "resume j -c -", "why", "retry a b c",
         "stop --drain --kill", "revisions j zero",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_is_not_plain_is_left_to_click(line):
     name, *words = line.split()
     read = forms.read(form_of(name), words)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import pytest
+from kit.tables import each
 
 SHOW = (
     "import sys; from marianne_cli.own_arguments import hide_values; hide_values(sys.argv[1:]); "
@@ -11,7 +11,7 @@ SHOW = (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "shown"),
     [
         (["--env", "TOKEN=hunter2"], ["--env", "TOKEN=***"]),

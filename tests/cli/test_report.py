@@ -5,6 +5,7 @@ import re
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
+from kit.tables import each
 from markdown_it import MarkdownIt
 
 from marianne_cli.commands.report import standing
@@ -98,14 +99,11 @@ def test_as_markdown_and_as_json_it_says_the_same(night):
     assert [one["attempts"] for one in told["runs"]] == [3, 3, 1, 1]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@each("text", [
         "[a](javascript:alert(1))", "**bold** and _more_", "# no heading", "<b>no tag</b> &amp;", "a `tick` and ``two``",
         "https://example.org/x", "www.example.org", "ann@example.org", "mailto:ann@example.org", "a | b \\| c", "![i](x)",
         "`", "~~gone~~", "a line\nand another", "exit code 3",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_a_text_of_anybodys_is_text_in_markdown(text):
     """A link of a score's text could be clicked in the report of a night."""
     one = {"job_id": "a", "status": "failed", "hints": [text], "why": [text, text]}
@@ -153,7 +151,7 @@ def event(kind, sheet=None, text="", **more):
     } | more
 
 
-@pytest.mark.parametrize(
+@each(
     ("history", "stands"),
     [
         (["hold.added", "hold.added"], [("hold.added", 2)]),

@@ -4,6 +4,7 @@ import time
 from datetime import datetime
 
 import pytest
+from kit.tables import each
 
 from marianne_cli import people, times
 from marianne_cli.screens import jobs as screens
@@ -374,7 +375,7 @@ def test_what_a_cancel_ended_is_folded_like_what_is_done(looked_at):
     assert "took 12m5s" in lines[4]
 
 
-@pytest.mark.parametrize(("numbers", "said"), [
+@each(("numbers", "said"), [
     ([], ""), ([3], "3"), ([1, 2], "1, 2"), ([3, 1, 2], "1-3"), ([1, 2, 3, 5, 6, 9], "1-3, 5, 6, 9"),
     (range(1, 30, 2), "1, 3, 5, 7, 9 and 10 more"), ([*range(1, 10, 2), *range(20, 30)], "1, 3, 5, 7, 9 and 10 more"),
 ])  # fmt: skip

@@ -1,6 +1,7 @@
 """Files of values for the variables of a score, as `mzt` reads them."""
 
 import pytest
+from kit.tables import each
 
 from marianne_cli.variables import BadValue, read
 
@@ -9,12 +10,12 @@ def test_a_file_of_values_is_one_mapping():
     assert read(b"version: 1.2\ntargets: [a, b]\n") == {"version": 1.2, "targets": ["a", "b"]}
 
 
-@pytest.mark.parametrize("text", [b"", b"# none yet\n", b"---\n", b"{}\n"])
+@each("text", [b"", b"# none yet\n", b"---\n", b"{}\n"])
 def test_an_empty_file_gives_no_values(text):
     assert read(text) == {}
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "line", "message"),
     [
         (b"a: 1\na: 2\n", 2, "'a' is given twice"),

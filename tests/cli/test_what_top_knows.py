@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-import pytest
+from kit.tables import each
 
 from marianne_cli import times
 from marianne_cli.faces.groups import Group, group_of
@@ -45,23 +45,20 @@ def fan(count=50):
     return [first, *middle, last]
 
 
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
+@each(("table", "words"), [
         (signs.JOBS, JobStatus), (signs.SHEETS, SheetStatus), (signs.HOOKS, HookStatus),
         (signs.OUTCOMES, Outcome), (signs.PLANS, PlanAction), (signs.ORDER, SheetStatus),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_each_word_has_a_sign(table, words):
     assert set(table) == set(words)
 
 
-@pytest.mark.parametrize("table", [signs.JOBS, signs.SHEETS])
+@each("table", [signs.JOBS, signs.SHEETS])
 def test_statuses_are_told_apart_without_colours(table):
     assert len({one.sign for one in table.values()}) == len(table)
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "group"),
     [
         (job(status="failed"), Group.NEEDS_YOU),
@@ -237,7 +234,7 @@ def picture(needs):
     return [f"{one.gutter.rstrip()} {one.stage}" for one in drawn(stages, needs)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("needs", "lines"),
     [
         ({2: [1], 3: [2]}, ["* 1", "* 2", "* 3"]),
@@ -262,7 +259,7 @@ def test_the_graph_has_a_row_a_stage_with_how_much_is_done():
     assert [row.cells[1].text for row in rows] == ["completed", "0/50", "pending"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("done", "total", "drawn_as"),
     [(0, 4, "····"), (2, 4, "██··"), (4, 4, "████"), (1, 8, "▌···"), (0, 0, "····")],
 )
@@ -302,13 +299,10 @@ def test_what_was_asked_is_shown_until_it_is_carried_out_and_then_what_became_of
     assert [plain(line) for line in deeds.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "spans"),
-    [
+@each(("text", "line", "spans"), [
         ("ab", "xAbab", [(1, 3), (3, 5)]), ("Ab", "xAbab", [(1, 3)]), ("[a", "x[a]", [(1, 3)]),
         ("", "x", []), ("aa", "aaa", [(0, 2)]),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_is_looked_for_is_taken_as_it_is_typed(text, line, spans):
     assert list(Pattern(text).spans(line)) == spans
 

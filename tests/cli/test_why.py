@@ -4,6 +4,7 @@ import time
 from datetime import datetime
 
 import pytest
+from kit.tables import each
 
 from marianne_cli import people, times
 from marianne_cli.screens import why as screen
@@ -121,7 +122,7 @@ def test_a_check_is_said_as_the_message_says_it_with_its_whole_path():
     assert lines[3] == "  failed   file_exists: no such file: /home/ann/rel/out/notes-2.md"
 
 
-@pytest.mark.parametrize(
+@each(
     ("tried", "told"),
     [
         ([], []),
@@ -197,7 +198,7 @@ def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
     assert sum("attempt  " in line for line in shown({**FAILED, "errors": errors}, known, unfolded=True)) == 5
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "told"),
     [
         (

@@ -5,7 +5,7 @@ import tomllib
 
 import pages
 import pointers
-import pytest
+from kit.tables import each
 
 KNOWN = pointers.contract()
 MAP = pages.text_of("CONTRIBUTING.md").partition("## A map of the house")[2].partition("\n## ")[0]
@@ -134,7 +134,7 @@ PAGES = pointers.Contract(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "Source: docs/design/control.md §3",
@@ -150,7 +150,7 @@ def test_a_right_pointer_is_found_right(text):
     assert list(pointers.wrong_sources("marianned/x.py", text, PAGES)) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "Source: docs/design/control.md §4",
@@ -173,7 +173,7 @@ def test_a_wrong_pointer_is_found_wrong(text):
     assert found
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "count"),
     [
         ("§3 of this page, score-format.md §8.4, [c](../reference/score-format.md) §8 and §3.1", 1),

@@ -106,7 +106,7 @@ def test_the_schema_accepts_what_is_well_formed(text):
     assert accepts(text)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@each("example", EXAMPLES)
 def test_the_schema_accepts_the_examples(example):
     assert accepts(example.read_text())
 
@@ -120,7 +120,7 @@ def test_the_schema_accepts_real_scores():
         assert accepts((SHARED / name).read_text()), name
 
 
-@pytest.mark.parametrize(
+@each(
     ("key", "value"),
     [
         *(("retry", f"{{base_delay_seconds: {value}}}") for value in ("90", "'90'", "1.5", "500ms", "1h30m")),

@@ -1,7 +1,7 @@
 """The page on security says what the built-in profiles switch off."""
 
 import pages
-import pytest
+from kit.tables import each
 
 from marianned.instruments.loader import ALIASES, builtin_profiles
 
@@ -12,7 +12,7 @@ SWITCHES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SWITCHES))
+@each("name", sorted(SWITCHES))
 def test_the_page_shows_the_flag_of_each_profile(name):
     assert f"| {name} | `{SWITCHES[name]}` |" in pages.text_of("docs/security.md")
 

@@ -2,7 +2,7 @@
 
 import re
 
-import pytest
+from kit.tables import each
 
 from marianned import errors
 from marianned.errors import BY_CODE, EXIT_STATUS, MarianneError
@@ -38,7 +38,7 @@ def test_the_tree_in_the_docstring_is_the_tree_there_is() -> None:
     assert drawn == {cls.__name__: code for code, cls in BY_CODE.items()}
 
 
-@pytest.mark.parametrize("code", sorted(BY_CODE))
+@each("code", sorted(BY_CODE))
 def test_each_code_has_a_number_of_its_own_on_the_wire(code: str) -> None:
     number = BY_CODE[code]("so").rpc_code
     assert number == (-32603 if code == "E514" else -33000 - int(code[1:]))

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.tables import each
 
 from marianned import formatting
 
@@ -26,12 +27,12 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("seconds", "said"), SAID)
+@each(("seconds", "said"), SAID)
 def test_a_duration_is_said_with_its_two_largest_units(seconds: float, said: str) -> None:
     assert formatting.duration(seconds) == said
 
 
-@pytest.mark.parametrize("asked", ["500ms", "0.05s", "1.5s", "2.75", "59.5s", "40s", "90", "1h30m", "0"])
+@each("asked", ["500ms", "0.05s", "1.5s", "2.75", "59.5s", "40s", "90", "1h30m", "0"])
 def test_a_time_that_was_asked_for_is_said_as_exactly(asked: str) -> None:
     seconds = formatting.read_duration(asked)
     assert formatting.read_duration(formatting.time_asked(seconds)) == seconds
@@ -56,12 +57,12 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("text", "seconds"), READ)
+@each(("text", "seconds"), READ)
 def test_a_duration_is_read(text: str, seconds: float) -> None:
     assert formatting.read_duration(text) == seconds
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -85,7 +86,7 @@ def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
         formatting.read_duration(text)
 
 
-@pytest.mark.parametrize("text", ["99999999999d", "2500001d", "9" * 17])
+@each("text", ["99999999999d", "2500001d", "9" * 17])
 def test_what_no_time_can_last_is_refused_with_the_most(text: str) -> None:
     with pytest.raises(ValueError, match="longer than any time there is; at most 2500000d"):
         formatting.read_duration(text)
@@ -143,7 +144,7 @@ def test_what_something_has_cost_is_said_as_far_as_it_is_known() -> None:
     assert formatting.dollars(1e-9, known=False) == "at least <$0.000001"
 
 
-@pytest.mark.parametrize(("spent", "most", "said"), [
+@each(("spent", "most", "said"), [
     (1.2, 1.0, "$1.20 of $1.00"), (0.02, 0.015, "$0.020 of $0.015"), (0.0152, 0.015, "$0.0152 of $0.0150"),
     (1.004, 1.0, "$1.004 of $1.000"), (0.31, 0.1 + 0.2, "$0.31 of $0.30"), (0.0042, 0.0, "$0.0042 of $0.00"), (6.0, 10.0, "$6.00 of $10.00"),
 ])  # fmt: skip

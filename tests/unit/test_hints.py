@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
+from kit.tables import each
 
 from marianned.formatting import typed
 
@@ -25,9 +25,7 @@ def test_no_hint_has_a_file_as_it_is():
     assert loose == []
 
 
-@pytest.mark.parametrize(
-    "file", ["/s/user's folder {x} ünï/my score's.yaml", "plain.yaml", "a b", "$HOME", "-x"]
-)
+@each("file", ["/s/user's folder {x} ünï/my score's.yaml", "plain.yaml", "a b", "$HOME", "-x"])
 def test_what_is_typed_is_the_file(file):
     assert shlex.split(typed(file)) == [file]
 

@@ -1,6 +1,6 @@
 """What is masked of the variables that a run is given: secrets, and no ordinary words."""
 
-import pytest
+from kit.tables import each
 
 from marianned.masks import Mask, secrets_given, secrets_of
 
@@ -34,12 +34,12 @@ SECRET = {
 }
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@each("name", ORDINARY)
 def test_an_ordinary_value_is_no_secret(name: str) -> None:
     assert secrets_given({name: ORDINARY[name]}) == []
 
 
-@pytest.mark.parametrize("name", SECRET)
+@each("name", SECRET)
 def test_a_value_is_a_secret_by_its_name_or_by_what_it_looks_like(name: str) -> None:
     assert secrets_given({name: SECRET[name]}) == [SECRET[name]]
 
@@ -60,10 +60,7 @@ def test_what_is_masked_is_masked_as_urls_and_json_write_it() -> None:
     assert mask.text("?q=two%22lines%0Aand%20%2F%20more&x") == "?q=***&x"
 
 
-@pytest.mark.parametrize(
-    "written",
-    [r"p\u00e4ss\"9\u00e9", r"p\u00e4ss\/\"9\u00e9", 'päss/\\"9é', r"päss\/\"9é"],
-)
+@each("written", [r"p\u00e4ss\"9\u00e9", r"p\u00e4ss\/\"9\u00e9", 'päss/\\"9é', r"päss\/\"9é"])
 def test_a_secret_is_masked_however_json_writes_it(written):
     secret = 'päss/"9é' if "/" in written else 'päss"9é'
     assert written not in Mask([secret]).text(f'{{"key": "{written}"}}')

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from kit.tables import each
 
 from marianned import checks
 from marianned.formatting import versions_apart
@@ -20,7 +21,7 @@ RISING = [
 ]
 
 
-@pytest.mark.parametrize(("older", "newer"), list(itertools.pairwise(RISING)))
+@each(("older", "newer"), list(itertools.pairwise(RISING)))
 def test_the_older_one_is_named_on_both_sides(older: str, newer: str) -> None:
     assert versions_apart(older, newer) == (
         f"the daemon that runs is older than this program: {older}, not {newer}",

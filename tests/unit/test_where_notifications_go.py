@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from kit.tables import each
 
 from marianned.notifications import Undelivered, send
 from marianned.protocol import Event
@@ -57,7 +58,7 @@ def event():
     return Event(**fields | given)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@each("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(status):
     with listening() as other, listening(status, f"{other.url}/stolen") as server:
         headers = {"Authorization": "Bearer ${HOOK_TOKEN}", "X-Api-Key": "${HOOK_TOKEN}"}

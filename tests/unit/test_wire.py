@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit.tables import each
 
 from marianned import asking, wire
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
@@ -157,7 +158,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "code", "identity"), FAULTS)
+@each(("line", "code", "identity"), FAULTS)
 def test_a_message_that_is_no_request_is_a_fault_with_the_id_it_had(
     line: bytes, code: int, identity: int | str | None
 ) -> None:
@@ -223,7 +224,7 @@ def test_a_line_of_the_limit_passes_and_one_byte_more_does_not() -> None:
     assert read(4, [b"ok\nabcde\n"]) == ([b"ok"], "a message has over 4 bytes")
 
 
-@pytest.mark.parametrize("where", [b'"method": "\xff"', b'"method": "a", "params": {"b": "\xff"}'])
+@each("where", [b'"method": "\xff"', b'"method": "a", "params": {"b": "\xff"}'])
 def test_bytes_that_are_no_text_are_no_json(where):
     with pytest.raises(ProtocolFault) as raised:
         wire.read_request(b'{"jsonrpc": "2.0", "id": 1, ' + where + b"}")

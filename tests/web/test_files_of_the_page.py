@@ -9,7 +9,7 @@ from importlib import util
 from importlib.resources import files
 from pathlib import Path
 
-import pytest
+from kit.tables import each
 
 from marianne_cli.faces import extras
 from marianne_cli.web import statics
@@ -42,7 +42,7 @@ def test_every_import_leads_to_a_file_that_is_served():
                 assert place in served, (name, wanted)
 
 
-@pytest.mark.parametrize("file", OURS, ids=lambda file: file.name)
+@each("file", OURS)
 def test_no_file_of_ours_makes_code_or_markup_of_text_or_asks_another_server(file):
     text = file.read_text()
     forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function|dangerouslySet|javascript:|setAttribute\(.style"

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import msgspec
-import pytest
+from kit.tables import each
 
 from marianned.executors.base import ExitRecord, Place
 from marianned.executors.clusters.entries import Entry
@@ -16,7 +16,7 @@ def ended(**given: object) -> ExitRecord:
     return msgspec.structs.replace(cut_short(Place(Path("/nowhere"), "one")), asked=False, **given)
 
 
-@pytest.mark.parametrize(
+@each(
     ("record", "noted", "asked"),
     [
         (ended(signal=signal.SIGTERM), True, True),

@@ -2,11 +2,11 @@
 
 import signal
 
-import pytest
 from kit.memory import record_of
+from kit.tables import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("number", "name"),
     [(None, None), (signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN, "SIGRTMIN"), (37, "signal 37")],
 )

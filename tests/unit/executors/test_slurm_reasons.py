@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import pytest
 from kit.tables import each
 
 from marianned.executors.clusters.slurm_reasons import words
@@ -135,7 +134,7 @@ def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> Non
     assert said.typed is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("reasons", "acts", "typed"),
     [
         (NEVER_MET, "it has to want something else", "scontrol show job {job}"),
@@ -144,7 +143,6 @@ def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> Non
         (USED_UP, "or an administrator allows more", "scontrol show job {job}"),
         (RELEASED, "until you release it", "scontrol release {job}"),
     ],
-    ids=["never met", "others act", "nodes down", "used up", "released"],
 )
 def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts: str, typed: str) -> None:
     for reason in reasons:

@@ -7,6 +7,7 @@ import sys
 import msgspec
 import pytest
 from attempts import Attempt
+from kit.tables import each
 
 from marianned.executors import shim
 from marianned.executors.base import Running, Whereabouts
@@ -35,7 +36,7 @@ async def test_in_a_job_of_a_cluster_it_notes_the_node_and_the_job_and_the_comma
     assert "12_3" not in attempt.output()
 
 
-@pytest.mark.parametrize("forged", ["n\n1", "", "x" * 256, "\x1b[31m", "a b", "\u202e"])
+@each("forged", ["n\n1", "", "x" * 256, "\x1b[31m", "a b", "\u202e"])
 def test_a_name_that_none_can_have_is_not_believed(forged: str) -> None:
     known = {"pid": 1, "start_time": 1, "runner_pid": 1, "runner_start_time": 1, "boot_id": ""}
     node = msgspec.convert(known | {"node": forged, "cluster_job": "1", "started_at": 5}, Running)
