@@ -23,6 +23,7 @@ _NO_PROCESS = {errno.ESRCH, errno.EINVAL, errno.ENOENT}
 _NOT_TOLD = (FileNotFoundError, PermissionError, ProcessLookupError)
 _LOAD = Path("/proc/loadavg")
 _LIMIT = b"Max realtime timeout"
+_CHUNK = 1 << 16
 _SHIMS = (b"shim", b"forkserver")
 
 moving = threading.Lock()
@@ -80,7 +81,8 @@ def open_process(pid: int, started: int) -> int | None:
 
 def has_mark(pid: int, mark: bytes) -> bool:
     """Tell whether a process carries the mark; not while it executes another program."""
-    return mark in _environment(pid)
+    environment = _environment(pid)
+    return mark in environment and mark in environment.split(b"\0")
 
 
 def marked(mark: bytes) -> Iterator[int]:
@@ -104,7 +106,8 @@ def attempts_alive(prefix: str) -> dict[str, int]:
     found: dict[str, int] = {}
     wanted = f"{shim.MARK}={prefix}".encode()
     for pid in _pids():
-        for variable in _environment(pid):
+        environment = _environment(pid)
+        for variable in environment.split(b"\0") if wanted in environment else ():
             if variable.startswith(wanted):
                 name = variable.partition(b"=")[2].decode(errors="surrogateescape")
                 found.setdefault(name, pid)
@@ -123,7 +126,8 @@ def keepers_below(directory: Path) -> dict[str, int]:
         except _NOT_TOLD:
             continue
         if place.is_relative_to(directory):
-            names = [one.removeprefix(mark) for one in _environment(pid) if one.startswith(mark)]
+            variables = _environment(pid).split(b"\0")
+            names = [one.removeprefix(mark) for one in variables if one.startswith(mark)]
             found |= {name.decode(errors="surrogateescape"): pid for name in names}
     return found
 
@@ -170,23 +174,32 @@ def _carries(pid: int, trace: Trace) -> bool:
 
 
 def _has_brand(pid: int, brand: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/limits", "rb") as file:  # noqa: PTH123  a Path would double the walk
-            limits = file.read()
-    except _NOT_TOLD:
-        return False
+    limits = _read(f"/proc/{pid}/limits")
     if brand not in limits:
         return False
     line = next(line for line in limits.splitlines() if line.startswith(_LIMIT))
     return line.removeprefix(_LIMIT).split()[0] == brand and start_time(pid) is not None
 
 
-def _environment(pid: int) -> list[bytes]:
+def _environment(pid: int) -> bytes:
+    return _read(f"/proc/{pid}/environ")
+
+
+def _read(path: str) -> bytes:
+    """Read a file of a process to its end; nothing where it is not told. A walk reads one of each process."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  as above
-            return file.read().split(b"\0")
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except _NOT_TOLD:
-        return []
+        return b""
+    try:
+        found = more = os.read(file, _CHUNK)
+        while more:
+            found += (more := os.read(file, _CHUNK))
+    except _NOT_TOLD:
+        return b""
+    finally:
+        os.close(file)
+    return found
 
 
 def _pids() -> Iterator[int]:
@@ -209,10 +222,7 @@ def _stat(pid: int) -> list[bytes] | None:
 
 
 def _is_shim(pid: int) -> bool:
-    try:
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except _NOT_TOLD:
-        return False
+    argv = _read(f"/proc/{pid}/cmdline").split(b"\0")
     # Named as a program, or by its file: 0.1.0 ran the files themselves.
     names = [word.rpartition(b"/")[2] for word in argv[3:5]]
     return argv[1:3] == [b"-I", b"-S"] and any(name.startswith(_SHIMS) for name in names)

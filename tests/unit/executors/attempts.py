@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Awaitable
 from pathlib import Path
@@ -51,9 +52,10 @@ class Attempt:
         ends_with_us(f"{shim.MARK}={self.id}")
         self.place = Place(self.directory, self.id)
 
-    def open_fork_server(self) -> ForkServer:
-        """What entering the executor does, from a fixture."""
-        self.executor._forks = forks = ForkServer()
+    def open_fork_server(self, lent: ForkServer | None = None) -> ForkServer:
+        """What entering the executor does, from a fixture; with one that is `lent`, no other is started."""
+        self._lent = lent
+        self.executor._forks = forks = lent or ForkServer()
         forks.open()
         return forks
 
@@ -62,7 +64,10 @@ class Attempt:
         if isinstance(self.executor, LocalExecutor) and self.executor._forks:
             for pair in self.executor._started.values():
                 pair.close()
-            self.executor._forks.close()
+            if self._lent is None:
+                self.executor._forks.close()
+            else:
+                dismiss_who_rests(self._lent)
 
     def spec(self, *argv: str, **given: Any) -> Spec:
         values: dict[str, Any] = {
@@ -114,6 +119,13 @@ class Attempt:
 
     def living(self) -> list[int]:
         return list(marked(trace_of(self.id).mark))
+
+
+def dismiss_who_rests(forks: ForkServer) -> None:
+    """Let the next attempt get a pair that is forked for it, as the first one does."""
+    while pair := forks._rested():
+        pair.dismiss()
+        pair.outlast(time.monotonic() + DEADLINE)
 
 
 def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str) -> None:

@@ -1,11 +1,13 @@
 """The executor on this host: what it finds after a restart, what it refuses, what it never touches."""
 
+import contextvars
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import anyio
@@ -14,7 +16,7 @@ import pytest
 from attempts import LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running
+from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running, Spec
 from marianned.executors.host.local import LocalExecutor
 from marianned.executors.host.traces import start_time as _start_time
 
@@ -25,22 +27,20 @@ STARTED_HERE = pytest.mark.this_host(
 )
 PROCESSES_HERE = pytest.mark.this_host("it looks for processes, which on a cluster are another host's")
 
-STARTS_AND_IS_KILLED = """
-import os, signal, sys
-from pathlib import Path
-import anyio, msgspec
-from marianned.executors.base import Spec
-from marianned.executors.host.local import LocalExecutor
-spec = msgspec.json.decode(sys.stdin.buffer.read(), type=Spec)
-anyio.run(LocalExecutor().start, Path(sys.argv[1]), spec)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
 
-
-def start_in_a_daemon_that_is_killed(attempt: Attempt, spec: msgspec.Struct) -> None:
-    command = [sys.executable, "-c", STARTS_AND_IS_KILLED, str(attempt.directory)]
-    daemon = subprocess.run(command, input=msgspec.json.encode(spec), timeout=30, check=False)
-    assert daemon.returncode == -signal.SIGKILL
+def start_in_a_daemon_that_is_killed(attempt: Attempt, spec: Spec) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # newer ones of Python warn of threads, which the child has no part in
+        pid = os.fork()
+    if not pid:
+        try:
+            contextvars.Context().run(anyio.run, LocalExecutor().start, attempt.directory, spec)
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 @STARTED_HERE
