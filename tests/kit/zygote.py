@@ -73,7 +73,7 @@ _LOADED = {
     ),
 }
 """The programs, one of them with a command that loads a lot, and what their zygotes have loaded."""
-_LIKE = {"kit.nursery_alone": "marianned"}
+_LIKE = {"kit.nursery_alone": "marianned", "kit.another_zygote": "marianned"}
 """What is forked off the zygote of another program."""
 _CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
 _CLONE_PARENT = 0x8000
@@ -181,19 +181,23 @@ class Zygote:
         self._near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with far:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    _START,
-                    str(Path(__file__).parents[1]),
-                    program,
-                    " " * _ARGUMENTS_ROOM,
-                ],
-                env={"ROOM": " " * _ENVIRONMENT_ROOM, **os.environ},
-                cwd="/",
-                stdin=far.fileno(),
-            )
+            if program != "marianned":  # what a daemon has loaded, is most of what they need
+                words = [sys.executable, "-m", "kit.another_zygote", program]
+                self._process = Popen(words, cwd="/", stdin=far.fileno())
+            else:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-c",
+                        _START,
+                        str(Path(__file__).parents[1]),
+                        program,
+                        " " * _ARGUMENTS_ROOM,
+                    ],
+                    env={"ROOM": " " * _ENVIRONMENT_ROOM, **os.environ},
+                    cwd="/",
+                    stdin=far.fileno(),
+                )
         atexit.register(self._close)
 
     def fork(self, how):
@@ -297,7 +301,7 @@ def _asked(program):
     sys.path[0] = ""
     for name in _LOADED[program]:
         importlib.import_module(name)
-    if program != "marianne_cli dashboard":
+    if program == "marianned":
         # What its nursery loads: which of it a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows.
         workers = sys.modules["marianned.workers"]
         loaded = workers.load()
