@@ -177,7 +177,9 @@ async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypa
         await top.sees("attempt 1 of 1 · stderr · 7 B on stdout (s)", "wrong", "ended", absent=("so far",))
 
 
-async def test_an_address_of_the_page_at_what_is_looked_at_is_copied(two):
+async def test_an_address_of_what_is_looked_at_is_copied_and_a_filter_of_sheets_is_told_with_what_it_leaves(
+    two,
+):
     place = addresses.place_of(addresses.directory_of(str(two.socket)), 1)
     async with looking(two.socket, "works") as top:
         await top.sees("begun")
@@ -193,29 +195,7 @@ async def test_an_address_of_the_page_at_what_is_looked_at_is_copied(two):
         shown = await top.sees("copied: an address of the page at works · sheet 2")
         assert "secret" not in "\n".join(shown)
         assert top.app.clipboard == "http://127.0.0.1:1/#t=secret&go=/job/works%3Fsheet%3D2"
-
-
-async def test_a_name_is_made_harmless_as_all_else_is(two):
-    async with looking(two.socket, "a\x1b[31mred\u202egnp") as top:
-        lines = await top.sees("no job")
-        assert "a\\x1b[31mred\\u202egnp" in "\n".join(lines)
-        assert not {"\x1b", "\u202e"} & {*"\n".join(lines)}
-
-
-async def test_words_filter_the_jobs_and_are_taken_away_again(two):
-    async with looking(two.socket) as top:
-        await top.sees("works", "broken")
-        await top.press("slash")
-        await top.type("works")
-        await top.sees("/works: 1 of 2 jobs", absent=("NEEDS YOU",))
-        await top.press("escape")
-        await top.sees("broken", "works")
-        await top.press("exclamation_mark")
-        await top.sees("failed only: 1 of 2 jobs", absent=("RUNNING",))
-
-
-async def test_a_filter_of_sheets_is_told_with_what_it_leaves_and_what_changes_it(two):
-    async with looking(two.socket, "works") as top:
+        # of the same job, a filter of sheets is told with what it leaves and what changes it
         await top.sees("begun", "following")
         await top.press("slash")
         await top.type("zz")
@@ -225,6 +205,37 @@ async def test_a_filter_of_sheets_is_told_with_what_it_leaves_and_what_changes_i
         await top.sees("begun", absent=("/zz", "the filter leaves"))
         await top.press("exclamation_mark")
         await top.sees("failed only: 0 of 3 sheets  Esc shows all")
+
+
+async def test_a_name_is_made_harmless_as_all_else_is(two):
+    async with looking(two.socket, "a\x1b[31mred\u202egnp") as top:
+        lines = await top.sees("no job")
+        assert "a\\x1b[31mred\\u202egnp" in "\n".join(lines)
+        assert not {"\x1b", "\u202e"} & {*"\n".join(lines)}
+
+
+async def test_words_filter_the_jobs_and_are_taken_away_again_and_the_mouse_chooses_rows_and_panels(two):
+    async with looking(two.socket) as top:
+        await top.sees("works", "broken")
+        await top.press("slash")
+        await top.type("works")
+        await top.sees("/works: 1 of 2 jobs", absent=("NEEDS YOU",))
+        await top.press("escape")
+        await top.sees("broken", "works")
+        await top.press("exclamation_mark")
+        await top.sees("failed only: 1 of 2 jobs", absent=("RUNNING",))
+        await top.press("escape")
+        lines = await top.sees("broken", "works", absent=("failed only",))  # and the mouse chooses among them
+        at = next(place for place, line in enumerate(lines) if "works" in line)
+        await top.pilot.click(offset=(10, at))
+        await top.sees("type   mzt logs works -F")
+        await top.pilot.click(offset=(10, at), times=2)
+        lines = await top.sees("begun", "3 why")
+        at = next(place for place, line in enumerate(lines) if "3 why" in line)
+        await top.pilot.click(offset=(lines[at].index("3 why") + 1, at))
+        lines = await top.sees("since", "by itself")
+        await top.pilot.click(offset=(lines[-1].index("v graph") + 1, len(lines) - 1))
+        await top.sees("STAGES")
 
 
 async def test_the_output_is_searched_with_honest_counts_and_filtered(daemon):
@@ -254,10 +265,6 @@ async def test_no_character_of_a_long_line_is_hidden_by_the_scrollbar(daemon):
 
 
 async def test_who_scrolls_up_is_left_where_they_are_until_they_want_the_end(two):
-    async with looking(two.socket, "works") as top:
-        await top.sees("begun")
-        await to_thread.run_sync(two.gates[2].open)
-        await top.sees("completed")
     two.submit(score("talks", ['seq 1 500; read _ < "$HOME/gate-talk"; seq 501 900']))
     two.gate("talk")
     async with looking(two.socket, "talks") as top:
@@ -271,21 +278,6 @@ async def test_who_scrolls_up_is_left_where_they_are_until_they_want_the_end(two
         assert top.lines()[8:20] == before
         await top.press("G")
         await top.sees("900")
-
-
-async def test_the_mouse_chooses_rows_and_panels(two):
-    async with looking(two.socket) as top:
-        lines = await top.sees("broken", "works")
-        at = next(place for place, line in enumerate(lines) if "works" in line)
-        await top.pilot.click(offset=(10, at))
-        await top.sees("type   mzt logs works -F")
-        await top.pilot.click(offset=(10, at), times=2)
-        lines = await top.sees("begun", "3 why")
-        at = next(place for place, line in enumerate(lines) if "3 why" in line)
-        await top.pilot.click(offset=(lines[at].index("3 why") + 1, at))
-        lines = await top.sees("since", "by itself")
-        await top.pilot.click(offset=(lines[-1].index("v graph") + 1, len(lines) - 1))
-        await top.sees("STAGES")
 
 
 async def test_what_is_copied_is_what_is_meant(two):
