@@ -6,6 +6,7 @@ import pytest
 from kit.executors import a_daemon, on_slurm
 from trying import Trial
 
+from marianned.executors.clusters import executor as executor_module
 from marianned.executors.host.local import LocalExecutor
 
 
@@ -27,7 +28,21 @@ def ledger(house):
 
 
 @pytest.fixture
-def trial(runs_on, tmp_path):
+def usual_looks():
+    """The queue is looked at as seldom as a daemon does."""
+
+
+@pytest.fixture
+def _looks(request, monkeypatch):
+    """The queue is looked at several times as often: what is concluded is not a matter of how soon."""
+    if "usual_looks" not in request.fixturenames:
+        monkeypatch.setattr(executor_module, "_LOOK_SECONDS", 0.3)
+        monkeypatch.setattr(executor_module, "_USUAL_LOOK_SECONDS", 1.0)
+        monkeypatch.setattr(executor_module, "_LOOK_SHARE", 3)
+
+
+@pytest.fixture
+def trial(runs_on, tmp_path, _looks):
     """An attempt, and executors for it, each as a daemon's that has just been started."""
 
     @asynccontextmanager

@@ -103,6 +103,7 @@ def places(trial, count):
     return [Place(trial.root / "1" / f"{number}-1", one, trial.root) for number, one in enumerate(named)]
 
 
+@pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
 async def test_what_a_node_prints_before_it_begins_does_not_fail_what_the_list_leaves_out(trial, shared):
     slow = trial.workspace / "python"
     slow.write_text('#!/bin/sh\necho "warning: setlocale" >&2; sleep 3; exec python3 "$@"\n')
@@ -114,6 +115,7 @@ async def test_what_a_node_prints_before_it_begins_does_not_fail_what_the_list_l
     assert (record.exit_code, record.error) == (7, None)
 
 
+@pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
 async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, shared):
     async with watched(Doubtful({}, Away, {}, Away, {}), shared, lost_after=2.0) as executor:
         with anyio.fail_after(DEADLINE):
@@ -464,6 +466,7 @@ async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine
             executor._engine.answers = []
 
 
+@pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
 async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submitted(cluster, trial, shared):
     async with watched(Doubtful(Away, Away), shared) as executor:
         with anyio.fail_after(2 * DEADLINE):

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.slurm
 WAITS = 'note start {{ sheet_num }}; read _ < "$HOME/gate-all"; note end {{ sheet_num }}'
 
 
-def begun(daemon, job, ledger):
-    """Have one sheet run behind a gate; return the number of its job and its node."""
+def begun(daemon, job, ledger, times=1):
+    """Have one sheet run behind a gate, as so many before it; return the number of its job and its node."""
     daemon.gate("all")
     daemon.submit(sheets(job, 1, WAITS))
     daemon.event(job, "attempt.placed", sheet=1)
-    ledger.wait_for("start 1")
+    ledger.wait_for("start 1", times)
     attempt = daemon.attempts(job, 1)[-1]
     return attempt["cluster_job"], attempt["node"]
 
@@ -73,31 +73,29 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
     assert ledger.lines().count("start 1") == 1
 
 
-@pytest.mark.parametrize(
-    ("method", "asked", "end"),
-    [
-        ("job.cancel", {}, "cancelled"),
-        ("job.pause", {"now": True}, "paused"),
-    ],
-)
 @pytest.mark.parametrize("seen", [True, False])
-def test_what_is_suspended_ends_at_once_where_it_is_asked_to(
-    cluster, house, ledger, method, asked, end, seen
+def test_what_is_suspended_ends_at_once_where_it_is_asked_to_by_a_cancel_or_a_pause(
+    cluster, house, ledger, seen
 ):
     house.configure("kill_grace = 600\n")  # what waits for that does not end here
     daemon = house.start()
-    number, _ = begun(daemon, "stands", ledger)
-    cluster.command("scontrol", "suspend", number)
+    asked = {"cancelled": ("job.cancel", {}), "paused": ("job.pause", {"now": True})}
+    numbers = [begun(daemon, job, ledger, times)[0] for times, job in enumerate(asked, 1)]
+    for number in numbers:
+        cluster.command("scontrol", "suspend", number)
     if seen:
-        until_told(daemon, "stands", told=True)
-    daemon.rpc(method, job_id="stands", **asked)
-    assert daemon.wait_for("stands", end, deadline=SECONDS)["status"] == end
-    assert [one["outcome"] for one in daemon.attempts("stands", 1)] == ["interrupted"]
+        for job in asked:
+            until_told(daemon, job, told=True)
+    for job, (method, how) in asked.items():
+        daemon.rpc(method, job_id=job, **how)
+    for job in asked:
+        assert daemon.wait_for(job, job, deadline=SECONDS)["status"] == job
+        assert [one["outcome"] for one in daemon.attempts(job, 1)] == ["interrupted"], job
     deadline = time.monotonic() + SECONDS
     while left := [line for line in cluster.queue() if "COMPLETING" not in line]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)  # Slurm tells of nothing
-    assert ledger.lines() == ["start 1"]
+    assert ledger.lines() == ["start 1"] * 2
 
 
 @pytest.mark.parametrize(
