@@ -101,6 +101,8 @@ class Checking:
         anew = flight.incarnation != services.store.incarnation.number
         self._picked_up = {*self._places} if anew else set[str]()
         self._running: Place | None = None
+        self._over = set[str]()
+        """Commands whose end was waited for: a cluster that was to say it again would take its time again."""
         self.untouched = False
         """The attempt began with this: nobody before it can have left a check running."""
         self._ids = f"{services.attempt_id(flight)}-check-"
@@ -222,7 +224,9 @@ class Checking:
             left += [Place(directory / name, name) for name in found - {place.id for place in left}]
             self._picked_up.discard(below)
         for place in left:
-            if place.id.startswith(self._ids) and await executor.presence(place) is Presence.RUNNING:
+            if place.id in self._over or not place.id.startswith(self._ids):
+                continue
+            if await executor.presence(place) is Presence.RUNNING:
                 await executor.end(place)
                 with suppress(Withdrawn):
                     await executor.wait(place)
@@ -307,6 +311,7 @@ class Checking:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
         record = await self._end_of(place)
+        self._over.add(place.id)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)
