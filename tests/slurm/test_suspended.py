@@ -73,29 +73,35 @@ def test_what_is_suspended_says_so_and_what_to_type_and_goes_on(
     assert ledger.lines().count("start 1") == 1
 
 
-@pytest.mark.parametrize("seen", [True, False])
+ASKED = {"cancelled": ("job.cancel", {}), "paused": ("job.pause", {"now": True})}
+"""By the name of the job, which says what it then is."""
+
+
+@pytest.mark.parametrize(
+    ("seen", "jobs"), [(True, [*ASKED]), *((False, [job]) for job in ASKED)], ids=["seen", *ASKED]
+)
 def test_what_is_suspended_ends_at_once_where_it_is_asked_to_by_a_cancel_or_a_pause(
-    cluster, house, ledger, seen
+    cluster, house, ledger, seen, jobs
 ):
     house.configure("kill_grace = 600\n")  # what waits for that does not end here
     daemon = house.start()
-    asked = {"cancelled": ("job.cancel", {}), "paused": ("job.pause", {"now": True})}
-    numbers = [begun(daemon, job, ledger, times)[0] for times, job in enumerate(asked, 1)]
+    numbers = [begun(daemon, job, ledger, times)[0] for times, job in enumerate(jobs, 1)]
     for number in numbers:
         cluster.command("scontrol", "suspend", number)
     if seen:
-        for job in asked:
+        for job in jobs:
             until_told(daemon, job, told=True)
-    for job, (method, how) in asked.items():
+    for job in jobs:
+        method, how = ASKED[job]
         daemon.rpc(method, job_id=job, **how)
-    for job in asked:
+    for job in jobs:
         assert daemon.wait_for(job, job, deadline=SECONDS)["status"] == job
         assert [one["outcome"] for one in daemon.attempts(job, 1)] == ["interrupted"], job
     deadline = time.monotonic() + SECONDS
     while left := [line for line in cluster.queue() if "COMPLETING" not in line]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)  # Slurm tells of nothing
-    assert ledger.lines() == ["start 1"] * 2
+    assert ledger.lines() == ["start 1"] * len(jobs)
 
 
 @pytest.mark.parametrize(
