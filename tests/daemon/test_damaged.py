@@ -40,6 +40,7 @@ def test_a_damaged_job_is_told_watched_cancelled_and_removed(daemon):
     assert set(listed) == {*DAMAGES, "good"}
     assert daemon.rpc("daemon.status")["attempts_in_flight"] == len(flying)
     for left, name in enumerate(DAMAGES, 1):
+        print(f"damaged: {name}")  # shown with what fails
         assert "damaged" in listed[name]["message"]
         status = daemon.status(name)
         assert [flight["sheet"] for flight in status["in_flight"]] == [1], name

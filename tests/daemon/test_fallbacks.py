@@ -3,7 +3,7 @@
 import pytest
 from kit.falling_back import chained, moves, played, stage_with_fallbacks
 
-pytestmark = pytest.mark.both
+pytestmark = [pytest.mark.both, pytest.mark.one_daemon]
 
 
 @pytest.fixture

@@ -124,7 +124,6 @@ def test_the_tools_own_error_outranks_its_stderr(house):
     assert daemon.attempts("tried", 1)[0]["error_category"] == "exit"
 
 
-@pytest.mark.own_daemon("it meets a limit")
 @pytest.mark.parametrize("state", ["rejected", "allowed_warning"])
 def test_a_limit_ends_when_its_event_says_so(house, state):
     event = f'{{"type":"rate_limit_event","rate_limit_info":{{"status":"{state}","resetsAt":\'$(( $(date +%s) + 7200 ))\'}}}}'
@@ -142,7 +141,6 @@ def test_a_limit_ends_when_its_event_says_so(house, state):
     assert 7_000 < seconds < 7_300
 
 
-@pytest.mark.own_daemon("it meets a limit")
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_refusal_in_text_form_is_no_result(house, code):
     refusal = "Aider v0.86\n\nlitellm.RateLimitError: VertexAIException - quota exceeded\nThe API provider has rate limited you.\n"
@@ -199,7 +197,6 @@ def test_a_resumed_session_is_charged_for_its_own_tokens_cached_ones_too(house):
     assert counted[1][3] == pytest.approx(1.0 * 0.00125 + 2.0 * 0.000125 + 0.2 * 0.01)
 
 
-@pytest.mark.own_daemon("it meets a limit")
 def test_what_a_hanging_tool_says_on_stderr_is_looked_at_before_its_time_limit_is_blamed(house):
     log = 'timestamp=2026-11-29T02:09:46Z level=ERROR run=f6 message="stream error" error.error="AI_APICallError: Monthly usage limit reached. It will reset in 10 days 19 hours."'
     agent(house, f"echo '{log}' >&2\nexec sleep 1000", name="opencode")
@@ -261,7 +258,6 @@ def test_an_input_ends_as_its_readme_says(field, name):
     assert len(daemon.attempts(job, 1)) == 1
 
 
-@pytest.mark.own_daemon("it meets a limit")
 @pytest.mark.shared
 @pytest.mark.skipif(not FIELD.exists(), reason="no inputs at ../shared/field")
 @pytest.mark.parametrize("name", LIMITS)

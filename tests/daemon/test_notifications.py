@@ -9,6 +9,8 @@ import pytest
 from kit.daemon import DEADLINE, gated, plain, score
 from kit.secrets import MARK, secret
 
+pytestmark = pytest.mark.one_daemon
+
 TOKEN = secret("told")
 
 EVERY = [

@@ -37,6 +37,7 @@ def of(name):
 
 def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon, ledger, runs_on):
     for name in plants(*PLANTS, runs_on=runs_on):
+        print(f"planted: {name}")  # shown with what fails
         job = of(name)
         body = f"{SET}{PLANTS[name]}; note start {job}; sleep 600"
         daemon.submit(score(job, [body]))
@@ -63,6 +64,7 @@ def test_a_pipe_in_an_attempts_directory_lets_its_job_end(daemon, runs_on):
     ]
     names = ("exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot", "claim", "no claim")
     for name in plants(*names, runs_on=runs_on):
+        print(f"planted: {name}")  # shown with what fails
         job = of(name)
         daemon.submit(score(job, [f"{SET}{PLANTS[name]}; echo x > x"], validations=checks))
         assert daemon.wait_for(job, "ended", "failed")["status"] in ("completed", "failed"), name

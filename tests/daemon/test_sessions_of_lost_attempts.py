@@ -3,6 +3,8 @@
 import pytest
 from kit.sessions import installed, kinds, moody
 
+pytestmark = pytest.mark.one_daemon
+
 
 @pytest.mark.parametrize("mood", ["doomed", "orphaned"])
 def test_a_lost_attempt_goes_on_in_its_session_with_a_record_and_without(house, mood):

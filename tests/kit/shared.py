@@ -2,7 +2,7 @@
 
 To start and to stop one costs more than most of what tests ask of it. The tests of a module that is marked
 `one_daemon` get it by the same fixtures (`daemon`, `house`, `home`); `own_daemon` takes a test out and says why: it
-sets its daemon up, gives it an environment or another database, meets a rate limit, or counts all that it has ever
+sets its daemon up, gives it an environment or another database, or counts all that it has ever
 done. A test may stop it, kill it and start it again: whoever has it next, finds it serving.
 
 `one_daemon(settings)` is another one, whose config.toml says this from its start on.
@@ -21,6 +21,7 @@ from types import MappingProxyType
 import pytest
 
 from kit.daemon import DEADLINE, Daemon, Refused, children, described, gone, kill_all
+from kit.secrets import leaks
 
 _KEPT = {"bin", "config", "daemon.log", "ledger", "news", "run", "runtime", "state"}
 """What of its home stays: the rest is its tests'."""
@@ -96,6 +97,7 @@ class Shared(Daemon):
         self._special = False
         if not self._runs_now():
             super().start()
+        leaked = leaks(self.home)
         self._forget()
         tree = [self.process.pid]
         for pid in tree:
@@ -105,6 +107,7 @@ class Shared(Daemon):
         kill_all(left)
         self._clear()
         assert not alive, f"left behind: {alive}"
+        assert not leaked, f"a secret stands in {leaked}"
         told = self.log.read_text()
         os.truncate(self.log, 0)  # it is appended to, and who has it next finds nothing there of earlier ones
         expected = any(words in told for words in self.may_log)
@@ -117,6 +120,8 @@ class Shared(Daemon):
                 with suppress(Refused):  # it may have ended meanwhile
                     asked.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
             asked.rpc("job.remove", older_than=0)
+            if asked.rpc("daemon.status")["rate_limits"]:
+                asked.rpc("instrument.clear_limits")
             names = asked.rpc("job.list", runs=True, names=True)["names"]
             told = asked.rpc("daemon.status")
         assert names == [], "not all is ended and forgotten"
@@ -124,7 +129,7 @@ class Shared(Daemon):
         with closing(sqlite3.connect(f"file:{self.state}/marianne.db?mode=ro", uri=True)) as database:
             self.earlier_runs = (database.execute(_RUNS).fetchone() or (0,))[0]
         assert told["status"] == "ready", told
-        assert told["rate_limits"] == [], "what is started behind a limit is held up: own_daemon"
+        assert told["rate_limits"] == [], "what is started behind a limit is held up"
         assert (told["attempts_in_flight"], told["strangers"], told["damaged"]) == (0, [], []), told
 
     def _clear(self):
