@@ -37,6 +37,8 @@ LOOKED_FOR_HERE = pytest.mark.this_host(
 )
 NO_FRONT = pytest.mark.this_host("it is about the front of the shim, which a job has not")
 """What several modules ask of this host alone."""
+ANY_START = pytest.mark.both(forked=False)
+"""Of a module that has supervisors forked, too: what they do then, or who reads of it, can't tell how they began."""
 
 
 class Attempt:

@@ -8,7 +8,7 @@ import time
 import anyio
 import msgspec
 import pytest
-from attempts import NO_FRONT, Attempt, encoded, soon
+from attempts import ANY_START, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
 from marianned.executors.base import ExitRecord, Place, Spec
@@ -137,6 +137,7 @@ async def test_the_prompt_is_read_from_its_file(attempt: Attempt) -> None:
     assert attempt.output() == "play\n" * 50_000
 
 
+@ANY_START
 @NO_FRONT
 async def test_an_exit_code_survives_a_parent_that_ignores_its_children(attempt: Attempt) -> None:
     ignoring = ("sh", "-c", "trap '' CHLD; exec \"$@\"", "sh")

@@ -5,7 +5,7 @@ import time
 
 import anyio
 import pytest
-from attempts import Attempt, soon, write
+from attempts import ANY_START, Attempt, soon, write
 
 from marianned.executors import children
 
@@ -27,6 +27,7 @@ async def test_the_output_of_a_process_substitution_is_whole(attempt: Attempt) -
     assert (record.exit_code, record.swept, record.left_behind) == (0, 0, 0)
 
 
+@ANY_START
 @pytest.mark.parametrize("pipeline", ["exec cat", "cat | cat"])
 async def test_what_reads_the_output_into_a_file_alone_is_waited_for(attempt: Attempt, pipeline: str) -> None:
     script = f"exec > >(exec >log 2>&1; sleep 0.3; {pipeline})\necho all; echo of it"
@@ -93,6 +94,7 @@ async def test_of_an_output_that_has_not_passed_through_in_time_it_is_known_that
     assert (record.exit_code, record.output_cut, record.left_behind >= 1) == (0, True, True)
 
 
+@ANY_START
 @pytest.mark.parametrize("left", ["sleep 1000 &", "(exec sleep 1000 </dev/null) &", "sleep 1000 | cat &"])
 async def test_of_what_only_stays_it_is_not_said_that_output_is_missing(attempt: Attempt, left: str) -> None:
     record = await attempt.run(bash(attempt, f"{left} echo all", drain_seconds=0.2))
@@ -185,6 +187,7 @@ async def test_after_our_own_term_nothing_is_drained(attempt: Attempt) -> None:
 FINAL = {"grace": 0.5, "event": "result", "where": {"kind": "end"}, "goes_on": ["assistant"]}
 
 
+@ANY_START
 @pytest.mark.parametrize("tail", ["", '\\n{"type":"rate"}\\n', "\\nnoise\\n"])
 async def test_a_command_that_hangs_behind_its_last_word_is_ended(attempt: Attempt, tail: str) -> None:
     script = f"""printf '{{"type":"assistant"}}\\n{{"type":"result","kind":"end"}}{tail}'; sleep 1000"""
@@ -199,6 +202,7 @@ async def test_idle_events_behind_the_last_word_do_not_keep_it_alive(attempt: At
     assert (record.final, record.timed_out, record.limit_seconds) == (True, False, None)
 
 
+@ANY_START
 @pytest.mark.parametrize(
     "said",
     [

@@ -7,7 +7,7 @@ import signal
 
 import anyio
 import pytest
-from attempts import BOTH_GONE, LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon, write
+from attempts import ANY_START, BOTH_GONE, LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon, write
 
 from marianned.executors import shim
 from marianned.executors.base import Presence
@@ -173,6 +173,7 @@ async def test_a_directory_that_was_removed_keeps_nobody_alive(attempt: Attempt)
     assert await attempt.wait() is None
 
 
+@ANY_START
 @NO_FRONT
 @pytest.mark.parametrize(
     ("content", "said"),
@@ -192,6 +193,7 @@ async def test_a_bad_spec_is_refused_before_the_claim(attempt: Attempt, content:
     assert not (attempt.directory / shim.CLAIM).exists()
 
 
+@ANY_START
 @NO_FRONT
 async def test_a_second_shim_over_the_same_attempt_refuses(attempt: Attempt) -> None:
     spec = attempt.spec("sh", "-c", "echo once")
@@ -211,6 +213,7 @@ async def test_the_record_uses_the_room_that_came_with_the_claim(attempt: Attemp
     assert (attempt.directory / shim.RECORD).stat().st_ino == reserved.st_ino
 
 
+@ANY_START
 @pytest.mark.parametrize("instead", ["nothing", "an empty file", "another's", "a directory", "a pipe"])
 async def test_where_the_record_is_gone_the_claim_that_became_it_tells_how_it_ended(
     attempt: Attempt, instead: str
@@ -232,6 +235,7 @@ async def test_where_the_record_is_gone_the_claim_that_became_it_tells_how_it_en
     assert await soon(attempt.executor.wait(attempt.place)) == ended
 
 
+@ANY_START
 @LOOKED_FOR_HERE
 async def test_a_claim_of_another_attempt_tells_nothing_of_this_one(attempt: Attempt) -> None:
     await attempt.run(attempt.spec("sh", "-c", "exit 7"))
