@@ -199,7 +199,7 @@ os.kill(os.getpid(), 19)
 
 
 @BOTH_GONE
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(2))
 async def test_the_sweep_by_the_mark_catches_up_with_a_chain_of_forks(attempt: Attempt, number: int) -> None:
     await attempt.start(attempt.spec(sys.executable, "-I", "-S", "-c", CHAIN))
     await attempt.leash.line()
