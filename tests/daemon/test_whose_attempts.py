@@ -233,6 +233,7 @@ def test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said(da
     ledger.once(1, 2)
 
 
+@pytest.mark.own_daemon("its attempts are taken away")
 @pytest.mark.parametrize("away", ["all", "its daemon's"])
 def test_where_all_attempts_are_away_at_a_start_none_is_taken_for_one_that_never_ran(daemon, ledger, away):
     """The start makes the directory anew, which says nothing of what lay in the one before."""
