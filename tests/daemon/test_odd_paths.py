@@ -21,7 +21,7 @@ def test_odd_names_go_everywhere_as_they_are(daemon, ledger):
         "git -c user.name=A -c user.email=a@example.org commit -q -m done"
     )
     text = score(
-        "odd",
+        "odd-paths",
         [body],
         workspace=f"./work {ODD}",
         isolation={"enabled": True, "worktree_base": f"./trees {ODD}"},
@@ -39,10 +39,10 @@ def test_odd_names_go_everywhere_as_they_are(daemon, ledger):
     work = directory / f"work {ODD}"
     for number in (1, 2):
         run = daemon.submit(text, fresh=number == 2, **asked)["run"]
-        ended = daemon.wait_for("odd", "ended")
-        found = daemon.attempts("odd", 1)[-1]["validations"]
+        ended = daemon.wait_for("odd-paths", "ended")
+        found = daemon.attempts("odd-paths", 1)[-1]["validations"]
         assert (run, ended["status"]) == (number, "completed"), found
         assert (work / ODD).read_text() == str(work)
-        daemon.event("odd", "worktree.removed")
-        assert git(repository, "log", "-1", "--format=%s", f"marianne/odd-{number}").strip() == "done"
+        daemon.event("odd-paths", "worktree.removed")
+        assert git(repository, "log", "-1", "--format=%s", f"marianne/odd-paths-{number}").strip() == "done"
     assert [path.name for path in (work / f"old {ODD}").glob("*/*")] == [ODD]
