@@ -104,9 +104,9 @@ def _of_this_process():
     return current_umask(), [resource.getrlimit(limit) for limit in LIMITS]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _the_process_stays_as_it_is():
-    """What a test leaves behind in its process falls on others, minutes later: a browser that can't start, say."""
+    """What tests leave behind in their process falls on others, minutes later: a browser that can't start, say."""
     before = _of_this_process()
     yield
     assert _of_this_process() == before
