@@ -10,7 +10,7 @@ from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, PlanLine
 from marianned.score.expanded import Expanded
 
-PAIRS = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+PAIRS = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def symphony(*stages: tuple[str, str, int]) -> Expanded:

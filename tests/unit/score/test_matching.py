@@ -17,7 +17,7 @@ from marianned.score.matching import match
 from marianned.score.plan import Planned
 
 Stages = list[dict[str, Any]]
-MANY = hypothesis.settings(max_examples=80)
+MANY = hypothesis.settings(max_examples=170)
 
 
 def equal(count: int) -> Stages:
