@@ -118,8 +118,8 @@ def _keywords(report):
 
 
 def pytest_xdist_auto_num_workers():
-    """Run four workers for each processor: two of them wait for a cluster, and the others for daemons."""
-    return 4 * len(os.sched_getaffinity(0))
+    """Run five workers for each processor: two of them wait for a cluster, and the others for daemons."""
+    return 5 * len(os.sched_getaffinity(0))
 
 
 def pytest_terminal_summary(terminalreporter):
