@@ -57,6 +57,24 @@ def test_a_run_is_removed_when_its_worktree_has_been_given_up(daemon, ledger, re
     assert daemon.rpc("daemon.status")["status"] == "ready"
 
 
+def test_a_run_is_not_removed_without_its_worktree_though_another_is_given_up_first(
+    daemon, ledger, repository
+):
+    daemon.install("git", SLOW_GIT)
+    daemon.gate("git")
+    daemon.submit(isolated("first", ["true"]))
+    ledger.wait_for("removing")
+    run = daemon.submit(isolated("second", ["true"]))["run"]
+    daemon.wait_for("second", "completed")
+    with daemon.connect() as asking:
+        asked = asking.send("job.remove", job_id="second")
+        ledger.wait_for("removing", times=2)
+        daemon.gate("git").open(times=2)
+        assert asking.reply(asked)["removed"] == [f"second@{run}"]
+    daemon.event("first", "worktree.removed")
+    assert trees(repository) == {}
+
+
 def falls_at(house, point, text):
     """Submit a score to a daemon that is killed at this point."""
     house.may_fall = True

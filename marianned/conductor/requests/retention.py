@@ -116,8 +116,8 @@ class Retention:
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
         places = self._services.directories_of(row.run_id)
         removal = _Removal(run_id=row.run_id, directories=[str(place) for place in places])
-        # Its worktree may just be given up, which is told at its end. One note, so one removal at a time.
-        async with self._services.worktrees.untouched(row.run_id), self._removing:
+        # Who gives a worktree up tells so in the run's journal. One note, so one removal at a time.
+        async with self._services.worktrees.removing(row.run_id, row.job_name), self._removing:
             notes = {_REMOVING: msgspec.json.encode(removal).decode()}
             changes = Changes(rows=list(also), deleted=[gone], events=[event], notes=notes)
             number = await self._conductor.forget(row, changes)

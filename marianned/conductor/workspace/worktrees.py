@@ -220,48 +220,56 @@ class Worktrees:
             self.ended(run)
         async for run_id, job_name in self._ended:
             try:
-                await self._give_up(run_id, job_name)
+                async with self._locks[run_id]:
+                    await self._give_up(run_id, job_name)
             except (Unavailable, Accident):
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._send.send_nowait((run_id, job_name))
             except (_Failed, OSError) as error:
-                _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
+                _stays(job_name, error)
             self._locks.pop(run_id, None)
             self._plain.discard(run_id)
 
     @asynccontextmanager
-    async def untouched(self, run_id: int) -> AsyncIterator[None]:
-        """Wait for what is done to the worktree of a run, and let nothing more be done to it meanwhile."""
+    async def removing(self, run_id: int, job_name: str) -> AsyncIterator[None]:
+        """Give up the worktree of an ended run whose rows are about to go, where that is still to be done.
+
+        Nothing more is done to it meanwhile, or later: what knows of it goes.
+        """
         async with self._locks[run_id]:
+            try:
+                await self._give_up(run_id, job_name)
+            except (Unavailable, Accident, _Failed, OSError) as error:
+                _stays(job_name, error)
             yield
+        self._locks.pop(run_id, None)
 
     async def _give_up(self, run_id: int, job_name: str) -> None:
-        async with self._locks[run_id]:
-            run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
-            row = await self._store.records.worktree(run_id)
-            if run is None or run.ended is None or run.failing:
-                return
-            if row is None or row.status != WorktreeStatus.MADE:
-                return
-            git = _Git(self, run, row)
-            await git.unlock()
-            faults.point("isolation.unlocked")
-            done = run.ended == JobStatus.COMPLETED
-            isolation = _wanted(row)
-            if not (isolation.cleanup_on_success if done else isolation.cleanup_on_failure):
-                row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
-                await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept")
-                return
-            try:
-                await git.remove()
-            except _Failed as why:
-                row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
-                await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept: {why}")
-                return
-            faults.point("isolation.removed")
-            row = msgspec.structs.replace(row, status=WorktreeStatus.REMOVED)
-            text = f"worktree {row.path} is removed; branch {row.branch} stays"
-            await self._commit(run, row, "worktree.removed", text)
+        run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
+        row = await self._store.records.worktree(run_id)
+        if run is None or run.ended is None or run.failing:
+            return
+        if row is None or row.status != WorktreeStatus.MADE:
+            return
+        git = _Git(self, run, row)
+        await git.unlock()
+        faults.point("isolation.unlocked")
+        done = run.ended == JobStatus.COMPLETED
+        isolation = _wanted(row)
+        if not (isolation.cleanup_on_success if done else isolation.cleanup_on_failure):
+            row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
+            await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept")
+            return
+        try:
+            await git.remove()
+        except _Failed as why:
+            row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
+            await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept: {why}")
+            return
+        faults.point("isolation.removed")
+        row = msgspec.structs.replace(row, status=WorktreeStatus.REMOVED)
+        text = f"worktree {row.path} is removed; branch {row.branch} stays"
+        await self._commit(run, row, "worktree.removed", text)
 
     # --- git -----------------------------------------------------------------------------------------------
 
@@ -348,6 +356,10 @@ class Worktrees:
 
 def _directories(place: Path) -> list[Path]:
     return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+
+
+def _stays(job_name: str, error: Exception) -> None:
+    _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
 
 
 class _Git:
