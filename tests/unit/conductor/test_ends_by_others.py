@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import msgspec
-from kit.tables import each
+import pytest
 
 from marianned.conductor.run.ends import ended_early, judged_by, not_its_own
 from marianned.executors.base import ExitRecord, Fate, FateKind, Place, may_be_foreign
@@ -20,7 +20,7 @@ def ended(**given: object) -> ExitRecord:
 AHEAD = ended(exit_code=128 + signal.SIGTERM)
 
 
-@each(
+@pytest.mark.parametrize(
     ("record", "foreign"),
     [
         (None, True),
@@ -41,7 +41,7 @@ def test_a_cluster_is_asked_of_an_end_that_a_signal_may_have_brought_about(
     assert may_be_foreign(record) is foreign
 
 
-@each(
+@pytest.mark.parametrize(
     ("kind", "outcome"),
     [
         (FateKind.CANCELLED, Outcome.INTERRUPTED),
@@ -66,7 +66,7 @@ def test_one_that_a_time_limit_has_ended_is_a_try_that_timed_out() -> None:
     assert judged_by(None, None, AHEAD) == (None, AHEAD)
 
 
-@each(
+@pytest.mark.parametrize(
     ("kind", "why", "said"),
     [
         (None, None, None),

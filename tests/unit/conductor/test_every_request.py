@@ -1,12 +1,12 @@
 """Each request in each status, through a real conductor and store: what it does, again, and after a restart."""
 
 from collections import Counter, defaultdict
+from functools import cache
 from typing import NamedTuple
 
 import pytest
 from kit.conducting import ENDED, ME, conducting
 from kit.memory import MemoryExecutor
-from kit.tables import each
 
 from marianned.errors import MarianneError
 from marianned.protocol import Cancel, Modify, Obstacle, Pause, Resume, Retry
@@ -157,21 +157,20 @@ async def played(path, status):
     return found
 
 
+@pytest.fixture(scope="module")
+def world(loop, tmp_path_factory):
+    """What became of each request in a status; it is played when the first asks."""
+    return cache(lambda status: loop.call(played, tmp_path_factory.mktemp(status), status))
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_request_is_answered_as_the_contract_says_and_after_a_restart_the_job_comes_to_its_end(
-    loop, tmp_path, status
+    world, status, request_
 ):
     """Again under its key it is answered the same; refused it leaves no trace; nothing is done twice."""
-    found = loop.call(played, tmp_path, status)
-    answers = {request: words.split()[STATUSES.index(status)] for request, words in ANSWERS.items()}
-    assert {request: one.answer for request, one in found.items()} == answers
-    as_it_should(found=found, status=status)
-
-
-@each("request_", REQUESTS)
-def as_it_should(found, status, request_):
-    """Look at what became of one request; `each` tells of all that are wrong."""
-    found = found[request_]
+    found = world(status)[request_]
+    assert found.answer == ANSWERS[request_].split()[STATUSES.index(status)]
     assert (found.again, found.same_event) == (found.answer, True)
     if found.answer == "E502":
         assert not found.journal_grew
