@@ -113,9 +113,7 @@ def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "closed", ["stdin", "all"]
-)  # each alone, of `mzt`, which opens them as the daemon does
+@pytest.mark.parametrize("closed", STREAMS)
 def test_a_daemon_whose_streams_are_closed_serves(home, closed):
     ready, its = os.pipe()
     words = f'exec "$0" -m marianned --ready-fd {its} {STREAMS[closed]}'
@@ -125,6 +123,9 @@ def test_a_daemon_whose_streams_are_closed_serves(home, closed):
         os.close(its)
         assert select.select([ready], [], [], 30)[0]
         assert os.read(ready, 100)
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            if closed in {name, "all"}:
+                assert Path(f"/proc/{daemon.pid}/fd/{number}").readlink() == Path("/dev/null")
         home.mzt("stop")
         assert daemon.wait(30) == 0
     os.close(ready)

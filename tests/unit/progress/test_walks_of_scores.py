@@ -12,7 +12,7 @@ from marianned.protocol import JobStatus, Outcome, PlanLine
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded, Retry
 
-WALKS = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+WALKS = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 NAMES = "vwxyz"
 
 Text = tuple[tuple[str, str | None], ...]

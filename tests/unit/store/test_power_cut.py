@@ -12,8 +12,8 @@ from marianned.rows import Changes
 from marianned.store.writer import open_store
 
 pytestmark = pytest.mark.anyio
-COMMITS = 8
-CUTS = 10
+COMMITS = 12
+CUTS = 16
 SEED = 1
 
 
