@@ -10,6 +10,7 @@ import pytest
 from home_for_tests import Home
 from kit import zygote
 from kit.daemon import gone
+from kit.terminals import sent_to
 
 AGENT = """\
 #!/bin/sh
@@ -108,7 +109,7 @@ def test_on_a_terminal_it_has_colours_and_an_agent_never_drives_it(agent):
         agent.command(["logs", "a"]), cwd=agent.path, env=environment, stdout=theirs, check=True, timeout=60
     )
     os.close(theirs)
-    shown = os.read(ours, 65536).decode()
+    shown = sent_to(ours)
     os.close(ours)
     assert "\x1b[36m→ Bash: npm test red\x1b[0m" in shown
     for sent in ("\x1b[36m", "\x1b[2m", "\x1b[0m", "\r\n"):

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
 from kit import zygote
+from kit.terminals import sent_to
 
 pytestmark = pytest.mark.one_daemon
 
@@ -340,7 +341,7 @@ def asked(home, answer, *arguments):
     os.close(its)
     os.write(ours, answer)
     out, _ = started.communicate(timeout=20)
-    told = os.read(ours, 10_000).decode()
+    told = sent_to(ours)
     os.close(ours)
     return started.returncode, out, told
 

@@ -19,7 +19,8 @@ def started(request):
 
 
 def test_it_is_a_child_of_this_process_with_all_that_it_was_given_and_ends_as_it_is_ended(started):
-    if os.geteuid() == 0:  # a daemon closes its /proc to other users than root
+    looked = os.geteuid() == 0
+    if looked:
         has_what_it_was_given(started)
     started.submit(score("env", ['note "$ONLY_HERE"; ' + gated(1)]))
     started.ledger.wait_for("yes")
@@ -30,6 +31,8 @@ def test_it_is_a_child_of_this_process_with_all_that_it_was_given_and_ends_as_it
     started.start()
     started.process.send_signal(signal.SIGINT)
     assert started.process.wait(DEADLINE) == 0
+    if not looked:
+        pytest.skip("all else is so; a daemon closes its /proc to other users than root")
 
 
 def has_what_it_was_given(started):

@@ -54,7 +54,7 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     nursery = [daemon.nursery()]
     kill(processes, signal.SIGSTOP)
     daemon.gate(1).open()
-    daemon.until(lambda: list(daemon.state.glob("attempts/**/exit.json")))
+    daemon.until((daemon.attempt_directory() / "exit.json").exists)
     time.sleep(1)  # the daemon has asked a worker by then, and nothing tells of that
     kill(set(processes) - set(nursery))
     kill(nursery, signal.SIGCONT)

@@ -199,12 +199,12 @@ def refusal_of(listener, names):
     ours, its = os.pipe()
     child = os.fork()
     if child == 0:
-        said = "it was taken"
+        said = "it failed"
         try:
             its = fcntl.fcntl(its, fcntl.F_DUPFD, 10)
             os.dup2(listener.fileno(), 3)
             os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": names}
-            handed_over()
+            said = "it was taken" if handed_over() else "it was not seen"
         except WrongSocket as wrong:
             said = str(wrong)
         finally:

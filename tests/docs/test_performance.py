@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import subprocess
 import sys
 
 import pages
@@ -50,3 +51,11 @@ def test_the_picture_of_slopes_has_a_line_for_each_row(tmp_path, played, capsys)
     played(BENCHMARKS / "growth.py", "--short", "--json", "--svg", str(picture))
     rows = sum(map(len, json.loads(capsys.readouterr().out).values()))
     assert picture.read_text().count("<polyline ") == rows >= 13
+
+
+def test_each_can_be_typed_as_the_page_shows():
+    """What is played above is played where all that it imports is found."""
+    for script in (SCRIPT, BENCHMARKS / "growth.py"):
+        said = subprocess.run([sys.executable, script, "--help"], cwd=pages.ROOT, capture_output=True, text=True, check=False)  # fmt: skip
+        assert (said.returncode, said.stderr) == (0, ""), script
+        assert "--short" in said.stdout, script

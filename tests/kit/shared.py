@@ -14,6 +14,7 @@ has failed with, or that can't be made as new, is not handed on.
 import itertools
 import os
 import shutil
+import signal
 import sqlite3
 from contextlib import closing, suppress
 from types import MappingProxyType
@@ -54,11 +55,19 @@ class Shared(Daemon):
         if self._runs_now():
             assert not environment, "it has been started"
             return self
+        self._ended_as_asked()
         self._special = bool(environment)
         return super().start(**environment)
 
     def _runs_now(self):
         return self.process is not None and self.process.poll() is None
+
+    def _ended_as_asked(self):
+        """See that it was stopped or killed, where it has ended: one that fell would be started again unseen."""
+        how = self.process.poll() if self.process is not None else None
+        assert self.may_fall or how in {None, 0, -signal.SIGKILL}, (
+            f"it has fallen: {how} {self.log.read_text()}"
+        )
 
     def install(self, name, script):
         """Put a program of this name first on its PATH."""
@@ -92,6 +101,8 @@ class Shared(Daemon):
             self._clear()
             return
         self._used = False
+        self._ended_as_asked()
+        self.may_fall = False
         if self._special and self._runs_now():
             self.stop()
         self._special = False
