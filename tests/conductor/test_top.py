@@ -277,7 +277,7 @@ async def test_who_scrolls_up_is_left_where_they_are_until_they_want_the_end(two
         await top.sees("ended")
         assert top.lines()[8:20] == before
         await top.press("G")
-        await top.sees("900")
+        await top.sees("900", "completed")
 
 
 async def test_what_is_copied_is_what_is_meant(two):

@@ -71,6 +71,7 @@ class _Runs:
             atexit._clear()  # what it has is its parent's
             from kit import putting_back
 
+            os.environ.pop(putting_back.VARIABLE, None)  # of the run before: programs here have no failure
             putting_back.put_back(failure, room)
             (room / "wrong").write_text(json.dumps(self._run(items, room)))
             atexit._run_exitfuncs()  # zygotes end, for one

@@ -389,3 +389,21 @@ def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path, forking: For
     assert wrong, said
     for message in wrong:
         assert CAUGHT.match(message) or message.startswith(f"failure: {known.says}"), (message, said)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a sheet that stands as another one is not found where its own definition is back",
+        "a check that is killed from outside fails its sheet",
+    ],
+)
+def test_without_a_failure_the_same_test_passes_behind_one_that_has_failed(
+    name: str, tmp_path: Path, forking: Forking
+) -> None:
+    """Else it might be caught by the way it is run, or by what another failure has left there."""
+    known = KNOWN[name]
+    for wrong in (known.wrong, known.right):
+        (room := tmp_path / str(wrong == known.right)).mkdir()
+        found = forking.run(known._replace(wrong=wrong), room)
+        assert bool(found) == (wrong == known.wrong), (found, (room / "said").read_text())
