@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -28,8 +29,15 @@ def test_run_starts_the_daemon_and_says_so_on_stderr(cold_home):
     assert cold_home.mzt("list", "-q").stdout == "a\n"
 
 
-def test_start_leaves_no_pipe_of_the_caller_open(cold_home):
-    assert cold_home.mzt("start").returncode == 0  # capture_output waits for the end of both pipes
+def test_start_leaves_no_pipe_of_the_caller_open_nor_takes_modules_where_it_is_typed(cold_home):
+    """Both programs are executed here; elsewhere they are forked."""
+    (cold_home.path / "json.py").write_text("raise SystemExit('it is none of ours')")
+    started = subprocess.run(
+        [Path(sys.executable).with_name("mzt"), "start"], cwd=cold_home.path, env=cold_home.environment,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = "no daemon runs; starting one\n"
+    assert (started.returncode, started.stderr) == (0, said)  # capture_output waits for the end of both pipes
     pid = cold_home.json("status")["pid"]
     for descriptor in (0, 1, 2):
         target = str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
