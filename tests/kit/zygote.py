@@ -183,7 +183,10 @@ class Zygote:
         with far:
             if program != "marianned":  # what a daemon has loaded, is most of what they need
                 words = [sys.executable, "-m", "kit.another_zygote", program]
-                self._process = Popen(words, cwd="/", stdin=far.fileno())
+                env = {name: value for name, value in os.environ.items() if name != putting_back.VARIABLE}
+                self._process = Popen(
+                    words, cwd="/", env=env, stdin=far.fileno()
+                )  # a failure is one program's
             else:
                 self._process = subprocess.Popen(
                     [
