@@ -183,10 +183,9 @@ class Zygote:
         with far:
             if program != "marianned":  # what a daemon has loaded, is most of what they need
                 words = [sys.executable, "-m", "kit.another_zygote", program]
+                # Without a failure: all that it forks would have that, whatever is put back then.
                 env = {name: value for name, value in os.environ.items() if name != putting_back.VARIABLE}
-                self._process = Popen(
-                    words, cwd="/", env=env, stdin=far.fileno()
-                )  # a failure is one program's
+                self._process = Popen(words, cwd="/", env=env, stdin=far.fileno())
             else:
                 self._process = subprocess.Popen(
                     [
