@@ -41,6 +41,7 @@ class JobsScreen(View):
         self._words = ""
         self._failed_only = False
         self._shown: list[str] = []
+        self._detailed = True
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -74,7 +75,7 @@ class JobsScreen(View):
         job = self.job()
         details = self.query_one("#details", Told)
         details.tell(*([] if job is None else detail_lines(job)))
-        details.set_class(job is None, "-off")
+        details.set_class(job is None or not self._detailed, "-off")
 
     def on_rows_moved(self) -> None:
         """Say more of the job that the cursor is at."""
@@ -92,7 +93,8 @@ class JobsScreen(View):
 
     def action_details(self) -> None:
         """Show or hide what is said of the job at the cursor."""
-        self.query_one("#details").toggle_class("-off")
+        self._detailed = not self._detailed
+        self._tell_details()
 
     def action_find(self) -> None:
         """Filter by words."""

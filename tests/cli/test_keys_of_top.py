@@ -43,7 +43,6 @@ UNTOLD = {
     "pageup": "does what Ctrl-U does, and everybody tries it",
     "pagedown": "does what Ctrl-D does, and everybody tries it",
     "ctrl+c": "ends every program",
-    "i": "what it hides comes back with the next that happens to the job",
 }
 """Keys that `?` does not name, and why."""
 NAMESPACES = {"": None, "app": Top, "screen": JobScreen}

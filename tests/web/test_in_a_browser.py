@@ -110,13 +110,17 @@ def test_pause_edit_plan_modify_resume_by_mouse(tab, daemon):
         page.wait_for_selector("g.bar.r-2")
 
 
-def test_what_was_compared_of_one_job_is_not_shown_as_another_s(tab, daemon):
+def test_what_was_compared_of_one_job_is_not_shown_as_another_s_and_gives_way_to_the_editor(tab, daemon):
     for name in ("twofold", "beside-it"):
         daemon.submit(score(name, ["true", "true"]), before="1")
         daemon.wait_for(name, "paused")
     daemon.modify("twofold", score("twofold", ["true", "echo two"]))
     with tab.page() as page:
         look_at(page, "#/job/twofold?tab=score")
+        page.click("text=Compare")
+        page.wait_for_selector(".diff .differs")
+        page.keyboard.press("e")
+        page.wait_for_selector("textarea:focus")
         page.click("text=Compare")
         page.wait_for_selector(".diff .differs")
         look_at(page, "#/job/beside-it?tab=score")

@@ -12,6 +12,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Esc q", "back; in the list of jobs Esc shows all again, q ends mzt top"),
             ("/", "filter the rows by words, or search the output, whichever has the keys"),
             ("!", "failed jobs or sheets alone, or all again"),
+            ("i", "in the list of jobs: hide what is said of the one chosen, or show it again"),
             ("Space", "freeze: nothing moves until you press it again"),
             ("y", "copy: what is selected with the mouse, else a name, an mzt line, or the lines shown"),
             ("u", "copy an address of the page (mzt dashboard) at what is looked at here"),

@@ -3,7 +3,7 @@ import { computed, html, render, signal } from "./lib.js";
 import { Dialog, Line, asked, offered } from "./acting.js";
 import { TABS, Job } from "./job.js";
 import { Jobs, Nobody, several } from "./jobs.js";
-import { editing } from "./score.js";
+import { edit } from "./score.js";
 import { begin, daemon, go, hush, idle, job, link, notes, now, plan, readOnly, route, rows, tell } from "./store.js";
 import { cost, duration, moment, visible } from "./text.js";
 
@@ -127,7 +127,7 @@ const PRESSED = {
   t: () => ask("retry"),
   e() {
     if (!route.value.job) return;
-    editing.value = true;
+    edit();
     go({ tab: "score" });
   },
   b: () => [...document.querySelectorAll(".panel [data-offer]")].find((node) => /breakpoint|pause before/.test(node.dataset.offer))?.click(),

@@ -7,10 +7,16 @@ import { hue } from "./sheet.js";
 import { go, hushAll, idle, job, plan, readOnly, route, tell } from "./store.js";
 import { moment, ranges, visible, who } from "./text.js";
 
-export const editing = signal(false); // the editor is to take the keys
+const editing = signal(false); // the editor is to take the keys
 const nothing = { job: null, revisions: [], text: "", base: null, problems: [], left: null, right: null, mode: "edit", busy: false };
 export const draft = signal(nothing);
 const set = (changes) => (draft.value = { ...draft.value, ...changes });
+
+// Have the editor take the keys, whatever is shown in its place.
+export function edit() {
+  editing.value = true;
+  set({ mode: "edit" });
+}
 
 async function read(named) {
   try {
