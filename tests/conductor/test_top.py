@@ -235,6 +235,8 @@ async def test_words_filter_the_jobs_and_are_taken_away_again_and_the_mouse_choo
         await top.sees("pausing", absent=("type   mzt",))
         await top.press("i")
         await top.sees("type   mzt wait works --for paused")
+        two.rpc("job.resume", job_id="works")
+        await top.sees("type   mzt logs works -F")
         await top.pilot.click(offset=(10, at), times=2)
         lines = await top.sees("begun", "3 why")
         at = next(place for place, line in enumerate(lines) if "3 why" in line)
