@@ -16,6 +16,8 @@ if [ "$1" = --session ] && [ -e "$HOME/broken" ]; then
   note lost $2; echo "no such session" >&2; exit 1
 fi
 [ -e "$HOME/mute" ] || echo "{\\"type\\": \\"start\\", \\"session\\": \\"$session\\"}"
+trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; kill $! 2> /dev/null; exit 0' INT USR1
+trap 'note hurried; exit 1' TERM
 note start $MARIANNE_ATTEMPT $session
 if [ -e "$HOME/limited" ]; then echo "slow down" >&2; exit 1; fi
 if [ -e "$HOME/refused" ]; then echo "bad token" >&2; exit 1; fi
@@ -24,8 +26,6 @@ if [ -e "$HOME/bereft" ]; then
 fi
 if [ -e "$HOME/orphaned" ]; then rm "$HOME/orphaned"; kill -9 $(ps -o ppid= -p $PPID) $PPID; fi
 if [ -e "$HOME/doomed" ]; then rm "$HOME/doomed"; kill -9 $PPID; fi
-trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; kill $!; exit 0' INT USR1
-trap 'note hurried; exit 1' TERM
 if [ -n "$MARIANNE_STOP" ]; then
   until [ -e "$MARIANNE_STOP" ] || [ -e "$HOME/over" ]; do sleep 0.05; done
   if [ -e "$MARIANNE_STOP" ]; then note saw; echo "{\\"type\\": \\"end\\", \\"text\\": \\"stopped\\"}"; exit 0; fi
