@@ -245,11 +245,11 @@ class Worktrees:
         self._locks.pop(run_id, None)
 
     async def _give_up(self, run_id: int, job_name: str) -> None:
-        run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
         row = await self._store.records.worktree(run_id)
-        if run is None or run.ended is None or run.failing:
-            return
         if row is None or row.status != WorktreeStatus.MADE:
+            return
+        run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
+        if run is None or run.ended is None or run.failing:
             return
         git = _Git(self, run, row)
         await git.unlock()
