@@ -1,6 +1,5 @@
 """What systemd hears of the daemon, and the socket it hands over: here without systemd, by hand."""
 
-import fcntl
 import json
 import os
 import select
@@ -13,6 +12,7 @@ import time
 
 import pytest
 from kit.daemon import DEADLINE, Refused, gone, plain, score
+from kit.forks import said_by
 
 from marianned.systemd.activation import WrongSocket, handed_over
 
@@ -196,25 +196,16 @@ def test_a_socket_under_a_wrong_name_is_a_clear_error_of_the_daemon(house, line,
 
 def refusal_of(listener, names):
     """Return what a process says to which this is handed over."""
-    ours, its = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = "it failed"
+
+    def take():
+        os.dup2(listener.fileno(), 3)
+        os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": names}
         try:
-            its = fcntl.fcntl(its, fcntl.F_DUPFD, 10)
-            os.dup2(listener.fileno(), 3)
-            os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": names}
-            said = "it was taken" if handed_over() else "it was not seen"
+            return "it was taken" if handed_over() else "it was not seen"
         except WrongSocket as wrong:
-            said = str(wrong)
-        finally:
-            os.write(its, said.encode())
-            os._exit(0)
-    os.close(its)
-    with os.fdopen(ours) as told:
-        said = told.read()
-    os.waitpid(child, 0)
-    return said
+            return str(wrong)
+
+    return said_by(take)
 
 
 @pytest.mark.parametrize("names", ["other", "", "api:api"])

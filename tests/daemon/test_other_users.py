@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kit import zygote
 from kit.daemon import DEADLINE, gated, score
+from kit.forks import said_by
 
 NOBODY = 65_534
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user for a moment")
@@ -229,24 +230,12 @@ def test_a_client_that_is_not_root_is_told_so_too_even_by_hand(shared, thief_at)
 
 
 def as_user(uid, act):
-    ours, its = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = "it did not come so far"
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            said = act()
-        except Exception as error:  # noqa: BLE001  told to the test
-            said = repr(error)
-        finally:
-            os.write(its, said.encode())
-            os._exit(0)
-    os.close(its)
-    with os.fdopen(ours) as told:
-        said = told.read()
-    os.waitpid(child, 0)
-    return said
+    def changed():
+        os.setgroups([])
+        os.setgid(uid)
+        return act()
+
+    return said_by(changed)
 
 
 def daemon_in(directory, **more):
