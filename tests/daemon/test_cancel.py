@@ -15,7 +15,7 @@ def test_no_process_of_the_job_is_left_detached_ones_included(house, ledger, met
     house.submit(score("solo", ["escape; trap '' TERM; " + gated(1), plain(2)]))
     for line in ("start 1", "detached session", "detached twice", "detached deaf"):
         ledger.wait_for(line)
-    assert len(house.processes("MARIANNE_JOB=solo")) >= 3  # one that executes another program is not seen
+    assert len(house.processes("MARIANNE_JOB=solo")) > 3
     reply = house.rpc(method, job_id="solo", wait=True, timeout=DEADLINE, **force)
     assert (reply["status"], reply["acknowledged"]) == ("cancelled", True)
     assert house.processes("MARIANNE_JOB=solo") == []

@@ -23,6 +23,7 @@ from kit.homes import new_home
 from kit.left_behind import ends_with_us
 from kit.new_database import put_new_database
 from kit.secrets import MARK, leaks
+from marianned.executors.host import traces
 
 AGENTS = Path(__file__).parents[1] / "fake_agents"
 DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
@@ -514,11 +515,8 @@ def _environments():
     for name in os.listdir("/proc"):  # noqa: PTH208  a path of each would take as long as all else here
         if not name.isdecimal() or int(name) == os.getpid():
             continue
-        try:
-            with open(f"/proc/{name}/environ", "rb", buffering=0) as file:  # noqa: PTH123  as above
-                yield int(name), file.readall()
-        except OSError:
-            continue
+        if given := traces.environment_of(int(name)):
+            yield int(name), given
 
 
 def gone(pid, seconds=5.0):

@@ -300,8 +300,8 @@ async def _ended(watch: int) -> None:
 async def _sweep(attempt: str) -> bool:
     """Kill whatever is of the attempt, stopped or not, until two looks in a row have found nothing.
 
-    Returns whether there was anything. A process can be missed once: its environment reads as empty while
-    it executes another program.
+    Returns whether there was anything. A process can be missed once: one that is kept waiting while it
+    executes another program has no environment for so long.
     """
     found_before, ever = True, False
     while (found := await _patiently(traces.kill_all, attempt)) or found_before:

@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,9 @@ _LOAD = Path("/proc/loadavg")
 _LIMIT = b"Max realtime timeout"
 _CHUNK = 1 << 16
 _SHIMS = (b"shim", b"forkserver")
+_LONGEST_EXEC_SECONDS = 1.0
+"""How long a process is waited for that executes another program: microseconds, unless it is kept waiting."""
+_EXEC_PAUSE_SECONDS = 0.0005
 
 moving = threading.Lock()
 """Held while a pair is given its next attempt, and while one that was found to be of an attempt gets a signal
@@ -80,8 +84,8 @@ def open_process(pid: int, started: int) -> int | None:
 
 
 def has_mark(pid: int, mark: bytes) -> bool:
-    """Tell whether a process carries the mark; not while it executes another program."""
-    environment = _environment(pid)
+    """Tell whether a process carries the mark."""
+    environment = environment_of(pid)
     return mark in environment and mark in environment.split(b"\0")
 
 
@@ -106,7 +110,7 @@ def attempts_alive(prefix: str) -> dict[str, int]:
     found: dict[str, int] = {}
     wanted = f"{shim.MARK}={prefix}".encode()
     for pid in _pids():
-        environment = _environment(pid)
+        environment = environment_of(pid)
         for variable in environment.split(b"\0") if wanted in environment else ():
             if variable.startswith(wanted):
                 name = variable.partition(b"=")[2].decode(errors="surrogateescape")
@@ -126,7 +130,7 @@ def keepers_below(directory: Path) -> dict[str, int]:
         except _NOT_TOLD:
             continue
         if place.is_relative_to(directory):
-            variables = _environment(pid).split(b"\0")
+            variables = environment_of(pid).split(b"\0")
             names = [one.removeprefix(mark) for one in variables if one.startswith(mark)]
             found |= {name.decode(errors="surrogateescape"): pid for name in names}
     return found
@@ -175,28 +179,50 @@ def _carries(pid: int, trace: Trace) -> bool:
 
 def _has_brand(pid: int, brand: bytes) -> bool:
     limits = _read(f"/proc/{pid}/limits")
-    if brand not in limits:
+    if limits is None or brand not in limits:
         return False
     line = next(line for line in limits.splitlines() if line.startswith(_LIMIT))
     return line.removeprefix(_LIMIT).split()[0] == brand and start_time(pid) is not None
 
 
-def _environment(pid: int) -> bytes:
-    return _read(f"/proc/{pid}/environ")
+def environment_of(pid: int) -> bytes:
+    """Return a process's environment, as it was given it; nothing where it has none, or it is not told.
+
+    While a process executes another program its environment reads as empty: it is read again then.
+    """
+    last = 0.0
+    while (found := _read(f"/proc/{pid}/environ")) == b"" and _comes_to_have_one(pid):
+        last = last or time.monotonic() + _LONGEST_EXEC_SECONDS
+        if time.monotonic() > last:
+            break
+        time.sleep(_EXEC_PAUSE_SECONDS)
+    return found or b""
 
 
-def _read(path: str) -> bytes:
-    """Read a file of a process to its end; nothing where it is not told. A walk reads one of each process."""
+def _comes_to_have_one(pid: int) -> bool:
+    """Tell whether a process whose environment was read as empty has one by now, or soon.
+
+    A kernel's thread has no memory. Where the code begins is written down behind the environment.
+    """
+    fields = _stat(pid)
+    if fields is None:
+        return False
+    memory, code, begins, ends = (int(fields[number]) for number in (20, 23, 47, 48))
+    return memory > 0 and (code == 0 or begins != ends)
+
+
+def _read(path: str) -> bytes | None:
+    """Read a file of a process to its end; None where it is not told. A walk reads one of each process."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except _NOT_TOLD:
-        return b""
+        return None
     try:
         found = more = os.read(file, _CHUNK)
         while more:
             found += (more := os.read(file, _CHUNK))
     except _NOT_TOLD:
-        return b""
+        return None
     finally:
         os.close(file)
     return found
@@ -222,7 +248,7 @@ def _stat(pid: int) -> list[bytes] | None:
 
 
 def _is_shim(pid: int) -> bool:
-    argv = _read(f"/proc/{pid}/cmdline").split(b"\0")
+    argv = (_read(f"/proc/{pid}/cmdline") or b"").split(b"\0")
     # Named as a program, or by its file: 0.1.0 ran the files themselves.
     names = [word.rpartition(b"/")[2] for word in argv[3:5]]
     return argv[1:3] == [b"-I", b"-S"] and any(name.startswith(_SHIMS) for name in names)

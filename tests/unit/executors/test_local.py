@@ -17,8 +17,8 @@ from attempts import LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
 from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running, Spec
+from marianned.executors.host import traces
 from marianned.executors.host.local import LocalExecutor
-from marianned.executors.host.traces import start_time as _start_time
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
@@ -142,7 +142,7 @@ async def test_an_attempt_is_outlasted_when_the_last_of_its_supervisors_has_ende
 
 def zombies() -> list[str]:
     children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return [child for child in children.split() if _start_time(int(child)) is None]
+    return [child for child in children.split() if traces.start_time(int(child)) is None]
 
 
 @PROCESSES_HERE
@@ -280,7 +280,7 @@ def sleeper(attempt: Attempt) -> subprocess.Popen[bytes]:
 
 
 def identity_of(pid: int) -> Running:
-    start_time = _start_time(pid)
+    start_time = traces.start_time(pid)
     assert start_time is not None
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return Running(
@@ -300,6 +300,30 @@ async def test_another_process_with_the_same_pid_is_left_alone(
     await attempt.executor.end(attempt.place)  # a TERM would end this test
     assert await attempt.executor.presence(attempt.place) is Presence.LOST
     assert await attempt.wait() is None
+
+
+@PROCESSES_HERE
+async def test_a_process_carries_its_mark_while_its_program_is_not_loaded_yet(attempt: Attempt) -> None:
+    mark = traces.trace_of(attempt.id).mark
+    for _ in range(20):
+        child = sleeper(attempt)
+        found = traces.has_mark(child.pid, mark)
+        child.kill()
+        child.wait()
+        assert found
+
+
+@pytest.mark.this_host("it is no attempt's process")
+def test_one_that_was_given_no_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marianned.executors.host.traces.time.sleep", pytest.fail)
+    cat = subprocess.Popen(["cat"], env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert cat.stdin is not None
+    assert cat.stdout is not None
+    with cat, cat.stdin:
+        cat.stdin.write(b"\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"\n"  # it has been loaded
+        assert traces.environment_of(cat.pid) == b""
 
 
 @PROCESSES_HERE
