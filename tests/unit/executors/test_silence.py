@@ -66,12 +66,12 @@ def test_each_sign_counts(sign: str, tmp_path: Path) -> None:
 
 
 async def test_work_of_a_silent_descendant_counts_and_its_end_is_stale(attempt: Attempt) -> None:
-    busy = "import time; end = time.monotonic() + 1.2\nwhile time.monotonic() < end: pass"
+    busy = "import time; end = time.monotonic() + 1.6\nwhile time.monotonic() < end: pass"
     script = f"(sh -c 'exec python3 -I -S -c \"{busy}\"; exit' ; exec sleep 1000)"
     began = time.monotonic()
-    record = await attempt.run(attempt.script(script, silence=limit(attempt)))
+    record = await attempt.run(attempt.script(script, silence=limit(attempt, 1.0)))
     assert record.stale
-    assert time.monotonic() - began > 1.2
+    assert time.monotonic() - began > 1.6
 
 
 def test_entries_beyond_the_most_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_entries_beyond_the_most_are_not_looked_at(tmp_path: Path, monkeypatch: 
 
 
 async def test_a_raised_limit_lets_a_silent_command_end_by_itself(attempt: Attempt) -> None:
-    await attempt.start(attempt.script("echo begun >&9; sleep 1.2; echo done", silence=limit(attempt, 0.6)))
+    await attempt.start(attempt.script("echo begun >&9; sleep 1.8; echo done", silence=limit(attempt, 1.2)))
     await attempt.leash.line()
     await soon(attempt.executor.raise_limit(attempt.place, 600, silence=True))
     record = await attempt.wait()
@@ -92,10 +92,10 @@ async def test_a_raised_limit_lets_a_silent_command_end_by_itself(attempt: Attem
 
 
 async def test_a_limit_of_silence_says_which_it_was_in_the_end(attempt: Attempt) -> None:
-    await attempt.start(attempt.script("echo begun >&9; sleep 1000", silence=limit(attempt, 0.4)))
+    await attempt.start(attempt.script("echo begun >&9; sleep 1000", silence=limit(attempt, 1.2)))
     await attempt.leash.line()
-    await soon(attempt.executor.raise_limit(attempt.place, 0.9, silence=True))
+    await soon(attempt.executor.raise_limit(attempt.place, 1.5, silence=True))
     record = await attempt.wait()
     assert record is not None
-    assert (record.stale, record.limit_seconds) == (True, pytest.approx(0.9))
-    assert record.ended_at - record.started_at >= 900
+    assert (record.stale, record.limit_seconds) == (True, pytest.approx(1.5))
+    assert record.ended_at - record.started_at >= 1500
