@@ -101,7 +101,6 @@ class Store:
         self._queue: queue.SimpleQueue[_Work | _Wish] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = [records.committed]
-        self._health_listeners: list[Callable[[str | None], None]] = []
         self._open = True
         self._thread = threading.Thread(target=self._run, name="store-writer")
         self._thread.start()
@@ -137,10 +136,6 @@ class Store:
         That is before whoever awaits the commit goes on, and also when it was cancelled meanwhile.
         """
         self._commit_listeners.append(callback)
-
-    def on_health(self, callback: Callable[[str | None], None]) -> None:
-        """Call back on the event loop with the new `degraded` whenever that changes between null and not."""
-        self._health_listeners.append(callback)
 
     def new_run_id(self) -> int:
         """Return a run id that no run ever had."""
@@ -308,7 +303,6 @@ class Store:
                 _logger.warning("the database can be written again; what waited for it goes on")
             else:
                 _logger.warning("%s; nothing is acknowledged or started until it can", reason)
-            self._loop.call_soon_threadsafe(self._tell, self._health_listeners, reason)
 
     def _post(self, works: list[_Work], results: list[_Result]) -> None:
         self._loop.call_soon_threadsafe(self._deliver, works, results)
@@ -317,16 +311,16 @@ class Store:
         for work, result in zip(works, results, strict=True):
             if isinstance(result, Committed):
                 if result.events:
-                    self._tell(self._commit_listeners, result.events)
+                    self._publish(result.events)
                 if not work.future.done():
                     work.future.set_result(result)
             elif not work.future.done():
                 work.future.set_exception(result)
 
-    def _tell(self, listeners: list[Callable[[Any], None]], what: Any) -> None:
-        for listener in listeners:
+    def _publish(self, events: list[protocol.Event]) -> None:
+        for listener in self._commit_listeners:
             try:
-                listener(what)
+                listener(events)
             except Exception:
                 _logger.exception("a listener of the store failed; the others and the caller go on")
 

@@ -1,10 +1,9 @@
 """What several jobs decide is committed together or not at all, and each goes on either way."""
 
-import threading
-
 import anyio
 import pytest
 from kit.daemon import DEADLINE, Refused, gated, hooked, plain, score
+from kit.logged import REFUSED, STORE, logged
 
 from marianned.errors import NameTaken
 from marianned.progress.state.triggers import Supersede
@@ -120,14 +119,13 @@ def test_while_the_disk_refuses_a_chain_is_submitted_again_until_it_is_on_it(dae
     daemon.gate("a")
     daemon.submit(hooked("top", [{"type": "run_job", "job_path": "child.yaml"}], bodies=[gated("a")]))
     ledger.wait_for("start a")
-    refused = threading.Event()
-    daemon.loop.call(daemon.house.store.on_health, lambda _why: refused.set())
     database, away = daemon.home / "marianne.db", daemon.home / "away.db"
-    with daemon.holding_the_registry():
-        daemon.gate("a").open()
-        daemon.event("top", "hook.started")
-        database.rename(away)
-    assert refused.wait(DEADLINE)
+    with logged(STORE, REFUSED) as refused:
+        with daemon.holding_the_registry():
+            daemon.gate("a").open()
+            daemon.event("top", "hook.started")
+            database.rename(away)
+        assert refused.wait(DEADLINE)
     away.rename(database)
     daemon.wait_for("top", "completed")
     assert daemon.status("child")["run"] == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from kit.deadline import DEADLINE
 from kit.memory import MemoryExecutor
 from kit.new_database import put_new_database
 from marianned.conductor.capacity.disk import Disk
@@ -32,7 +33,6 @@ from marianned.rows import Changes, RunRow
 from marianned.store.writer import Store, open_store
 
 ME = Caller(uid=os.getuid())
-DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 ENDED = ("completed", "failed", "cancelled")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from kit import zygote
+from kit.deadline import DEADLINE
 from kit.homes import new_home
 from kit.left_behind import ends_with_us
 from kit.new_database import put_new_database
@@ -26,7 +27,6 @@ from kit.secrets import MARK, leaks
 from marianned.executors.host import traces
 
 AGENTS = Path(__file__).parents[1] / "fake_agents"
-DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 """Seconds after which what a test waits for is not coming."""
 LOST_AFTER = 2.0
 """Seconds after which what is gone from a cluster's list is given up, in tests."""

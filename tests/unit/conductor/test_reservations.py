@@ -2,8 +2,10 @@
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
-from kit.conducting import ENDED, ME, conducting
+from kit.conducting import DEADLINE, ENDED, ME, conducting
+from kit.logged import REFUSED, STORE, logged
 from kit.memory import MemoryExecutor
 
 from marianned.config import Settings
@@ -101,12 +103,11 @@ def test_an_end_that_the_disk_refuses_keeps_its_slot_until_it_is_on_disk(loop, t
             for one in sorted({"a", name}):
                 await house.submit(named(one))
             entry = await house.executor.started(1)
-            refused = anyio.Event()
-            house.store.on_health(lambda _why: refused.set())
             database, away = tmp_path / "marianne.db", tmp_path / "away.db"
             database.rename(away)
-            house.executor.finish(entry)
-            await refused.wait()
+            with logged(STORE, REFUSED) as refused:
+                house.executor.finish(entry)
+                assert await anyio.to_thread.run_sync(refused.wait, DEADLINE)
             used, running = house.scheduler.used, len(house.executor.running_now())
             away.rename(database)
             await finish_all(house, *sorted({"a", name}))

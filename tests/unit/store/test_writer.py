@@ -10,6 +10,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from kit.deadline import DEADLINE
+from kit.logged import STORE, WELL, logged
 from store_rows import (
     asked,
     attempt_row,
@@ -28,7 +30,6 @@ from marianned.rows import Changes, Deleted, HoldRow, RunRow, SheetRow
 from marianned.store.writer import BrokenChanges, Store, open_store
 
 pytestmark = pytest.mark.anyio
-DEADLINE = 20
 DAY = 24 * 3600 * 1000
 BIG = "x" * 1_000_000
 
@@ -147,29 +148,27 @@ async def test_two_runs_of_one_number_are_refused(store: Store) -> None:
 async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    health: list[str | None] = []
-    well = anyio.Event()
-    store.on_health(lambda reason: (health.append(reason), well.set() if reason is None else None))
     await store.commit(Changes(rows=[run_row()], events=[event_row("before")]))
-    with full_disk(store):
-        results = await together(
-            store,
-            Changes(rows=[run_row(status="paused")], events=[event_row("small")]),
-            Changes(events=[event_row(BIG)]),
-        )
-        for result in results:
-            assert isinstance(result, Unavailable)
-            assert result.message == (
-                "the database can't be written: its disk is full (database or disk is full); nothing has changed"
+    with logged(STORE, WELL) as well:
+        with full_disk(store):
+            results = await together(
+                store,
+                Changes(rows=[run_row(status="paused")], events=[event_row("small")]),
+                Changes(events=[event_row(BIG)]),
             )
-        assert store.degraded == "the database can't be written: its disk is full (database or disk is full)"
-        assert await store.records.run("notes") == run_row()
-        assert await store.records.last_event() == 1
-        assert not well.is_set()
-    with anyio.fail_after(DEADLINE):
-        await well.wait()
+            for result in results:
+                assert isinstance(result, Unavailable)
+                assert result.message == (
+                    "the database can't be written: its disk is full (database or disk is full); nothing has changed"
+                )
+            assert (
+                store.degraded == "the database can't be written: its disk is full (database or disk is full)"
+            )
+            assert await store.records.run("notes") == run_row()
+            assert await store.records.last_event() == 1
+            assert not well.is_set()
+        assert await anyio.to_thread.run_sync(well.wait, DEADLINE)
     assert store.degraded is None
-    assert health == ["the database can't be written: its disk is full (database or disk is full)", None]
     began, ended = [record.getMessage() for record in caplog.records]
     assert began.startswith("the database can't be written: its disk is full (database or disk is full); ")
     assert ended.startswith("the database can be written again")
