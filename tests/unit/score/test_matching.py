@@ -67,6 +67,13 @@ def test_of_what_is_as_good_the_earlier_ones_are_the_same_whatever_follows(tail:
     assert match(new, old).sheets.get(1) == 3
 
 
+def test_of_two_ways_that_are_as_good_the_way_back_is_the_way_there() -> None:
+    one, two = score(*map(stage, "aba")), score(*map(stage, "bab"))
+    there, back = match(one, two).stages, match(two, one).stages
+    assert len(there) == 2
+    assert back == {was: now for now, was in there.items()}
+
+
 def test_what_stands_on_the_same_is_the_same_where_definitions_say_nothing() -> None:
     """A chain that begins anew in the middle; another beginning comes before it."""
     before = score(*equal(4), needs={2: [1], 4: [3]})
