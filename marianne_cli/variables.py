@@ -6,7 +6,7 @@ from typing import Any
 
 from marianned import yaml_tree
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Mapping, Scalar, Unreadable, plain
+from marianned.yaml_tree import MappingNode, ScalarNode, UnreadableYaml, plain
 
 _MOST_INTEGER = 10**18
 
@@ -44,11 +44,11 @@ def read(data: bytes) -> dict[str, Any]:
     """
     try:
         tree = yaml_tree.read(data)
-    except Unreadable as fault:
+    except UnreadableYaml as fault:
         raise BadValue(fault.message, fault.place.line) from None
-    if tree.root is None or (isinstance(tree.root, Scalar) and tree.root.value is None):
+    if tree.root is None or (isinstance(tree.root, ScalarNode) and tree.root.value is None):
         return {}
-    if not isinstance(tree.root, Mapping):
+    if not isinstance(tree.root, MappingNode):
         raise BadValue("a file of values is one mapping: NAME: VALUE", 1)
     values: dict[str, Any] = {}
     for _, key in tree.duplicates:
@@ -82,9 +82,9 @@ def of_score(data: bytes) -> dict[str, str | None]:
 def _score(data: bytes) -> dict[str, Any]:
     try:
         root = yaml_tree.read(data).root
-    except Unreadable as fault:
+    except UnreadableYaml as fault:
         raise BadValue(fault.message, fault.place.line) from None
-    found: dict[str, Any] = plain(root) if isinstance(root, Mapping) else {}
+    found: dict[str, Any] = plain(root) if isinstance(root, MappingNode) else {}
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_NODES = 100_000
@@ -27,23 +27,23 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 _SCALAR_TAGS = frozenset(_TAG + kind for kind in ["null", "bool", "int", "float", "str", "timestamp"])
 
 
-class Place(NamedTuple):
+class SourcePosition(NamedTuple):
     """A position in the file; both count from 1."""
 
     line: int
     column: int
 
 
-START = Place(1, 1)
+START = SourcePosition(1, 1)
 
 
-class Scalar(NamedTuple):
+class ScalarNode(NamedTuple):
     """A value without parts: as it was written, and as the safe loaders read it.
 
     `block`: a literal block, whose text begins on the line after `place`.
     """
 
-    place: Place
+    place: SourcePosition
     text: str
     value: Any
     block: bool = False
@@ -51,32 +51,32 @@ class Scalar(NamedTuple):
     height: int = 0
 
 
-class Items(NamedTuple):
+class ListNode(NamedTuple):
     """A list."""
 
-    place: Place
+    place: SourcePosition
     items: "list[Node]"
     size: int
     height: int
 
 
-class Mapping(NamedTuple):
+class MappingNode(NamedTuple):
     """A mapping, merge keys resolved; `entries` in the order of the file, `named` by the texts of keys."""
 
-    place: Place
-    entries: "list[tuple[Scalar, Node]]"
-    named: "dict[str, tuple[Scalar, Node]]"
+    place: SourcePosition
+    entries: "list[tuple[ScalarNode, Node]]"
+    named: "dict[str, tuple[ScalarNode, Node]]"
     size: int
     height: int
 
 
-Node = Scalar | Items | Mapping
+Node = ScalarNode | ListNode | MappingNode
 
 
-class Unreadable(Exception):
-    """The file is nothing that could be looked into further: the code is a score's, message, place."""
+class UnreadableYaml(Exception):
+    """The file can't be read any further; `code` is the code of a score's problem, as `S002`."""
 
-    def __init__(self, code: str, message: str, place: Place = START, path: Path = ()) -> None:
+    def __init__(self, code: str, message: str, place: SourcePosition = START, path: KeyPath = ()) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -84,26 +84,26 @@ class Unreadable(Exception):
         self.path = path
 
 
-class Tree(NamedTuple):
+class YamlTree(NamedTuple):
     """A file that was read: its root (None: it is empty), its lines, and the keys that were given twice.
 
-    Each of those has the place of its mapping with it.
+    Each of these keys comes with the position of its mapping.
     """
 
     root: Node | None
     lines: list[str]
-    duplicates: list[tuple[Place, Scalar]]
+    duplicates: list[tuple[SourcePosition, ScalarNode]]
 
 
-def read(data: bytes) -> Tree:
+def read(data: bytes) -> YamlTree:
     """Read the bytes of a YAML file.
 
     Raises:
-        Unreadable: S002, S004, S005, S006: it is none, or beyond what is read.
+        UnreadableYaml: S002, S004, S005, S006: it is not YAML, or exceeds a limit.
     """
     text = _decoded(data)
     builder = _Builder(_LOADER(text))
-    return Tree(_built(builder), text.splitlines(), builder.duplicates)
+    return YamlTree(_built(builder), text.splitlines(), builder.duplicates)
 
 
 def _built(builder: "_Builder") -> Node | None:
@@ -111,34 +111,34 @@ def _built(builder: "_Builder") -> Node | None:
         return builder.document()
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else START
-        raise Unreadable("S002", problem.problem or "not YAML", place) from None
+        place = SourcePosition(mark.line + 1, mark.column + 1) if mark else START
+        raise UnreadableYaml("S002", problem.problem or "not YAML", place) from None
     except yaml.YAMLError as problem:
-        raise Unreadable("S002", str(problem).splitlines()[0]) from None
+        raise UnreadableYaml("S002", str(problem).splitlines()[0]) from None
 
 
 def _decoded(data: bytes) -> str:
     if len(data) > MOST_BYTES:
-        raise Unreadable("S005", f"the file has {len(data)} bytes, at most {MOST_BYTES} are read")
+        raise UnreadableYaml("S005", f"the file has {len(data)} bytes, at most {MOST_BYTES} are read")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         before = data[: problem.start].decode("utf-8-sig")
-        raise Unreadable(
-            "S006", f"not UTF-8: byte 0x{data[problem.start]:02x}", _place_after(before)
+        raise UnreadableYaml(
+            "S006", f"not UTF-8: byte 0x{data[problem.start]:02x}", _position_after(before)
         ) from None
     strange = _UNPRINTABLE.search(text)
     if strange:
-        raise Unreadable(
+        raise UnreadableYaml(
             "S002",
             f"the character U+{ord(strange.group()):04X} is not allowed",
-            _place_after(text[: strange.start()]),
+            _position_after(text[: strange.start()]),
         )
     return text
 
 
-def _place_after(before: str) -> Place:
-    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+def _position_after(before: str) -> SourcePosition:
+    return SourcePosition(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 class _Builder:
@@ -147,7 +147,7 @@ class _Builder:
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self.anchors: dict[str, Node | None] = {}
-        self.duplicates: list[tuple[Place, Scalar]] = []
+        self.duplicates: list[tuple[SourcePosition, ScalarNode]] = []
         self.nodes = 0
 
     def document(self) -> Node | None:
@@ -158,7 +158,9 @@ class _Builder:
         self.loader.get_event()
         event = self.loader.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            raise Unreadable("S004", "the file holds several documents, it may hold one", _place(event))
+            raise UnreadableYaml(
+                "S004", "the file holds several documents, it may hold one", _event_position(event)
+            )
         return root
 
     def node(self, event: Any, depth: int) -> Node:
@@ -168,7 +170,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         if depth > MOST_DEPTH:
-            raise Unreadable("S005", f"nested deeper than {MOST_DEPTH}", _place(event))
+            raise UnreadableYaml("S005", f"nested deeper than {MOST_DEPTH}", _event_position(event))
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         self.count(1, event)
@@ -186,20 +188,24 @@ class _Builder:
     def count(self, nodes: int, event: Any) -> None:
         self.nodes += nodes
         if self.nodes > MOST_NODES:
-            raise Unreadable("S005", f"more than {MOST_NODES} values, with aliases expanded", _place(event))
+            raise UnreadableYaml(
+                "S005", f"more than {MOST_NODES} values, with aliases expanded", _event_position(event)
+            )
 
     def alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
-            raise Unreadable("S002", f"the alias '{event.anchor}' has no anchor", _place(event))
+            raise UnreadableYaml("S002", f"the alias '{event.anchor}' has no anchor", _event_position(event))
         node = self.anchors[event.anchor]
         if node is None:
-            raise Unreadable("S005", f"the alias '{event.anchor}' stands inside its own value", _place(event))
+            raise UnreadableYaml(
+                "S005", f"the alias '{event.anchor}' stands inside its own value", _event_position(event)
+            )
         if depth + node.height > MOST_DEPTH:
-            raise Unreadable("S005", f"nested deeper than {MOST_DEPTH}", _place(event))
+            raise UnreadableYaml("S005", f"nested deeper than {MOST_DEPTH}", _event_position(event))
         self.count(node.size, event)
         return node
 
-    def scalar(self, event: Any) -> Scalar:
+    def scalar(self, event: Any) -> ScalarNode:
         tag = event.tag
         if tag is None and " " in event.value and not event.value[0].isdigit():
             tag = _TEXT  # only a time has a space
@@ -208,7 +214,7 @@ class _Builder:
         if tag in {_TAG + "value", _TAG + "merge"}:
             tag = _TEXT
         if tag not in _SCALAR_TAGS:
-            raise Unreadable("S002", f"the tag '{tag}' is not supported", _place(event))
+            raise UnreadableYaml("S002", f"the tag '{tag}' is not supported", _event_position(event))
         plain = event.style is None or event.style == ""
         if plain and _OCTAL.fullmatch(event.value):
             value: Any = int(event.value, 8)
@@ -221,36 +227,38 @@ class _Builder:
                 value = self.loader.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))
             except (ValueError, KeyError, OverflowError):
                 said = f"'{event.value[:40]}' is not a valid {tag.removeprefix(_TAG)}"
-                raise Unreadable("S002", said, _place(event)) from None
+                raise UnreadableYaml("S002", said, _event_position(event)) from None
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise Unreadable("S002", f"'{event.value[:40]}…' is not a number that can be used", _place(event))
-        return Scalar(_place(event), event.value, value, block=event.style == "|")
+            raise UnreadableYaml(
+                "S002", f"'{event.value[:40]}…' is not a number that can be used", _event_position(event)
+            )
+        return ScalarNode(_event_position(event), event.value, value, block=event.style == "|")
 
-    def items(self, event: Any, depth: int) -> Items:
+    def items(self, event: Any, depth: int) -> ListNode:
         self.check_tag(event, "seq")
         items: list[Node] = []
         while not isinstance(following := self.loader.get_event(), yaml.SequenceEndEvent):
             items.append(self.node(following, depth + 1))
-        return Items(_place(event), items, *_extent(items))
+        return ListNode(_event_position(event), items, *_extent(items))
 
-    def mapping(self, event: Any, depth: int) -> Mapping:
+    def mapping(self, event: Any, depth: int) -> MappingNode:
         self.check_tag(event, "map")
-        entries: list[tuple[Scalar, Node]] = []
-        merged: list[tuple[Scalar, Node]] = []
+        entries: list[tuple[ScalarNode, Node]] = []
+        merged: list[tuple[ScalarNode, Node]] = []
         seen: set[Any] = set()
         while not isinstance(following := self.loader.get_event(), yaml.MappingEndEvent):
             merge = (
                 isinstance(following, yaml.ScalarEvent) and following.implicit[0] and following.value == "<<"
             )
             key = self.node(following, depth + 1)
-            if not isinstance(key, Scalar):
-                raise Unreadable("S002", "a key must be a scalar", key.place)
+            if not isinstance(key, ScalarNode):
+                raise UnreadableYaml("S002", "a key must be a scalar", key.place)
             value = self.node(self.loader.get_event(), depth + 1)
             if merge:
-                merged.extend(_merged(value))
+                merged.extend(_merge_entries(value))
                 continue
             if key.value in seen:
-                self.duplicates.append((_place(event), key))
+                self.duplicates.append((_event_position(event), key))
             else:
                 seen.add(key.value)
                 entries.append((key, value))
@@ -259,23 +267,25 @@ class _Builder:
                 seen.add(key.value)
                 entries.append((key, value))
         named = {entry[0].text: entry for entry in reversed(entries)}
-        return Mapping(_place(event), entries, named, *_extent([part for entry in entries for part in entry]))
+        return MappingNode(
+            _event_position(event), entries, named, *_extent([part for entry in entries for part in entry])
+        )
 
     def check_tag(self, event: Any, kind: str) -> None:
         if event.tag not in {None, "!", _TAG + kind}:
-            raise Unreadable("S002", f"the tag '{event.tag}' is not supported", _place(event))
+            raise UnreadableYaml("S002", f"the tag '{event.tag}' is not supported", _event_position(event))
 
 
-def _merged(value: Node) -> list[tuple[Scalar, Node]]:
-    if isinstance(value, Mapping):
+def _merge_entries(value: Node) -> list[tuple[ScalarNode, Node]]:
+    if isinstance(value, MappingNode):
         return value.entries
-    if isinstance(value, Items) and all(isinstance(item, Mapping) for item in value.items):
-        return [entry for item in value.items if isinstance(item, Mapping) for entry in item.entries]
-    raise Unreadable("S002", "'<<' takes a mapping or a list of mappings", value.place)
+    if isinstance(value, ListNode) and all(isinstance(item, MappingNode) for item in value.items):
+        return [entry for item in value.items if isinstance(item, MappingNode) for entry in item.entries]
+    raise UnreadableYaml("S002", "'<<' takes a mapping or a list of mappings", value.place)
 
 
-def _place(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+def _event_position(event: Any) -> SourcePosition:
+    return SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _extent(parts: list[Any]) -> tuple[int, int]:
@@ -284,34 +294,34 @@ def _extent(parts: list[Any]) -> tuple[int, int]:
 
 def plain(node: Node) -> Any:
     """Return a node as the usual safe loaders would: mappings, lists and scalars."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         return node.value
-    if isinstance(node, Items):
+    if isinstance(node, ListNode):
         return [plain(item) for item in node.items]
     return {key.value: plain(value) for key, value in node.entries}
 
 
 def child(node: Node | None, step: str | int) -> "tuple[Node, Node] | None":
     """Return the key and the value (of a list: the item twice) that a step of a path leads to."""
-    if isinstance(node, Items):
+    if isinstance(node, ListNode):
         inside = isinstance(step, int) and 0 <= step < len(node.items)
         return (node.items[int(step)], node.items[int(step)]) if inside else None
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         return node.named.get(str(step))
     return None
 
 
-def locate(root: Node | None, path: Path) -> Place:
+def locate(root: Node | None, path: KeyPath) -> SourcePosition:
     """Return the place of the value at a path; where there is none, of what is nearest above it."""
     return _walk(root, path)[1].place if root else START
 
 
-def locate_key(root: Node | None, path: Path) -> Place:
+def locate_key(root: Node | None, path: KeyPath) -> SourcePosition:
     """Return the place of the key at a path; where there is none, of what is nearest above it."""
     return _walk(root, path)[0].place if root else START
 
 
-def _walk(root: Node, path: Path) -> tuple[Node, Node]:
+def _walk(root: Node, path: KeyPath) -> tuple[Node, Node]:
     found: tuple[Node, Node] = (root, root)
     for step in path:
         following = child(found[1], step)
@@ -321,7 +331,7 @@ def _walk(root: Node, path: Path) -> tuple[Node, Node]:
     return found
 
 
-def find(root: Node | None, path: Path) -> Node | None:
+def find(root: Node | None, path: KeyPath) -> Node | None:
     """Return the node at a path, or nothing."""
     for step in path:
         following = child(root, step)
@@ -329,11 +339,11 @@ def find(root: Node | None, path: Path) -> Node | None:
     return root
 
 
-def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
+def scalars(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, ScalarNode]]:
     """Yield every value that is no mapping or list, with its path."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         yield path, node
-    elif isinstance(node, Items):
+    elif isinstance(node, ListNode):
         for index, item in enumerate(node.items):
             yield from scalars(item, (*path, index))
     else:
@@ -341,7 +351,7 @@ def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
             yield from scalars(value, (*path, key.text))
 
 
-def place_inside(lines: list[str], scalar: Scalar, line: int, word: str) -> Place:
+def place_inside(lines: list[str], scalar: ScalarNode, line: int, word: str) -> SourcePosition:
     """Return where a word stands in a line (from 1) of a text, as nearly as its style tells.
 
     Only literal blocks and one-line values keep their lines; elsewhere it is where the value begins.
@@ -352,6 +362,6 @@ def place_inside(lines: list[str], scalar: Scalar, line: int, word: str) -> Plac
         return scalar.place
     found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(lines[at - 1], first) if word else None
     if found:
-        return Place(at, found.start() + 1)
+        return SourcePosition(at, found.start() + 1)
     text = lines[at - 1]
-    return Place(at, len(text) - len(text.lstrip()) + 1) if scalar.block else scalar.place
+    return SourcePosition(at, len(text) - len(text.lstrip()) + 1) if scalar.block else scalar.place

@@ -13,7 +13,7 @@ from marianned.errors import Problem
 from marianned.formatting import DURATION_MOST, DURATION_MOST_SAID, did_you_mean, read_duration
 from marianned.instruments import json_path
 from marianned.instruments.profile import HANDOFF_NAME, SIGNALS, Cli, OutputFormat, Profile, StopRequest
-from marianned.yaml_tree import Items, Mapping, Node, Place, Scalar, Unreadable
+from marianned.yaml_tree import ListNode, MappingNode, Node, ScalarNode, SourcePosition, UnreadableYaml
 
 ALIASES = {"claude_cli": "claude-code"}
 """Other names of built-in profiles."""
@@ -97,10 +97,10 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     reading = _Reading(file)
     try:
         tree = yaml_tree.read(text.encode())
-    except Unreadable as why:
+    except UnreadableYaml as why:
         reading.add("", f"this can't be read: {why.message}", place=why.place)
         return None, reading.problems
-    if not isinstance(tree.root, Mapping):
+    if not isinstance(tree.root, MappingNode):
         reading.add("", "a profile is a mapping")
         return None, reading.problems
     reading.duplicates = tree.duplicates
@@ -132,15 +132,15 @@ class _Reading:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self.duplicates: list[tuple[Place, Scalar]] = []
-        self._places: dict[str, Place] = {}
+        self.duplicates: list[tuple[SourcePosition, ScalarNode]] = []
+        self._places: dict[str, SourcePosition] = {}
 
     def add(
         self,
         path: str,
         message: str,
         *,
-        place: Place | None = None,
+        place: SourcePosition | None = None,
         hint: str | None = None,
         code: str = "S405",
         severity: str = "error",
@@ -167,16 +167,16 @@ class _Reading:
         """Return what a node says, as the wanted type takes it: a text is as written in the file."""
         self._places.setdefault(path, node.place)
         kinds = _kinds(wanted)
-        if isinstance(node, Mapping):
+        if isinstance(node, MappingNode):
             return self._mapping(node, kinds, path)
-        if isinstance(node, Items):
+        if isinstance(node, ListNode):
             inner = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is list), Any)
             return [self.value(item, inner, f"{path}[{number}]") for number, item in enumerate(node.items)]
         if str in kinds and node.value is not None:
             return node.text
         return self._scalar(node, path)
 
-    def _mapping(self, node: Mapping, kinds: tuple[Any, ...], path: str) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, kinds: tuple[Any, ...], path: str) -> dict[str, Any]:
         struct = next((kind for kind in kinds if hasattr(kind, "__struct_fields__")), None)
         fields = {f.encode_name: f.type for f in msgspec.structs.fields(struct)} if struct else {}
         inner = next((get_args(kind)[1] for kind in kinds if get_origin(kind) is dict), Any)
@@ -195,7 +195,7 @@ class _Reading:
                 found[name] = self.value(value, fields.get(name, inner), where)
         return found
 
-    def _scalar(self, node: Scalar, path: str) -> Any:
+    def _scalar(self, node: ScalarNode, path: str) -> Any:
         if path not in _DURATIONS or not isinstance(node.value, str):
             return node.value
         try:

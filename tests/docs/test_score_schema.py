@@ -22,7 +22,7 @@ from marianned.score.read import model
 from marianned.score.read.document import parse
 from marianned.score.read.report import SEVERITIES
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Items, Node, Scalar
+from marianned.yaml_tree import ListNode, Node, ScalarNode
 
 sys.path.insert(0, str(pages.ROOT / "tests" / "unit" / "score"))
 from scores import compiled, marked
@@ -54,9 +54,9 @@ def schema():
 
 def as_editors_see_it(node: Node):
     """Return a document as JSON: every key a string, dates as written."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         return node.text if isinstance(node.value, dt.date) else node.value
-    if isinstance(node, Items):
+    if isinstance(node, ListNode):
         return [as_editors_see_it(item) for item in node.items]
     return {key.text: as_editors_see_it(value) for key, value in node.entries}
 

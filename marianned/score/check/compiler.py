@@ -53,11 +53,11 @@ from marianned.score.read.report import ERROR, ProblemReport
 from marianned.score.read.rules import Part
 from marianned.score.read.variables import pack, scalars, with_number_keys
 from marianned.score.render.template import render_text, templates
-from marianned.yaml_tree import Path, Unreadable
+from marianned.yaml_tree import KeyPath, UnreadableYaml
 
 _LOOK_SECONDS = 30.0
 """How often a sign of life is looked for, unless the score says."""
-_PINNED: Path = ("concert", "pinned")
+_PINNED: KeyPath = ("concert", "pinned")
 _PINNED_MOST = 100
 _FILE_ENDINGS = (".md", ".txt")
 _BLANK = re.compile(r"\s")
@@ -79,7 +79,7 @@ def compile_score(
     report = ProblemReport(source.file)
     try:
         document = parse(source.text)
-    except Unreadable as fault:
+    except UnreadableYaml as fault:
         hint = UNREADABLE.get(fault.message)
         report.add(fault.code, fault.path, fault.message, place=fault.place, hint=hint)
         return _nothing(report.sorted())
@@ -269,7 +269,7 @@ class _Compiler:
             extensions=self._extensions(part.prompt_extensions, ("prompt", "prompt_extensions")),
         )
 
-    def _file(self, name: str, path: Path) -> str:
+    def _file(self, name: str, path: KeyPath) -> str:
         absolute = resolve(name, self.source.directory, self.reader)
         text = read_text(absolute, self.reader)
         if text is None:
@@ -278,7 +278,7 @@ class _Compiler:
         self.files[absolute] = text
         return text
 
-    def _extensions(self, entries: list[str], path: Path) -> tuple[str, ...]:
+    def _extensions(self, entries: list[str], path: KeyPath) -> tuple[str, ...]:
         texts = []
         for index, entry in enumerate(entries):
             is_file = entry.endswith(_FILE_ENDINGS) and not _BLANK.search(entry)
@@ -346,7 +346,7 @@ class _Compiler:
             ),
         )
 
-    def _fallback(self, profile: Profile, given: dict[str, Any], path: Path) -> Fallback:
+    def _fallback(self, profile: Profile, given: dict[str, Any], path: KeyPath) -> Fallback:
         settings = self._settings(given)
         prompt = settings.get("system_prompt_file")
         if prompt is not None and prompt not in self.files and prompt not in self.unread:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 MOST_SHEETS = 10_000
 MOST_NEEDS = 1_000_000
@@ -91,7 +91,7 @@ def _listed(score: Score, report: ProblemReport) -> dict[int, int]:
     copies: dict[int, int] = {}
     variables = score.prompt.variables
     for stage, name in score.sheet.fan_out_from.items():
-        path: Path = ("sheet", "fan_out_from", stage)
+        path: KeyPath = ("sheet", "fan_out_from", stage)
         items = variables.get(name)
         if stage in score.sheet.fan_out:
             report.add("S015", path, f"'fan_out' gives stage {stage} a number of instances, too")

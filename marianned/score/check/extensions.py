@@ -11,16 +11,16 @@ from marianned.score.check.sheets import instrument_settings
 from marianned.score.check.stages import executors
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Path, find
+from marianned.yaml_tree import KeyPath, find
 
-OF_SCORES: tuple[Path, ...] = (
+OF_SCORES: tuple[KeyPath, ...] = (
     ("parameters",),
     ("labels",),
     ("sheet", "fan_out_from"),
     ("concert", "pinned"),
 )
 OF_SETTINGS = ("env", "script", "errexit")
-OF_PROFILES: tuple[Path, ...] = (
+OF_PROFILES: tuple[KeyPath, ...] = (
     ("script",),
     ("credentials",),
     ("login",),
@@ -50,7 +50,7 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def _used(score: Score) -> Iterator[Path]:
+def _used(score: Score) -> Iterator[KeyPath]:
     yield from OF_SCORES
     if isinstance(score.on_failure, str):  # other readers have the list
         yield ("on_failure",)
@@ -60,7 +60,7 @@ def _used(score: Score) -> Iterator[Path]:
             yield from ((*path, key) for key in OF_SETTINGS)
 
 
-def _report(paths: Iterable[Path], report: ProblemReport) -> None:
+def _report(paths: Iterable[KeyPath], report: ProblemReport) -> None:
     for path in paths:
         if find(report.root, path):
             message = f"'{path[-1]}' is an extension: other readers of the format refuse it"

@@ -23,7 +23,7 @@ from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 _COMMAND_SECONDS = 300.0
 _DEPTH = 5
@@ -69,7 +69,7 @@ class Hooks:
         """Return the hooks in their order; those that are wrong are left out."""
         found = []
         for index, item in enumerate(self.items):
-            path: Path = (self.key, index)
+            path: KeyPath = (self.key, index)
             self._check(item, path, report)
             if self.key == "on_failure":
                 _check_failed(item, path, report)
@@ -91,11 +91,11 @@ class Hooks:
             abort_on_hook_failure=given.enabled and given.abort_concert_on_hook_failure,
         )
 
-    def targets(self, reader: FileReader, report: ProblemReport) -> Iterator[tuple[Path, str]]:
+    def targets(self, reader: FileReader, report: ProblemReport) -> Iterator[tuple[KeyPath, str]]:
         """Yield the score files that are chained to and known by now; report those that are not there."""
         own = os.path.join(self.source.directory, os.path.basename(self.source.file))  # noqa: PTH118, PTH119  a text, no file
         for index, item in enumerate(self.items):
-            path: Path = (self.key, index, "job_path")
+            path: KeyPath = (self.key, index, "job_path")
             if item.type != "run_job" or item.job_path is None or "{" in item.job_path or report.wrong(*path):
                 continue
             found = next((file for file in self._places(item.job_path, reader) if reader.is_file(file)), None)
@@ -107,7 +107,7 @@ class Hooks:
                 message = "the score chains to itself; without 'fresh: true' there is nothing to do"
                 report.add("S507", path, message)
 
-    def _check(self, item: Item, path: Path, report: ProblemReport) -> None:
+    def _check(self, item: Item, path: KeyPath, report: ProblemReport) -> None:
         needed = "job_path" if item.type == "run_job" else "command"
         if getattr(item, needed) is None and not report.wrong(*path):
             report.add("S011", (*path, needed), f"'{needed}' is missing: '{item.type}' needs it")
@@ -128,14 +128,14 @@ class Hooks:
                 if found.doubled and (found.name in self.values or key != "command"):
                     report.add("S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
 
-    def _check_places(self, item: Item, path: Path, report: ProblemReport) -> None:
+    def _check_places(self, item: Item, path: KeyPath, report: ProblemReport) -> None:
         if item.type == "run_command":
             try:
                 fill_command(item.command or "", self.values)
             except MisplacedPlaceholder as fault:
                 report.add("S515", (*path, "command"), fault.message, hint=fault.hint)
 
-    def _hook(self, item: Item, path: Path, reader: FileReader, report: ProblemReport) -> Hook:
+    def _hook(self, item: Item, path: KeyPath, reader: FileReader, report: ProblemReport) -> Hook:
         def filled(key: str) -> str | None:
             text = getattr(item, key)
             try:
@@ -175,7 +175,7 @@ class Hooks:
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))
 
 
-def _check_failed(item: Item, path: Path, report: ProblemReport) -> None:
+def _check_failed(item: Item, path: KeyPath, report: ProblemReport) -> None:
     """Report what a hook can't do in a job that has ended (§28.8)."""
     if item.type == "run_job" and not item.detached:
         message = "a job that has failed waits for no other"

@@ -12,7 +12,7 @@ from marianned.score.check.expand import SheetPosition
 from marianned.score.read.habits import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 DEFAULT = "claude-code"
 OLDER_NAMES = {"claude_cli": "claude-code"}
@@ -30,14 +30,14 @@ class NamedInstruments(NamedTuple):
 
     profile: Profile
     config: dict[str, Any]
-    path: Path
+    path: KeyPath
 
 
 class Layer(NamedTuple):
     """Settings of one place; `owner` is the profile that its instrument-bound keys are for (null: any)."""
 
     settings: dict[str, Any]
-    path: Path
+    path: KeyPath
     owner: str | None = None
 
 
@@ -45,7 +45,7 @@ class Reference(NamedTuple):
     """An instrument as §8.2 selects it: its name, where that stands, at which level."""
 
     name: str
-    path: Path
+    path: KeyPath
     level: str
 
 
@@ -55,7 +55,7 @@ class ResolvedInstrument(NamedTuple):
     selected: Reference
     profile: Profile
     settings: dict[str, Any]
-    origins: dict[str, Path]
+    origins: dict[str, KeyPath]
     timeout_seconds: float
     fallbacks: tuple[tuple[Profile, dict[str, Any]], ...]
 
@@ -69,7 +69,7 @@ class InstrumentResolver:
         self.backend = {k: v for k, v in (score.backend or {}).items() if k not in _NOT_SETTINGS}
         self.overrides: dict[int, dict[str, Any]] = (score.backend or {}).get("sheet_overrides", {})
         self.mapped = self._mapped(report)
-        self.left_out: dict[tuple[str, Path, str], list[int]] = {}
+        self.left_out: dict[tuple[str, KeyPath, str], list[int]] = {}
         self._chosen: dict[tuple[Reference, int | None], ResolvedInstrument] = {}
         named = [*self._names()]
         for selected in named:
@@ -131,7 +131,7 @@ class InstrumentResolver:
         """Select by §8.2: sheet, map, movement, score, backend, default."""
         sheet = self.score.sheet
         if seat.sheet in sheet.per_sheet_instruments:
-            path: Path = ("sheet", "per_sheet_instruments", seat.sheet)
+            path: KeyPath = ("sheet", "per_sheet_instruments", seat.sheet)
             return Reference(sheet.per_sheet_instruments[seat.sheet], path, "sheet")
         if seat.sheet in self.mapped:
             name = self.mapped[seat.sheet]
@@ -141,7 +141,7 @@ class InstrumentResolver:
             return Reference(movement.instrument, ("movements", seat.stage, "instrument"), "movement")
         return self._of_score()
 
-    def chain(self, seat: SheetPosition) -> tuple[Path, list[str]]:
+    def chain(self, seat: SheetPosition) -> tuple[KeyPath, list[str]]:
         """Return the fallbacks of a sheet as written, and where: the first list that is given (§8.4)."""
         own = self.score.sheet.per_sheet_fallbacks.get(seat.sheet)
         if own is not None:
@@ -164,10 +164,10 @@ class InstrumentResolver:
 
     def _merged(
         self, seat: SheetPosition, named: NamedInstruments, level: str
-    ) -> tuple[dict[str, Any], dict[str, Path]]:
+    ) -> tuple[dict[str, Any], dict[str, KeyPath]]:
         """Layer the settings (§8.3); `level` is where the alias's config stands."""
         settings: dict[str, Any] = {}
-        origins: dict[str, Path] = {}
+        origins: dict[str, KeyPath] = {}
         for layer in self._layers(seat, named, level):
             for key, value in layer.settings.items():
                 if key in INSTRUMENT_SPECIFIC and layer.owner not in {None, named.profile.name}:
@@ -262,7 +262,7 @@ class InstrumentResolver:
         for sheet, name in self.score.sheet.per_sheet_instruments.items():
             yield Reference(name, ("sheet", "per_sheet_instruments", sheet), "")
 
-    def _chains(self) -> Iterator[tuple[Path, Iterable[str]]]:
+    def _chains(self) -> Iterator[tuple[KeyPath, Iterable[str]]]:
         yield ("instrument_fallbacks",), self.score.instrument_fallbacks
         for stage, movement in self.score.movements.items():
             yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks or ()

@@ -23,7 +23,7 @@ from marianned.score.render.script import dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, names_used, unquoted_lines
 from marianned.score.render.templated import is_dynamic
-from marianned.yaml_tree import Path, Place, Scalar, find, place_inside
+from marianned.yaml_tree import KeyPath, ScalarNode, SourcePosition, find, place_inside
 
 _DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")
 """A name as templates of Go and Helm write it."""
@@ -33,9 +33,9 @@ SAMPLE = "(what an earlier sheet printed)"
 
 class _Fault(NamedTuple):
     code: str
-    path: Path
+    path: KeyPath
     message: str
-    place: Place | None
+    place: SourcePosition | None
     hint: str | None
 
 
@@ -58,7 +58,7 @@ class Prompts:
         self.preludes = len(score.sheet.prelude)
         self.reader = reader
         self.renderer = Renderer(expanded, any_loop=report.wrong("sheet", "loops"))
-        self.path: Path = ("prompt", "template_file" if self.template_file else "template")
+        self.path: KeyPath = ("prompt", "template_file" if self.template_file else "template")
         self.found: dict[_Fault, list[int]] = defaultdict(list)
         self.above = _Above(expanded) if self._uses("previous_outputs") else None
         self.uses_injected = self._uses(*INJECTED)
@@ -79,7 +79,7 @@ class Prompts:
         variables, faults = self.renderer.templated(sheet)
         for name, fault in faults.items():
             message = f"'{name}' looks like a template and is used as it is: {fault.message}"
-            path: Path = ("prompt", "variables", name)
+            path: KeyPath = ("prompt", "variables", name)
             hint = "literal braces are written {% raw %}…{% endraw %}"
             self.found[_Fault("S214", path, message, None, hint)].append(sheet.sheet)
         return {**scalars(variables), **self.renderer.built_in(sheet)}
@@ -143,7 +143,7 @@ class Prompts:
             return stand_ins(sheet, SAMPLE)
         return stand_ins(sheet, SAMPLE) if injected.missing else injected
 
-    def _injection_paths(self, sheet: Sheet) -> Iterator[Path]:
+    def _injection_paths(self, sheet: Sheet) -> Iterator[KeyPath]:
         for index, item in enumerate(sheet.injections):
             key = "directory" if item.directory else "file"
             own = index - self.preludes
@@ -156,7 +156,7 @@ class Prompts:
             try:
                 self.renderer.text(text, sheet)
             except RenderError as fault:
-                path: Path = ("cross_sheet", "capture_files", index)
+                path: KeyPath = ("cross_sheet", "capture_files", index)
                 hint = self._hint(fault, sheet)
                 self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
 
@@ -178,7 +178,7 @@ class Prompts:
         node = find(self.document.root, self.path)
         if self.template_file and fault.line:
             message = f"{message} (line {fault.line} of '{self.template_file}')"
-        elif fault.line and isinstance(node, Scalar):
+        elif fault.line and isinstance(node, ScalarNode):
             place = place_inside(self.document.lines, node, fault.line, fault.name or "")
         self.found[_Fault(fault.code, self.path, message, place, self._hint(fault, sheet))].append(
             sheet.sheet

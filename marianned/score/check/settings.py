@@ -13,7 +13,7 @@ from marianned.score.check.expand import SheetPlan
 from marianned.score.check.instruments import ResolvedInstrument
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 _SHORTEST = 10
 _LONGEST = 86_400
@@ -141,7 +141,7 @@ def read_text(path: str, reader: FileReader) -> str | None:
 
 
 def check_timeouts(
-    settings: dict[str, Any], path: Path, layout: SheetPlan | None, report: ProblemReport
+    settings: dict[str, Any], path: KeyPath, layout: SheetPlan | None, report: ProblemReport
 ) -> None:
     """Check one mapping of settings: odd time limits (S503), keys that are no sheets (S107, S109)."""
     limits = {(*path, "timeout_seconds"): settings.get("timeout_seconds")}
@@ -163,7 +163,7 @@ def check_timeouts(
         report.add("S109", (*path, "timeout_overrides"), message, key=True, hint=hint)
 
 
-def check_sheets(numbers: Iterable[int], path: Path, layout: SheetPlan, report: ProblemReport) -> None:
+def check_sheets(numbers: Iterable[int], path: KeyPath, layout: SheetPlan, report: ProblemReport) -> None:
     """Report the keys of a mapping that are no sheet numbers (S107)."""
     for sheet in numbers:
         if sheet > len(layout.seats):

@@ -20,7 +20,7 @@ from marianned.score.render.assembly import one_row
 from marianned.score.render.injecting import below, passed_over_text
 from marianned.score.render.template import template_fault
 from marianned.score.render.templated import is_dynamic
-from marianned.yaml_tree import Path, Scalar, find, place_inside, scalars
+from marianned.yaml_tree import KeyPath, ScalarNode, find, place_inside, scalars
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LEFT_IN = "[CHANGE THIS"
@@ -58,7 +58,7 @@ def check_score(score: Score, layout: SheetPlan | None, document: Document, repo
         _check_parallel(score, layout, report)
 
 
-def instrument_settings(score: Score) -> Iterator[tuple[Path, dict[str, object]]]:
+def instrument_settings(score: Score) -> Iterator[tuple[KeyPath, dict[str, object]]]:
     """Yield every place with settings of an instrument, and what it sets."""
     yield ("instrument_config",), score.instrument_config
     backend = score.backend or {}
@@ -109,7 +109,7 @@ def _check_items(score: Score, report: ProblemReport) -> None:
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
     languages = Languages(score, report)
     for stage, rule in score.sheet.skip_when.items():
-        path: Path = ("sheet", "skip_when", stage)
+        path: KeyPath = ("sheet", "skip_when", stage)
         if not isinstance(rule, str):
             if stage in score.sheet.skip_when_command:
                 report.add("S015", path, f"'skip_when_command' gives stage {stage} a command, too", key=True)
@@ -127,7 +127,7 @@ def _check_injections(score: Score, report: ProblemReport) -> None:
             report.add(fault.code, (*path, key), fault.message)
 
 
-def injections(score: Score) -> Iterator[tuple[Path, Injection]]:
+def injections(score: Score) -> Iterator[tuple[KeyPath, Injection]]:
     """Yield every item of `prelude` and `cadenzas` with its path."""
     for index, item in enumerate(score.sheet.prelude):
         yield ("sheet", "prelude", index), item
@@ -147,7 +147,7 @@ def _check_prompt(score: Score, document: Document, report: ProblemReport) -> No
             message = f"'{{{{' is plain text here: '{key}' is not rendered"
             report.add("S208", ("prompt", key), message, hint="a variable may be a template")
     node = find(document.root, ("prompt", "template"))
-    if score.prompt.template is None or not isinstance(node, Scalar):
+    if score.prompt.template is None or not isinstance(node, ScalarNode):
         return
     seen: set[str] = set()
     for number, line in enumerate(score.prompt.template.split("\n"), 1):
@@ -162,7 +162,7 @@ def _check_prompt(score: Score, document: Document, report: ProblemReport) -> No
 
 def _check_sheet_numbers(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
     part = score.sheet
-    numbered: list[tuple[Path, dict[int, object]]] = [
+    numbered: list[tuple[KeyPath, dict[int, object]]] = [
         (("sheet", "cadenzas"), {**part.cadenzas}),
         (("sheet", "prompt_extensions"), {**part.prompt_extensions}),
         (("sheet", "per_sheet_instruments"), {**part.per_sheet_instruments}),
@@ -204,7 +204,7 @@ def _check_parallel(score: Score, layout: SheetPlan, report: ProblemReport) -> N
         return
     if layout.fan_out and not score.parallel.enabled:
         key = "fan_out" if score.sheet.fan_out or not score.sheet.fan_out_from else "fan_out_from"
-        path: Path = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", key)
+        path: KeyPath = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", key)
         message = "without 'parallel: {enabled: true}' the instances run one by one"
         report.add("S110", path, message, key=True)
     if score.parallel.enabled and one_row(layout.needs) and not score.sheet.fan_out_from:
@@ -218,7 +218,7 @@ def check_silence(score: Score, timeouts: list[float], report: ProblemReport) ->
     stale = score.stale_detection
     if stale.enabled and timeouts and stale.idle_timeout_seconds >= max(timeouts):
         message = f"{stale.idle_timeout_seconds:g}s of silence are never reached before the time limit"
-        path: Path = ("stale_detection", "idle_timeout_seconds")
+        path: KeyPath = ("stale_detection", "idle_timeout_seconds")
         report.add("S506", path if find(report.root, path) else path[:1], message)
 
 

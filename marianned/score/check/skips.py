@@ -13,7 +13,7 @@ from marianned.score.language.placeholders import MisplacedPlaceholder, fill_com
 from marianned.score.read.model import Score, SkipCommand
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 
 class Skips:
@@ -23,7 +23,7 @@ class Skips:
         self.report = report
         part = score.sheet
         self.expressions = {stage: one for stage, one in part.skip_when.items() if isinstance(one, str)}
-        self.commands: dict[int, tuple[SkipCommand, Path]] = {
+        self.commands: dict[int, tuple[SkipCommand, KeyPath]] = {
             stage: (one, ("sheet", "skip_when", stage, "command"))
             for stage, one in part.skip_when.items()
             if not isinstance(one, str)
@@ -33,14 +33,16 @@ class Skips:
         self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
         known = {*BUILT_IN, *OWN_NAMES, *score.prompt.variables}
         for stage, text in self.expressions.items():
-            path: Path = ("sheet", "skip_when", stage)
+            path: KeyPath = ("sheet", "skip_when", stage)
             for name in sorted(names_of(text) - known):
                 message = f"bad expression: unknown name '{name}'"
                 report.add("S206", path, message, hint=did_you_mean(name, sorted(known)))
         for rule, place in self.commands.values():
             self._check_braces(place, rule.command, known, report)
 
-    def _check_braces(self, path: Path, command: str, known: Collection[str], report: ProblemReport) -> None:
+    def _check_braces(
+        self, path: KeyPath, command: str, known: Collection[str], report: ProblemReport
+    ) -> None:
         for found in placeholders(command):
             if found.doubled and found.name in known:
                 report.add("S207", path, f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
@@ -59,7 +61,7 @@ class Skips:
             timeout_seconds=10.0 if asked is None else asked.timeout_seconds,
         )
 
-    def _command(self, path: Path, text: str, values: Mapping[str, object]) -> str:
+    def _command(self, path: KeyPath, text: str, values: Mapping[str, object]) -> str:
         try:
             return fill_command(text, values)
         except MisplacedPlaceholder as fault:

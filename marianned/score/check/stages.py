@@ -37,7 +37,7 @@ from marianned.score.read.model import ActionPart, ExecutorPart, LoopPart, Retry
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Path, find
+from marianned.yaml_tree import KeyPath, find
 
 DEFAULT_ROUNDS = 10
 _LONGEST_DELAY = 3600.0
@@ -49,7 +49,7 @@ def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop,
     """Return the loops in the order of their stages; those that are wrong are left out, and reported."""
     found: dict[str, Loop] = {}
     for key, part in score.sheet.loops.items():
-        path: Path = ("sheet", "loops", key)
+        path: KeyPath = ("sheet", "loops", key)
         span = _span(key, layout, path, report)
         _check_part(score, part, layout, path, report)
         if span is not None and not report.wrong(*path):
@@ -89,7 +89,7 @@ def _stages(key: str) -> tuple[int, int] | None:
     return None if written is None else (int(written[1]), int(written[2] or written[1]))
 
 
-def _span(key: str, layout: SheetPlan, path: Path, report: ProblemReport) -> tuple[int, int] | None:
+def _span(key: str, layout: SheetPlan, path: KeyPath, report: ProblemReport) -> tuple[int, int] | None:
     """Return the first and the last stage of a loop; report a key that is no span of stages there are."""
     span = _stages(key)
     if span is None:
@@ -124,7 +124,9 @@ def _loop(part: LoopPart, first: int, last: int, layout: SheetPlan) -> Loop:
     )
 
 
-def _check_part(score: Score, part: LoopPart, layout: SheetPlan, path: Path, report: ProblemReport) -> None:
+def _check_part(
+    score: Score, part: LoopPart, layout: SheetPlan, path: KeyPath, report: ProblemReport
+) -> None:
     if part.index in _TAKEN:
         message = f"'loop.{part.index}' is something else: the round needs another name"
         report.add("S013", (*path, "index"), message)
@@ -149,7 +151,7 @@ def _check_part(score: Score, part: LoopPart, layout: SheetPlan, path: Path, rep
 
 
 def check_expression(
-    text: str, language: Language, path: Path, variables: Mapping[str, Any], report: ProblemReport
+    text: str, language: Language, path: KeyPath, variables: Mapping[str, Any], report: ProblemReport
 ) -> bool:
     """Report a text that is no expression of a language, or can't be meant so; tell whether it is fine."""
     fault = expression_fault(text, language)
@@ -163,7 +165,7 @@ def check_expression(
 
 
 def _check_until(
-    score: Score, text: str, language: Language, path: Path, report: ProblemReport, end: int | None
+    score: Score, text: str, language: Language, path: KeyPath, report: ProblemReport, end: int | None
 ) -> None:
     """Report what is wrong with an `until`; `end` is the first sheet of the loop's last stage."""
     if not check_expression(text, language, path, score.prompt.variables, report):
@@ -205,7 +207,7 @@ def _check_shape(score: Score, found: Mapping[str, Loop], layout: SheetPlan, rep
     above = _above(needs)
     below = _above(_turned(needs))
     for key, loop in found.items():
-        path: Path = ("sheet", "loops", key)
+        path: KeyPath = ("sheet", "loops", key)
         span = range(loop.first, loop.last + 1)
         whole = (1 << loop.last + 1) - (1 << loop.first)
         for stage in span:
@@ -259,7 +261,7 @@ def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
     """Return the pauses that the score asks for, by stage; report what is no action."""
     found: dict[int, Trigger] = {}
     for stage, part in score.sheet.triggers.items():
-        path: Path = ("sheet", "triggers", stage)
+        path: KeyPath = ("sheet", "triggers", stage)
         for key, actions in (("on_success", part.on_success), ("on_fail", part.on_fail)):
             for index, action in enumerate(actions):
                 _check_action(action, key, (*path, key, index), report)
@@ -271,7 +273,7 @@ def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
     return found
 
 
-def _check_action(action: ActionPart, key: str, path: Path, report: ProblemReport) -> None:
+def _check_action(action: ActionPart, key: str, path: KeyPath, report: ProblemReport) -> None:
     if report.wrong(*path):
         return
     given = [action.pause, action.escalate is not None, action.continue_]
@@ -292,7 +294,7 @@ def retries_of(score: Score, document: Document) -> dict[int, Retry]:
     found: dict[int, Retry] = {}
     for stage, movement in score.movements.items():
         node = find(document.root, ("movements", stage, "retry"))
-        if movement.retry is not None and isinstance(node, yaml_tree.Mapping):
+        if movement.retry is not None and isinstance(node, yaml_tree.MappingNode):
             own = msgspec.structs.asdict(movement.retry)
             given = {key: own[key] for key in node.named if key in own}
             found[stage] = _retry({**msgspec.structs.asdict(score.retry), **given})
@@ -315,14 +317,14 @@ def check_retries(score: Score, report: ProblemReport) -> None:
             report.add("S013", (*path, "max_delay_seconds"), message)
 
 
-def _parts(score: Score) -> Iterator[tuple[Path, RetryPart]]:
+def _parts(score: Score) -> Iterator[tuple[KeyPath, RetryPart]]:
     yield ("retry",), score.retry
     for stage, movement in score.movements.items():
         if movement.retry is not None:
             yield ("movements", stage, "retry"), movement.retry
 
 
-def executors(score: Score) -> Iterator[tuple[Path, str | ExecutorPart | None]]:
+def executors(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorPart | None]]:
     """Yield every place of `executor`, and what it says."""
     yield ("executor",), score.executor
     yield from ((("instruments", name, "executor"), one.executor) for name, one in score.instruments.items())

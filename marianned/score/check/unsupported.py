@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §22.
 from marianned.score.read.document import Document
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Path, find
+from marianned.yaml_tree import KeyPath, find
 
 _ACCEPTED = (
     "judgment",
@@ -31,7 +31,7 @@ _NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FIL
 
 def check_unsupported(score: Score, document: Document, report: ProblemReport) -> None:
     """Report what is accepted without effect (§22)."""
-    paths: list[Path] = [(key,) for key in _ACCEPTED]
+    paths: list[KeyPath] = [(key,) for key in _ACCEPTED]
     paths += [("stale_detection", "max_idle_checks_before_kill")]
     paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
     for key in ("on_success", "on_failure"):

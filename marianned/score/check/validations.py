@@ -24,7 +24,7 @@ from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN, pack
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 _FILE_RETRIES = 3
 _TEXTS = ("path", "command", "working_directory", "path_scope", "source_path")
@@ -60,7 +60,7 @@ class Validations:
             self._condition(index, rule, layout) for index, rule in enumerate(score.validations)
         ]
         self.applied: set[int] = set()
-        self.found: dict[tuple[str, Path, str, str | None], list[int]] = defaultdict(list)
+        self.found: dict[tuple[str, KeyPath, str, str | None], list[int]] = defaultdict(list)
         for index, rule in enumerate(score.validations):
             self._check(index, rule)
         numbers = range(len(score.validations))
@@ -70,7 +70,7 @@ class Validations:
         self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
     def _condition(self, index: int, rule: Validation, layout: SheetPlan) -> Condition | None:
-        path: Path = ("validations", index)
+        path: KeyPath = ("validations", index)
         text = rule.condition
         if text is None and rule.sheet is not None:
             if not 1 <= rule.sheet <= len(layout.seats) and not self.report.wrong(*path, "sheet"):
@@ -86,7 +86,7 @@ class Validations:
             return None
 
     def _check(self, index: int, rule: Validation) -> None:
-        path: Path = ("validations", index)
+        path: KeyPath = ("validations", index)
         if self.report.wrong(*path, "type"):
             return
         needed = ["path"] if rule.type in FILE_CHECKS else ["command"]
@@ -110,7 +110,7 @@ class Validations:
                         "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
                     )
 
-    def _check_outputs(self, rule: Validation, path: Path) -> None:
+    def _check_outputs(self, rule: Validation, path: KeyPath) -> None:
         """Warn of a check that reads what a sheet printed from a file that is not written here."""
         for key in ("path", "command"):
             found = _OUTPUT.search(getattr(rule, key) or "")
@@ -122,7 +122,7 @@ class Validations:
                 self.report.add("S516", (*path, key), message, hint=hint)
 
     def _check_pattern(self, index: int, rule: Validation) -> None:
-        path: Path = ("validations", index)
+        path: KeyPath = ("validations", index)
         if self.report.wrong(*path, "type"):
             return
         if rule.pattern == "" and "pattern" in _NEEDED.get(rule.type, ()):
@@ -131,7 +131,7 @@ class Validations:
         if fault:
             self.report.add("S017", (*path, "pattern"), fault)
 
-    def _check_fields(self, rule: Validation, path: Path) -> None:
+    def _check_fields(self, rule: Validation, path: KeyPath) -> None:
         """Report fields of `field_match` that can't be looked for, or compared with."""
         if (rule.expected_value is None) == (rule.source_path is None) and not self.report.wrong(*path):
             message = "one of 'expected_value' and 'source_path' is needed, and only one"
@@ -166,7 +166,7 @@ class Validations:
             return condition.holds(values)
         except BadCondition as fault:
             hint = self.report.nearest(fault.name, list(values)) if fault.name else None
-            place: Path = ("validations", index, "condition")
+            place: KeyPath = ("validations", index, "condition")
             self.found["S205", place, f"bad condition: {fault.message}", hint].append(sheet)
             return False
 
@@ -204,7 +204,7 @@ class Validations:
 
         is_file = rule.type in FILE_CHECKS
         for name in () if is_file else unknown_in_command(rule.command or "", values):
-            place: Path = ("validations", index, "command")
+            place: KeyPath = ("validations", index, "command")
             said = f"'{{{name}}}' is not a placeholder, and stays as it is"
             self.found["S514", place, said, self.report.nearest(name, list(values))].append(sheet)
         target = path_of("path", rule.path or "") if is_file else command_of(rule.command or "")

@@ -9,7 +9,15 @@ from marianned import yaml_tree
 from marianned.score.read.habits import KEYS
 from marianned.score.read.model import Score
 from marianned.score.read.rules import fields
-from marianned.yaml_tree import Items, Mapping, Node, Path, Place, Scalar, Unreadable
+from marianned.yaml_tree import (
+    KeyPath,
+    ListNode,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SourcePosition,
+    UnreadableYaml,
+)
 
 _OTHER_KINDS = {
     "fleet": "a fleet",
@@ -26,16 +34,16 @@ _KNOWN = fields(Score)[0].keys() | KEYS[()].keys()
 class Document(NamedTuple):
     """A parsed file: its tree, its lines, and the keys that were given twice: path and place."""
 
-    root: Mapping
+    root: MappingNode
     lines: list[str]
-    duplicates: list[tuple[Path, Place]]
+    duplicates: list[tuple[KeyPath, SourcePosition]]
 
 
 def parse(data: bytes) -> Document:
     """Read the bytes of a score.
 
     Raises:
-        Unreadable: S002, S004, S005, S006: there is nothing to check further.
+        UnreadableYaml: S002, S004, S005, S006: the file can't be read, or is not a score.
     """
     tree = yaml_tree.read(data)
     score = _score(tree.root)
@@ -43,34 +51,34 @@ def parse(data: bytes) -> Document:
     return Document(score, tree.lines, duplicates)
 
 
-def _score(root: Node | None) -> Mapping:
-    if root is None or (isinstance(root, Scalar) and root.value is None):
-        raise Unreadable("S004", "the file is empty")
-    if not isinstance(root, Mapping):
-        raise Unreadable("S004", "a score is a mapping: keys with values", root.place)
+def _score(root: Node | None) -> MappingNode:
+    if root is None or (isinstance(root, ScalarNode) and root.value is None):
+        raise UnreadableYaml("S004", "the file is empty")
+    if not isinstance(root, MappingNode):
+        raise UnreadableYaml("S004", "a score is a mapping: keys with values", root.place)
     keys = {key.text: key for key, _ in root.entries}
     if "sheet" not in keys and "prompt" not in keys:
         if keys.keys() >= {"agents", "defaults"}:
-            raise Unreadable(
+            raise UnreadableYaml(
                 "S004", "this is the input of a compiler, not a score", keys["agents"].place, ("agents",)
             )
         for key, kind in _OTHER_KINDS.items():
             if key in keys:
-                raise Unreadable("S004", f"this is {kind}, not a score", keys[key].place, (key,))
+                raise UnreadableYaml("S004", f"this is {kind}, not a score", keys[key].place, (key,))
         if not keys.keys() & _KNOWN:  # nothing of it is quoted: it may be any file, and hold secrets
-            raise Unreadable("S004", "this is no score: it has no key of one", root.place)
+            raise UnreadableYaml("S004", "this is no score: it has no key of one", root.place)
     return root
 
 
-def _path_of(node: Node, mapping: Place) -> Path:
+def _path_of(node: Node, mapping: SourcePosition) -> KeyPath:
     """Return the path of the mapping that begins at a place; of the top, when there is none."""
     inner: list[tuple[str | int, Node]] = []
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         inner = [(key.text, value) for key, value in node.entries]
-    elif isinstance(node, Items):
+    elif isinstance(node, ListNode):
         inner = list(enumerate(node.items))
     for step, value in inner:
-        if isinstance(value, Mapping) and value.place == mapping:
+        if isinstance(value, MappingNode) and value.place == mapping:
             return (step,)
         below = _path_of(value, mapping)
         if below:

@@ -3,7 +3,7 @@
 A likeness of letters suggests nonsense for these words: `max_retries` at the top is not `ai_review`.
 """
 
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 _SHEETS = "a score has no list of them: 'sheet' says how many, the template branches on 'stage'; see mzt init"
 _RETRY = "it belongs into 'retry': {max_retries: N}"
@@ -13,7 +13,7 @@ _CHECKS = "checks are 'validations': [{type: command_succeeds, command: …}]"
 _GIVEN = "what a run is given is 'parameters': {NAME: {default: VALUE}}"
 _PROMPT = "it belongs into 'prompt': {template: …}"
 
-KEYS: dict[Path, dict[str, str]] = {
+KEYS: dict[KeyPath, dict[str, str]] = {
     (): {
         "sheets": _SHEETS,
         "steps": _SHEETS,
@@ -51,7 +51,7 @@ KEYS: dict[Path, dict[str, str]] = {
 }
 """By where a key stands and what it is: the hint."""
 
-MAPPINGS: dict[Path, str] = {
+MAPPINGS: dict[KeyPath, str] = {
     ("prompt",): "write prompt: {template: …}",
     ("sheet",): "write sheet: {size: 1, total_items: N}",
     ("retry",): "write retry: {max_retries: N}",

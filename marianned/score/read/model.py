@@ -25,7 +25,7 @@ from marianned.score.read.rules import (
     Settings,
     Text,
 )
-from marianned.yaml_tree import Items, Mapping
+from marianned.yaml_tree import ListNode, MappingNode
 
 _MS = 0.001
 _MINUTE = 60.0
@@ -42,7 +42,7 @@ LABEL = r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}"
 _OF_LABEL = "a label: letters, digits and ._=/:-, at most 63, and the first a letter, a digit or _"
 Labels = Annotated[list[str], ListOf(Text(filled=True, pattern=LABEL, wanted=_OF_LABEL))]
 Bool = Annotated[bool, Flag()]
-AcceptedOnly = Annotated[Any, Anything(Mapping, Items)]
+AcceptedOnly = Annotated[Any, Anything(MappingNode, ListNode)]
 Positive = Number(whole=True, least=1)
 Count = Number(whole=True, least=0)
 
@@ -109,7 +109,7 @@ class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
     checks: Annotated[str | None, _CHECKED] = None
 
 
-Executor = Annotated[str | ExecutorPart | None, Either(_OneOf, Part(ExecutorPart), Mapping)]
+Executor = Annotated[str | ExecutorPart | None, Either(_OneOf, Part(ExecutorPart), MappingNode)]
 
 
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +208,7 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     cadenzas: Annotated[dict[int, list[Injection]], MapOf(ListOf(Part(Injection)), numbered=True)] = {}
     prompt_extensions: Annotated[dict[int, list[str]], MapOf(ListOf(Text()), numbered=True)] = {}
     skip_when: Annotated[
-        dict[int, str | SkipCommand], MapOf(Either(Name, Part(SkipCommand), Mapping), numbered=True)
+        dict[int, str | SkipCommand], MapOf(Either(Name, Part(SkipCommand), MappingNode), numbered=True)
     ] = {}
     skip_when_command: Annotated[dict[int, SkipCommand], MapOf(Part(SkipCommand), numbered=True)] = {}
     instrument_map: Annotated[dict[str, list[int]], MapOf(Numbers)] = {}
@@ -442,7 +442,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     workspace_lifecycle: Annotated[WorkspaceLifecycle, Part(WorkspaceLifecycle)] = WorkspaceLifecycle()
     on_success: Annotated[list[Hook], ListOf(Part(Hook))] = []
     on_failure: Annotated[
-        str | list[Hook], Either(Text(choices=("fail", "pause")), ListOf(Part(Hook)), Items)
+        str | list[Hook], Either(Text(choices=("fail", "pause")), ListOf(Part(Hook)), ListNode)
     ] = "fail"
     max_wall_seconds: Annotated[float | None, Duration(least=60)] = None
     concert: Annotated[Concert, Part(Concert)] = Concert()

@@ -19,7 +19,7 @@ from marianned.score.read.model import ParameterPart, Score
 from marianned.score.read.reader import ScoreSource
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN, as_json
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import KeyPath
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
@@ -115,7 +115,7 @@ def _missing(score: Score, values: Mapping[str, Any], report: ProblemReport) -> 
 def _check_block(score: Score, report: ProblemReport) -> None:
     """Report what the block says of parameters that can't be."""
     for name, part in score.parameters.items():
-        path: Path = ("parameters", name)
+        path: KeyPath = ("parameters", name)
         if not _NAME.fullmatch(name):
             report.add("S016", path, f"'{name[:_SHOWN]}' is not a name that a template can write", key=True)
         elif name in BUILT_IN:

@@ -10,7 +10,7 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.formatting import did_you_mean
-from marianned.yaml_tree import Node, Path, Place, locate, locate_key
+from marianned.yaml_tree import KeyPath, Node, SourcePosition, locate, locate_key
 
 ERROR = "error"
 WARNING = "warning"
@@ -114,12 +114,12 @@ def severity(code: str) -> str:
     return SEVERITIES[code]
 
 
-def written(path: Path) -> str | None:
+def written(path: KeyPath) -> str | None:
     """Write a path as people read it: `sheet.fan_out.2`; the top of the score has none."""
     return ".".join(str(step) for step in path) or None
 
 
-def _texts(path: Path) -> tuple[str, ...]:
+def _texts(path: KeyPath) -> tuple[str, ...]:
     """Return a path as texts: a number is a key as it was written, or one that was read."""
     return tuple(map(str, path))
 
@@ -140,11 +140,11 @@ class ProblemReport:
     def add(
         self,
         code: str,
-        path: Path,
+        path: KeyPath,
         message: str,
         *,
         key: bool = False,
-        place: Place | None = None,
+        place: SourcePosition | None = None,
         sheets: Iterable[int] = (),
         hint: str | None = None,
     ) -> None:

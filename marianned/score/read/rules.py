@@ -16,7 +16,7 @@ import msgspec
 from marianned.formatting import CONTROLS, DURATION_MOST, DURATION_MOST_SAID, read_duration
 from marianned.score.read.habits import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import Items, Mapping, Node, Path, Scalar, plain
+from marianned.yaml_tree import KeyPath, ListNode, MappingNode, Node, ScalarNode, plain
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")
@@ -31,14 +31,14 @@ class FieldRule(Protocol):
     def blank(self) -> Any:
         """A harmless value of the type."""
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the value, or `blank` after reporting what is wrong."""
 
 
 def _kind(node: Node) -> str:
-    if isinstance(node, Items):
+    if isinstance(node, ListNode):
         return "a list"
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         return "a mapping"
     return f"'{node.text[:_SHOWN]}'"
 
@@ -70,9 +70,9 @@ class Text:
         self.pattern = pattern
         self.wanted = wanted
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> str:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> str:
         """Return the text."""
-        if not isinstance(node, Scalar) or node.value is None:
+        if not isinstance(node, ScalarNode) or node.value is None:
             report.add("S012", path, f"a string is needed, this is {_kind(node)}")
             return self.blank
         if self.filled and not node.text.strip():
@@ -103,9 +103,9 @@ class Flag:
     def __init__(self, *, only: bool | None = None) -> None:
         self.only = only
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> bool:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> bool:
         """Return the truth value."""
-        value = node.value if isinstance(node, Scalar) else None
+        value = node.value if isinstance(node, ScalarNode) else None
         if isinstance(value, str):
             value = _WORDS.get(value.lower())
         if not isinstance(value, bool):
@@ -137,7 +137,7 @@ class Number:
         """The least number of the range, or one."""
         return int(self.least) if self.least is not None else 1
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> int | float:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> int | float:
         """Return the number."""
         value = number(node, whole=self.whole)
         if value is None:
@@ -146,7 +146,7 @@ class Number:
             return self.blank
         return value if self.in_range(value, path, report) else self.blank
 
-    def in_range(self, value: float, path: Path, report: ProblemReport, unit: str = "") -> bool:
+    def in_range(self, value: float, path: KeyPath, report: ProblemReport, unit: str = "") -> bool:
         """Whether the number is in range; S013 when it is not."""
         limit = ""
         if self.least is not None and value < self.least:
@@ -162,7 +162,7 @@ class Number:
 
 def number(node: Node, *, whole: bool) -> int | float | None:
     """Read a number as §2 allows it, or nothing."""
-    value = node.value if isinstance(node, Scalar) else None
+    value = node.value if isinstance(node, ScalarNode) else None
     if isinstance(value, str) and (_DIGITS if whole else _DECIMAL).fullmatch(value):
         value = int(value) if _DIGITS.fullmatch(value) else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -191,13 +191,13 @@ class Duration:
         """A minute."""
         return 60.0
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> float:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> float:
         """Return the seconds, an integer where they are whole."""
         value = number(node, whole=False)
         try:
             if value is not None:
                 seconds = value * self.unit
-            elif isinstance(node, Scalar) and isinstance(node.value, str | int | float):
+            elif isinstance(node, ScalarNode) and isinstance(node.value, str | int | float):
                 seconds = read_duration(node.text)
             else:
                 report.add("S012", path, f"a duration is needed, this is {_kind(node)}")
@@ -218,7 +218,7 @@ class Pattern:
 
     blank = ""
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> str:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> str:
         """Return its text."""
         text = Text(filled=True).read(node, path, report)
         fault = pattern_fault(text)
@@ -246,7 +246,7 @@ class Anything:
     def __init__(self, *kinds: type[Node]) -> None:
         self.kinds = kinds
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the plain value."""
         if self.kinds and not isinstance(node, self.kinds):
             report.add("S012", path, f"a mapping or a list is needed, this is {_kind(node)}")
@@ -258,7 +258,7 @@ class Given:
 
     blank = None
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> tuple[Any]:  # noqa: ARG002  a rule's
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> tuple[Any]:  # noqa: ARG002  a rule's
         """Return the plain value in a tuple."""
         return (plain(node),)
 
@@ -274,9 +274,9 @@ class ListOf:
         """An empty list."""
         return []
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> list[Any]:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> list[Any]:
         """Return the values, a blank for each wrong one."""
-        if not isinstance(node, Items):
+        if not isinstance(node, ListNode):
             report.add("S012", path, f"a list is needed, this is {_kind(node)}")
             return []
         return [self.item.read(item, (*path, index), report) for index, item in enumerate(node.items)]
@@ -294,9 +294,9 @@ class MapOf:
         """An empty mapping."""
         return {}
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> dict[Any, Any]:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> dict[Any, Any]:
         """Return the entries; one with a wrong key is left out."""
-        if not isinstance(node, Mapping):
+        if not isinstance(node, MappingNode):
             report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
             return {}
         found: dict[Any, Any] = {}
@@ -310,7 +310,7 @@ class MapOf:
             found[name] = self.value.read(value, (*path, key.text), report)
         return found
 
-    def _key(self, key: Scalar, path: Path, report: ProblemReport) -> str | int | None:
+    def _key(self, key: ScalarNode, path: KeyPath, report: ProblemReport) -> str | int | None:
         if not self.numbered:
             return key.text
         value = number(key, whole=True)
@@ -336,7 +336,7 @@ class Either:
         """That of the short form."""
         return self.short.blank
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the value as the form that it has."""
         return (self.long if isinstance(node, self.kind) else self.short).read(node, path, report)
 
@@ -363,10 +363,10 @@ class Part:
         rules, defaults = fields(self.struct)
         return self.struct(**{key: rule.blank for key, rule in rules.items() if key not in defaults})
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the Struct; what is wrong or missing in it has its default or a blank."""
         rules, defaults = fields(self.struct)
-        if not isinstance(node, Mapping):
+        if not isinstance(node, MappingNode):
             said = f"a mapping is needed, this is {_kind(node)}"
             report.add("S012", path, said, hint=MAPPINGS.get(path))
             return self.blank
@@ -379,7 +379,7 @@ class Part:
             elif rule is None:
                 hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _keys(rules))
                 report.add("S010", here, f"unknown key '{key.text}'", key=True, hint=hint)
-            elif isinstance(value, Scalar) and value.value is None and not isinstance(rule, Given):
+            elif isinstance(value, ScalarNode) and value.value is None and not isinstance(rule, Given):
                 if _field(key.text) not in defaults:
                     report.add("S020", here, f"'{key.text}' may not be empty")
                     values[_field(key.text)] = rule.blank
@@ -426,15 +426,15 @@ class Settings:
         """No settings."""
         return {}
 
-    def read(self, node: Node, path: Path, report: ProblemReport) -> dict[str, Any]:
+    def read(self, node: Node, path: KeyPath, report: ProblemReport) -> dict[str, Any]:
         """Return what was set, by key."""
-        if not isinstance(node, Mapping):
+        if not isinstance(node, MappingNode):
             report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
             return {}
         found: dict[str, Any] = {}
         for key, value in node.entries:
             here = (*path, key.text)
-            if isinstance(value, Scalar) and value.value is None:
+            if isinstance(value, ScalarNode) and value.value is None:
                 continue
             if key.text in self.rules:
                 found[key.text] = self.rules[key.text].read(value, here, report)
