@@ -3,7 +3,7 @@
 A helper is whatever the daemon needs beside the work itself: worker processes, the supervisors of checks,
 forks, descriptors, our files. One that fails raises Accident, and is called through `until_it_works`, which
 repeats it with growing pauses. Only what remains when there is no Accident may become an outcome. Source:
-docs/design/durability.md.
+docs/design/durability.md "One supervisor for whatever runs".
 """
 
 import errno

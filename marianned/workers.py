@@ -2,7 +2,8 @@
 
 The event loop never runs what a score can make slow. What happens to a worker happens to no sheet
 (worker_pool.py). Compilers, template engine and readers of YAML are imported inside functions, and so by
-workers alone: they would add half to the daemon's start. Source: docs/design/durability.md.
+workers alone: they would add half to the daemon's start. Source: docs/design/durability.md
+"Faults and what must hold".
 """
 
 import os

@@ -2,7 +2,7 @@
 
 A stream is a request that is answered once with its id; then `stream.item` notifications follow until
 `stream.end`, which has the reason and the last number. A reader that does not read costs at most a full
-buffer. Source: docs/design/protocol.md.
+buffer. Source: docs/design/protocol.md "Streams".
 """
 
 from collections import deque

@@ -31,7 +31,7 @@ class Executors(NamedTuple):
 
     Git, skip commands and hooks need the daemon's own host: its files, its network, an answer soon. So do
     checks, unless their score has them run with the attempt.
-    Source: docs/design/executors.md.
+    Source: docs/design/executors.md "The interface".
     """
 
     host: Executor

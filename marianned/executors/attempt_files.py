@@ -1,6 +1,6 @@
 """An attempt's files, as every executor reads and writes them: claims, which count where they are its own.
 
-Everything here blocks. Source: docs/design/executors.md.
+Everything here blocks. Source: docs/design/executors.md "The interface".
 """
 
 import os

@@ -3,7 +3,8 @@
 The directory is the interface: spec.json goes in, identity.json, stdout, stderr and exit.json come out
 (shim.py has their names), whichever machine runs the command. All of them are claims: a file counts only
 where it says that it is of this very attempt, and that nothing runs is never concluded from files alone.
-Source: docs/design/executors.md, docs/design/durability.md.
+Source: docs/design/executors.md "The interface", docs/design/durability.md
+"One supervisor for whatever runs".
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Signals come by the cluster's controller, which may be away, or may have forgotten the job while it runs on.
 Files come by the shared file system. The command can write there, too, and ends only itself by it. Like
-shim.py it imports nothing of ours, and runs with `-I -S`. Source: docs/design/executors.md.
+shim.py it imports nothing of ours, and runs with `-I -S`. Source: docs/design/executors.md "The interface".
 
 A job that stays behind the end of its attempt, for the checks of that, is told by a file what is to run next.
 Its keeper becomes the keeper of that (shim.py, which comes back here), so that one command of a job runs at a

@@ -2,7 +2,7 @@
 
 Everything that can be known before the run is worked out here once, at validation: sheet numbers,
 needs, instruments, settings, checks with their placeholders filled in.
-Source: docs/reference/score-format.md.
+Source: docs/reference/score-format.md §7 and §8.3.
 """
 
 import bisect

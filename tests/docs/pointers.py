@@ -23,6 +23,8 @@ _TITLE = re.compile(r',?[\s#]+"(\w[^"\n]*)"')
 _HEADING = re.compile(r"^#+ (?:(?P<number>\d+(?:\.\d+)*)\.? )?(?P<title>.+)$", re.MULTILINE)
 _BOLD = re.compile(r"^(?:- )?\*\*([^*]+?)[.:]?\*\*", re.MULTILINE)
 _SOURCE = re.compile(r"(?<!class )(?<!> )(?<!\.)\bSource:\s+(?P<words>(?:.(?!\n\s*\n))*.)", re.DOTALL)
+_LONG = ("docs/design/", "docs/reference/")
+_SOMEWHERE = re.compile(r"[,\s#]*(?:§|\"\w)")
 _ELSEWHERE = re.compile(r"\w+\(\d\w*\)|https://|systemd's \"")
 """A source that is none of our pages: a manual page, a web page."""
 
@@ -98,12 +100,16 @@ def wrong_pointers(name: str, text: str, known: Contract, *, every_page: bool = 
 
 
 def wrong_sources(name: str, text: str, known: Contract) -> Iterator[str]:
-    """Yield a line for each `Source:` that names none of our pages and nothing elsewhere."""
+    """Yield a line for each `Source:` that names none of our pages, or a long one without saying where."""
     for found in _SOURCE.finditer(text):
-        named = [known.named(page, name) for page in re.findall(_PAGE, found["words"])]
-        if not any(named) and not _ELSEWHERE.search(found["words"]):
-            place = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
+        place = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
+        words = found["words"]
+        named = list(re.finditer(_PAGE, words))
+        if not any(known.named(page[0], name) for page in named) and not _ELSEWHERE.search(words):
             yield f"{place}: a source that is no page"
+        for page in named:
+            if page[0].startswith(_LONG) and not _SOMEWHERE.match(words, page.end()):
+                yield f"{place}: where in {page[0]}?"
 
 
 def _is_ours(found: re.Match[str], known: Contract, *, every_page: bool) -> bool:

@@ -159,6 +159,8 @@ def test_a_right_pointer_is_found_right(text):
         "Source: design/control.md §3",
         "control.md §3",
         "Source: docs/design/gone.md",
+        "Source: docs/design/durability.md",
+        'Source: docs/design/durability.md, docs/design/control.md §3 "Waiting".',
         "(§8.4) of no page",
         "docs/design/control.md §3, docs/reference/score-format.md §8; far from both: §8.4",
         'Source: docs/design/durability.md "Frights"',

@@ -3,7 +3,7 @@
 It may be picked up at any point by another daemon: whatever it needs lies in the attempt's directory and
 in the database, and every step either has happened or is done again.
 Source: docs/reference/score-format.md §15.1,
-docs/design/durability.md.
+docs/design/durability.md "One writer".
 """
 
 import os

@@ -2,7 +2,7 @@
 
 What a cluster says is a claim: it is asked only of an end that was neither the command's own nor ours. Of a
 job that has ended by itself it knows no more than that its supervisor has, which is no success.
-Source: docs/reference/score-format.md §15.2, docs/design/executors.md.
+Source: docs/reference/score-format.md §15.2, docs/design/executors.md "What Slurm says of an end".
 """
 
 import msgspec

@@ -2,7 +2,7 @@
 
 It may be picked up at any point by another daemon. A command is never started twice: its claim is the
 fence, and one that left no record is lost. A job is submitted by a transaction, and so once.
-Source: docs/reference/score-format.md §20, docs/design/durability.md.
+Source: docs/reference/score-format.md §20, docs/design/durability.md "One supervisor for whatever runs".
 """
 
 from collections.abc import Awaitable, Callable, Sequence

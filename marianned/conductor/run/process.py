@@ -1,6 +1,7 @@
 """The process of a flight: started once whichever daemon does it, picked up, ended, and how it ended.
 
-Its claim in the flight's directory is the fence. Source: docs/design/durability.md, docs/design/executors.md.
+Its claim in the flight's directory is the fence. Source: docs/design/durability.md
+"One supervisor for whatever runs", docs/design/executors.md "The interface".
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """The skip rules of one sheet, asked: the expression in a worker, then the command under a shim.
 
 They may be asked again after a crash: what was running of them is ended first, so that nothing ever runs
-twice at once. Source: docs/reference/score-format.md §14, docs/design/durability.md.
+twice at once. Source: docs/reference/score-format.md §14, docs/design/durability.md
+"One supervisor for whatever runs".
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What an engine of a cluster must do, so that attempts can run there: submit, look, signal, cancel.
 
 An engine is a table of commands and their words (slurm.py); what follows from them is the same for all
-(executor.py). Source: docs/design/executors.md, docs/how-to/add-a-cluster-engine.md.
+(executor.py). Source: docs/design/executors.md "The interface", docs/how-to/add-a-cluster-engine.md.
 """
 
 import os

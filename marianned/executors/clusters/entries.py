@@ -1,6 +1,6 @@
 """What is known of an attempt that somebody starts or waits for, on a cluster.
 
-Source: docs/design/executors.md.
+Source: docs/design/executors.md "Slurm".
 """
 
 import anyio

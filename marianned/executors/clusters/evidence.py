@@ -1,6 +1,6 @@
 """What an attempt's files say on a cluster, and what is written beside them: its submission, its end to come.
 
-Everything here blocks. Source: docs/design/executors.md.
+Everything here blocks. Source: docs/design/executors.md "Where attempts lie".
 """
 
 from collections.abc import Mapping, Sequence

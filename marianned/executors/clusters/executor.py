@@ -12,7 +12,7 @@ or a timer for each of them: thousands that wait cost the look.
                              has come of that either, in the time that it has from then on
     the engine is away       nothing is known, so nothing is concluded, and what was missing counts anew
 
-Source: docs/design/executors.md.
+Source: docs/design/executors.md "Slurm".
 """
 
 import logging

@@ -1,6 +1,6 @@
 """What an engine says has become of jobs: asked for many at once, and seldom.
 
-Source: docs/design/executors.md.
+Source: docs/design/executors.md "What Slurm says of an end".
 """
 
 from collections.abc import Collection, Iterable, Mapping

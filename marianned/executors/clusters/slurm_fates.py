@@ -1,7 +1,7 @@
 """What has become of a job of Slurm's, in words: states of squeue, and of sacct where there is accounting.
 
 squeue knows a job for some minutes behind its end (MinJobAge) and needs no accounting; sacct knows it for
-ever, and who has cancelled it. Source: docs/design/executors.md.
+ever, and who has cancelled it. Source: docs/design/executors.md "What Slurm says of an end".
 """
 
 import pwd

@@ -1,7 +1,7 @@
 """Why a job of Slurm waits or stands still: Slurm's words, what they mean, who has to act before it goes on.
 
 The names of limits are made of parts (whose, of what, for whom), so they are read and not listed; all others
-stand in a table. A reason that neither knows is told as it is. Source: docs/design/executors.md.
+stand in a table. A reason that neither knows is told as it is. Source: docs/design/executors.md "Reasons".
 """
 
 import re

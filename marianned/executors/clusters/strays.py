@@ -3,7 +3,7 @@
 Of what an earlier daemon has taken back, and was killed before it had it out of the queue: nobody looks for
 it any more, and it would wait for its turn, only to find that it may not begin (`over`). Of an attempt whose
 files were deleted while it ran: they no longer say that it was submitted (`leading_to`). Everything here
-blocks. Source: docs/design/executors.md.
+blocks. Source: docs/design/executors.md "What is left in the queue".
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What is to start: gathered, submitted together where it wants the same, put back where it is not taken.
 
 Attempts that start together and want the same become one array. What one account may have no more of waits
-for itself alone; while the engine is away, all wait. Source: docs/design/executors.md.
+for itself alone; while the engine is away, all wait. Source: docs/design/executors.md "Slurm".
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""What nobody wants any more, and may still wait in an engine's queue. Source: docs/design/executors.md."""
+"""What nobody wants any more, and may still wait in an engine's queue.
+
+Source: docs/design/executors.md "What is left in the queue".
+"""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

@@ -1,6 +1,6 @@
 """What keeps an attempt on a cluster from beginning, from going on, or from being known, in words.
 
-Source: docs/design/executors.md.
+Source: docs/design/executors.md "Reasons".
 """
 
 import shlex

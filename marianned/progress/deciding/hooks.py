@@ -2,7 +2,8 @@
 
 A hook is like an attempt, its row first; but one that is lost has failed, and is never repeated by itself.
 Those of a failure run once for each end `failed`, in a job that has ended.
-Source: docs/reference/score-format.md §20 and §28.8, docs/design/control.md §6, docs/design/durability.md.
+Source: docs/reference/score-format.md §20 and §28.8, docs/design/control.md §6,
+docs/design/durability.md "One supervisor for whatever runs".
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """A score's text becomes what runs, or the list of what is wrong with it: the door of this room.
 
-Source: docs/reference/score-format.md.
+Source: docs/reference/score-format.md §25.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Bodies that need no template engine: those without any mark of one, made where they are wanted.
 
 Everything else is rendered by a worker (template.py), which a template can keep busy. Source:
-docs/design/durability.md.
+docs/design/durability.md "Faults and what must hold".
 """
 
 from marianned.score.expanded import Expanded
