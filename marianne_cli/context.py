@@ -97,9 +97,9 @@ class Invocation:
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes nothing."""
-        from marianne_cli.client.session import said
+        from marianne_cli.client.session import stated_params
 
-        return self.shown(method, self.client.request(method, said(params)))
+        return self.shown(method, self.client.request(method, stated_params(params)))
 
     def change(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes something, with the caller's reason and key."""
@@ -113,12 +113,12 @@ class Invocation:
 
     def identified(self, params: Mapping[str, object]) -> dict[str, object]:
         """Add the caller's reason and key; a key that several jobs share is made each one's own."""
-        from marianne_cli.client.session import said
+        from marianne_cli.client.session import stated_params
 
         key = self._key
         if key is not None and self.jobs_given > 1:
             key = f"{key}/{params.get('job_id')}"
-        return said({**params, "reason": self._reason, "key": key})
+        return stated_params({**params, "reason": self._reason, "key": key})
 
     def requested(self, method: str, **params: object) -> Answer:
         """Send a request about one job; -q prints nothing, an interrupt tells that it stays in force."""

@@ -20,11 +20,11 @@ from marianne_cli.client.calls import AsyncCalls
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
     RECONNECT_SECONDS,
-    Connected,
+    ClientBase,
     Dial,
-    Drive,
     Effect,
     Flow,
+    FlowDriver,
     Item,
     Receive,
     Send,
@@ -33,16 +33,16 @@ from marianne_cli.client.session import (
     Stream,
     as_it_is,
 )
-from marianne_cli.client.streams import JobOutput, Journal, Output, Piece, States
+from marianne_cli.client.streams import JournalStream, MergedOutputStream, Output, Piece, StateStream
 from marianne_cli.client.typed import (
     State,
-    answered,
-    asked,
     attempt_output,
-    checked,
     read_event,
+    read_reply,
     read_snapshot,
     read_state,
+    request_flow,
+    require_method,
 )
 from marianned import __version__
 from marianned.protocol import Event, Query, Reply, Snapshot
@@ -55,15 +55,15 @@ A = TypeVar("A", bound=Reply)
 T = TypeVar("T")
 
 
-async def carry(effect: Effect) -> Any:
+async def perform(effect: Effect) -> Any:
     """Do what a flow wants done with a socket."""
     match effect:
         case Dial(path):
             return await _dial(path)
-        case Send(line, data):
-            return await _send(line, data)
-        case Receive(line, deadline):
-            return await _receive(line, deadline)
+        case Send(sock, data):
+            return await _send(sock, data)
+        case Receive(sock, deadline):
+            return await _receive(sock, deadline)
         case Sleep(seconds):
             return await anyio.sleep(seconds)
         case Item():
@@ -82,32 +82,32 @@ async def _dial(path: str) -> socket.socket:
         await anyio.sleep(_QUEUE_SECONDS)
 
 
-async def _send(line: socket.socket, data: bytes) -> None:
+async def _send(sock: socket.socket, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         try:
-            rest = rest[line.send(rest) :]
+            rest = rest[sock.send(rest) :]
         except BlockingIOError:
-            await anyio.wait_writable(line)
+            await anyio.wait_writable(sock)
 
 
-async def _receive(line: socket.socket, deadline: float | None) -> bytes:
+async def _receive(sock: socket.socket, deadline: float | None) -> bytes:
     await anyio.lowlevel.checkpoint()
     while True:
         try:
-            return line.recv(_READ_BYTES)
+            return sock.recv(_READ_BYTES)
         except BlockingIOError:
             with anyio.fail_after(None if deadline is None else deadline - time.monotonic()):
-                await anyio.wait_readable(line)
+                await anyio.wait_readable(sock)
 
 
-async def driven(flow: Flow[T]) -> T:
+async def run_flow(flow: Flow[T]) -> T:
     """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
-    drive = Drive(flow)
+    drive = FlowDriver(flow)
     drive.go_on()
     while (effect := drive.due()) is not None:
         with drive.step():
-            drive.take(await carry(effect))
+            drive.take(await perform(effect))
     return drive.result
 
 
@@ -115,7 +115,7 @@ class AsyncItems(Generic[T]):
     """What a stream brings, one after the other; an async iterator. To leave it, or `aclose`, ends it."""
 
     def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
-        self._drive = Drive(flow, resumable=True)
+        self._drive = FlowDriver(flow, resumable=True)
         self._read = read
         self._reader = anyio.ResourceGuard("reading")
 
@@ -136,7 +136,7 @@ class AsyncItems(Generic[T]):
                 if effect is None:
                     raise StopAsyncIteration
                 with drive.step():
-                    drive.take(await carry(effect))
+                    drive.take(await perform(effect))
             return self._read(effect.value)
 
     async def aclose(self) -> None:
@@ -154,7 +154,7 @@ class AsyncItems(Generic[T]):
         await self.aclose()
 
 
-class AsyncClient(Connected, AsyncCalls):
+class AsyncClient(ClientBase, AsyncCalls):
     """The anyio client; `aconnect` makes one. Its methods are those of the blocking client, awaited.
 
     Tasks may use one client side by side, and cancel what they ask: a request that is cancelled may be in
@@ -175,15 +175,15 @@ class AsyncClient(Connected, AsyncCalls):
             MarianneError: the refusal, by its code.
             NoDaemon: nobody answers any more; a change may be in force.
         """
-        flow = asked(self._session, request)
+        flow = request_flow(self._session, request)
         if request.method == "job.wait" or getattr(request, "wait", False):
-            return answered(request, await driven(flow))
+            return read_reply(request, await run_flow(flow))
         async with self._room:
-            return answered(request, await driven(flow))
+            return read_reply(request, await run_flow(flow))
 
     async def call(self, method: str, params: Query[A]) -> A:
         """Send a request whose method is named; `ask` needs no name."""
-        return await self.ask(checked(method, params))
+        return await self.ask(require_method(method, params))
 
     def events(
         self,
@@ -195,12 +195,12 @@ class AsyncClient(Connected, AsyncCalls):
         lagged: Callable[[int], None] | None = None,
     ) -> AsyncItems[Event]:
         """Yield the journal's events after a number, without an end, as `Client.events` does."""
-        wanted = Journal(job_id, after, lagged=lagged, jobs=jobs, types=types)
+        wanted = JournalStream(job_id, after, lagged=lagged, jobs=jobs, types=types)
         return self._items(wanted, read_event)
 
     def subscribe(self, *, job_id: str | None = None) -> AsyncItems[Snapshot | Event]:
         """Yield the present state, then the events after its number, as `Client.subscribe` does."""
-        return self._items(Journal(job_id, None, snapshot=True), read_snapshot)
+        return self._items(JournalStream(job_id, None, snapshot=True), read_snapshot)
 
     def states(
         self,
@@ -212,7 +212,7 @@ class AsyncClient(Connected, AsyncCalls):
         connected: Callable[[bool], None] | None = None,
     ) -> AsyncItems[State]:
         """Yield the present state until `Ready`, then what changes, as `Client.states` does."""
-        wanted = States(connected, jobs=jobs, sheets=sheets, output=output, types=types)
+        wanted = StateStream(connected, jobs=jobs, sheets=sheets, output=output, types=types)
         return self._items(wanted, read_state)
 
     def follow(
@@ -234,7 +234,7 @@ class AsyncClient(Connected, AsyncCalls):
         self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
     ) -> AsyncItems[Piece]:
         """Yield what all attempts of a job print until it ends, as `Client.follow_job` does."""
-        return self._items(JobOutput(job_id, streams, outputs), as_it_is)
+        return self._items(MergedOutputStream(job_id, streams, outputs), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> AsyncItems[T]:
         return AsyncItems(self._session.stream(wanted), read)
@@ -257,7 +257,7 @@ async def aconnect(
     """
     named = None if socket is None else os.fspath(socket)
     session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol, read_only=read_only)
-    await driven(session.open())
+    await run_flow(session.open())
     try:
         yield AsyncClient(session)
     finally:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
     WAIT_MOST,
-    Connected,
+    ClientBase,
     Dial,
-    Drive,
     Effect,
     Flow,
+    FlowDriver,
     Item,
     OnEvent,
     Receive,
@@ -37,37 +37,37 @@ _READ_BYTES = 256 * 1024
 T = TypeVar("T")
 
 
-def carry(effect: Effect) -> Any:
+def perform(effect: Effect) -> Any:
     """Do what a flow wants done with a socket."""
     match effect:
         case Dial(path):
             return dial(path)
-        case Send(line, data):
-            line.settimeout(None)
-            return line.sendall(data)
-        case Receive(line, deadline):
-            return _receive(line, deadline)
+        case Send(sock, data):
+            sock.settimeout(None)
+            return sock.sendall(data)
+        case Receive(sock, deadline):
+            return _receive(sock, deadline)
         case Sleep(seconds):
             return time.sleep(seconds)
         case Item():
             raise TypeError("a request brings no items")
 
 
-def _receive(line: socket.socket, deadline: float | None) -> bytes:
+def _receive(sock: socket.socket, deadline: float | None) -> bytes:
     rest = None if deadline is None else deadline - time.monotonic()
     if rest is not None and rest <= 0:
         raise TimeoutError
-    line.settimeout(None if rest is None else min(rest, WAIT_MOST))
-    return line.recv(_READ_BYTES)
+    sock.settimeout(None if rest is None else min(rest, WAIT_MOST))
+    return sock.recv(_READ_BYTES)
 
 
-def driven(flow: Flow[T]) -> T:
+def run_flow(flow: Flow[T]) -> T:
     """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
-    drive = Drive(flow)
+    drive = FlowDriver(flow)
     drive.go_on()
     while (effect := drive.due()) is not None:
         with drive.step():
-            drive.take(carry(effect))
+            drive.take(perform(effect))
     return drive.result
 
 
@@ -75,7 +75,7 @@ class Items(Generic[T]):
     """What a stream brings, one after the other; an iterator. To leave it, or `close`, ends the stream."""
 
     def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
-        self._drive = Drive(flow, resumable=True)
+        self._drive = FlowDriver(flow, resumable=True)
         self._read = read
 
     def __iter__(self) -> Iterator[T]:
@@ -90,7 +90,7 @@ class Items(Generic[T]):
             if effect is None:
                 raise StopIteration
             with drive.step():
-                drive.take(carry(effect))
+                drive.take(perform(effect))
         return self._read(effect.value)
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Items(Generic[T]):
         self.close()
 
 
-class RawClient(Connected):
+class RawClient(ClientBase):
     """A connection to the daemon, for requests and replies as plain data; `connect_raw` makes one."""
 
     def __init__(
@@ -124,7 +124,7 @@ class RawClient(Connected):
         self._session = Session(
             named, name=name, timeout=timeout, any_protocol=any_protocol, read_only=read_only
         )
-        driven(self._session.open())
+        run_flow(self._session.open())
 
     @property
     def refusal(self) -> dict[str, Any] | None:
@@ -166,7 +166,7 @@ class RawClient(Connected):
         """
         exchange = self._session.exchange
         flow = exchange(method, params or {}, changes=changes, once=once, watch=watch, after=after)
-        return driven(flow)
+        return run_flow(flow)
 
     def raw_events(
         self,
@@ -176,9 +176,9 @@ class RawClient(Connected):
         lagged: Callable[[int], None] | None = None,
     ) -> Items[dict[str, Any]]:
         """Yield the journal as `Client.events` does, each event as it came."""
-        from marianne_cli.client.streams import Journal
+        from marianne_cli.client.streams import JournalStream
 
-        return self._items(Journal(job_id, after, lagged=lagged), dict)
+        return self._items(JournalStream(job_id, after, lagged=lagged), dict)
 
     def follow_job(
         self,
@@ -197,9 +197,9 @@ class RawClient(Connected):
             NoSuchJob: there is none.
             NoDaemon: nobody answers any more.
         """
-        from marianne_cli.client.streams import JobOutput
+        from marianne_cli.client.streams import MergedOutputStream
 
-        return self._items(JobOutput(job_id, streams, outputs, heard), as_it_is)
+        return self._items(MergedOutputStream(job_id, streams, outputs, heard), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:
         return Items(self._session.stream(wanted), read)

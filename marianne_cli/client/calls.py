@@ -17,7 +17,7 @@ A = TypeVar("A", bound=p.Reply)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _like(call: F, make: Callable[..., object]) -> F:
+def _with_signature_of(call: F, make: Callable[..., object]) -> F:
     """Give a method the signature and the words of its request: help() and the reference page show them."""
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     call.__doc__ = make.__doc__
@@ -25,20 +25,20 @@ def _like(call: F, make: Callable[..., object]) -> F:
     return call
 
 
-def _named(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], A]:
+def _blocking_method(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], A]:
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> A:
         answer: A = self.ask(make(*args, **kwargs))
         return answer
 
-    return _like(call, make)
+    return _with_signature_of(call, make)
 
 
-def _awaited(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, A]]:
+def _async_method(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, A]]:
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> A:
         answer: A = await self.ask(make(*args, **kwargs))
         return answer
 
-    return _like(call, make)
+    return _with_signature_of(call, make)
 
 
 def submission(
@@ -83,60 +83,60 @@ def submission(
 class Calls:
     """The named methods of the blocking client; each raises MarianneError where it is refused."""
 
-    daemon_status = _named(p.GetDaemon)
-    stop = _named(p.Stop)
-    reload = _named(p.Reload)
-    submit = _named(submission)
-    status = _named(p.GetJob)
-    graph = _named(p.ReadGraph)
-    list = _named(p.ListJobs)
-    wait = _named(p.WaitFor)
-    pause = _named(p.Pause)
-    resume = _named(p.Resume)
-    modify = _named(p.Modify)
-    cancel = _named(p.Cancel)
-    retry = _named(p.Retry)
-    history = _named(p.ReadHistory)
-    attempts = _named(p.ReadAttempts)
-    why = _named(p.ExplainJob)
-    revisions = _named(p.ReadRevisions)
-    remove = _named(p.Remove)
-    backup = _named(p.WriteBackup)
-    read_output = _named(p.ReadOutput)
-    search_output = _named(p.SearchOutput)
-    read_events = _named(p.ReadEvents)
-    validate = _named(p.Validate)
-    instruments = _named(p.ListInstruments)
-    check_instruments = _named(p.CheckInstruments)
-    clear_rate_limits = _named(p.ClearLimits)
+    daemon_status = _blocking_method(p.GetDaemon)
+    stop = _blocking_method(p.Stop)
+    reload = _blocking_method(p.Reload)
+    submit = _blocking_method(submission)
+    status = _blocking_method(p.GetJob)
+    graph = _blocking_method(p.ReadGraph)
+    list = _blocking_method(p.ListJobs)
+    wait = _blocking_method(p.WaitFor)
+    pause = _blocking_method(p.Pause)
+    resume = _blocking_method(p.Resume)
+    modify = _blocking_method(p.Modify)
+    cancel = _blocking_method(p.Cancel)
+    retry = _blocking_method(p.Retry)
+    history = _blocking_method(p.ReadHistory)
+    attempts = _blocking_method(p.ReadAttempts)
+    why = _blocking_method(p.ExplainJob)
+    revisions = _blocking_method(p.ReadRevisions)
+    remove = _blocking_method(p.Remove)
+    backup = _blocking_method(p.WriteBackup)
+    read_output = _blocking_method(p.ReadOutput)
+    search_output = _blocking_method(p.SearchOutput)
+    read_events = _blocking_method(p.ReadEvents)
+    validate = _blocking_method(p.Validate)
+    instruments = _blocking_method(p.ListInstruments)
+    check_instruments = _blocking_method(p.CheckInstruments)
+    clear_rate_limits = _blocking_method(p.ClearLimits)
 
 
 class AsyncCalls:
     """The named methods of the anyio client, which are those of `Calls`."""
 
-    daemon_status = _awaited(p.GetDaemon)
-    stop = _awaited(p.Stop)
-    reload = _awaited(p.Reload)
-    submit = _awaited(submission)
-    status = _awaited(p.GetJob)
-    graph = _awaited(p.ReadGraph)
-    list = _awaited(p.ListJobs)
-    wait = _awaited(p.WaitFor)
-    pause = _awaited(p.Pause)
-    resume = _awaited(p.Resume)
-    modify = _awaited(p.Modify)
-    cancel = _awaited(p.Cancel)
-    retry = _awaited(p.Retry)
-    history = _awaited(p.ReadHistory)
-    attempts = _awaited(p.ReadAttempts)
-    why = _awaited(p.ExplainJob)
-    revisions = _awaited(p.ReadRevisions)
-    remove = _awaited(p.Remove)
-    backup = _awaited(p.WriteBackup)
-    read_output = _awaited(p.ReadOutput)
-    search_output = _awaited(p.SearchOutput)
-    read_events = _awaited(p.ReadEvents)
-    validate = _awaited(p.Validate)
-    instruments = _awaited(p.ListInstruments)
-    check_instruments = _awaited(p.CheckInstruments)
-    clear_rate_limits = _awaited(p.ClearLimits)
+    daemon_status = _async_method(p.GetDaemon)
+    stop = _async_method(p.Stop)
+    reload = _async_method(p.Reload)
+    submit = _async_method(submission)
+    status = _async_method(p.GetJob)
+    graph = _async_method(p.ReadGraph)
+    list = _async_method(p.ListJobs)
+    wait = _async_method(p.WaitFor)
+    pause = _async_method(p.Pause)
+    resume = _async_method(p.Resume)
+    modify = _async_method(p.Modify)
+    cancel = _async_method(p.Cancel)
+    retry = _async_method(p.Retry)
+    history = _async_method(p.ReadHistory)
+    attempts = _async_method(p.ReadAttempts)
+    why = _async_method(p.ExplainJob)
+    revisions = _async_method(p.ReadRevisions)
+    remove = _async_method(p.Remove)
+    backup = _async_method(p.WriteBackup)
+    read_output = _async_method(p.ReadOutput)
+    search_output = _async_method(p.SearchOutput)
+    read_events = _async_method(p.ReadEvents)
+    validate = _async_method(p.Validate)
+    instruments = _async_method(p.ListInstruments)
+    check_instruments = _async_method(p.CheckInstruments)
+    clear_rate_limits = _async_method(p.ClearLimits)

@@ -12,7 +12,7 @@ from marianned import asking, paths, probe
 from marianned.errors import NoDaemon, NotPermitted
 
 
-def places(named: str | None) -> Iterator[str]:
+def socket_paths(named: str | None) -> Iterator[str]:
     """Yield the paths where a daemon may listen, the likeliest first; one that was named alone.
 
     One that $MARIANNE_SOCKET names is meant, too. Where nobody answers at the usual one, the lock file says
@@ -30,11 +30,11 @@ def places(named: str | None) -> Iterator[str]:
     except paths.SocketPathTooLongError as error:
         raise NoDaemon(str(error)) from None
     yield usual
-    if not is_named() and (other := locked_socket()) not in {None, usual}:
+    if not environment_names_socket() and (other := locked_socket()) not in {None, usual}:
         yield str(other)
 
 
-def is_named() -> bool:
+def environment_names_socket() -> bool:
     """Whether the environment names a socket."""
     return bool(os.environ.get("MARIANNE_SOCKET"))
 

@@ -18,7 +18,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from marianne_cli.client.dialling import is_named, is_usable, locked_socket, new_key, places
+from marianne_cli.client.dialling import (
+    environment_names_socket,
+    is_usable,
+    locked_socket,
+    new_key,
+    socket_paths,
+)
 from marianned import __version__, asking, probe
 from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
 from marianned.formatting import is_older, typed, versions_apart
@@ -40,22 +46,22 @@ IDLE_MOST = 4
 _GREETING_LEAST = 2.0
 """However short a request's own time is, a daemon may take so long to greet."""
 _RETRY_SECONDS = 0.05
-MEANT = frozenset({"auto_resume", "fields", "jobs", "types"})
+MEANT_WHEN_EMPTY = frozenset({"auto_resume", "fields", "jobs", "types"})
 """Params of which false, or nothing in them, is not the same as leaving them out."""
 _NOTHING: tuple[object, ...] = ({}, [], ())
 
 
-def said(params: Mapping[str, object]) -> dict[str, object]:
-    """Return the params that say something: an older daemon need not know of the others."""
+def stated_params(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the params that are set: an older daemon need not know the null, false and empty ones."""
     return {
         name: value
         for name, value in params.items()
-        if value is not None and (name in MEANT or not (value is False or value in _NOTHING))
+        if value is not None and (name in MEANT_WHEN_EMPTY or not (value is False or value in _NOTHING))
     }
 
 
-class Gone(NoDaemon):
-    """Nobody listens, or no more: a connection broke, and what was asked on it may be in force."""
+class DaemonUnreachable(NoDaemon):
+    """No daemon listens, or a connection broke: the request that was sent on it may be in force."""
 
 
 class Dial(NamedTuple):
@@ -99,12 +105,12 @@ Flow = Generator[Effect, Any, T]
 OnEvent = Callable[[dict[str, Any]], None]
 
 
-class Drive(Generic[T]):
-    """A flow as a carrier carries it out: it does what is `due`, inside `step`, and hands in what came of it.
+class FlowDriver(Generic[T]):
+    """Runs a flow for a carrier, which performs the `due` effect inside `step` and hands in its outcome.
 
-    What goes wrong meanwhile is thrown into the flow, which lets its connection go, or goes on with another.
-    Of a `resumable` one a cancel or an interrupt is no business of the flow: it passes through, and what was
-    due can be done again.
+    An exception of the carrier is thrown into the flow, which drops its connection or goes on with another.
+    For a `resumable` flow a cancel or an interrupt passes through without reaching the flow; the effect that
+    was due can be performed again.
     """
 
     def __init__(self, flow: Flow[T], *, resumable: bool = False) -> None:
@@ -139,7 +145,7 @@ class Drive(Generic[T]):
         except BaseException as error:
             if self._resumable and not isinstance(error, Exception):
                 if isinstance(self._due, Send):
-                    broken(self._due.socket)  # what may have been sent by half is not sent again
+                    shut_down(self._due.socket)  # what may have been sent by half is not sent again
                 raise
             self._advance(self._flow.throw, error)
 
@@ -154,8 +160,8 @@ class Drive(Generic[T]):
             self._due, self._result = None, done.value
 
 
-class Connected:
-    """What both clients know of their session."""
+class ClientBase:
+    """What the blocking and the anyio client have in common: their session's address and greeting."""
 
     _session: "Session"
 
@@ -175,14 +181,14 @@ def as_it_is(item: Any) -> Any:
     return item
 
 
-def broken(connected: socket.socket) -> None:
-    """Break a connection, so that whoever uses it hears of it."""
-    with suppress(OSError):  # it is broken already
+def shut_down(connected: socket.socket) -> None:
+    """Shut a socket down, so that a thread or task that waits on it gets an error."""
+    with suppress(OSError):  # the connection is broken already
         connected.shutdown(socket.SHUT_RDWR)
 
 
-class Line:
-    """One connection: its numbering of requests, and the messages that came and are not taken yet.
+class ClientConnection:
+    """One connection to the daemon: the ids of its requests, and the messages received and not yet taken.
 
     `pid` is the daemon's whose socket it is, null where it is systemd's.
     """
@@ -225,19 +231,19 @@ class Line:
         return not self._ready and is_usable(self.socket)
 
 
-class Retry:
-    """The patience with a broken connection: it begins with the break, and ends with what comes after it."""
+class ReconnectDeadline:
+    """How long a broken connection is retried: the time starts with the break; an answer stops it."""
 
     def __init__(self, seconds: float, ends: float | None = None) -> None:
         self._seconds = seconds
         self._ends = ends
 
-    def works(self) -> None:
-        """Hear that the daemon has answered."""
+    def clear(self) -> None:
+        """Stop the time: the daemon has answered."""
         self._ends = None
 
-    def breaks(self) -> Flow[bool]:
-        """Wait before the next try; false: it has been tried long enough."""
+    def wait_to_retry(self) -> Flow[bool]:
+        """Wait before the next try; false: the time is up."""
         now = time.monotonic()
         if self._ends is None:
             self._ends = now + self._seconds
@@ -248,7 +254,7 @@ class Retry:
 
 
 class Session:
-    """What a client knows: where the daemon is, its greeting, and the connections that are open."""
+    """The state of a client: where the daemon is, its greeting, and the open connections."""
 
     def __init__(
         self,
@@ -264,8 +270,8 @@ class Session:
         self._patience = PATIENCE_SECONDS if timeout is None else timeout
         self._any_protocol = any_protocol
         self._read_only = read_only
-        self._idle: list[Line] = []
-        self._busy: set[Line] = set()
+        self._idle: list[ClientConnection] = []
+        self._busy: set[ClientConnection] = set()
         self._closed = False
         self.path = named or ""
         self.server: dict[str, Any] | None = None
@@ -274,34 +280,34 @@ class Session:
     # --- connections -------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Hang up all connections; who still waits on one sees it break."""
+        """Hang up all connections; a caller that still waits on one gets an error."""
         self._closed = True
         while self._idle:
             self._idle.pop().socket.close()
-        for line in self._busy:
-            broken(line.socket)
+        for connection in self._busy:
+            shut_down(connection.socket)
 
     def open(self) -> Flow[None]:
-        """See that somebody listens; the connection is kept for the first request.
+        """Connect once, to see that a daemon listens; the connection is kept for the first request.
 
         Raises:
             NoDaemon: nobody answers.
         """
-        self._release((yield from self._dialled()))
+        self._release((yield from self._connect()))
 
-    def _line(self) -> Flow[Line]:
+    def _idle_or_new(self) -> Flow[ClientConnection]:
         while self._idle:
-            line = self._idle.pop()
-            if line.is_idle:
-                self._busy.add(line)
-                return line
-            line.socket.close()
-        return (yield from self._dialled())
+            connection = self._idle.pop()
+            if connection.is_idle:
+                self._busy.add(connection)
+                return connection
+            connection.socket.close()
+        return (yield from self._connect())
 
-    def _dialled(self) -> Flow[Line]:
+    def _connect(self) -> Flow[ClientConnection]:
         if self._closed:
             raise NoDaemon("this client is closed")
-        for count, path in enumerate(places(self._named)):
+        for count, path in enumerate(socket_paths(self._named)):
             if not count:
                 self.path = path
             try:
@@ -314,10 +320,14 @@ class Session:
                 connected.close()
                 raise
             self.path = path
-            line = Line(connected)
-            self._busy.add(line)
-            return line
-        named = "" if self._named is not None or not is_named() else ", which $MARIANNE_SOCKET names"
+            connection = ClientConnection(connected)
+            self._busy.add(connection)
+            return connection
+        named = (
+            ""
+            if self._named is not None or not environment_names_socket()
+            else ", which $MARIANNE_SOCKET names"
+        )
         nobody = f"no daemon answers at {self.path}{named}"
         other = None
         with suppress(NotPermitted):
@@ -331,30 +341,37 @@ class Session:
                 raise NoDaemon(
                     f"{nobody}; one listens at {other}", hints=[f"mzt --socket {typed(other)} status"]
                 )
-        raise Gone(nobody, hints=["mzt start"])
+        raise DaemonUnreachable(nobody, hints=["mzt start"])
 
-    def _release(self, line: Line, *, reusable: bool = True) -> None:
+    def _release(self, connection: ClientConnection, *, reusable: bool = True) -> None:
         """Keep a connection for the next request; hang it up where the last one was cut short."""
-        self._busy.discard(line)
-        if reusable and line.answered and not self._closed and len(self._idle) < IDLE_MOST:
-            self._idle.append(line)
+        self._busy.discard(connection)
+        if reusable and connection.answered and not self._closed and len(self._idle) < IDLE_MOST:
+            self._idle.append(connection)
         else:
-            line.socket.close()
+            connection.socket.close()
 
     # --- hello ---------------------------------------------------------------------------------------------
 
-    def ask(self, line: Line, *requests: tuple[str, Mapping[str, object]]) -> Flow[list[int]]:
+    def send(
+        self, connection: ClientConnection, *requests: tuple[str, Mapping[str, object]]
+    ) -> Flow[list[int]]:
         """Send requests, on a new connection with hello before them in the same write; return their ids."""
-        if line.greeted:
-            return (yield from line.send(*requests))
-        line.greeted = line.hello_due = True
+        if connection.greeted:
+            return (yield from connection.send(*requests))
+        connection.greeted = connection.hello_due = True
         hello: dict[str, object] = {"name": self._name, "protocol": PROTOCOL}
         if self._read_only:
             hello["read_only"] = True
-        return (yield from line.send(("daemon.hello", hello), *requests))[1:]
+        return (yield from connection.send(("daemon.hello", hello), *requests))[1:]
 
     def _reply(
-        self, line: Line, identity: int, deadline: float | None, watcher: "Watcher | None", own: float | None
+        self,
+        connection: ClientConnection,
+        identity: int,
+        deadline: float | None,
+        watcher: "JobEventWatcher | None",
+        own: float | None,
     ) -> Flow[dict[str, Any]]:
         """Return the result of a request; what else comes is hello's answer and what is watched.
 
@@ -362,54 +379,56 @@ class Session:
         connection (its id is 1), and items of the stream that watches the job. Until hello is answered the
         patience is the shorter one: a daemon that lives greets at once, whatever it is asked.
         """
-        greeted_by = self._greeted_by(line, own) if line.hello_due else None
+        greeted_by = self._greeting_deadline(connection, own) if connection.hello_due else None
         while True:
-            due = greeted_by if line.hello_due and greeted_by is not None else deadline
-            message = yield from line.receive(due)
+            due = greeted_by if connection.hello_due and greeted_by is not None else deadline
+            message = yield from connection.receive(due)
             if message.id == identity:
-                line.answered = True
+                connection.answered = True
                 self.refusal = message.error
                 if message.error is not None:
-                    raise (yield from self._refused(line, message.error, greeted_by))
+                    raise (yield from self._refusal_error(connection, message.error, greeted_by))
                 return result_of(message)
             if message.method is not None:
                 if watcher is not None:
                     yield from watcher.take(message)
             elif message.id == 1:
-                line.hello_due = False
-                self._greeted(message)
+                connection.hello_due = False
+                self._take_greeting(message)
             elif message.error is not None and (watcher is None or message.id != watcher.identity):
                 raise asking.raised(message.error)
 
-    def _refused(self, line: Line, body: Mapping[str, Any], greeted_by: float | None) -> Flow[MarianneError]:
-        """Return the exception; of what an older daemon does not know, with what to type about that.
+    def _refusal_error(
+        self, connection: ClientConnection, body: Mapping[str, Any], greeted_by: float | None
+    ) -> Flow[MarianneError]:
+        """Return a refusal as an exception; if the daemon is older than the request, say so and what to type.
 
-        What it does not know it refuses before it greets; only its greeting tells of which version it is.
+        An unknown request is refused before the greeting, and only the greeting tells the daemon's version.
         """
         error = asking.raised(body)
         if body["code"] not in {asking.METHOD_NOT_FOUND, asking.INVALID_PARAMS}:
             return error
-        while line.hello_due:
-            message = yield from line.receive(greeted_by)
+        while connection.hello_due:
+            message = yield from connection.receive(greeted_by)
             if message.id == 1:
-                line.hello_due = False
-                self._greeted(message)
+                connection.hello_due = False
+                self._take_greeting(message)
         apart = versions_apart(self.server["version"], __version__) if self.server else None
         if self.server and apart and is_older(self.server["version"], __version__):
-            by_an_older(error, *apart)
+            blame_older_daemon(error, *apart)
         return error
 
-    def _greeted(self, message: asking.Envelope) -> None:
+    def _take_greeting(self, message: asking.Envelope) -> None:
         if message.error is not None and self._any_protocol:
             self.server = {}
             return
         if message.error is not None and message.error["code"] == asking.INVALID_PARAMS:
             # it refuses to greet, and so does not tell its version
             said = f"the daemon that runs is older than this program, {__version__}"
-            raise by_an_older(asking.raised(message.error), said, ["mzt restart"])
+            raise blame_older_daemon(asking.raised(message.error), said, ["mzt restart"])
         server = self.server = result_of(message)
         if server["protocol"] != PROTOCOL and not self._any_protocol:
-            raise mismatch(server)
+            raise protocol_mismatch(server)
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -441,77 +460,82 @@ class Session:
         asked = dict(params)
         if changes and asked.get("key") is None:
             asked["key"] = new_key()
-        own = own_time(method, asked)
+        own = wait_seconds_of(method, asked)
         started = time.monotonic()
-        retry = Retry(STREAM_RECONNECT_SECONDS if own is None else RECONNECT_SECONDS)
+        retry = ReconnectDeadline(STREAM_RECONNECT_SECONDS if own is None else RECONNECT_SECONDS)
         if own:
-            retry = Retry(own, ends=started + max(own, RECONNECT_SECONDS))
-        watcher = None if watch is None else Watcher(watch, asked["job_id"], after)
-        line = yield from self._line()
+            retry = ReconnectDeadline(own, ends=started + max(own, RECONNECT_SECONDS))
+        watcher = None if watch is None else JobEventWatcher(watch, asked["job_id"], after)
+        connection = yield from self._idle_or_new()
         while True:
             try:
-                return (yield from self._once(line, method, asked, own, watcher))
+                return (yield from self._try_exchange(connection, method, asked, own, watcher))
             except TimeoutError:
-                raise self._silent(line, changes) from None
+                raise self._no_reply_error(connection, changes) from None
             except OSError:
                 if once:
-                    raise self._broken(changes) from None
-            line = yield from self._again(retry, self._line, changes)
+                    raise self._broken_connection_error(changes) from None
+            connection = yield from self._reconnect(retry, self._idle_or_new, changes)
             if own and not changes:
                 asked["timeout"] = max(0.0, started + own - time.monotonic())
 
-    def _once(
+    def _try_exchange(
         self,
-        line: Line,
+        connection: ClientConnection,
         method: str,
         params: Mapping[str, object],
         own: float | None,
-        watcher: "Watcher | None",
+        watcher: "JobEventWatcher | None",
     ) -> Flow[dict[str, Any]]:
         self.refusal = None
         deadline = None if own is None else time.monotonic() + own + self._slack(own)
         requests = [] if watcher is None else [("events.subscribe", watcher.params())]
         try:
-            identities = yield from self.ask(line, *requests, (method, params))
+            identities = yield from self.send(connection, *requests, (method, params))
             if watcher is not None:
-                watcher.begin(line, identities[0])
-            return (yield from self._reply(line, identities[-1], deadline, watcher, own))
+                watcher.begin(connection, identities[0])
+            return (yield from self._reply(connection, identities[-1], deadline, watcher, own))
         finally:
-            self._release(line, reusable=watcher is None)
+            self._release(connection, reusable=watcher is None)
 
     def _slack(self, own: float) -> float:
         """Return how long a reply may take beyond what its request waits by itself."""
         return min(self._patience, probe.GREETING_SECONDS) if own else self._patience
 
-    def _greeted_by(self, line: Line, own: float | None) -> float | None:
+    def _greeting_deadline(self, connection: ClientConnection, own: float | None) -> float | None:
         """Return until when the daemon must have greeted: one that lives does that at once.
 
         Null: not the daemon listens but systemd, which starts it now.
         """
-        if line.pid is None:
+        if connection.pid is None:
             return None
         seconds = max(_GREETING_LEAST, own) if own else self._patience
         return time.monotonic() + min(seconds, self._patience, probe.GREETING_SECONDS)
 
-    def _silent(self, line: Line, changes: bool) -> NoDaemon:
-        """Say that no reply came; of a daemon that never greeted, how to get rid of it."""
-        if not line.hello_due:
-            said = f"the daemon at {self.path} has not answered in time{maybe(changes)}"
+    def _no_reply_error(self, connection: ClientConnection, changes: bool) -> NoDaemon:
+        """Return the error for a missing reply; if the daemon never greeted, with how to get rid of it."""
+        if not connection.hello_due:
+            said = f"the daemon at {self.path} has not answered in time{in_force_note(changes)}"
             return NoDaemon(said, hints=["mzt doctor"])
-        said = f"{probe.called(line.pid)} at {self.path} accepts but does not answer{maybe(changes)}"
-        return NoDaemon(said, hints=probe.way_out(line.pid))
+        who = probe.called(connection.pid)
+        said = f"{who} at {self.path} accepts but does not answer{in_force_note(changes)}"
+        return NoDaemon(said, hints=probe.way_out(connection.pid))
 
-    def _again(self, retry: Retry, dial: Callable[[], Flow[Line]], changes: bool = False) -> Flow[Line]:
-        """Try again until the daemon answers; there is nothing to wait on but the next attempt."""
-        while not self._closed and (yield from retry.breaks()):
+    def _reconnect(
+        self, retry: ReconnectDeadline, dial: Callable[[], Flow[ClientConnection]], changes: bool = False
+    ) -> Flow[ClientConnection]:
+        """Dial again and again until the daemon answers; nothing tells when it is back."""
+        while not self._closed and (yield from retry.wait_to_retry()):
             try:
                 return (yield from dial())
             except NoDaemon:
                 continue
-        raise self._broken(changes)
+        raise self._broken_connection_error(changes)
 
-    def _broken(self, changes: bool = False) -> Gone:
-        return Gone(f"the connection to the daemon at {self.path} broke{maybe(changes)}", hints=["mzt start"])
+    def _broken_connection_error(self, changes: bool = False) -> DaemonUnreachable:
+        return DaemonUnreachable(
+            f"the connection to the daemon at {self.path} broke{in_force_note(changes)}", hints=["mzt start"]
+        )
 
     # --- streams -------------------------------------------------------------------------------------------
 
@@ -522,66 +546,68 @@ class Session:
             MarianneError: the stream is refused.
             NoDaemon: nobody answers any more.
         """
-        retry = Retry(STREAM_RECONNECT_SECONDS)
-        line = yield from self._dialled()
+        retry = ReconnectDeadline(STREAM_RECONNECT_SECONDS)
+        connection = yield from self._connect()
         while True:
             try:
-                yield from wanted.run(self, line, retry)
+                yield from wanted.run(self, connection, retry)
             except OSError:
-                wanted.broke()
+                wanted.connection_broke()
             else:
                 return
             finally:
-                self._release(line, reusable=False)
-            line = yield from self._again(retry, self._dialled)
+                self._release(connection, reusable=False)
+            connection = yield from self._reconnect(retry, self._connect)
 
-    def opened(self, line: Line, method: str, params: Mapping[str, object]) -> Flow[dict[str, Any]]:
+    def open_stream(
+        self, connection: ClientConnection, method: str, params: Mapping[str, object]
+    ) -> Flow[dict[str, Any]]:
         """Open a stream on a connection; return its StreamStarted."""
-        (identity,) = yield from self.ask(line, (method, params))
-        return (yield from self._reply(line, identity, time.monotonic() + self._patience, None, 0.0))
+        (identity,) = yield from self.send(connection, (method, params))
+        return (yield from self._reply(connection, identity, time.monotonic() + self._patience, None, 0.0))
 
 
 class Stream:
-    """A stream as one wants it: `run` opens it on a connection and brings its items until it has ended."""
+    """A kind of stream: `run` opens it on a connection and yields its items until it has ended."""
 
-    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+    def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
         """Yield an Item for each; raise OSError where it is to be opened again on another connection."""
         raise NotImplementedError
 
-    def broke(self) -> None:
-        """Hear that the connection broke; it is tried again."""
+    def connection_broke(self) -> None:
+        """Called when the connection broke; it is dialled again."""
 
 
-class Watcher:
-    """The journal of the job that a request is about, read beside the request on its connection."""
+class JobEventWatcher:
+    """Receives the events of a request's job while the request waits, on the same connection."""
 
     def __init__(self, tell: OnEvent, job_id: object, after: int | None) -> None:
         self._tell = tell
         self._job_id = job_id
         self._after = after
-        self._line: Line | None = None
+        self._connection: ClientConnection | None = None
         self.identity = 0
 
-    def begin(self, line: Line, identity: int) -> None:
-        """Hear on which connection it was subscribed, by which request."""
-        self._line, self.identity = line, identity
+    def begin(self, connection: ClientConnection, identity: int) -> None:
+        """Remember the connection of the subscription, and the id of its request."""
+        self._connection, self.identity = connection, identity
 
     def params(self) -> dict[str, object]:
         """The subscription: from the event after the last one told."""
         return {"job_id": self._job_id, "after": self._after}
 
     def take(self, message: asking.Envelope) -> Flow[None]:
-        """Tell an event; where the stream has lagged, take it up where it ended."""
+        """Pass an event on; where the daemon ended the stream as lagged, subscribe again from its end."""
         told = message.params
         if message.method == "stream.item":
             self._after = told["item"]["event"]
             self._tell(told["item"])
-        elif told["reason"] == "lagged" and self._line is not None:
+        elif told["reason"] == "lagged" and self._connection is not None:
             self._after = told["event"] if self._after is None else self._after
-            (self.identity,) = yield from self._line.send(("events.subscribe", self.params()))
+            (self.identity,) = yield from self._connection.send(("events.subscribe", self.params()))
 
 
-def mismatch(server: Mapping[str, Any]) -> ProtocolMismatch:
+def protocol_mismatch(server: Mapping[str, Any]) -> ProtocolMismatch:
     """Say which of the two sides is the older one."""
     said = (
         f"marianned {server['version']} (pid {server['pid']}) speaks protocol {server['protocol']}, "
@@ -592,7 +618,7 @@ def mismatch(server: Mapping[str, Any]) -> ProtocolMismatch:
     return ProtocolMismatch(f"{said}upgrade this mzt")
 
 
-def own_time(method: str, params: Mapping[str, Any]) -> float | None:
+def wait_seconds_of(method: str, params: Mapping[str, Any]) -> float | None:
     """Return the seconds that a request waits by itself; null for without a limit."""
     if method == "job.wait":
         return params.get("timeout")
@@ -607,7 +633,7 @@ def result_of(message: asking.Envelope) -> dict[str, Any]:
     return result
 
 
-def by_an_older(error: MarianneError, said: str, hints: list[str]) -> MarianneError:
+def blame_older_daemon(error: MarianneError, said: str, hints: list[str]) -> MarianneError:
     """Say of a refusal that the daemon is older, and what to type about that."""
     error.message = f"{error.message}; {said}"
     error.args = (error.message,)
@@ -615,6 +641,6 @@ def by_an_older(error: MarianneError, said: str, hints: list[str]) -> MarianneEr
     return error
 
 
-def maybe(changes: bool) -> str:
+def in_force_note(changes: bool) -> str:
     """Say of a change whose reply did not come that it may be in force."""
     return "; the request may be in force" if changes else ""

@@ -10,16 +10,25 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from marianne_cli.client.session import Flow, Item, Line, OnEvent, Retry, Session, Stream, said
+from marianne_cli.client.session import (
+    ClientConnection,
+    Flow,
+    Item,
+    OnEvent,
+    ReconnectDeadline,
+    Session,
+    Stream,
+    stated_params,
+)
 from marianned import asking
 from marianned.errors import NoDaemon
 
-_ENDED = {"completed", "failed", "cancelled"}
-_OVER = {"attempt.ended", "hook.completed", "hook.failed", "hook.interrupted"}
-"""Events behind which an attempt prints no more."""
+_ENDED_STATUSES = {"completed", "failed", "cancelled"}
+_ATTEMPT_END_EVENTS = {"attempt.ended", "hook.completed", "hook.failed", "hook.interrupted"}
+"""After these events an attempt prints nothing more."""
 
 
-class Journal(Stream):
+class JournalStream(Stream):
     """The journal after a number (null: from now), of one job or all; `snapshot`: the state first.
 
     Items are events, and before them snapshots, as they come. `lagged` is told the last number of a stream
@@ -39,9 +48,9 @@ class Journal(Stream):
         self._after = after
         self._snapshot = snapshot
         self._lagged = lagged
-        self._wanted = said(wanted)
+        self._wanted = stated_params(wanted)
 
-    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+    def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
         """Bring what comes; a stream never ends by itself."""
         while True:
             params = {
@@ -50,23 +59,23 @@ class Journal(Stream):
                 "snapshot": self._snapshot,
                 **self._wanted,
             }
-            started = yield from session.opened(line, "events.subscribe", params)
-            retry.works()
+            started = yield from session.open_stream(connection, "events.subscribe", params)
+            retry.clear()
             if self._snapshot:
-                yield from self._shown(line)
+                yield from self._bring_snapshot(connection)
             elif self._after is None:
                 self._after = started["event"]
-            end = yield from self._events(line)
+            end = yield from self._bring_events(connection)
             if end["reason"] != "lagged":
                 raise ConnectionResetError(f"the daemon ended the stream: {end['reason']}")
             if self._lagged is not None:
                 self._lagged(end["event"])
 
-    def _shown(self, line: Line) -> Flow[None]:
+    def _bring_snapshot(self, connection: ClientConnection) -> Flow[None]:
         """Bring the snapshot once all its pages have come: a break would else show a half, then all."""
         pages: list[dict[str, Any]] = []
         while True:
-            message = yield from line.receive()
+            message = yield from connection.receive()
             if message.method != "stream.item":
                 raise ConnectionResetError("the stream ended within its snapshot")
             pages.append(message.params["item"])
@@ -77,10 +86,10 @@ class Journal(Stream):
         for page in pages:
             yield Item(page)
 
-    def _events(self, line: Line) -> Flow[dict[str, Any]]:
+    def _bring_events(self, connection: ClientConnection) -> Flow[dict[str, Any]]:
         """Bring events until the stream ends; return its end."""
         while True:
-            message = yield from line.receive()
+            message = yield from connection.receive()
             if message.method is None:
                 continue
             told: dict[str, Any] = message.params
@@ -90,7 +99,7 @@ class Journal(Stream):
             yield Item(told["item"])
 
 
-class States(Stream):
+class StateStream(Stream):
     """States as they change, with the journal beside them: `wanted` are the params of `events.subscribe`.
 
     Each connection begins with a snapshot, until `Ready`; events go on where they ended. `connected` is told
@@ -99,32 +108,32 @@ class States(Stream):
 
     def __init__(self, connected: Callable[[bool], None] | None = None, **wanted: object) -> None:
         self._connected = connected
-        self._wanted = said(wanted)
+        self._wanted = stated_params(wanted)
         self._after: int | None = None
 
-    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+    def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
         """Bring what comes; a stream never ends by itself."""
         while True:
             params = {**self._wanted, "states": True}
             params |= {} if self._after is None else {"after": self._after}
-            started = yield from session.opened(line, "events.subscribe", params)
-            retry.works()
+            started = yield from session.open_stream(connection, "events.subscribe", params)
+            retry.clear()
             if self._connected is not None:
                 self._connected(True)
             if self._after is None:
                 self._after = started["event"]
-            reason = yield from self._items(line)
+            reason = yield from self._bring_items(connection)
             if reason != "lagged":
                 raise ConnectionResetError(f"the daemon ended the stream: {reason}")
 
-    def broke(self) -> None:
+    def connection_broke(self) -> None:
         """Tell that the daemon does not answer."""
         if self._connected is not None:
             self._connected(False)
 
-    def _items(self, line: Line) -> Flow[str]:
+    def _bring_items(self, connection: ClientConnection) -> Flow[str]:
         while True:
-            message = yield from line.receive()
+            message = yield from connection.receive()
             if message.method is None:
                 continue
             told = message.params
@@ -185,7 +194,7 @@ class Piece(NamedTuple):
     ended: bool = False
 
 
-class AttemptOutput(Stream):
+class AttemptOutputStream(Stream):
     """What one attempt prints, from an offset until it ends. Items are bytes.
 
     `tail_lines`, or an offset below 0, says where it begins the first time; then it goes on where it was.
@@ -197,34 +206,34 @@ class AttemptOutput(Stream):
         if tail_lines is not None:
             self._params["tail_lines"] = tail_lines
 
-    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+    def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
         """Bring the pieces until the attempt has ended."""
         while True:
-            yield from session.opened(line, "log.follow", {**self._params, "offset": self._offset})
-            retry.works()
-            reason = yield from self._pieces(line)
+            yield from session.open_stream(connection, "log.follow", {**self._params, "offset": self._offset})
+            retry.clear()
+            reason = yield from self._bring_pieces(connection)
             if reason == "ended":
                 return
             if reason != "lagged":
                 raise ConnectionResetError(f"the daemon ended the stream: {reason}")
 
-    def _pieces(self, line: Line) -> Flow[str]:
+    def _bring_pieces(self, connection: ClientConnection) -> Flow[str]:
         while True:
-            message = yield from line.receive()
+            message = yield from connection.receive()
             if message.method is None:
                 continue
             told = message.params
             if message.method == "stream.end":
                 return str(told["reason"])
             item = told["item"]
-            data = piece(item)
+            data = decode_data(item)
             self._params["attempt"] = item["attempt"]  # the newest one stays the one that it was
             self._params.pop("tail_lines", None)
             self._offset = item["offset"] + len(data)
             yield Item(data)
 
 
-class JobOutput(Stream):
+class MergedOutputStream(Stream):
     """What these outputs, and all attempts that are in flight or start meanwhile, print until the job ends.
 
     Items are `Piece`s. The job's journal and all outputs come on one connection, so that their order stays;
@@ -251,30 +260,30 @@ class JobOutput(Stream):
         self._open: dict[int, Output] = {}
         self._journal: int | None = None
 
-    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+    def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
         """Subscribe before looking, so that no attempt starts unseen; then bring all until the job's end.
 
         After a break the journal goes on where it ended: what started and ended meanwhile is in it.
         """
         self._asked, self._open = None, {}
         self._unopened = deque(self._outputs)
-        started = yield from session.opened(
-            line, "events.subscribe", {"job_id": self._job_id, "after": self._after}
+        started = yield from session.open_stream(
+            connection, "events.subscribe", {"job_id": self._job_id, "after": self._after}
         )
         self._journal = started["stream"]
-        retry.works()
+        retry.clear()
         if self._after is None:
-            yield from self._look(session, started["event"])
+            yield from self._read_in_flight(session, started["event"])
         while self._outputs or not self._ended:
             late = any(_attempt_of(one) in self._over for one in self._open.values())
             if self._asked is None and self._unopened and not late:
                 # one at a time, in the order in which they started
                 params = self._unopened[0].params(self._job_id)
-                (self._asked,) = yield from line.send(("log.follow", params))
-            yield from self._take((yield from line.receive()))
+                (self._asked,) = yield from connection.send(("log.follow", params))
+            yield from self._take_message((yield from connection.receive()))
 
-    def _look(self, session: Session, newest: int) -> Flow[None]:
-        """See what is in flight already."""
+    def _read_in_flight(self, session: Session, newest: int) -> Flow[None]:
+        """Add the attempts that are in flight already."""
         asked = {"job_id": self._job_id, "limit": 1}
         try:
             job = yield from session.exchange("job.status", asked)
@@ -284,9 +293,9 @@ class JobOutput(Stream):
         self._ended = job["timing"]["completed_at"] is not None
         for flight in job["in_flight"]:
             if not flight.get("job_id"):  # another job's, whose end this one waits for
-                self._add(flight)
+                self._add_attempt(flight)
 
-    def _add(self, item: Mapping[str, Any]) -> None:
+    def _add_attempt(self, item: Mapping[str, Any]) -> None:
         known = (item.get("sheet"), item.get("hook"), item["attempt"])
         if known not in self._known:
             self._known.add(known)
@@ -294,7 +303,7 @@ class JobOutput(Stream):
             self._outputs += made
             self._unopened += made
 
-    def _take(self, message: asking.Envelope) -> Flow[None]:
+    def _take_message(self, message: asking.Envelope) -> Flow[None]:
         if message.method is None:
             if message.error is not None:
                 raise asking.raised(message.error)
@@ -306,28 +315,28 @@ class JobOutput(Stream):
         if told["stream"] == self._journal:
             if message.method == "stream.end":
                 raise ConnectionResetError(f"the daemon ended the stream: {told['reason']}")
-            self._event(told["item"])
+            self._take_event(told["item"])
         elif message.method == "stream.end":
-            yield from self._end(told["stream"], told["reason"])
+            yield from self._end_output(told["stream"], told["reason"])
         else:
             output = self._open[told["stream"]]
-            data = piece(told["item"])
+            data = decode_data(told["item"])
             skipped = told["item"]["offset"] - output.offset
             output.offset = told["item"]["offset"] + len(data)
             yield Item(Piece(output, data, skipped))
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _take_event(self, event: dict[str, Any]) -> None:
         self._after = max(self._after or 0, event["event"])
         if self._heard is not None:
             self._heard(event)
         if event["type"] in {"attempt.started", "hook.started"}:
-            self._add(event)
-        elif event["type"] in _OVER:
+            self._add_attempt(event)
+        elif event["type"] in _ATTEMPT_END_EVENTS:
             self._over.add((event.get("sheet"), event.get("hook"), event["attempt"]))
-        if event["status"] in _ENDED:
+        if event["status"] in _ENDED_STATUSES:
             self._ended = True
 
-    def _end(self, stream: int, reason: str) -> Flow[None]:
+    def _end_output(self, stream: int, reason: str) -> Flow[None]:
         if reason != "ended":
             raise ConnectionResetError(f"the daemon ended the stream: {reason}")
         output = self._open.pop(stream)
@@ -340,6 +349,6 @@ def _attempt_of(output: Output) -> tuple[int | None, int | None, int]:
     return output.sheet, output.hook, output.attempt
 
 
-def piece(item: Mapping[str, Any]) -> bytes:
+def decode_data(item: Mapping[str, Any]) -> bytes:
     """Return the bytes of a piece of output."""
     return msgspec.convert(item["data"], bytes)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 
-from marianne_cli.client.blocking import Items, RawClient, driven
+from marianne_cli.client.blocking import Items, RawClient, run_flow
 from marianne_cli.client.calls import Calls
 from marianne_cli.client.session import Flow
-from marianne_cli.client.streams import AttemptOutput, Journal, States
+from marianne_cli.client.streams import AttemptOutputStream, JournalStream, StateStream
 from marianned import __version__
 from marianned.errors import BadRequest
 from marianned.protocol import (
@@ -39,10 +39,10 @@ from marianned.protocol import (
 A = TypeVar("A", bound=Reply)
 
 
-def asked(session: Any, request: Query[A]) -> Flow[dict[str, Any]]:
-    """Return the flow that asks a request.
+def request_flow(session: Any, request: Query[A]) -> Flow[dict[str, Any]]:
+    """Return the flow that sends a request.
 
-    What of its params is as without them is not sent: an older daemon need not know of it.
+    Params that have their default are not sent: an older daemon need not know them.
 
     Raises:
         BadRequest: it opens a stream.
@@ -69,33 +69,38 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
-_WHOLE: tuple[None, list[str], None] = (None, [], None)
-"""What a status is asked by that leaves nothing out."""
+_LEAVES_NOTHING_OUT: tuple[None, list[str], None] = (None, [], None)
+"""`fields`, `without` and `newer_than` of a `GetJob` whose reply leaves nothing out."""
 
 
-def answered(request: Query[A], told: dict[str, Any]) -> A:
+def read_reply(request: Query[A], told: dict[str, Any]) -> A:
     """Read the reply to a request; of `status`, keys that were left out are `msgspec.UNSET`."""
     kind = METHODS[request.method].result
-    if isinstance(request, GetJob) and (request.fields, request.without, request.newer_than) != _WHOLE:
-        return cast("A", _partial(kind, told))
+    if (
+        isinstance(request, GetJob)
+        and (request.fields, request.without, request.newer_than) != _LEAVES_NOTHING_OUT
+    ):
+        return cast("A", _read_partial(kind, told))
     result: Any = msgspec.convert(told, kind, str_keys=True)
     return cast("A", result)
 
 
-def _partial(kind: type[msgspec.Struct], told: dict[str, Any]) -> msgspec.Struct:
+def _read_partial(kind: type[msgspec.Struct], told: dict[str, Any]) -> msgspec.Struct:
     """Read an object of which only some keys were told."""
     fields = msgspec.structs.fields(kind)
-    values = {one.name: _part(one.type, told[one.encode_name]) for one in fields if one.encode_name in told}
+    values = {
+        one.name: _read_field(one.type, told[one.encode_name]) for one in fields if one.encode_name in told
+    }
     return kind(**{one.name: values.get(one.name, msgspec.UNSET) for one in fields})
 
 
-def _part(kind: Any, value: Any) -> Any:
+def _read_field(kind: Any, value: Any) -> Any:
     if kind == list[Sheet]:
-        return [_partial(Sheet, one) for one in value]
+        return [_read_partial(Sheet, one) for one in value]
     return msgspec.convert(value, kind)
 
 
-def checked(method: str, request: Query[A]) -> Query[A]:
+def require_method(method: str, request: Query[A]) -> Query[A]:
     """Return a request, which is one of this method.
 
     Raises:
@@ -138,12 +143,12 @@ def attempt_output(
     stream: str,
     offset: int,
     tail_lines: int | None,
-) -> AttemptOutput:
+) -> AttemptOutputStream:
     """Return the stream of one attempt's output."""
     if sheet is None and hook is None:
         raise BadRequest("an output is that of one 'sheet' or of one 'hook'; follow_job brings all of a job")
     params = FollowOutput(job_id, sheet=sheet, hook=hook, attempt=attempt, stream=stream)  # type: ignore[arg-type]
-    return AttemptOutput(_params(params), offset, tail_lines)
+    return AttemptOutputStream(_params(params), offset, tail_lines)
 
 
 class Client(RawClient, Calls):
@@ -162,11 +167,11 @@ class Client(RawClient, Calls):
             MarianneError: the refusal, by its code.
             NoDaemon: nobody answers any more; a change may be in force.
         """
-        return answered(request, driven(asked(self._session, request)))
+        return read_reply(request, run_flow(request_flow(self._session, request)))
 
     def call(self, method: str, params: Query[A]) -> A:
         """Send a request whose method is named; `ask` needs no name."""
-        return self.ask(checked(method, params))
+        return self.ask(require_method(method, params))
 
     def events(
         self,
@@ -191,7 +196,7 @@ class Client(RawClient, Calls):
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        wanted = Journal(job_id, after, lagged=lagged, jobs=jobs, types=types)
+        wanted = JournalStream(job_id, after, lagged=lagged, jobs=jobs, types=types)
         return self._items(wanted, read_event)
 
     def subscribe(self, *, job_id: str | None = None) -> Items[Snapshot | Event]:
@@ -203,7 +208,7 @@ class Client(RawClient, Calls):
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        return self._items(Journal(job_id, None, snapshot=True), read_snapshot)
+        return self._items(JournalStream(job_id, None, snapshot=True), read_snapshot)
 
     def states(
         self,
@@ -226,7 +231,7 @@ class Client(RawClient, Calls):
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        wanted = States(connected, jobs=jobs, sheets=sheets, output=output, types=types)
+        wanted = StateStream(connected, jobs=jobs, sheets=sheets, output=output, types=types)
         return self._items(wanted, read_state)
 
     def follow(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from marianne_cli.client.blocking import RawClient
-from marianne_cli.client.streams import Output, piece
+from marianne_cli.client.streams import Output, decode_data
 from marianne_cli.context import Invocation
 from marianned.errors import MarianneError
 
@@ -55,7 +55,7 @@ def pieces(
         if asked:
             source.reads, source.name, asked = reply.get("reads"), reply.get("name"), {}
             source.offset = reply["offset"]
-        data = piece(reply)
+        data = decode_data(reply)
         yield reply["skipped"], data
         source.offset = reply["offset"] + reply["skipped"] + len(data)
         if source.offset >= reply["size"] or not (data or reply["skipped"]):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marianne_cli.client.session import WAIT_MOST, Gone
+from marianne_cli.client.session import WAIT_MOST, DaemonUnreachable
 from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
@@ -53,7 +53,7 @@ def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: in
         # one that is just being killed takes connections yet, and answers none
         call.client.request("daemon.status", once=True)
     except NoDaemon as error:
-        if call.connected is not None and not isinstance(error, Gone):
+        if call.connected is not None and not isinstance(error, DaemonUnreachable):
             raise
         call.close()
         if _comes(call, timeout):
@@ -150,7 +150,7 @@ def _comes(call: Invocation, timeout: float) -> bool:
         try:
             with _reached(call, timeout) as client:
                 client.request("daemon.status", once=True)
-        except Gone:
+        except DaemonUnreachable:
             if time.monotonic() > ends:
                 raise
             time.sleep(_LOOK_SECONDS)  # it is about to end

@@ -14,7 +14,7 @@ import pytest
 from marianne_cli.client import connect
 from marianne_cli.client.calls import submission
 from marianne_cli.client.dialling import current_umask
-from marianne_cli.client.streams import JobOutput
+from marianne_cli.client.streams import MergedOutputStream
 from marianne_cli.main import run
 from marianned import asking
 from marianned import protocol as p
@@ -300,7 +300,7 @@ class Followed:
         self.told = []
         self._messages = list(messages)
 
-    def opened(self, _line, _method, _params):
+    def open_stream(self, _connection, _method, _params):
         return flow({"stream": 0, "event": 7})
 
     def exchange(self, _method, _params):
@@ -347,8 +347,8 @@ def test_what_has_ended_is_followed_to_its_end_before_what_started_behind_it():
         printed(2, b"two"),
         end(2),
     )
-    retry = types.SimpleNamespace(works=lambda: None)
-    pieces = [wanted.value for wanted in JobOutput("a", ["stdout"]).run(script, script, retry)]
+    retry = types.SimpleNamespace(clear=lambda: None)
+    pieces = [wanted.value for wanted in MergedOutputStream("a", ["stdout"]).run(script, script, retry)]
     assert [one.data for one in pieces] == [b"one", b"", b"two", b""]
     assert script.told == ["asked for sheet 1", "end of stream 1", "asked for sheet 2", "end of stream 2"]
 

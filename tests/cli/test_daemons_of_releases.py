@@ -154,4 +154,4 @@ def test_what_says_nothing_is_the_default_of_each_param():
                     msgspec.convert(nothing, field.type)
                     if (type(default), default) != (type(nothing), nothing):
                         other.add((name, field.encode_name))
-    assert {param for _, param in other} == set(session.MEANT)
+    assert {param for _, param in other} == set(session.MEANT_WHEN_EMPTY)
