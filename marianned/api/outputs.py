@@ -12,7 +12,7 @@ from marianned.conductor.core.job import Job
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.output import find_output, read_output, where_to_begin
 from marianned.errors import BadRequest
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import READ_LIMIT, FollowOutput, HookStatus, OutputPiece
 from marianned.rows import AttemptRow, Changes, HookRow, Placed
 from marianned.store.writer import Store
@@ -190,7 +190,7 @@ class JobOutputStream:
                 self._followed[key] = _Followed(directory / piece.stream, piece)
 
 
-def _is_over(state: JobState) -> bool:
+def _is_over(state: RunState) -> bool:
     return state.run.ended is not None and not state.flights and not state.failing
 
 

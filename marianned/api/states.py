@@ -19,7 +19,7 @@ from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.live import Key, key_of
 from marianned.errors import NoSuchJob
 from marianned.lifecycle import status
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views.job import in_flight, sheet_views
 from marianned.protocol import (
     PAGE_LIMIT,
@@ -146,7 +146,7 @@ class States:
                 self._mark(job, _NOTHING)
         return daemon
 
-    async def job(self, state: JobState) -> Shown:
+    async def job(self, state: RunState) -> Shown:
         """Return a job as it is sent."""
         run_id = state.run.run_id
         version = self._versions.get(run_id, 0)
@@ -163,7 +163,7 @@ class States:
         self._jobs.pop(run_id, None)
         self._outputs.pop(run_id, None)
 
-    async def outputs(self, state: JobState) -> list[InFlight]:
+    async def outputs(self, state: RunState) -> list[InFlight]:
         """Return what is in flight of a job, as it was within the last second."""
         run_id, at = state.run.run_id, anyio.current_time()
         known = self._outputs.get(run_id)
@@ -192,7 +192,7 @@ _NOTHING = Changes()
 class _Due:
     """What of a run has changed and is not told yet: it, some of its sheets, or all that may show it."""
 
-    def __init__(self, state: JobState) -> None:
+    def __init__(self, state: RunState) -> None:
         self.state = state
         self.sheets: set[int] = set()
         self.all_sheets = False
@@ -281,7 +281,7 @@ class Watch:
     async def snapshot(self, item: Item) -> None:
         """Send the present state: jobs, sheets, the daemon, then `Ready`."""
         event = self._queries.services.store.last_event
-        sheets: list[JobState] = []
+        sheets: list[RunState] = []
         if self._wanted.jobs is None:
             async for page in self._pages(event):
                 await item(page)
@@ -370,7 +370,7 @@ class Watch:
         await self._send_sheets(item, state, sorted(numbers), told.sheets)
 
     async def _send_sheets(
-        self, item: Item, state: JobState, numbers: Sequence[int], known: dict[int, int] | None = None
+        self, item: Item, state: RunState, numbers: Sequence[int], known: dict[int, int] | None = None
     ) -> None:
         """Send these sheets, but for those that are as they were told before, by their hashes."""
         page: list[msgspec.Raw] = []
@@ -391,7 +391,7 @@ class Watch:
         if page:
             await item(self._sheets(state, page, event))
 
-    def _sheets(self, state: JobState, page: list[msgspec.Raw], event: int) -> dict[str, Any]:
+    def _sheets(self, state: RunState, page: list[msgspec.Raw], event: int) -> dict[str, Any]:
         """Return an item of sheets, which are JSON by now."""
         told = SheetStates(
             event=event,
@@ -403,7 +403,7 @@ class Watch:
         )
         return msgspec.structs.asdict(told) | {"sheets": page}
 
-    def _address(self, state: JobState) -> str:
+    def _address(self, state: RunState) -> str:
         name = state.run.job_name
         job = self._queries.conductor.jobs.get(name)
         older = job is not None and job.state.run.run != state.run.run
@@ -421,13 +421,13 @@ class Watch:
         for state in list(self._printing()) if self._ask.output else ():
             await self._tell_outputs(item, state)
 
-    def _printing(self) -> Iterator[JobState]:
+    def _printing(self) -> Iterator[RunState]:
         for job in self._queries.conductor.jobs.values():
             run = job.state.run
             if job.state.flights and self._wanted.has(run.job_name, run.run, newest=not job.superseded):
                 yield job.state
 
-    async def _tell_outputs(self, item: Item, state: JobState) -> None:
+    async def _tell_outputs(self, item: Item, state: RunState) -> None:
         event = self._queries.services.store.last_event
         found = {key_of(one): one for one in await self._states.outputs(state)}
         before = self._outputs.get(state.run.run_id, {})

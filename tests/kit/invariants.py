@@ -8,8 +8,8 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.progress.deciding.decide import could_use_slot
-from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Loops
+from marianned.progress.state.run import RunState
 from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kit.scores import Bench
 
 
-def snapshot(state: JobState) -> dict[str, Any]:
+def snapshot(state: RunState) -> dict[str, Any]:
     """Everything a state consists of, to be compared; of what was ready only what still is."""
     parts = {name: _copied(value) for name, value in vars(state).items() if name not in ("_ready", "counts")}
     parts["_numbers"] = dict(state._graph.numbers)
@@ -45,7 +45,7 @@ def _copied(value: Any) -> Any:
     return set(value) if isinstance(value, set | Numbers) else value
 
 
-def recount(state: JobState) -> dict[str, Any]:
+def recount(state: RunState) -> dict[str, Any]:
     """The counts of a state, worked out from its rows and its score alone."""
     needs = {sheet.sheet: set(sheet.needs) for sheet in state.score.sheets}
     undecided = dict.fromkeys(needs, 0)
@@ -103,7 +103,7 @@ def recount(state: JobState) -> dict[str, Any]:
     }
 
 
-def invariants(state: JobState) -> dict[str, Any]:
+def invariants(state: RunState) -> dict[str, Any]:
     """What is so of every job at every moment; returns what the state consists of."""
     now = snapshot(state)
     for name, value in recount(state).items():

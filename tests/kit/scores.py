@@ -17,7 +17,7 @@ from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import decide
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.run import RunState, Version
 from marianned.progress.state.triggers import (
     Asked,
     Ending,
@@ -167,7 +167,7 @@ class Disk:
     def of(self, kind: type[Any]) -> list[Any]:
         return [row for key, row in self.rows.items() if key[0] is kind]
 
-    def state(self) -> JobState:
+    def state(self) -> RunState:
         """Read the state anew, as it is read when the daemon starts."""
         run: RunRow = self.rows[RunRow,]
         attempts: list[AttemptRow] = self.of(AttemptRow)
@@ -178,7 +178,7 @@ class Disk:
             input_tokens=sum(row.input_tokens or 0 for row in ended),
             output_tokens=sum(row.output_tokens or 0 for row in ended),
         )
-        state = JobState(run, self._version(run.revision), self.of(SheetRow), cost)
+        state = RunState(run, self._version(run.revision), self.of(SheetRow), cost)
         if run.staged_revision is not None:
             state.stage(self._version(run.staged_revision))
         for hook in self.of(HookRow):

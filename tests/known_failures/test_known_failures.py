@@ -248,7 +248,7 @@ KNOWN = {
         "WrongStatus('the daemon is stopping already')",
     ),
     "a time is promised for what waits until it can be known": Known(
-        "progress.state.job:JobState.limit_of_flights",
+        "progress.state.run:RunState.limit_of_flights",
         "if limits and not self.endless() else None",
         "if limits else None",
         "unit/conductor/test_hindrances.py::"

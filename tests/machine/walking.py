@@ -12,7 +12,7 @@ from prophecy import comes_true
 
 from marianned.errors import MarianneError, NameTaken, WaitOverridden, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import Outcome
 from marianned.rows import LoopRow
 from marianned.score.expanded import Expanded, Loop, Retry
@@ -247,7 +247,7 @@ class Walk:
             comes_true(self.bench)
 
 
-def _cause(state: JobState, number: int) -> str:
+def _cause(state: RunState, number: int) -> str:
     hold = state.holds[number]
     return "file" if hold.owner is not None and hold.owner.name == "file" else hold.cause
 

@@ -11,7 +11,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned.instruments.profile import Profile
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.score.expanded import Fallback
 
 
@@ -31,7 +31,7 @@ class InstrumentAvailability:
         self._needs: dict[str, _Need] = {}
         self._of: object = None
 
-    async def unavailable(self, state: JobState) -> frozenset[str]:
+    async def unavailable(self, state: RunState) -> frozenset[str]:
         """Return the instruments among the score's fallbacks that can't be used."""
         if self._of is not state.score:
             self._of, self._needs = state.score, self._read(state)
@@ -39,7 +39,7 @@ class InstrumentAvailability:
             return frozenset()
         return await to_thread.run_sync(_missing, self._needs)
 
-    def _read(self, state: JobState) -> dict[str, _Need]:
+    def _read(self, state: RunState) -> dict[str, _Need]:
         needs: dict[str, _Need] = {}
         for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
             profile = state.score.profiles[fallback.instrument]

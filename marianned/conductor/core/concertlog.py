@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from marianned import files
 from marianned.clock import timestamp
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import HookStatus
 from marianned.rows import HookRow
 from marianned.score.read.reader import is_below
@@ -20,7 +20,7 @@ from marianned.score.read.reader import is_below
 _logger = logging.getLogger(__name__)
 
 
-async def append_hooks(state: JobState, ended: Sequence[HookRow]) -> None:
+async def append_hooks(state: RunState, ended: Sequence[HookRow]) -> None:
     """Append a line for each of these hooks, if the score has a log."""
     path = state.score.concert.log_path
     if path is None or not ended:
@@ -33,7 +33,7 @@ async def append_hooks(state: JobState, ended: Sequence[HookRow]) -> None:
         _logger.warning("the concert log '%s' can't be written: %s", path, error)
 
 
-def _line(state: JobState, row: HookRow) -> bytes:
+def _line(state: RunState, row: HookRow) -> bytes:
     definition = state.hook_definition(row.hook)
     run = state.run
     return msgspec.json.encode(

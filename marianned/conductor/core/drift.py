@@ -26,7 +26,7 @@ from marianned.clock import timestamp
 from marianned.conductor.services import Services
 from marianned.conductor.workspace.worktrees import Unlisted
 from marianned.paths import make_private_directory
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import Drift, FileChange, FileDifference, JobStatus, WaitingFor
 from marianned.rows import WorktreeStatus
 from marianned.score.expanded import Expanded
@@ -76,7 +76,7 @@ class _Unwatchable(Exception):
     """It can't be looked at in bounds; the message says why."""
 
 
-async def remember(services: Services, state: JobState) -> None:
+async def remember(services: Services, state: RunState) -> None:
     """Remember what is there: the commit that follows, which never fails for this, brings the job to rest."""
     run = state.run
     if run.started_at is None:
@@ -94,13 +94,13 @@ async def remember(services: Services, state: JobState) -> None:
         _logger.warning("the files of '%s' are not watched: %s", run.job_name, error)
 
 
-def is_watched(state: JobState) -> bool:
+def is_watched(state: RunState) -> bool:
     """Tell whether a job is at rest with something done: then its workspace is looked at."""
     at_rest = lifecycle.status(state.facts) in AT_REST and not state.failing
     return at_rest and state.run.started_at is not None
 
 
-async def found(services: Services, state: JobState) -> Drift | None:
+async def found(services: Services, state: RunState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
     if not is_watched(state):
         return None
@@ -154,7 +154,7 @@ async def forget(services: Services, run_id: int) -> None:
         await to_thread.run_sync(services.workspace_record(run_id).unlink)
 
 
-def _works_there(state: JobState, root: str) -> str | None:
+def _works_there(state: RunState, root: str) -> str | None:
     """Return a chained job that the job waits for, and that may write in a directory of its own accord."""
     for row in state.hooks:
         child = state.find(row.chained) if row.waiting_for == WaitingFor.JOB and row.chained else None
@@ -171,7 +171,7 @@ def _shown(name: bytes) -> str:
 # --- looking -------------------------------------------------------------------------------------------
 
 
-async def _look(services: Services, state: JobState, root: str, *, as_git: bool | None = None) -> Snapshot:
+async def _look(services: Services, state: RunState, root: str, *, as_git: bool | None = None) -> Snapshot:
     """Look at what is there, as git lists it (`as_git`; null: where git can be asked, and lists anything)."""
     bare = Snapshot(since=0, root=root)
     ends = time.monotonic() + _SECONDS
@@ -189,7 +189,7 @@ async def _look(services: Services, state: JobState, root: str, *, as_git: bool 
     return msgspec.structs.replace(bare, unwatched=_LATE)
 
 
-async def _listed(services: Services, state: JobState, root: str) -> bytes | None:
+async def _listed(services: Services, state: RunState, root: str) -> bytes | None:
     try:
         return await services.worktrees.listed(state.run, root)
     except Unlisted:

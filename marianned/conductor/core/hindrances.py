@@ -8,7 +8,7 @@ import msgspec
 
 from marianned.conductor.services import Services
 from marianned.executors.base import Wait
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views import reasons
 from marianned.protocol import Job as JobView
 from marianned.protocol import Reason, SafeTo, Waiting, WaitingFor
@@ -29,20 +29,20 @@ class Kept(NamedTuple):
     queued: Sequence[tuple[Flight, Wait]] = ()
 
 
-def is_endless(state: JobState, kept: Kept) -> bool:
+def is_endless(state: RunState, kept: Kept) -> bool:
     """Tell whether nobody can foretell an end: it can't be known, has not begun, or stands still."""
     stands = any(wait.stopped for _, wait in kept.queued)
     return bool(kept.waits) or stands or any(row.unbegun for row in state.attempts.values())
 
 
-def not_flying(state: JobState, kept: Kept) -> set[int]:
+def not_flying(state: RunState, kept: Kept) -> set[int]:
     """Return the sheets, by uid, of what has not begun, and is told to wait, or to be taken back, instead."""
     waits = {id(flight) for flight, _ in kept.queued}
     attempts = state.attempts.values()
     return {row.uid for row in attempts if row.unbegun and (state.takes_back or id(row) in waits)}
 
 
-def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
+def hindrances(services: Services, state: RunState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
     """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
     return [
@@ -56,7 +56,7 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
     ]
 
 
-def _not_told(state: JobState, kept: Kept) -> list[tuple[Flight, Wait]]:
+def _not_told(state: RunState, kept: Kept) -> list[tuple[Flight, Wait]]:
     """Return what waits at a cluster, without what waits for its engine to answer a submission as it is.
 
     What was taken back waits for nothing any more, and is told with what is yet to be.
@@ -70,14 +70,14 @@ def _not_told(state: JobState, kept: Kept) -> list[tuple[Flight, Wait]]:
     return found
 
 
-def _away(services: Services, state: JobState) -> list[Reason]:
+def _away(services: Services, state: RunState) -> list[Reason]:
     away = None if state.run.ended is not None else services.disk.away
     return (
         [] if away is None else [reasons.away(state, away.text, f"findmnt -T {shlex.quote(str(away.place))}")]
     )
 
 
-def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> None:
+def hinder(services: Services, view: JobView, state: RunState, kept: Kept) -> None:
     """Put into a view what keeps its job back: the words, what is not safe because of it, and the way out.
 
     Where the database is gone no command about the job helps, for each is refused.

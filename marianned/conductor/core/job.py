@@ -33,7 +33,7 @@ from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.progress.deciding.decide import decide, to_be_terminated
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
     Asked,
     Chained,
@@ -84,7 +84,7 @@ class Jobs(Protocol):
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""
 
-    def state_of(self, address: str) -> JobState | None:
+    def state_of(self, address: str) -> RunState | None:
         """Return the state of a run that has not ended; None: it has, or is not known."""
 
     def failing_before(self, job: "Job") -> str | None:
@@ -103,7 +103,7 @@ class Job:
     `moment` is another object once the state has become another: as long as it is the same, so is the state.
     """
 
-    def __init__(self, services: Services, state: JobState, jobs: Jobs) -> None:
+    def __init__(self, services: Services, state: RunState, jobs: Jobs) -> None:
         self.services = services
         self.state = state
         state.incarnation = services.store.incarnation.number
@@ -422,7 +422,7 @@ class Job:
         if self._log_written is not None:
             await self._log_written.wait()
 
-    def _become(self, copy: JobState) -> None:
+    def _become(self, copy: RunState) -> None:
         self.state.become(copy)
         self._before = None
         self.moment = object()
@@ -577,7 +577,7 @@ class Job:
 
 
 def _decide_in_thread(
-    state: JobState, trigger: Trigger, moment: Instant, slots: int, rooms: Mapping[Account, int]
+    state: RunState, trigger: Trigger, moment: Instant, slots: int, rooms: Mapping[Account, int]
 ) -> Decision:
     with memory.without_collecting():
         return decide(state, trigger, moment, slots, rooms)

@@ -11,7 +11,7 @@ from marianned import memory, workers
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
-from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.run import RunState, Version
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
 from marianned.rows import Flight, HoldRow, LoopRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import Expanded
@@ -26,7 +26,7 @@ class LostRevision(Exception):
     """A revision of an unfinished run is not in the database, or nothing reads it any more."""
 
 
-async def load_state(store: Store, job_name: str, run: int | None = None) -> JobState | None:
+async def load_state(store: Store, job_name: str, run: int | None = None) -> RunState | None:
     """Read the state of a run, as it is at one moment; the newest without a number, None: there is none.
 
     One that can't be read is `damaged`: it has what is left of its rows, and a score that stands in.
@@ -44,7 +44,7 @@ async def load_state(store: Store, job_name: str, run: int | None = None) -> Job
         return await _damaged(store, job_name, run, str(error) or type(error).__name__)
 
 
-async def _damaged(store: Store, job_name: str, number: int | None, why: str) -> JobState | None:
+async def _damaged(store: Store, job_name: str, number: int | None, why: str) -> RunState | None:
     """Return what is left of a run that can't be read: held, so that nothing starts or ends it.
 
     The hold is not on disk: a daemon that can read the run goes on with it. What is in flight is watched
@@ -73,7 +73,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     score = (await workers.compile_stored(source, {})).expanded
     assert score is not None, "the score that stands in is valid"
     row = found.revisions.get(run.revision) or _lost_revision(run)
-    state = JobState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
+    state = RunState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
     state.damaged = " ".join(why.split())
     uids = {one.uid for one in rows}
     kept: list[Row] = [*found.requests, *hooks, *(one for one in flights if one.uid in uids)]
@@ -119,7 +119,7 @@ _MANY_SHEETS = 500
 """From so many on, a state is made in a thread: it takes over ten milliseconds."""
 
 
-async def _state(found: Whole) -> JobState:
+async def _state(found: Whole) -> RunState:
     run = found.run
     current = await _version(run, found.revisions.get(run.revision), run.revision)
     many = len(found.sheets) >= _MANY_SHEETS
@@ -143,13 +143,13 @@ async def _state(found: Whole) -> JobState:
     return state
 
 
-def _made(found: Whole, current: Version) -> JobState:
+def _made(found: Whole, current: Version) -> RunState:
     spent = found.costs
     cost = Cost(
         usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
     )
     with memory.without_collecting():
-        return JobState(found.run, current, found.sheets, cost)
+        return RunState(found.run, current, found.sheets, cost)
 
 
 async def load_version(store: Store, run: RunRow, number: int) -> Version:
@@ -196,7 +196,7 @@ async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[Expanded, bytes
     return compiled.expanded, compiled.packed
 
 
-async def presences(services: Services, state: JobState) -> dict[str, Presence]:
+async def presences(services: Services, state: RunState) -> dict[str, Presence]:
     """Tell where each flight stands, by its id, that was there when the daemon was last there."""
     return {services.attempt_id(flight): await _presence(services, flight) for flight in state.flights}
 

@@ -33,7 +33,7 @@ from marianned.errors import (
 from marianned.executors.base import Presence
 from marianned.moment import now
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import Chained, HookEnded, Supersede
 from marianned.protocol import (
     ACTIVE,
@@ -59,7 +59,7 @@ _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
-_nothing: Callable[[JobState], Sequence[Row]] = lambda _: ()  # noqa: E731
+_nothing: Callable[[RunState], Sequence[Row]] = lambda _: ()  # noqa: E731
 OnChange = Callable[[Job, Changes], None]
 """Hears what was committed of a job in memory, once that shows it; without changes: it was taken up."""
 Chain = Callable[["Conductor", Job, HookContext], Awaitable[HookEnded | None]]
@@ -117,7 +117,7 @@ class Conductor:
         faults.point("recover.read")
         await archives.recover(self.services.store)
         self.services.scheduler.close(Obstacle.STARTING)
-        read: list[tuple[JobState, dict[str, Presence]]] = []
+        read: list[tuple[RunState, dict[str, Presence]]] = []
         for run in runs:
             try:
                 read.append(await self._read(run))
@@ -137,7 +137,7 @@ class Conductor:
         newest = await self.services.store.records.run(run.job_name)
         return newest is not None and newest.run_id == run.run_id
 
-    async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
+    async def _read(self, run: RunRow) -> tuple[RunState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
         state = await load_state(self.services.store, run.job_name, run.run)
         if state is None:
@@ -151,7 +151,7 @@ class Conductor:
         """Take up a run that is not in memory; the registry is held, so that nobody else does."""
         return self.load(*await self._read(run))
 
-    def load(self, state: JobState, found: dict[str, Presence], *, newest: bool = True) -> Job:
+    def load(self, state: RunState, found: dict[str, Presence], *, newest: bool = True) -> Job:
         """Let a run that is on disk serve itself; `found` is where its flights stand.
 
         An older run of its name that is still in memory has had its time; so has one that is not `newest`.
@@ -161,7 +161,7 @@ class Conductor:
         self.tasks.start_soon(self._serve, job, found)
         return job
 
-    def _made(self, state: JobState) -> Job:
+    def _made(self, state: RunState) -> Job:
         """Make the one job that serves a run; nobody sees it yet."""
         job = Job(self.services, state, self)
         self.shelf.put(job)
@@ -337,7 +337,7 @@ class Conductor:
         """Return the job that serves a run, also while its first commit is told."""
         return None if name is None or number is None else self.shelf.at(name, number)
 
-    def state_of(self, address: str) -> JobState | None:
+    def state_of(self, address: str) -> RunState | None:
         """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
         name, number = parse_job_id(address)
         job = self.jobs.get(name)
@@ -392,10 +392,10 @@ class Conductor:
     async def transact(
         self,
         new: Changes,
-        runs: Sequence[JobState] = (),
+        runs: Sequence[RunState] = (),
         supersede: Sequence[tuple[RunRow, Supersede]] = (),
         chain: tuple[Job, Chained] | None = None,
-        told: Callable[[JobState], Sequence[Row]] = _nothing,
+        told: Callable[[RunState], Sequence[Row]] = _nothing,
     ) -> "Transacted":
         """Commit what several jobs decide, together with what is new; the registry is held.
 

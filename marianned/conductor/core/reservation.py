@@ -10,7 +10,7 @@ from marianned.conductor.services import Services, is_away
 from marianned.executors.children import LEFTOVER_GRACE_SECONDS
 from marianned.moment import now
 from marianned.progress.deciding.decide import could_use_slot
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.rows import Account, AttemptRow, Changes, LimitRow, SheetRow, SkipRow
 
 
@@ -30,7 +30,7 @@ class Reservation:
     def __init__(
         self,
         services: Services,
-        state: JobState,
+        state: RunState,
         granted: Callable[[], None],
         kept: Callable[[], bool] = bool,
     ) -> None:

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from marianned.conductor.core.loading import load_state
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.store.writer import Store
 
 _SHEETS_MOST = 20_000
@@ -25,10 +25,10 @@ class EndedRuns:
     def __init__(self, store: Store, tasks: TaskGroup) -> None:
         self._store = store
         self._tasks = tasks
-        self._known: OrderedDict[int, tuple[JobState, float]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[RunState, float]] = OrderedDict()
         self._expiring = False
 
-    async def state(self, name: str, number: int | None) -> JobState | None:
+    async def state(self, name: str, number: int | None) -> RunState | None:
         """Return the state of a run, as it is on disk; null: there is none."""
         row = await self._store.records.run(name, number) if self._known else None
         if row is not None and row.run_id in self._known:
@@ -41,7 +41,7 @@ class EndedRuns:
             self._keep(found)
         return found
 
-    def _keep(self, state: JobState) -> None:
+    def _keep(self, state: RunState) -> None:
         self._known[state.run.run_id] = (state, anyio.current_time() + _SECONDS)
         while len(self._known) > 1 and self._sheets() > _SHEETS_MOST:
             self._known.popitem(last=False)

@@ -6,7 +6,7 @@ from anyio import to_thread
 
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.formatting import plural
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views.graph import StageGraph, stage_graph
 from marianned.progress.views.job import loop_views
 from marianned.protocol import Caller, Graph, ReadGraph
@@ -41,7 +41,7 @@ class GraphQueries:
             event=event,
         )
 
-    async def _of(self, state: JobState) -> StageGraph:
+    async def _of(self, state: RunState) -> StageGraph:
         """Work it out in a thread: a score may have ten thousand sheets, and hundreds of needs each."""
         key = (state.run.run_id, state.current.row.revision)
         if key not in self._known:

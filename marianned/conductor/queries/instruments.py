@@ -21,7 +21,7 @@ from marianned.conductor.run import walls
 from marianned.errors import BadRequest
 from marianned.instruments.profile import Profile
 from marianned.moment import now
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import (
     Caller,
     CheckInstruments,
@@ -209,7 +209,7 @@ def credential_names(profile: Profile) -> list[str]:
     return [*profile.credentials, *([key] if key and key not in profile.credentials else [])]
 
 
-def limits_in_force(rows: Iterable[LimitRow], states: Iterable[JobState]) -> list[RateLimit]:
+def limits_in_force(rows: Iterable[LimitRow], states: Iterable[RunState]) -> list[RateLimit]:
     """Return the rate limits in force, each with how many sheets of all jobs wait for it."""
     states = list(states)
     return [

@@ -38,7 +38,7 @@ from marianned.conductor.queries.told import ToldJobs
 from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
@@ -104,7 +104,7 @@ class JobQueries:
 
     # --- jobs ------------------------------------------------------------------------------------------
 
-    async def state(self, job_id: str) -> JobState:
+    async def state(self, job_id: str) -> RunState:
         """Return the state of a run, from memory or from disk.
 
         Raises:
@@ -119,7 +119,7 @@ class JobQueries:
             raise await self._conductor.no_such_job(job_id)
         return state
 
-    async def view(self, state: JobState) -> JobView:
+    async def view(self, state: RunState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
         job = self.in_memory(state)
@@ -132,7 +132,7 @@ class JobQueries:
         hinder(self.services, view, state, job.kept() if job is not None else Kept())
         return view
 
-    def in_memory(self, state: JobState) -> Job | None:
+    def in_memory(self, state: RunState) -> Job | None:
         """Return the job whose state this is, if it is in memory."""
         job = self._conductor.jobs.get(state.run.job_name)
         return job if job is not None and job.state is state else None
@@ -143,7 +143,7 @@ class JobQueries:
         with self.told.making(params, state):
             return await self._status(params, state)
 
-    async def _status(self, params: GetJob, state: JobState) -> JobDetails:
+    async def _status(self, params: GetJob, state: RunState) -> JobDetails:
         chosen = Chosen(params.fields, params.without)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
@@ -174,7 +174,7 @@ class JobQueries:
         return self.told.keep(params, job, before, chosen.leave_out(told), view.in_flight)
 
     async def _sheets(
-        self, state: JobState, numbers: list[int], params: GetJob, *, needs: bool
+        self, state: RunState, numbers: list[int], params: GetJob, *, needs: bool
     ) -> list[Sheet]:
         """Return a page of the sheets, with their attempts where they were named."""
         sheets: list[Sheet] = []
@@ -190,7 +190,7 @@ class JobQueries:
             sheet.attempts = [self._attempt(state, row) for row in rows]
         return sheets
 
-    async def _without_worktree(self, state: JobState) -> list[Problem]:
+    async def _without_worktree(self, state: RunState) -> list[Problem]:
         """Return the warning of a run that was to have a worktree of its own and has none."""
         row = await self._records.worktree(state.run.run_id) if state.score.isolation else None
         if row is None or row.status != WorktreeStatus.REFUSED:
@@ -206,7 +206,7 @@ class JobQueries:
             )
         ]
 
-    def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
+    def _attempt(self, state: RunState, row: AttemptRow) -> Attempt:
         return shown(
             row,
             Attempt,
@@ -330,13 +330,13 @@ class JobQueries:
         reached = await self._until(job, wanted, params)
         return await self._waited(job.state, reached, params, began)
 
-    async def _older(self, job_id: str) -> JobState | None:
+    async def _older(self, job_id: str) -> RunState | None:
         """Return the run that is named where it is not the newest: it has ended for good."""
         name, number = parse_job_id(job_id)
         newest = None if number is None else await self._records.run(name)
         return None if newest is None or newest.run == number else await self.state(job_id)
 
-    async def _waited(self, state: JobState, reached: JobStatus, params: WaitFor, began: float) -> Waited:
+    async def _waited(self, state: RunState, reached: JobStatus, params: WaitFor, began: float) -> Waited:
         view = await self.view(state)
         name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
         view.status = reached
@@ -425,7 +425,7 @@ class JobQueries:
         )
 
     async def _piece(
-        self, state: JobState, row: OutputSource, params: ReadOutput
+        self, state: RunState, row: OutputSource, params: ReadOutput
     ) -> tuple[int, bytes, int, int]:
         """Return where a piece begins, its bytes, how many before it are gone, and the whole's size."""
         offset, lines = params.offset, params.tail_lines
@@ -561,7 +561,7 @@ class JobQueries:
 
 
 def _cannot_come(
-    state: JobState, status: JobStatus, words_wanted: list[str], *, older: bool
+    state: RunState, status: JobStatus, words_wanted: list[str], *, older: bool
 ) -> WaitOverridden:
     name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
     return WaitOverridden(

@@ -22,7 +22,7 @@ from marianned.formatting import CONTROLS
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import OutputFormat
 from marianned.masks import LONGEST, Mask
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.protocol import InFlight
 from marianned.rows import AttemptRow, HookRow, RunRow
@@ -103,7 +103,7 @@ class Liveness:
         self._placed: dict[int, tuple[AttemptRow | HookRow, Printing]] = {}
         """Where rows print, by their identity: each look at a wide job asks for thousands."""
 
-    async def told(self, state: JobState, found: Sequence[InFlight]) -> list[InFlight]:
+    async def told(self, state: RunState, found: Sequence[InFlight]) -> list[InFlight]:
         """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
         printing = self.printing(state)
         if not printing:
@@ -119,7 +119,7 @@ class Liveness:
             for one in found
         ]
 
-    def printing(self, state: JobState) -> dict[Key, Printing]:
+    def printing(self, state: RunState) -> dict[Key, Printing]:
         """Return what is in flight of a job and prints."""
         return dict(self._printing(state))
 
@@ -159,7 +159,7 @@ class Liveness:
                 if all(fact is not None and fact.device == here for fact in look.facts):
                     self._known[printing[key].directory] = look
 
-    def _printing(self, state: JobState) -> Iterator[tuple[Key, Printing]]:
+    def _printing(self, state: RunState) -> Iterator[tuple[Key, Printing]]:
         for one in (state, *state.awaited):
             job_id = None if one is state else messages.address(one)
             for row in one.placed:
@@ -168,7 +168,7 @@ class Liveness:
                 elif isinstance(row, AttemptRow):
                     yield (job_id, one.number_of(row), None, row.attempt), self._place(one, row)
 
-    def _place(self, state: JobState, row: AttemptRow | HookRow) -> Printing:
+    def _place(self, state: RunState, row: AttemptRow | HookRow) -> Printing:
         mask = self._mask(state.run)
         known = self._placed.get(id(row))
         if known is not None and known[0] is row and known[1].mask is mask:

@@ -10,7 +10,7 @@ from marianned.conductor.services import Services
 from marianned.errors import BadRequest
 from marianned.executors.output import last_lines, line_behind, read_piece
 from marianned.instruments.command_line import output_of
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.protocol import FollowOutput, HookStatus, ReadOutput, SearchOutput
 from marianned.rows import AttemptRow
@@ -39,7 +39,7 @@ class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_output(
-    services: Services, state: JobState, ask: ReadOutput | FollowOutput | SearchOutput
+    services: Services, state: RunState, ask: ReadOutput | FollowOutput | SearchOutput
 ) -> OutputSource:
     """Return the attempt whose output is asked for, the newest where no number is given.
 
@@ -53,7 +53,7 @@ async def find_output(
     raise BadRequest("an output is that of one 'sheet' or of one 'hook'")
 
 
-async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: int | None) -> OutputSource:
+async def _of_sheet(services: Services, state: RunState, sheet: int, attempt: int | None) -> OutputSource:
     if sheet not in state.sheets:
         raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
     name, definition = (
@@ -78,7 +78,7 @@ async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: in
     )
 
 
-def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None) -> OutputSource:
+def _of_hook(services: Services, state: RunState, hook: int, attempt: int | None) -> OutputSource:
     if hook > len(state.hooks):
         raise BadRequest(f"there is no hook {hook}; the score has {len(state.hooks)}")
     row, name = state.hooks[hook - 1], messages.hook_name(state, hook)
@@ -94,14 +94,14 @@ def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None
     )
 
 
-def _no_attempt(state: JobState, name: str, attempt: int | None) -> BadRequest:
+def _no_attempt(state: RunState, name: str, attempt: int | None) -> BadRequest:
     which = "no attempt" if attempt is None else f"no attempt {attempt}"
     job = state.run.job_name
     return BadRequest(f"{name} of '{job}' has {which} yet", job_id=job, hints=[f"mzt status {job}"])
 
 
 async def stream_format(
-    services: Services, state: JobState, row: AttemptRow | None
+    services: Services, state: RunState, row: AttemptRow | None
 ) -> dict[str, object] | None:
     """Return how an attempt's output is read, by the profile that it was started by; null: it is text."""
     if row is None:

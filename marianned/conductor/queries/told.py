@@ -16,7 +16,7 @@ from marianned.conductor.core import drift
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.live import Key, Liveness, Printed, Printing, key_of
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views.still import is_still
 from marianned.protocol import GetJob, InFlight, JobDetails, Obstacle
 
@@ -75,7 +75,7 @@ class ToldJobs:
         return told.encoded
 
     @contextmanager
-    def making(self, params: GetJob, state: JobState) -> Iterator[None]:
+    def making(self, params: GetJob, state: RunState) -> Iterator[None]:
         """Let those who ask the same meanwhile wait for this reply (`made_meanwhile`), if it may be kept."""
         if not _holds(params, state):
             yield
@@ -142,7 +142,7 @@ class ToldJobs:
             self._known[msgspec.json.encode(params)] = told
         return reply
 
-    async def is_unchanged(self, state: JobState, event: int) -> bool:
+    async def is_unchanged(self, state: RunState, event: int) -> bool:
         """Tell whether nothing of a run, nor of those it waits for, has been committed since an event."""
         if event > self._services.store.last_event:
             return False  # of another journal
@@ -150,7 +150,7 @@ class ToldJobs:
         return not await self._services.store.records.has_changed(runs, event)
 
 
-def _holds(params: GetJob, state: JobState) -> bool:
+def _holds(params: GetJob, state: RunState) -> bool:
     """Tell whether a reply stays right, whatever comes with time, until something is committed."""
     return (
         params.sheets is None

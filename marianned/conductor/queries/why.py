@@ -15,7 +15,7 @@ from marianned.errors import BadRequest
 from marianned.executors.output import quoted
 from marianned.masks import Mask
 from marianned.moment import now
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select
 from marianned.progress.views.job import extended, problems_of_sheets
 from marianned.progress.views.reasons import reasons
@@ -120,7 +120,7 @@ class WhyQueries:
             errors=[await self._failure(row, mask) for row in failures[:_ERRORS_MOST]],
         )
 
-    async def _who_cancelled(self, state: JobState) -> str | None:
+    async def _who_cancelled(self, state: RunState) -> str | None:
         """Say who cancelled a job, and why; null: nobody has."""
         if state.run.status != JobStatus.CANCELLED:
             return None
@@ -156,7 +156,7 @@ class WhyQueries:
             view, Revisions, revisions=[await self._revision(state, row, params) for row in rows], text=text
         )
 
-    async def _revision(self, state: JobState, row: RevisionRow, params: ReadRevisions) -> Revision:
+    async def _revision(self, state: RunState, row: RevisionRow, params: ReadRevisions) -> Revision:
         whole = await self._whole(state, row.revision)
         plan = msgspec.json.decode(row.plan, type=list[PlanLine])
         return Revision(
@@ -176,7 +176,7 @@ class WhyQueries:
             edited=row.edited,
         )
 
-    async def _whole(self, state: JobState, number: int) -> RevisionRow:
+    async def _whole(self, state: RunState, number: int) -> RevisionRow:
         row = await self._services.store.records.revision(state.run.run_id, number)
         if row is None:
             raise BadRequest(
@@ -207,7 +207,7 @@ def _of_hook(row: HookRow) -> dict[str, object]:
     }
 
 
-def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
+def _as_numbered(state: RunState, row: AttemptRow) -> AttemptRow:
     """Return an attempt under the number its sheet has in the revision in force."""
     sheet = state.sheet_of(row.uid)
     return row if sheet is None else msgspec.structs.replace(row, sheet=sheet.sheet)

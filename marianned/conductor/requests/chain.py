@@ -23,7 +23,7 @@ from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
-from marianned.progress.state.job import Version
+from marianned.progress.state.run import Version
 from marianned.progress.state.triggers import Chained, HookEnded
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow

@@ -23,7 +23,7 @@ from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
 from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.run import RunState, Version
 from marianned.progress.state.triggers import Asked, Proposal
 from marianned.progress.views.job import hold_views
 from marianned.protocol import (
@@ -267,7 +267,7 @@ class Control:
         return await self._conductor.keys.run(caller, params, kind, act, join)
 
 
-def _check_clean(state: JobState, seen: Drift | None) -> None:
+def _check_clean(state: RunState, seen: Drift | None) -> None:
     """Refuse what was to go on only where nobody has touched the workspace.
 
     Raises:

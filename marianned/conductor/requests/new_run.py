@@ -10,7 +10,7 @@ import msgspec
 from marianned import files, formatting, masks, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
-from marianned.progress.state.job import Version
+from marianned.progress.state.run import Version
 from marianned.protocol import Caller, JobStatus, RevisionStatus
 from marianned.rows import Changes, RevisionRow, Row, RunRow, SheetRow, WorktreeRow, event_of
 from marianned.score.expanded import Compiled

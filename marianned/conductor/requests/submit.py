@@ -19,7 +19,7 @@ from marianned.conductor.run import walls
 from marianned.conductor.workspace import archives
 from marianned.errors import InternalError, NameTaken, Problem, Unavailable, WrongStatus
 from marianned.moment import now
-from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.run import RunState, Version
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Supersede
 from marianned.progress.views.job import extended, job_view
@@ -35,7 +35,7 @@ _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 class PreparedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A new run, ready for the disk: its state and rows, and the run that makes room for it, if one does."""
 
-    state: JobState
+    state: RunState
     changes: Changes
     supersedes: list[tuple[RunRow, Supersede]]
     moved: ArchiveRow | None = None
@@ -87,7 +87,7 @@ class Submissions:
             entry = await self.prepare(score.version, newest, origin, fresh=params.fresh, file=params.file)
             replies: list[Submitted] = []
 
-            def told(state: JobState) -> list[Row]:
+            def told(state: RunState) -> list[Row]:
                 replies.append(self._submitted(state, score.compiled.problems, left))
                 asked = msgspec.structs.replace(request, run_id=state.run.run_id)
                 return rows_of(asked, replies[0])
@@ -137,13 +137,13 @@ class Submissions:
         )
         if leftover:
             changes.events.append(removed_leftover(row, now()))
-        state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
+        state = RunState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
         room = Supersede(caller=origin.caller, reason=origin.reason, fresh=fresh)
         supersedes = [] if before is None or before.run_id == ending else [(before, room)]
         moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
         return PreparedRun(state=state, changes=changes, supersedes=supersedes, moved=moved)
 
-    async def _archived(self, state: JobState, changes: Changes, ending: int | None) -> ArchiveRow | None:
+    async def _archived(self, state: RunState, changes: Changes, ending: int | None) -> ArchiveRow | None:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
         run, archive = state.run, state.score.archive
         assert archive is not None
@@ -240,7 +240,7 @@ class Submissions:
                 hints=["mzt list --status queued"],
             )
 
-    def _submitted(self, state: JobState, problems: list[Problem], left: str) -> Submitted:
+    def _submitted(self, state: RunState, problems: list[Problem], left: str) -> Submitted:
         """Return the reply, but for its event; `left` is said of the run before."""
         view = job_view(state, now())
         view.problems = problems

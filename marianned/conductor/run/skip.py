@@ -18,7 +18,7 @@ from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.rows import SkipRow
 from marianned.score.expanded import Skip
@@ -31,7 +31,7 @@ class SkipEvaluation:
     """Asks the skip rules of a sheet once; `state` is looked at only here, at the start."""
 
     def __init__(
-        self, services: Services, state: JobState, row: SkipRow, tell: Callable[[SkipWarned], None]
+        self, services: Services, state: RunState, row: SkipRow, tell: Callable[[SkipWarned], None]
     ) -> None:
         self._services = services
         self._run = state.run

@@ -16,7 +16,7 @@ from marianned.conductor.run.watch import Watch
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence, Wait
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
     Ending,
     HookEnded,
@@ -74,7 +74,7 @@ class Supervisor:
     def __init__(
         self,
         services: Services,
-        state: JobState,
+        state: RunState,
         tell: Callable[[Trigger], None],
         chain: Chain,
         tasks: TaskGroup,

@@ -11,7 +11,7 @@ from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.rounds import ends_well
 from marianned.progress.deciding.skipping import seen_sheets
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.rows import LoopRow
 from marianned.score.language.expressions import BadExpression, JobSeen
@@ -21,7 +21,7 @@ from marianned.score.render.prompt_inputs import RenderError
 class UntilQuestion:
     """Asks the `until` of a loop once; `state` is looked at only here, at the start."""
 
-    def __init__(self, services: Services, state: JobState, row: LoopRow) -> None:
+    def __init__(self, services: Services, state: RunState, row: LoopRow) -> None:
         self._services = services
         self._run = state.run
         self._revision = state.current.row

@@ -16,7 +16,7 @@ from marianned.progress.deciding.holding import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
 from marianned.progress.deciding.revisions import asked_for, going_on_anew, is_new, planned, to_run_again
 from marianned.progress.deciding.words import plan_of_word, typed
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
 from marianned.progress.views.job import extended, job_view
@@ -40,7 +40,7 @@ _MODIFIES = (Action.MODIFY, Action.MODIFY_RESUME)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
 
-def _in_force(state: JobState, request: RequestRow) -> bool:
+def _in_force(state: RunState, request: RequestRow) -> bool:
     return state.run.revision == request.revision and not state.run.rewind
 
 
@@ -50,7 +50,7 @@ def _stands(draft: Draft, request: RequestRow, status: JobStatus) -> bool:
     return _in_force(draft.state, request) and own
 
 
-_WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
+_WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
     Action.PAUSE: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.BREAK: lambda _state, _request, status: status is JobStatus.PAUSED,
@@ -175,12 +175,12 @@ _OVERTOOK = "revision {} is in force; the job is {}"
 """What becomes of a modify without -r that the end of its job overtakes."""
 
 
-def _revision_lives(state: JobState, request: RequestRow) -> bool:
+def _revision_lives(state: RunState, request: RequestRow) -> bool:
     staged = state.staged.row.revision if state.staged else None
     return request.revision in (state.run.revision, staged)
 
 
-def _held_again(state: JobState, request: RequestRow) -> bool:
+def _held_again(state: RunState, request: RequestRow) -> bool:
     """Tell whether a hold without an end came after the request (holds are numbered as they come)."""
     return any(
         not ends_by_itself(hold) and hold.hold >= (request.since_hold or 0) for hold in state.holds.values()
@@ -188,7 +188,7 @@ def _held_again(state: JobState, request: RequestRow) -> bool:
 
 
 _AGAIN = "it was held again"
-_LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], str], ...] = (
+_LOST: tuple[tuple[tuple[Action, ...], Callable[[RunState, RequestRow], bool], str], ...] = (
     (
         (Action.PAUSE, Action.PAUSE_NOW),
         lambda state, request: request.since_hold not in state.holds,

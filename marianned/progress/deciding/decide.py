@@ -56,7 +56,7 @@ from marianned.progress.deciding.skipping import (
     skip_evaluation,
     skip_warned,
 )
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
     Asked,
     Chained,
@@ -84,7 +84,7 @@ FILE_OWNER = "file"
 
 
 def decide(
-    state: JobState,
+    state: RunState,
     trigger: Trigger,
     now: Instant,
     slots: int = 0,
@@ -425,7 +425,7 @@ def _wake(draft: Draft) -> Instant | None:
     return min(due, key=draft.now.until, default=None)
 
 
-def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = ()) -> bool:
+def could_use_slot(state: RunState, now: Instant, closed: Collection[Account] = ()) -> bool:
     """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
     if lifecycle.may_start_hook(state.facts) and state.hook_queue.startable is not None:
         return True
@@ -440,7 +440,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     )
 
 
-def to_be_terminated(state: JobState, now: Instant) -> list[Flight]:
+def to_be_terminated(state: RunState, now: Instant) -> list[Flight]:
     """Return the flights to be ended when the daemon starts, for what an earlier one had decided.
 
     A cancel is in force, a hook was sent TERM, or a deadline is over. They are told so before their records

@@ -13,7 +13,7 @@ from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
-from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.run import RunState, Version
 from marianned.progress.views import messages
 from marianned.progress.views.job import hold_view, job_view, shape
 from marianned.protocol import (
@@ -61,7 +61,7 @@ class Decision(msgspec.Struct, kw_only=True):
     into its transaction; `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
-    state: JobState
+    state: RunState
     changes: Changes
     starts: list[SheetFlight]
     checks: list[AttemptRow]
@@ -89,7 +89,7 @@ class Draft:
     """
 
     def __init__(
-        self, state: JobState, now: Instant, slots: int, rooms: Mapping[Account, int] | None = None
+        self, state: RunState, now: Instant, slots: int, rooms: Mapping[Account, int] | None = None
     ) -> None:
         self.state = state
         self.now = now

@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_lost
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
 from marianned.progress.views.job import hold_view
@@ -74,7 +74,7 @@ def hold_for_failure(draft: Draft) -> None:
     draft.note_hold(f"a {what} failed; the score says to pause", held)
 
 
-def is_overdue(state: JobState, now: Instant) -> bool:
+def is_overdue(state: RunState, now: Instant) -> bool:
     """Tell whether a deadline is over by which what is in flight had to end."""
     return any(hold.deadline and now.reached(hold.deadline) for hold in state.holds.values())
 
@@ -120,7 +120,7 @@ def hold_at_breakpoints(draft: Draft) -> None:
     draft.note_hold(f"breakpoint {before}", held)
 
 
-def names_of_breakpoints(state: JobState, gone: Collection[int]) -> dict[int, str]:
+def names_of_breakpoints(state: RunState, gone: Collection[int]) -> dict[int, str]:
     """Name by hold the sheets in `gone` (uids) that its breakpoints stood before, by the score in force."""
     leaving = {
         hold.hold: sorted(

@@ -17,7 +17,7 @@ from marianned.clock import Instant
 from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_kept
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded, HookWarned
 from marianned.protocol import HookLine, HookStatus, JobStatus, Outcome, PlanAction, WaitingFor
 from marianned.rows import Deleted, HookRow, PastHook, facts_of_end
@@ -217,7 +217,7 @@ def end_hook_waits(draft: Draft) -> bool:
     return bool(over)
 
 
-def hook_moments(state: JobState) -> list[Instant | None]:
+def hook_moments(state: RunState) -> list[Instant | None]:
     """Return when time itself ends the wait of a hook."""
     return [row.until for row in _timed(state)]
 
@@ -229,7 +229,7 @@ def go_on_waiting(draft: Draft, paused_at: Instant) -> None:
             draft.hook(row, until=draft.now.plus(paused_at.until(row.until)))
 
 
-def _timed(state: JobState) -> list[HookRow]:
+def _timed(state: RunState) -> list[HookRow]:
     return [row for row in state.hooks if row.status == HookStatus.WAITING and row.until is not None]
 
 
@@ -350,7 +350,7 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
     draft.run(past_hooks=past)
 
 
-def _returning(state: JobState, new: Expanded, matched: Mapping[int, int]) -> dict[int, PastHook]:
+def _returning(state: RunState, new: Expanded, matched: Mapping[int, int]) -> dict[int, PastHook]:
     """Return, by new number, what hooks did before that come back."""
     free = list(state.run.past_hooks)
     found: dict[int, PastHook] = {}
@@ -378,7 +378,7 @@ def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
     return matched
 
 
-def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLine]:
+def planned_hooks(state: RunState, new: Expanded, *, again: bool) -> list[HookLine]:
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
     matched = _matched(state.score.every_hook, new.every_hook)
     rows = {row.hook: row for row in state.hooks}

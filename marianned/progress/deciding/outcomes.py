@@ -16,7 +16,7 @@ from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import Ending, Introduced, Parked, Warned
 from marianned.progress.views.job import hold_view
 from marianned.progress.views.messages import sheet_name
@@ -215,7 +215,7 @@ def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:
     pause_after_stage(draft, row)
 
 
-def _ends_its_round(state: JobState, row: SheetRow, ending: Ending) -> bool:
+def _ends_its_round(state: RunState, row: SheetRow, ending: Ending) -> bool:
     """Tell whether an attempt that has failed ends the round of its loop: in the last stage, by itself."""
     one = state.loops.of(row.sheet)
     if one is None or not one.is_open or row.sheet not in one.loop.ends:

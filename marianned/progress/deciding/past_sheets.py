@@ -17,7 +17,7 @@ from weakref import ref
 import msgspec
 
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.state.job import DONE, JobState
+from marianned.progress.state.run import DONE, RunState
 from marianned.protocol import PlanAction, PlanLine
 from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, SheetRow
 from marianned.score import plan as planner
@@ -54,17 +54,17 @@ def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def done_as(state: JobState, number: int) -> dict[str, Any]:
+def done_as(state: RunState, number: int) -> dict[str, Any]:
     """Return what is kept of a sheet that is done by now: as what, and where."""
     return {"definition": _fingerprint_now(state, number), "place": _place(state.definition(number))}
 
 
-def _fingerprint_now(state: JobState, number: int) -> str:
+def _fingerprint_now(state: RunState, number: int) -> str:
     definition = state.definition(number)
     return fingerprint(definition, _needs_now(state, number))
 
 
-def _needs_now(state: JobState, number: int) -> list[int]:
+def _needs_now(state: RunState, number: int) -> list[int]:
     return [state.sheets[need].uid for need in state.definition(number).needs]
 
 
@@ -125,7 +125,7 @@ def remember(draft: Draft, leaving: Collection[int]) -> None:
         draft.put(past)
 
 
-def with_needs(state: JobState, row: SheetRow, needs: Collection[int]) -> SheetRow:
+def with_needs(state: RunState, row: SheetRow, needs: Collection[int]) -> SheetRow:
     """Return the row of a sheet in force as it will need these (uids), what it needed when done kept."""
     before = _needs_now(state, row.sheet)
     if row.status not in DONE or row.needed is not None or set(before) == set(needs):
@@ -148,7 +148,7 @@ def forget(draft: Draft, again: Collection[int], *, in_round: bool = False) -> N
 # --- where the sheets of a score come from ------------------------------------------------------------------
 
 
-def origins(state: JobState, new: Expanded) -> Origins:
+def origins(state: RunState, new: Expanded) -> Origins:
     """Return which sheets of this run those of a score are.
 
     A score that was in force has what was done of it, as it was. Of another one, a sheet that is as it was
@@ -171,14 +171,14 @@ def origins(state: JobState, new: Expanded) -> Origins:
     )
 
 
-def uids_of(state: JobState, where: Origins) -> dict[int, int]:
+def uids_of(state: RunState, where: Origins) -> dict[int, int]:
     """Return the uids of the sheets of a score that are sheets of this run, by their numbers there."""
     uids = {number: state.sheets[old].uid for number, old in where.matched.items()}
     return uids | {number: past.uid for number, past in where.back.items()}
 
 
 def with_what_is_again(
-    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins
+    state: RunState, score: Expanded, lines: list[PlanLine], where: Origins
 ) -> list[PlanLine]:
     """Say of sheets that differ from the score in force, but are as they were done, that nothing differs."""
     uids = uids_of(state, where)
@@ -196,13 +196,13 @@ def with_what_is_again(
     return [planner.as_it_was(line, revision_of(line)) if is_again(line) else line for line in lines]
 
 
-def told_loops(state: JobState, score: Expanded) -> dict[int, int]:
+def told_loops(state: RunState, score: Expanded) -> dict[int, int]:
     """Return which sheets (uids) told loops of a score when it was in force, by number, and were not done."""
     left = state.left_scores.get(_shape(score)) if state.left_scores and score.loops else None
     return {} if left is None else left.loops
 
 
-def _as_it_was(state: JobState, new: Expanded) -> dict[int, int]:
+def _as_it_was(state: RunState, new: Expanded) -> dict[int, int]:
     """Return what was done of a score that was in force, by number, if this is one: as far as it still is."""
     left = state.left_scores.get(_shape(new))
     if left is None:
@@ -224,7 +224,7 @@ class _Search:
     """Looks for what was done as the sheets of a score; `known` are those of which it is known already."""
 
     def __init__(
-        self, state: JobState, new: Expanded, plain: Mapping[int, int], known: Mapping[int, int]
+        self, state: RunState, new: Expanded, plain: Mapping[int, int], known: Mapping[int, int]
     ) -> None:
         self._state = state
         self._new = {sheet.sheet: sheet for sheet in new.sheets}

@@ -41,7 +41,7 @@ from marianned.progress.deciding.words import (
     waiting_for_retry,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
-from marianned.progress.state.job import Version
+from marianned.progress.state.run import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus

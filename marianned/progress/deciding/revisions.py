@@ -29,7 +29,7 @@ from marianned.progress.deciding.past_sheets import (
     with_what_is_again,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
-from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
+from marianned.progress.state.run import ALL_HOOKS, DONE, RunState, Version
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Asked
 from marianned.protocol import ENDED, JobStatus, LoopState, PlanAction, PlanLine, RevisionStatus, SheetStatus
@@ -45,7 +45,7 @@ HOOKS = "hooks"
 
 
 def planned(
-    state: JobState,
+    state: RunState,
     version: Version,
     rerun: Collection[int] = (),
     *,
@@ -101,7 +101,7 @@ def planned(
     return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
 
-def _judged_again(state: JobState, score: Expanded, where: Origins) -> set[int]:
+def _judged_again(state: RunState, score: Expanded, where: Origins) -> set[int]:
     """Return the sheets that only the judgement of their loop has failed, where another loop is to judge it.
 
     It is another where it asks for something else, or may go round more often. Source:
@@ -126,29 +126,29 @@ def _values_that_differ(old: RevisionRow, new: RevisionRow) -> list[str]:
     return [name for name in new.variables if new.variables[name] != old.variables.get(name)]
 
 
-def is_new(state: JobState, version: Version) -> bool:
+def is_new(state: RunState, version: Version) -> bool:
     """Tell whether a version's text, files or values differ from those of the newest revision."""
     return version.row.sha256 != state.newest.row.sha256
 
 
-def to_run_again(state: JobState, version: Version, asked_for: Collection[int]) -> list[int]:
+def to_run_again(state: RunState, version: Version, asked_for: Collection[int]) -> list[int]:
     """Return the uids that run again: a new score takes the place of all that waits, the newest joins it."""
     waiting = [] if is_new(state, version) else state.run.rewind
     return sorted({*asked_for, *waiting})
 
 
-def going_on_anew(state: JobState) -> bool:
+def going_on_anew(state: RunState) -> bool:
     """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
     ended = lifecycle.status(state.facts) in ENDED
     only_failed = state.nothing_left and state.outlook.failed
     return ended or state.staged is not None or state.outlook.held_for_failure or only_failed
 
 
-def _of(state: JobState, uids: Iterable[int]) -> list[SheetRow]:
+def _of(state: RunState, uids: Iterable[int]) -> list[SheetRow]:
     return [row for uid in uids if (row := state.sheet_of(uid)) is not None]
 
 
-def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
+def _with_breakpoints(state: RunState, lines: list[PlanLine]) -> list[PlanLine]:
     """Say of a sheet that is removed, or moves, that its breakpoint does so too."""
     standing = {row.sheet for row in _of(state, state.breakpoints)}
     said: list[PlanLine] = []
@@ -164,7 +164,7 @@ def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
 
 
 def _with_rounds(
-    state: JobState, lines: list[PlanLine], loops: Collection[rounds.Told], again: Collection[int]
+    state: RunState, lines: list[PlanLine], loops: Collection[rounds.Told], again: Collection[int]
 ) -> list[PlanLine]:
     """Say of sheets that are done in which rounds to come they run again, where their loop may go on.
 
@@ -193,7 +193,7 @@ def _with_rounds(
 
 
 def _loops_to_come(
-    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins
+    state: RunState, score: Expanded, lines: list[PlanLine], where: Origins
 ) -> list[rounds.Told]:
     uids, once = uids_of(state, where), told_loops(state, score)
     played = {line.sheet for line in lines if line.sheet and _is_played(line)}
@@ -288,7 +288,7 @@ def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     return found
 
 
-def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
+def asked_for(state: RunState, version: Version, ask: Asked) -> list[int]:
     """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
     `changed` are those that are completed and have another definition under this version than the one they
@@ -310,7 +310,7 @@ def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
     return _named_in(state, version.score, select(sheets, version.score))
 
 
-def _named_in(state: JobState, new: Expanded, numbers: Collection[int]) -> list[int]:
+def _named_in(state: RunState, new: Expanded, numbers: Collection[int]) -> list[int]:
     """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
     uids = uids_of(state, origins(state, new))
     added = [number for number in numbers if number not in uids]
@@ -318,7 +318,7 @@ def _named_in(state: JobState, new: Expanded, numbers: Collection[int]) -> list[
     return sorted(uids[number] for number in wanted if number in uids)
 
 
-def changed(state: JobState, version: Version) -> dict[int, int]:
+def changed(state: RunState, version: Version) -> dict[int, int]:
     """Return the uids, by number in this version, of sheets that are done and changed, see `asked_for`."""
     where = origins(state, version.score)
     plan = planned(state, version, where=where)
@@ -370,7 +370,7 @@ def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
     draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone {verb} again")
 
 
-def _begun_anew(state: JobState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
+def _begun_anew(state: RunState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
     """Return a sheet at its beginning; in a cancelled job it is shown as cancelled until a resume."""
     begun = fresh_beside_attempt(row) if beside_attempt else fresh(row)
     if state.run.ended != JobStatus.CANCELLED or row.status != SheetStatus.CANCELLED:
@@ -399,7 +399,7 @@ def _chain(sheet: Definition) -> list[tuple[object, ...]]:
 
 
 def _sheets_of(
-    state: JobState, score: Expanded, result: planner.Planned, back: Mapping[int, PastSheetRow]
+    state: RunState, score: Expanded, result: planner.Planned, back: Mapping[int, PastSheetRow]
 ) -> tuple[list[SheetRow], int]:
     """Return the rows of a score's sheets, and the next uid that is free.
 
@@ -436,7 +436,7 @@ def _sheets_of(
     return sheets, uid
 
 
-def _told(state: JobState, score: Expanded, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
+def _told(state: RunState, score: Expanded, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
     """Return the loops of a score that has these sheets."""
     once = told_loops(state, score)
     return [

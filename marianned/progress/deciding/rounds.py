@@ -15,8 +15,8 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import forget
 from marianned.progress.state.fresh import FRESH
-from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.loops import Round
+from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import ErrorCategory, LoopState, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, LoopRow, SheetRow
@@ -82,14 +82,14 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
         _fail(draft, one, ErrorCategory.ROUNDS, f"{short} after round {row.round}")
 
 
-def _holds(state: JobState, one: Round, said: UntilJudged) -> bool:
+def _holds(state: RunState, one: Round, said: UntilJudged) -> bool:
     """Tell whether this was the last round, by the score in force."""
     if one.loop.exact:
         return one.row.round >= one.loop.rounds
     return bool(said.holds) if one.loop.until is not None else ends_well(state, one.loop)
 
 
-def ends_well(state: JobState, loop: Loop) -> bool:
+def ends_well(state: RunState, loop: Loop) -> bool:
     """Tell whether the last stage of a loop went well: all exit codes 0, all checks passed."""
     rows = [state.sheets[number] for number in loop.ends]
     return all(
@@ -150,7 +150,7 @@ def close_by_word(draft: Draft) -> None:
             _close(draft, one, f"is closed, its last stage was {how}")
 
 
-def _said_by_people(state: JobState, loop: Loop) -> str | None:
+def _said_by_people(state: RunState, loop: Loop) -> str | None:
     """Say what people have said of a loop's last stage; None: not enough of it to end the rounds."""
     rows = [state.sheets[number] for number in loop.ends]
     words = [row.status for row in rows if row.word is not None]
@@ -209,7 +209,7 @@ def revise_loops(draft: Draft, loops: Collection[Told]) -> None:
             draft.put(as_revised(state, told))
 
 
-def _above(state: JobState, ends: Sequence[int]) -> list[int]:
+def _above(state: RunState, ends: Sequence[int]) -> list[int]:
     """Return, by number, all that these sheets need, directly or not."""
     needs = state.score.waits()
     found: set[int] = set()
@@ -221,7 +221,7 @@ def _above(state: JobState, ends: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def as_revised(state: JobState, told: Told) -> LoopRow:
+def as_revised(state: RunState, told: Told) -> LoopRow:
     """Return where a loop of a new score stands."""
     before = next((one.row for one in state.loops if one.row.uid == told.uid), None)
     if before is not None:
@@ -234,7 +234,7 @@ def as_revised(state: JobState, told: Told) -> LoopRow:
     return msgspec.structs.replace(row, state=LoopState.CLOSED if decided else LoopState.OPEN)
 
 
-def counted_anew(state: JobState, loops: Collection[Told], uids: Mapping[int, int]) -> list[str]:
+def counted_anew(state: RunState, loops: Collection[Told], uids: Mapping[int, int]) -> list[str]:
     """Say which loops of a new score begin with round 1, though a stage of theirs was in a later one.
 
     `uids` are the sheets of this run by their numbers in it.

@@ -4,19 +4,19 @@ Source: docs/reference/score-format.md §28.9.
 """
 
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.state.job import DONE, JobState
+from marianned.progress.state.run import DONE, RunState
 from marianned.progress.views.job import hold_view
 from marianned.protocol import HoldCause
 from marianned.rows import SheetRow
 from marianned.score.expanded import Trigger
 
 
-def trigger_of(state: JobState, row: SheetRow) -> Trigger | None:
+def trigger_of(state: RunState, row: SheetRow) -> Trigger | None:
     """Return what the score asks for at the stage of a sheet."""
     return state.score.triggers.get(state.score.sheets[row.sheet - 1].stage)
 
 
-def fails_at_once(state: JobState, row: SheetRow) -> bool:
+def fails_at_once(state: RunState, row: SheetRow) -> bool:
     """Tell whether a sheet that fails gets no retry, completion attempt or fallback: the job pauses."""
     trigger = trigger_of(state, row)
     return trigger is not None and trigger.pause_on_fail

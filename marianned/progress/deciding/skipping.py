@@ -9,19 +9,19 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.score_pauses import pause_after_stage
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import ErrorCategory, SheetStatus
 from marianned.rows import AttemptRow, Deleted, SheetRow, SkipRow
 from marianned.score.language.expressions import SheetSeen, sheets_of
 
 
-def needs_skip_evaluation(state: JobState, row: SheetRow) -> bool:
+def needs_skip_evaluation(state: RunState, row: SheetRow) -> bool:
     """Tell whether a sheet that is ready has skip rules that were not asked yet."""
     return not row.judged and state.definition(row.sheet).skip is not None
 
 
-def skip_evaluation(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> SkipRow:
+def skip_evaluation(state: RunState, row: SheetRow, attempt: AttemptRow, now: Instant) -> SkipRow:
     """Return the row of the asking, made from that of the attempt which would be the sheet's next."""
     skip = state.definition(row.sheet).skip
     assert skip is not None
@@ -40,7 +40,7 @@ def skip_evaluation(state: JobState, row: SheetRow, attempt: AttemptRow, now: In
     )
 
 
-def seen_sheets(state: JobState, expression: str) -> dict[int, SheetSeen]:
+def seen_sheets(state: RunState, expression: str) -> dict[int, SheetSeen]:
     """Return what an expression sees of the sheets, as they stand now."""
     wanted = sheets_of(expression)
     return {

@@ -17,7 +17,7 @@ from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.revisions import going_on_anew, planned
 from marianned.progress.deciding.rounds import close_by_word
 from marianned.progress.state.hook_queue import hook_queue
-from marianned.progress.state.job import DONE, JobState
+from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
@@ -83,7 +83,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
     close_by_word(draft)
 
 
-def _named(state: JobState, ask: Asked) -> dict[int, SheetStatus]:
+def _named(state: RunState, ask: Asked) -> dict[int, SheetStatus]:
     """Return what the named sheets become, by number."""
     skipped = [] if ask.skip is None else select(ask.skip, state.score)
     accepted = [] if ask.accept is None else select(ask.accept, state.score)
@@ -93,7 +93,7 @@ def _named(state: JobState, ask: Asked) -> dict[int, SheetStatus]:
     return dict(sorted(named.items()))
 
 
-def _refused(state: JobState, draft: Draft, row: SheetRow) -> WrongStatus:
+def _refused(state: RunState, draft: Draft, row: SheetRow) -> WrongStatus:
     name = state.run.job_name
     running = row.status == SheetStatus.RUNNING
     said = "it ends first" if running else "there is nothing to skip or accept"
@@ -112,7 +112,7 @@ def _refused(state: JobState, draft: Draft, row: SheetRow) -> WrongStatus:
     )
 
 
-def told_loops(state: JobState, sheets: Collection[int]) -> str:
+def told_loops(state: RunState, sheets: Collection[int]) -> str:
     """Name the loops that play sheets: `; loop 2-3 (stages 2 mend, 3 check) is in round 2 of up to 4`."""
     told = ""
     for one in state.loops:
@@ -126,7 +126,7 @@ def told_loops(state: JobState, sheets: Collection[int]) -> str:
     return told
 
 
-def told_of_refused(state: JobState, ask: Asked) -> str:
+def told_of_refused(state: RunState, ask: Asked) -> str:
     """Name the loops of the sheets that a refused `--from`, `--skip` or `--accept` names."""
     if ask.action not in (Action.RESUME_FROM, Action.RESUME_MARK):
         return ""
@@ -147,7 +147,7 @@ def plan_of_word(draft: Draft, ask: Asked) -> list[PlanLine]:
     return [_told_of(draft.state, line, named) for line in lines]
 
 
-def _told_of(before: JobState, line: PlanLine, named: dict[int, SheetStatus]) -> PlanLine:
+def _told_of(before: RunState, line: PlanLine, named: dict[int, SheetStatus]) -> PlanLine:
     """Return a line of the plan that was made as if the word were taken, with what stands before it is."""
     if line.old_sheet is None:
         return line
@@ -161,7 +161,7 @@ def _why(status: SheetStatus) -> str:
     return f"{'skipped' if status is SheetStatus.SKIPPED else 'accepted'}, as was asked"
 
 
-def starts_nothing(state: JobState, ask: Asked) -> bool:
+def starts_nothing(state: RunState, ask: Asked) -> bool:
     """Tell whether all is done once the word is taken, hooks too: the job ends."""
     if ask.action is not Action.RESUME_MARK:
         return False
@@ -176,7 +176,7 @@ def starts_nothing(state: JobState, ask: Asked) -> bool:
 # --- try now ---------------------------------------------------------------------------------------------
 
 
-def waiting_for_retry(state: JobState, sheets: str | None) -> list[SheetRow]:
+def waiting_for_retry(state: RunState, sheets: str | None) -> list[SheetRow]:
     """Return the sheets that wait for their next attempt, ascending; only the named ones, if some are.
 
     Raises:
@@ -187,7 +187,7 @@ def waiting_for_retry(state: JobState, sheets: str | None) -> list[SheetRow]:
     return [row for row in waits if named is None or row.sheet in named]
 
 
-def not_waiting(state: JobState, sheets: str | None) -> list[SheetRow]:
+def not_waiting(state: RunState, sheets: str | None) -> list[SheetRow]:
     """Return the named sheets that do not wait for their next attempt, ascending."""
     if sheets is None:
         return []

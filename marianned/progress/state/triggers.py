@@ -7,7 +7,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.lifecycle import Action
-from marianned.progress.state.job import Version
+from marianned.progress.state.run import Version
 from marianned.protocol import Caller, CheckReport, ErrorCategory, JobStatus, Outcome
 from marianned.rows import AttemptExit, Exit, RequestRow
 

@@ -5,13 +5,13 @@ Read off the state at a moment; nothing is stored.
 
 from marianned import lifecycle
 from marianned.clock import Instant, timestamp
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.protocol import Hook, HookStatus, InFlight, JobStatus, Next, Waiting, WaitingFor
 from marianned.rows import HookRow, shown
 
 
-def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
+def hook_view(state: RunState, row: HookRow, pid: int | None = None) -> Hook:
     """Return one hook; `pid` is that of one that is in flight."""
     definition = state.hook_definition(row.hook)
     waits_for_slot = lifecycle.may_start_hook(state.facts) and state.hook_queue.startable == row
@@ -32,7 +32,7 @@ def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
     )
 
 
-def _why_left_out(state: JobState, row: HookRow) -> str | None:
+def _why_left_out(state: RunState, row: HookRow) -> str | None:
     """Say why a hook has not run in a job that has completed: there was no work for it to follow."""
     passed = state.run.ended == JobStatus.COMPLETED and row.hook <= len(state.score.hooks)
     if not passed or row.status != HookStatus.PENDING:
@@ -40,7 +40,7 @@ def _why_left_out(state: JobState, row: HookRow) -> str | None:
     return None if any(sheet.attempts for sheet in state.sheets.values()) else "no sheet was attempted"
 
 
-def hook_flights(state: JobState) -> list[InFlight]:
+def hook_flights(state: RunState) -> list[InFlight]:
     """Return the hook that is in flight, if one is."""
     return [
         InFlight(
@@ -58,7 +58,7 @@ def hook_flights(state: JobState) -> list[InFlight]:
     ]
 
 
-def hook_waits(state: JobState) -> list[Waiting]:
+def hook_waits(state: RunState) -> list[Waiting]:
     """Return the hook whose turn it is and that waits: for its cool-down, a job, or a slot."""
     row = state.hook_queue.current
     if row is None or row.status == HookStatus.RUNNING:
@@ -74,7 +74,7 @@ def hook_waits(state: JobState) -> list[Waiting]:
     ]
 
 
-def next_of_hook(state: JobState, now: Instant) -> Next | None:
+def next_of_hook(state: RunState, now: Instant) -> Next | None:
     """Return what happens next by itself in the phase of hooks."""
     row = state.hook_queue.current
     if row is None:

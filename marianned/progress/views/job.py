@@ -15,7 +15,7 @@ import msgspec
 from marianned import formatting, lifecycle
 from marianned.clock import Instant, milliseconds, timestamp
 from marianned.errors import Problem
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
 from marianned.progress.views.keeping import kept_back
@@ -49,12 +49,12 @@ HOLDS_MOST = 100
 """How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
 
 
-def job_id(state: JobState) -> str:
+def job_id(state: RunState) -> str:
     """Return what the newest run of a job is addressed by."""
     return state.run.job_name
 
 
-def job_view(state: JobState, now: Instant) -> Job:
+def job_view(state: RunState, now: Instant) -> Job:
     """Return the job at this moment; `event` is the caller's to fill in."""
     run = state.run
     status = lifecycle.status(state.facts)
@@ -119,35 +119,35 @@ def extended(view: Job, kind: type[R], **fields: Any) -> R:
     return kind(**shared, **fields)
 
 
-def by_number(state: JobState) -> list[SheetFlight]:
+def by_number(state: RunState) -> list[SheetFlight]:
     """Return what is in flight of sheets, by their numbers."""
     return sorted(state.sheet_flights, key=state.number_of)
 
 
-def breakpoints(state: JobState) -> list[SheetRow]:
+def breakpoints(state: RunState) -> list[SheetRow]:
     """Return the sheets that have a breakpoint, ascending."""
     rows = [row for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
     return sorted(rows, key=lambda row: row.sheet)
 
 
-def _breakpoint(state: JobState, row: SheetRow) -> Breakpoint:
+def _breakpoint(state: RunState, row: SheetRow) -> Breakpoint:
     definition = state.definition(row.sheet)
     return Breakpoint(sheet=row.sheet, stage=definition.stage, instance=definition.instance)
 
 
-def _then(state: JobState, status: JobStatus) -> str | None:
+def _then(state: RunState, status: JobStatus) -> str | None:
     if status is not JobStatus.PAUSING:
         return None
     return "pause" if state.holds else "resume"
 
 
-def _progress(state: JobState) -> Progress:
+def _progress(state: RunState) -> Progress:
     total = len(state.score.sheets)
     percent = round(100 * state.done / total, 1)
     return Progress(completed=state.done, total=total, percent=percent, loops=loop_views(state))
 
 
-def loop_views(state: JobState) -> list[LoopProgress]:
+def loop_views(state: RunState) -> list[LoopProgress]:
     """Return how far each loop has come, in order."""
     return [
         LoopProgress(span=one.loop.span, round=one.row.round, up_to=one.loop.rounds, state=one.row.state)
@@ -155,7 +155,7 @@ def loop_views(state: JobState) -> list[LoopProgress]:
     ]
 
 
-def hold_views(state: JobState) -> list[Hold]:
+def hold_views(state: RunState) -> list[Hold]:
     """Return its holds, the oldest first."""
     return [hold_view(hold) for hold in islice(state.holds.values(), HOLDS_MOST)]
 
@@ -171,7 +171,7 @@ def hold_view(row: HoldRow) -> Hold:
     )
 
 
-def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
+def _in_flight(state: RunState, row: SheetFlight) -> InFlight:
     definition = state.definition(state.number_of(row))
     return InFlight(
         sheet=definition.sheet,
@@ -189,16 +189,16 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
     )
 
 
-def in_flight(state: JobState) -> list[InFlight]:
+def in_flight(state: RunState) -> list[InFlight]:
     """Return what is in flight of a job, and of those it waits for: they may write where it does."""
     return [*_flights(state), *_flights_elsewhere(state)]
 
 
-def _flights(state: JobState) -> list[InFlight]:
+def _flights(state: RunState) -> list[InFlight]:
     return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state), *_judged(state)]
 
 
-def _judged(state: JobState) -> list[InFlight]:
+def _judged(state: RunState) -> list[InFlight]:
     """Return the loops of which a round is being judged."""
     return [
         InFlight(
@@ -214,7 +214,7 @@ def _judged(state: JobState) -> list[InFlight]:
     ]
 
 
-def _flights_elsewhere(state: JobState) -> list[InFlight]:
+def _flights_elsewhere(state: RunState) -> list[InFlight]:
     """Return what is in flight in the jobs whose end this one waits for."""
     found: list[InFlight] = []
     for child in state.awaited:
@@ -223,13 +223,13 @@ def _flights_elsewhere(state: JobState) -> list[InFlight]:
     return found
 
 
-def _at_rest(state: JobState) -> bool:
+def _at_rest(state: RunState) -> bool:
     """Tell whether nothing is in flight or starts by itself: hooks of a failure do, unless they are held."""
     starts_hook = state.failing and lifecycle.may_start_hook(state.facts)
     return lifecycle.status(state.facts) in _AT_REST and not (state.flights or starts_hook)
 
 
-def _waiting(state: JobState, now: Instant) -> list[Waiting]:
+def _waiting(state: RunState, now: Instant) -> list[Waiting]:
     waits = state.waits()
     if len(waits) > WAITS_MOST:
         first = nsmallest(WAITS_MOST, waits, key=lambda row: row.until.at if row.until is not None else 0)
@@ -253,7 +253,7 @@ def _waiting(state: JobState, now: Instant) -> list[Waiting]:
     return found
 
 
-def _wait(state: JobState, row: SheetRow, waiting_for: WaitingFor, until: Instant | None) -> Waiting:
+def _wait(state: RunState, row: SheetRow, waiting_for: WaitingFor, until: Instant | None) -> Waiting:
     definition = state.definition(row.sheet)
     return Waiting(
         sheet=row.sheet,
@@ -267,7 +267,7 @@ def _wait(state: JobState, row: SheetRow, waiting_for: WaitingFor, until: Instan
 # --- what happens next by itself ---------------------------------------------------------------------
 
 
-def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
+def next_of(state: RunState, now: Instant, status: JobStatus) -> Next | None:
     """Return what happens next by itself, in code and words; None: nothing does."""
     match status:
         case JobStatus.PAUSING:
@@ -284,7 +284,7 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
             return next_of_hook(state, now) if state.failing else None
 
 
-def _within_limits(state: JobState, now: Instant, coming: Next | None) -> Next | None:
+def _within_limits(state: RunState, now: Instant, coming: Next | None) -> Next | None:
     """Return what happens next, unless the run's time is up before, or in that very millisecond."""
     left = state.time_left(now)
     if coming is None or left is None:
@@ -297,7 +297,7 @@ def _within_limits(state: JobState, now: Instant, coming: Next | None) -> Next |
     return coming
 
 
-def _limit_ends(state: JobState, now: Instant) -> Next | None:
+def _limit_ends(state: RunState, now: Instant) -> Next | None:
     """Return when a rate limit lets the first sheet start, where nothing else could."""
     limited = state.limited(now)
     if not limited or state.next_ready(limited) is not None:
@@ -310,12 +310,12 @@ def _limit_ends(state: JobState, now: Instant) -> Next | None:
     return Next(code="rate_limit", text=f"sheet {row.sheet} starts", due_at=timestamp(until.at))
 
 
-def limit(state: JobState) -> int | None:
+def limit(state: RunState) -> int | None:
     """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
     return state.limit_of_flights(state.flights)
 
 
-def _end_of_holds(state: JobState) -> Next | None:
+def _end_of_holds(state: RunState) -> Next | None:
     """Return when the pause ends by itself: when each hold has an end."""
     ends = [hold.ends for hold in state.holds.values()]
     known = [end for end in ends if end is not None]
@@ -326,7 +326,7 @@ def _end_of_holds(state: JobState) -> Next | None:
     return Next(code="hold_end", text=f"{what} by itself", due_at=timestamp(last.at))
 
 
-def _boundary(state: JobState, now: Instant) -> Next:
+def _boundary(state: RunState, now: Instant) -> Next:
     when = _when_all_have_ended(state)
     last = not _something_behind(state)
     code, latest = "boundary", limit(state)
@@ -353,7 +353,7 @@ def _boundary(state: JobState, now: Instant) -> Next:
     return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
 
 
-def _when_all_have_ended(state: JobState) -> str:
+def _when_all_have_ended(state: RunState) -> str:
     """Say until when a pause lasts: what waits at a cluster, and was not seen to begin, is taken back."""
     queued = {state.number_of(row) for row in state.sheet_flights if _unbegun(row)}
     if not queued:
@@ -370,7 +370,7 @@ def _unbegun(row: Flight) -> bool:
     return isinstance(row, AttemptRow) and row.unbegun
 
 
-def _something_behind(state: JobState) -> bool:
+def _something_behind(state: RunState) -> bool:
     """Tell whether something is left to start when what is in flight ends well."""
     turns = state.hook_queue
     if state.failing and (state.success_queue.current or state.due_loops or state.has_open_sheets):
@@ -382,13 +382,13 @@ def _something_behind(state: JobState) -> bool:
     return turns._replace(rows=rows).current is not None
 
 
-def _end_waits(state: JobState) -> bool:
+def _end_waits(state: RunState) -> bool:
     """Tell whether the end of the job is kept back by a hold that is about it."""
     outlook = state.outlook
     return outlook.keeps or (outlook.failed and outlook.pause_on_failure)
 
 
-def _when_judged(state: JobState) -> Next:
+def _when_judged(state: RunState) -> Next:
     """Return what follows a round that is over."""
     if asked := state.loops.asking:
         text = f"{messages.loop_judged(state, asked[0])} says whether another round follows"
@@ -399,7 +399,7 @@ def _when_judged(state: JobState) -> Next:
     )
 
 
-def _progressing(state: JobState, now: Instant) -> Next | None:
+def _progressing(state: RunState, now: Instant) -> Next | None:
     if state.hook_queue.current is not None:
         return next_of_hook(state, now)
     if state.sheet_flights:
@@ -407,7 +407,7 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
     return _when_judged(state) if state.loops.asking or state.due_loops else _when_ready(state, now)
 
 
-def _when_ready(state: JobState, now: Instant) -> Next | None:
+def _when_ready(state: RunState, now: Instant) -> Next | None:
     """Return what follows where nothing is in flight: what is ready starts, or a wait ends."""
     waits_until = state.next_wait(now)
     ready = state.next_ready(state.limited(now))
@@ -427,7 +427,7 @@ def _when_ready(state: JobState, now: Instant) -> Next | None:
     return Next(code=row.waiting_for or WaitingFor.RETRY, text=again, due_at=timestamp(waits_until.at))
 
 
-def _when_sheets_end(state: JobState, now: Instant) -> Next:
+def _when_sheets_end(state: RunState, now: Instant) -> Next:
     """Return which sheet starts next, and which ends that waits for; what waits in a queue has to begin."""
     flying = {state.number_of(row): row for row in state.sheet_flights}
     judged = bool(state.loops.asking)  # another round may come first
@@ -450,7 +450,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
 
 
-def _first_to_start(state: JobState, now: Instant) -> int | None:
+def _first_to_start(state: RunState, now: Instant) -> int | None:
     """Return the first pending sheet that nothing but ends in flight, and slots, keeps from starting."""
     limited = state.limited(now)
     for row in state.next_in_line():
@@ -460,15 +460,15 @@ def _first_to_start(state: JobState, now: Instant) -> int | None:
     return None
 
 
-def _flying(state: JobState) -> str:
+def _flying(state: RunState) -> str:
     return messages.flying(state)
 
 
-def _end(state: JobState) -> str:
+def _end(state: RunState) -> str:
     return "ends" if state.flight_count == 1 else "end"
 
 
-def _are(state: JobState) -> str:
+def _are(state: RunState) -> str:
     return "is" if state.flight_count == 1 else "are"
 
 
@@ -476,7 +476,7 @@ def _are(state: JobState) -> str:
 
 
 def sheet_views(
-    state: JobState, numbers: Sequence[int], *, needs: bool = True, blockers_most: int = BLOCKERS_MOST
+    state: RunState, numbers: Sequence[int], *, needs: bool = True, blockers_most: int = BLOCKERS_MOST
 ) -> list[Sheet]:
     """Return these sheets; their attempts are the caller's to fill in.
 
@@ -498,7 +498,7 @@ def sheet_views(
 
 
 def _sheet_view(
-    state: JobState, row: SheetRow, definition: Definition, blocked_by: list[int], kept: str | None
+    state: RunState, row: SheetRow, definition: Definition, blocked_by: list[int], kept: str | None
 ) -> Sheet:
     number = row.sheet
     limit_met = state.limit_of(number) if state.limits else None
@@ -529,7 +529,7 @@ def _sheet_view(
     )
 
 
-def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]:
+def problems_of_sheets(state: RunState, numbers: Iterable[int]) -> list[Problem]:
     """Return what people should know of the newest attempts of sheets, as warnings."""
     warned, sheets = state.warned_sheets(), dict[str, list[int]]()
     wanted = frozenset(numbers) if warned else ()

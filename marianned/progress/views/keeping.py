@@ -5,15 +5,15 @@ Source: docs/reference/score-format.md §28.8, docs/design/cli.md §5.
 
 from collections.abc import Iterable
 
-from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Round
+from marianned.progress.state.run import RunState
 from marianned.protocol import SheetStatus
 
 HOOKS = "the on_failure hooks"
 _DONE = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
 
 
-def kept_back(state: JobState, numbers: Iterable[int]) -> dict[int, str]:
+def kept_back(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
     """Return by sheet what it waits for beside what it needs: `the end of loop 2-3, round 2`.
 
     Of a loop only where all is done that the sheet needs outside of it, of hooks only where all it needs is.

@@ -11,7 +11,7 @@ from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import (
     ErrorCategory,
     HoldCause,
@@ -101,7 +101,7 @@ _TOLD_MOST = 3
 _CAN_WAIT = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.PAUSED)
 
 
-def hints(state: JobState, status: JobStatus) -> list[str]:
+def hints(state: RunState, status: JobStatus) -> list[str]:
     """Return what to type next for a job of this status."""
     if state.damaged is not None:
         ended = status in ENDED_WORDS
@@ -131,7 +131,7 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     return [*dict.fromkeys(given for hint in found for given in instead.get(hint, [hint]))]
 
 
-def goes_on_by(state: JobState, name: str) -> str:
+def goes_on_by(state: RunState, name: str) -> str:
     """Return the command that lets a job of this name go on: a resume, or what has to come before one."""
     causes = {hold.cause for hold in state.holds.values()}
     if state.run.ended is not None and state.over_cost(state.newest.score):
@@ -140,7 +140,7 @@ def goes_on_by(state: JobState, name: str) -> str:
     return lifted if lifted != f"mzt resume {name}" else _change(state, name) or lifted
 
 
-def _change(state: JobState, name: str) -> str | None:
+def _change(state: RunState, name: str) -> str | None:
     """Return the command of a change without which a resume can only fail again; null: it may help."""
     for row in state.failed_sheets():
         if row.error_category == ErrorCategory.REFUSED:
@@ -149,12 +149,12 @@ def _change(state: JobState, name: str) -> str | None:
     return None
 
 
-def _retries(state: JobState) -> bool:
+def _retries(state: RunState) -> bool:
     """Tell whether a sheet waits for its next try."""
     return any(row.waiting_for is WaitingFor.RETRY for row in state.waits())
 
 
-def _with_credentials(state: JobState, hint: str) -> list[str]:
+def _with_credentials(state: RunState, hint: str) -> list[str]:
     """Write a resume of a job whose credentials are refused a second time: with the caller's own."""
     if hint != f"mzt resume {state.run.job_name}":
         return []
@@ -166,26 +166,26 @@ def _with_credentials(state: JobState, hint: str) -> list[str]:
     return [f"{hint} {' '.join(f'-e {key}' for key in dict.fromkeys(keys))}"] if keys else []
 
 
-def given_again(state: JobState) -> str:
+def given_again(state: RunState) -> str:
     """Write the options that give a fresh run the values of this one."""
     return formatting.given_again(masks.told(state.newest.row.variables))
 
 
-def flying(state: JobState) -> str:
+def flying(state: RunState) -> str:
     """Name what is in flight: `sheets 2, 3`, `hook 1`, or `the judgement of loop 2-3`."""
     if not state.sheet_flights and state.flights:
         return formatting.listing([flight_name(state, row) for row in state.flights])
     return formatting.sheet_list(map(state.number_of, state.sheet_flights))
 
 
-def hook_name(state: JobState, hook: int) -> str:
+def hook_name(state: RunState, hook: int) -> str:
     """Name a hook: `hook 1 (publish)`; without a description `hook 1`."""
     known = hook <= len(state.score.every_hook)
     description = state.hook_definition(hook).description if known else None
     return f"hook {hook} ({description})" if description else f"hook {hook}"
 
 
-def flight_name(state: JobState, flight: Flight) -> str:
+def flight_name(state: RunState, flight: Flight) -> str:
     """Name what is in flight: its sheet, its hook, or the loop that is judged."""
     match flight:
         case HookRow():
@@ -196,25 +196,25 @@ def flight_name(state: JobState, flight: Flight) -> str:
             return sheet_name(state, state.number_of(flight))
 
 
-def loop_judged(state: JobState, row: LoopRow) -> str:
+def loop_judged(state: RunState, row: LoopRow) -> str:
     """Name the question whether a loop goes on: `the judgement of loop 2-3, round 2`."""
     one = state.loops.told_by(row.uid)
     span = f" of loop {one.loop.span}" if one is not None else ""
     return f"the judgement{span}, round {row.round}"
 
 
-def sheet_name(state: JobState, sheet: int) -> str:
+def sheet_name(state: RunState, sheet: int) -> str:
     """Name a sheet: `sheet 4 (3.1 merge)`; without fan-out `sheet 4 (merge)`."""
     told, fan_out = state.definition(sheet), state.score.fan_out
     return formatting.sheet_name(sheet, told.stage, told.instance, told.movement, fan_out=fan_out)
 
 
-def sheet_names(state: JobState, sheets: Collection[int]) -> str:
+def sheet_names(state: RunState, sheets: Collection[int]) -> str:
     """Name sheets: one with its stage, several by number."""
     return sheet_name(state, *sheets) if len(sheets) == 1 else formatting.sheet_list(sheets)
 
 
-def job_message(state: JobState, status: JobStatus) -> str:
+def job_message(state: RunState, status: JobStatus) -> str:
     """Say where a job stands: `release-notes: paused; 3 of 4 sheets done`."""
     name = state.run.job_name
     if state.damaged is not None:
@@ -228,7 +228,7 @@ def job_message(state: JobState, status: JobStatus) -> str:
     return f"{name}: {status}; {done(state)}"
 
 
-def left_to_resume(state: JobState) -> str | None:
+def left_to_resume(state: RunState) -> str | None:
     """Name what a completed run has been given to do since it ended, `sheets 5, 6`; None: nothing."""
     if state.run.ended != JobStatus.COMPLETED or not state.outlook.could_start:
         return None
@@ -255,7 +255,7 @@ def held_again(hold: HoldRow) -> str:
     return f"held{HELD[hold.cause]}{f': {hold.reason}' if hold.reason else ''}"
 
 
-def at_rest(state: JobState) -> str | None:
+def at_rest(state: RunState) -> str | None:
     """Say of a paused job that nothing is left that it could start, or who goes on without it."""
     turn = state.hook_queue.current
     if turn is not None and turn.waiting_for == WaitingFor.JOB:
@@ -263,7 +263,7 @@ def at_rest(state: JobState) -> str | None:
     return nothing_left(state)
 
 
-def nothing_left(state: JobState) -> str | None:
+def nothing_left(state: RunState) -> str | None:
     """Say of a paused job that nothing is left that it could start, and what a resume does then."""
     turn = state.hook_queue.current
     if turn is not None and is_kept(turn):
@@ -275,7 +275,7 @@ def nothing_left(state: JobState) -> str | None:
     return "nothing is left to do; resume ends it"
 
 
-def _failed_and_behind(state: JobState) -> str:
+def _failed_and_behind(state: RunState) -> str:
     """Say what has failed, and how many sheets wait for it: `sheet 2 has failed; resume runs it again`."""
     sheets = [row.sheet for row in state.failed_sheets()]
     hooks = [row.hook for row in state.success_hooks if has_failed(row)]
@@ -287,7 +287,7 @@ def _failed_and_behind(state: JobState) -> str:
     return said + (wait if behind else "")
 
 
-def _children(state: JobState) -> str | None:
+def _children(state: RunState) -> str | None:
     """Say which of the jobs whose end is awaited go on all the same, else that the last of them is held."""
     children = state.awaited
     going = [address(child) for child in children if lifecycle.status(child.facts) is not JobStatus.PAUSED]
@@ -299,17 +299,17 @@ def _children(state: JobState) -> str | None:
     return None
 
 
-def address(state: JobState) -> str:
+def address(state: RunState) -> str:
     """Return what a run is addressed by, whichever is the newest: `nightly@3`."""
     return f"{state.run.job_name}@{state.run.run}"
 
 
-def done(state: JobState) -> str:
+def done(state: RunState) -> str:
     """Count the finished sheets: `3 of 4 sheets done`."""
     return f"{state.done} of {formatting.plural(len(state.score.sheets), 'sheet')} done"
 
 
-def failure(state: JobState) -> str | None:
+def failure(state: RunState) -> str | None:
     """Say what failed, and why: `sheet 3 (2.2) failed after 4 attempts: exit code 3`."""
     failed = state.failed_sheets()
     if not failed:
@@ -330,7 +330,7 @@ def _why_failed(row: SheetRow) -> str:
     return said if said.startswith(category) else f"{category}: {said}"
 
 
-def _hook_failure(state: JobState) -> str | None:
+def _hook_failure(state: RunState) -> str | None:
     failed = [row for row in state.success_hooks if has_failed(row)]
     if not failed:
         return None
@@ -358,7 +358,7 @@ _GRANTS = {
 """What is waited for where the daemon grants no slots for this reason, and until when."""
 
 
-def slot(state: JobState) -> tuple[WaitingFor, str]:
+def slot(state: RunState) -> tuple[WaitingFor, str]:
     """Return what a job waits for that could start something if it were granted a slot, and until when."""
     closed_for = state.closed_for()
     return _A_SLOT if closed_for is None else _GRANTS[closed_for]
@@ -368,7 +368,7 @@ GOES_ON = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK, Action.MODIFY_
 """Requests after which a job goes on, unless something holds it again."""
 
 
-def reply_message(state: JobState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
+def reply_message(state: RunState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
     """Say what a request has led to, by the status it left."""
     status = view.status
     said: str | None = None
@@ -395,7 +395,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
 
 
-def _when_it_goes_on(state: JobState, now: Instant, view: Job) -> str:
+def _when_it_goes_on(state: RunState, now: Instant, view: Job) -> str:
     """Say what a job waits for that is queued: a slot, or the time at which its next sheet is due."""
     if view.next is None or view.next.due_at is None:
         return f"goes on {slot(state)[1]}"
@@ -403,7 +403,7 @@ def _when_it_goes_on(state: JobState, now: Instant, view: Job) -> str:
     return f"{view.next.text} in {left}"
 
 
-def _standing_still(state: JobState, action: Action, status: JobStatus, request: RequestRow) -> str | None:
+def _standing_still(state: RunState, action: Action, status: JobStatus, request: RequestRow) -> str | None:
     """Say what a request has led to in a job that is paused or has ended; a hook of its failure may run."""
     if action is Action.CANCEL and state.failing:
         return f"{flying(state)} is being ended"
@@ -415,17 +415,17 @@ def _standing_still(state: JobState, action: Action, status: JobStatus, request:
     return f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
 
 
-def _breakpoints(state: JobState) -> str:
+def _breakpoints(state: RunState) -> str:
     rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
     return sheet_names(state, rows)
 
 
-def _ends_in(state: JobState, now: Instant) -> str:
+def _ends_in(state: RunState, now: Instant) -> str:
     last = max(now.until(hold.ends) for hold in state.holds.values() if hold.ends is not None)
     return formatting.duration(last / 1000)
 
 
-def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
+def _boundary(state: RunState, now: Instant, action: Action, view: Job) -> str:
     text = view.next.text if view.next else "pauses"
     if state.staged is not None or action in (Action.MODIFY, Action.MODIFY_RESUME):
         return text
@@ -435,13 +435,13 @@ def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
     return text
 
 
-def time_left(state: JobState, now: Instant) -> str:
+def time_left(state: RunState, now: Instant) -> str:
     """Say how long what is in flight may still take at most; nothing where it has no limit."""
     latest = state.limit_of_flights(state.flights)
     return "" if latest is None else f", at most {formatting.duration((latest - now.at) / 1000)} more"
 
 
-def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
+def _going_on(state: RunState, action: Action, request: RequestRow) -> str:
     revised = action is Action.MODIFY_RESUME
     prefix = f"revision {request.revision} is in force, " if revised else ""
     started = list(map(state.number_of, state.sheet_flights))
@@ -454,7 +454,7 @@ def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
     return f"{prefix}goes on with {flying(state)}"
 
 
-def reply_hints(state: JobState, action: Action, status: JobStatus, *, acknowledged: bool) -> list[str]:
+def reply_hints(state: RunState, action: Action, status: JobStatus, *, acknowledged: bool) -> list[str]:
     """Return what to type after a request."""
     name = state.run.job_name
     if status is JobStatus.PAUSING and action in (Action.MODIFY, Action.MODIFY_RESUME):
@@ -464,7 +464,7 @@ def reply_hints(state: JobState, action: Action, status: JobStatus, *, acknowled
     return hints(state, status)
 
 
-def refused(state: JobState, action: Action, status: JobStatus, more: str = "") -> WrongStatus:
+def refused(state: RunState, action: Action, status: JobStatus, more: str = "") -> WrongStatus:
     """Return the refusal of a request in this status: the status, the reason, `more`, the next command."""
     name = state.run.job_name
     return WrongStatus(
@@ -487,7 +487,7 @@ def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus
 
 
 def nothing_would_run(
-    state: JobState,
+    state: RunState,
     score: Expanded,
     action: Action,
     status: JobStatus,
@@ -512,14 +512,14 @@ def nothing_would_run(
     )
 
 
-def retried(state: JobState, status: JobStatus, sheets: Sequence[int]) -> str:
+def retried(state: RunState, status: JobStatus, sheets: Sequence[int]) -> str:
     """Say whose wait a retry has ended, and what follows."""
     no_more = f"{formatting.sheet_list(sheets)} {'waits' if len(sheets) == 1 else 'wait'} no more"
     follows = ", nothing starts before a resume" if state.holds else ""
     return f"{state.run.job_name}: {status}; {no_more}{follows}"
 
 
-def nothing_waits(state: JobState, status: JobStatus, named: Sequence[SheetRow]) -> WrongStatus:
+def nothing_waits(state: RunState, status: JobStatus, named: Sequence[SheetRow]) -> WrongStatus:
     """Return the refusal of a retry where nothing waits for its next attempt, or not what was named."""
     name = state.run.job_name
     limited = [] if named else _limited(state)
@@ -535,7 +535,7 @@ def nothing_waits(state: JobState, status: JobStatus, named: Sequence[SheetRow])
     )
 
 
-def _limited(state: JobState) -> list[SheetRow]:
+def _limited(state: RunState) -> list[SheetRow]:
     """Return the sheets that a rate limit keeps from starting; of an account's ready ones the first."""
     limits = state.limits
     waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RATE_LIMIT]
@@ -543,7 +543,7 @@ def _limited(state: JobState) -> list[SheetRow]:
     return waits + [row for who, row in firsts if who in limits and limits[who].until is not None]
 
 
-def _what_it_does(state: JobState, row: SheetRow) -> str:
+def _what_it_does(state: RunState, row: SheetRow) -> str:
     """Say of a sheet that waits for no attempt of its own what it does."""
     if row.waiting_for == WaitingFor.RATE_LIMIT or row in _limited(state):
         return f"{sheet_name(state, row.sheet)} waits for the rate limit of {state.account(row.sheet)}"
@@ -566,7 +566,7 @@ def _reason(action: Action, status: JobStatus) -> str:
     return _NOTHING_TO[action]
 
 
-def _refusal_hints(state: JobState, action: Action, status: JobStatus) -> list[str]:
+def _refusal_hints(state: RunState, action: Action, status: JobStatus) -> list[str]:
     name = state.run.job_name
     if action is Action.RESUME_MARK and status in (JobStatus.QUEUED, JobStatus.RUNNING):
         return [f"mzt pause {name}"]

@@ -10,7 +10,7 @@ from typing import Protocol
 from marianned import formatting, lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.formatting import sheet_list
-from marianned.progress.state.job import DONE, JobState
+from marianned.progress.state.run import DONE, RunState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.progress.views.keeping import HOOKS, kept_back
@@ -42,7 +42,7 @@ _OBSTACLES = {
 
 
 def reasons(
-    state: JobState,
+    state: RunState,
     now: Instant,
     obstacle: Obstacle | None,
     logins: Mapping[int, str],
@@ -71,7 +71,7 @@ def reasons(
     return found if found or unbegun else [_reason(state, "needs", "it goes on in a moment", "daemon")]
 
 
-def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
+def accidents(state: RunState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
     """Return what of the daemon's own fails, so that flights have to wait for it, once for all of them.
 
     Where somebody has to type something first, the text ends with that: `type: COMMAND`.
@@ -120,7 +120,7 @@ class AtCluster(Protocol):
         """Whether the job takes it back where nothing may begin; it is told as that then."""
 
 
-def queued(state: JobState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[Reason]:
+def queued(state: RunState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together."""
     found: dict[str, list[Flight]] = {}
     changes: dict[str, list[str]] = {}
@@ -170,7 +170,7 @@ def _typed(waits: Iterable[AtCluster]) -> list[str]:
 
 
 def _of_flights(
-    state: JobState, code: str, flights: list[Flight], said: str, by: str, hints: list[str]
+    state: RunState, code: str, flights: list[Flight], said: str, by: str, hints: list[str]
 ) -> Reason:
     """Return a reason of what is in flight, all of it named together."""
     sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
@@ -181,7 +181,7 @@ def _of_flights(
     return _reason(state, code, text, by, sheets=sheets, since=since, hints=hints)
 
 
-def kept_by(state: JobState, before: str | None) -> list[Reason]:
+def kept_by(state: RunState, before: str | None) -> list[Reason]:
     """Return that a run waits for the hooks of the failure of the run before it, `before`."""
     if before is None:
         return []
@@ -189,7 +189,7 @@ def kept_by(state: JobState, before: str | None) -> list[Reason]:
     return [_reason(state, "hooks_before", text, "hook", hints=[f"mzt status {before}"])]
 
 
-def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[Reason]:
+def degraded(state: RunState, why: str | None, hints: list[str] | None) -> list[Reason]:
     """Return what keeps the daemon from writing, and so each job that has not ended from going on.
 
     `hints` are the way out where it does not pass by itself once there is room.
@@ -199,17 +199,17 @@ def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[
     return [_reason(state, "degraded", f"degraded: {why}", "caller", hints=hints or ["mzt doctor"])]
 
 
-def away(state: JobState, why: str, look: str) -> Reason:
+def away(state: RunState, why: str, look: str) -> Reason:
     """Return which directory of the daemon is away, so that nothing starts; `look` shows what is there."""
     return _reason(state, Obstacle.AWAY, f"nothing starts: {why}", "caller", hints=[look])
 
 
-def strangers(state: JobState, alive: Iterable[Stranger]) -> list[Reason]:
+def strangers(state: RunState, alive: Iterable[Stranger]) -> list[Reason]:
     """Return what runs for this job and is not known to the database."""
     return [_stranger(state, one) for one in alive if one.job_id == state.run.job_name]
 
 
-def ran_since(state: JobState, uids: Collection[int]) -> list[Reason]:
+def ran_since(state: RunState, uids: Collection[int]) -> list[Reason]:
     """Return which sheets ran after the copy of the database was made that was put back: they do so again."""
     numbers = [row.sheet for row in state.sheets.values() if row.uid in uids and row.status not in DONE]
     if not numbers:
@@ -219,7 +219,7 @@ def ran_since(state: JobState, uids: Collection[int]) -> list[Reason]:
     return [_reason(state, "restored", text, "nobody", sheets=numbers)]
 
 
-def _stranger(state: JobState, one: Stranger) -> Reason:
+def _stranger(state: RunState, one: Stranger) -> Reason:
     what = "a hook" if one.sheet is None else f"sheet {one.sheet}"
     text = (
         f"{what} of {one.job_id}@{one.run} runs that the database does not know (pid {one.pid}); "
@@ -229,7 +229,7 @@ def _stranger(state: JobState, one: Stranger) -> Reason:
 
 
 def _reason(
-    state: JobState,
+    state: RunState,
     code: str,
     text: str,
     unblocked_by: str,
@@ -250,7 +250,7 @@ def _reason(
     )
 
 
-def _ended(state: JobState) -> Iterator[Reason]:
+def _ended(state: RunState) -> Iterator[Reason]:
     resume = [messages.goes_on_by(state, state.run.job_name)]
     match lifecycle.status(state.facts):
         case JobStatus.FAILED:
@@ -265,7 +265,7 @@ def _ended(state: JobState) -> Iterator[Reason]:
             pass
 
 
-def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
+def _hold(state: RunState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
     owner = f" by {logins.get(hold.owner.uid, hold.owner.name)}" if hold.owner is not None else ""
     why = f' "{hold.reason}"' if hold.reason else ""
     until = hold.ends.at if hold.ends is not None else None
@@ -280,14 +280,14 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
     )
 
 
-def _lifted(state: JobState, cause: str) -> str:
+def _lifted(state: RunState, cause: str) -> str:
     """Return what lets a job go that is held for this: what a failure needs first may be another change."""
     if cause == HoldCause.FAILURE:
         return messages.goes_on_by(state, state.run.job_name)
     return lifted_by([cause], state.run.job_name)
 
 
-def held_children(state: JobState, logins: Mapping[int, str] | None = None) -> Iterator[Reason]:
+def held_children(state: RunState, logins: Mapping[int, str] | None = None) -> Iterator[Reason]:
     """Say what holds the jobs whose end is awaited, and who can let them go: that does not hold this one."""
     for child in state.awaited:
         for hold in islice(child.holds.values(), HOLDS_MOST):
@@ -296,7 +296,7 @@ def held_children(state: JobState, logins: Mapping[int, str] | None = None) -> I
             yield reason
 
 
-def _more_holds(state: JobState) -> Iterator[Reason]:
+def _more_holds(state: RunState) -> Iterator[Reason]:
     """Say how many holds are not listed: one is enough to hold a job, and a resume releases all."""
     more = len(state.holds) - HOLDS_MOST
     if more > 0:
@@ -306,13 +306,13 @@ def _more_holds(state: JobState) -> Iterator[Reason]:
         yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
 
 
-def _nothing_left(state: JobState) -> Iterator[Reason]:
+def _nothing_left(state: RunState) -> Iterator[Reason]:
     if state.nothing_left:
         hints = [f"mzt resume {state.run.job_name}", f"mzt cancel {state.run.job_name}"]
         yield _reason(state, "nothing_left", messages.at_rest(state) or "", "caller", hints=hints)
 
 
-def _in_flight(state: JobState, unbegun: Collection[int]) -> Iterator[Reason]:
+def _in_flight(state: RunState, unbegun: Collection[int]) -> Iterator[Reason]:
     flights = [row for row in state.flights if not (isinstance(row, AttemptRow) and row.uid in unbegun)]
     if not flights:
         return
@@ -332,7 +332,7 @@ def _in_flight(state: JobState, unbegun: Collection[int]) -> Iterator[Reason]:
     )
 
 
-def _where(state: JobState, flights: Sequence[Flight]) -> str:
+def _where(state: RunState, flights: Sequence[Flight]) -> str:
     """Say on which nodes of a cluster they run, if they are few: ` (sheet 1 on n2, job 17; sheet 3 …)`."""
     found = sorted(
         (
@@ -348,7 +348,7 @@ def _where(state: JobState, flights: Sequence[Flight]) -> str:
     return f" ({'; '.join(f'sheet {sheet} {where}' if named else where for sheet, where in found)})"
 
 
-def _waits(state: JobState) -> Iterator[Reason]:
+def _waits(state: RunState) -> Iterator[Reason]:
     for row in state.waits():
         yield _reason(
             state,
@@ -363,7 +363,7 @@ def _waits(state: JobState) -> Iterator[Reason]:
     yield from _hook_waits(state)
 
 
-def _kept_back(state: JobState) -> Iterator[Reason]:
+def _kept_back(state: RunState) -> Iterator[Reason]:
     """Say what sheets wait for though all they need is done: the end of a loop, hooks of a failure."""
     found: dict[str, list[int]] = {}
     for sheet, kept in kept_back(state, state.sheets).items():
@@ -373,7 +373,7 @@ def _kept_back(state: JobState) -> Iterator[Reason]:
         yield _reason(state, "kept_back", text, "hook" if kept == HOOKS else "sheet", sheets=sheets)
 
 
-def _hook_waits(state: JobState) -> Iterator[Reason]:
+def _hook_waits(state: RunState) -> Iterator[Reason]:
     row = state.hook_queue.current
     if row is None or row.waiting_for is None or row.waiting_for not in _HOOK_WAITS:
         return
@@ -384,19 +384,19 @@ def _hook_waits(state: JobState) -> Iterator[Reason]:
     yield _reason(state, row.waiting_for, text, unblocked_by, until=until, hints=hints)
 
 
-def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
+def _wait_hints(state: RunState, row: SheetRow) -> list[str]:
     if row.waiting_for == WaitingFor.RATE_LIMIT:
         return [f"mzt clear-rate-limits {state.account(row.sheet).instrument}"]
     return [f"mzt retry {state.run.job_name} {row.sheet}"]
 
 
-def _because(state: JobState, row: SheetRow) -> str:
+def _because(state: RunState, row: SheetRow) -> str:
     met = state.limits.get(state.account(row.sheet)) if row.waiting_for == WaitingFor.RATE_LIMIT else None
     why = met.message if met is not None else row.error_message
     return f"; {why}" if why else ""
 
 
-def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
+def _limits(state: RunState, now: Instant) -> Iterator[Reason]:
     if not lifecycle.may_start(state.facts):
         return
     limited = state.limited(now)
@@ -416,7 +416,7 @@ def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
             )
 
 
-def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
+def _slots(state: RunState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
     hook = state.hook_queue.startable
     if hook is not None and lifecycle.may_start_hook(state.facts):
         yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
@@ -445,7 +445,7 @@ def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator
         yield _slot(state, sheet, [ready.sheet], obstacle)
 
 
-def _slot(state: JobState, name: str, sheets: list[int], obstacle: Obstacle | None) -> Reason:
+def _slot(state: RunState, name: str, sheets: list[int], obstacle: Obstacle | None) -> Reason:
     if obstacle is None:
         return _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=sheets)
     text = f"{name} may not start: {_OBSTACLES[obstacle]}"

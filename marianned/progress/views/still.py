@@ -1,10 +1,10 @@
 """Which jobs are told the same at any later moment, as long as nothing of them is committed."""
 
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import HookStatus
 
 
-def is_still(state: JobState) -> bool:
+def is_still(state: RunState) -> bool:
     """Tell whether no part of how a job is told, its sheets included, comes with time or from other jobs.
 
     It may be that the passing of time changes nothing though this says that it could.

@@ -8,7 +8,7 @@ from kit.memory import MemoryExecutor
 
 from marianned.conductor.core import job
 from marianned.config import Settings
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import Cancel, Modify
 from marianned.score import matching
 
@@ -68,9 +68,9 @@ prompt: {{template: "true {{{{ sheet_num }}}}"}}
 async def all_run_and_end(path, monkeypatch):
     """Let many sheets run at once, then end; return how often it was asked in all whose account they use."""
     asked = []
-    account = JobState.account
+    account = RunState.account
     monkeypatch.setattr(
-        JobState, "account", lambda state, sheet: asked.append(sheet) or account(state, sheet)
+        RunState, "account", lambda state, sheet: asked.append(sheet) or account(state, sheet)
     )
     executor = MemoryExecutor()
     settings = Settings(max_attempts=WIDE)

@@ -11,7 +11,7 @@ from kit.scores import Bench, score, stage
 from kit.tables import each
 
 from marianned.progress.state.graph import Graph
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.views.job import WAITS_MOST, job_view, problems_of_sheets, sheet_views
 from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded, Loop
@@ -88,7 +88,7 @@ def test_a_state_is_made_without_a_walk_for_each_failure(monkeypatch: pytest.Mon
         raise AssertionError(f"a walk for sheet {sheet}: thousands of them took seconds")
 
     monkeypatch.setattr(Graph, "below", walked)
-    made = JobState(bench.state.run, bench.state.current, list(bench.state.sheets.values()))
+    made = RunState(bench.state.run, bench.state.current, list(bench.state.sheets.values()))
     for count in ("_unmet", "_failed_upstream", "_breakpoints_upstream"):
         assert list(getattr(made, count)) == list(getattr(bench.state, count))
     assert (made._open, made._open_free) == (bench.state._open, bench.state._open_free)

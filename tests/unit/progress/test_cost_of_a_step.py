@@ -7,7 +7,7 @@ import pytest
 from kit.scores import Bench, score, stage
 
 from marianned.lifecycle import Action
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import Outcome
 from marianned.rows import SheetRow
 
@@ -26,19 +26,19 @@ class Steps:
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     steps = Steps()
-    move, ready = JobState._move, JobState._is_ready
+    move, ready = RunState._move, RunState._is_ready
 
-    def moving(state: JobState, number: int, old: SheetRow | None, new: SheetRow) -> None:
+    def moving(state: RunState, number: int, old: SheetRow | None, new: SheetRow) -> None:
         steps.moved += 1
         move(state, number, old, new)
 
-    def looking(state: JobState, number: int) -> bool:
+    def looking(state: RunState, number: int) -> bool:
         steps.looked += 1
         return ready(state, number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(JobState, "_move", moving)
-        patched.setattr(JobState, "_is_ready", looking)
+        patched.setattr(RunState, "_move", moving)
+        patched.setattr(RunState, "_is_ready", looking)
         yield steps
 
 

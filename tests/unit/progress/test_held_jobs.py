@@ -10,7 +10,7 @@ from kit.tables import each
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
-from marianned.progress.state.job import OUTLASTS_THE_END
+from marianned.progress.state.run import OUTLASTS_THE_END
 from marianned.progress.state.triggers import Ending
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons

@@ -9,7 +9,7 @@ from kit.tables import each
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
 from marianned.progress.deciding.revisions import planned
-from marianned.progress.state.job import Version
+from marianned.progress.state.run import Version
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded, Fallback, Resources, Silence

@@ -7,7 +7,7 @@ from kit.tables import each
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.protocol import JobStatus, Outcome
 
 SITUATIONS = (
@@ -80,7 +80,7 @@ def standing(situation: str) -> HookBench:
     return bench
 
 
-def facts(state: JobState) -> object:
+def facts(state: RunState) -> object:
     return state.run, dict(state.hook_rows), dict(state.holds), dict(state.sheets), state.staged
 
 

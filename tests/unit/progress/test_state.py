@@ -7,7 +7,7 @@ from kit.invariants import recount, snapshot
 from kit.scores import Bench, score, stage
 
 from marianned.progress.state.graph import Graph
-from marianned.progress.state.job import JobState
+from marianned.progress.state.run import RunState
 from marianned.progress.state.sharing import Numbers
 from marianned.protocol import SheetStatus
 from marianned.rows import Deleted, HoldRow, SheetRow
@@ -16,11 +16,11 @@ DIAMOND = score(stage(), stage([1]), stage([1]), stage([2, 3]), stage())
 statuses = st.lists(st.tuples(st.integers(1, 5), st.sampled_from(list(SheetStatus))), max_size=30)
 
 
-def put(state: JobState, number: int, status: str) -> None:
+def put(state: RunState, number: int, status: str) -> None:
     state.put(msgspec.structs.replace(state.sheets[number], status=status))
 
 
-def counts_are_right(state: JobState) -> None:
+def counts_are_right(state: RunState) -> None:
     found = snapshot(state)
     for name, value in recount(state).items():
         assert found[name] == value, name

@@ -1,6 +1,6 @@
 """The state of one run in memory: its rows, and the counts that make each step cheap.
 
-One task owns a JobState. Rows go in by `put` and out by `remove`, nothing else changes it. The counts
+One task owns a RunState. Rows go in by `put` and out by `remove`, nothing else changes it. The counts
 (unmet needs, failed sheets above, ready sheets) follow each row as it comes, so no event ever scans all
 sheets. `copy` is a state of its own over the same rows, which never change: that is how `decide` can
 look at what would be and change nothing, and `become` takes that over when it is committed.
@@ -72,7 +72,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     plan: list[PlanLine] = []
 
 
-class JobState:
+class RunState:
     """One run: `run` and the rows below it, and the revision in force.
 
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds those in flight,
@@ -116,7 +116,7 @@ class JobState:
         self.grace = 0.0
         self.incarnation = 0
         self.damaged: str | None = None
-        self.find: Callable[[str], JobState | None] = _found_nowhere
+        self.find: Callable[[str], RunState | None] = _found_nowhere
         self.endless: Callable[[], bool] = bool
         self.closed_for: Callable[[], Obstacle | None] = _open
         self.adopt(current, sheets)
@@ -229,7 +229,7 @@ class JobState:
         return [] if self.failed_fast else self.loops.due
 
     @property
-    def awaited(self) -> list["JobState"]:
+    def awaited(self) -> list["RunState"]:
         """The runs whose end this one waits for, to any depth, the nearest first; detached ones are not."""
         return list(_awaited(self, {self.run.run_id}))
 
@@ -550,15 +550,15 @@ class JobState:
         limits = [flight.time_limit_at or 0 for flight in flights]
         return max(limits) + self.overtime if limits and not self.endless() else None
 
-    def copy(self) -> "JobState":
+    def copy(self) -> "RunState":
         """Return a state of its own over the same rows."""
-        other = JobState.__new__(JobState)
+        other = RunState.__new__(RunState)
         for name, value in vars(self).items():
             setattr(other, name, value.copy() if isinstance(value, _COPIED) else value)
         other.limits = self.limits  # those are not its own: they are looked at, and change
         return other
 
-    def become(self, copy: "JobState") -> None:
+    def become(self, copy: "RunState") -> None:
         """Take over what a copy of this state has become; the copy is not to be used any more."""
         vars(self).update(vars(copy))
 
@@ -698,7 +698,7 @@ def _found_nowhere(_address: str) -> None:
     """A state that stands alone knows no other."""
 
 
-def _awaited(state: JobState, seen: set[int]) -> Iterator[JobState]:
+def _awaited(state: RunState, seen: set[int]) -> Iterator[RunState]:
     for row in state.hook_rows.values():
         child = (
             state.find(row.chained) if row.waiting_for == WaitingFor.JOB and row.chained is not None else None
