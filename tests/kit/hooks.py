@@ -4,7 +4,7 @@ from typing import Any
 
 from kit.scores import Bench, chain
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
+from marianned.progress.state.triggers import ChainedJobEnded, ChainedJobsReady, HookEnded
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Exit
 from marianned.score.expanded import Concert, Expanded, Hook
@@ -45,7 +45,7 @@ class HookBench(Bench):
         row = next(row for row in self.state.hooks if row.status == "running")
         kept = [row, *(other for other in self.state.hooks if other.waiting_for == "end")]
         return self.step(
-            Chained(
+            ChainedJobsReady(
                 hook=row.hook,
                 flight=row.flight,
                 started={one.hook: f"next@{one.hook}" for one in kept if one.hook not in refused},
@@ -55,4 +55,4 @@ class HookBench(Bench):
 
     def chained_ends(self, hook: int, status: JobStatus | None = JobStatus.COMPLETED) -> Decision:
         """The job that a hook waits for has ended."""
-        return self.step(ChainedEnded(hook=hook, chained=f"next@{hook}", status=status))
+        return self.step(ChainedJobEnded(hook=hook, chained=f"next@{hook}", status=status))

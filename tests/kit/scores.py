@@ -19,10 +19,10 @@ from marianned.progress.deciding.decide import decide
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.run import RunState, Version
 from marianned.progress.state.triggers import (
-    Asked,
-    Ending,
-    Parked,
-    PauseFile,
+    AttemptEnded,
+    AttemptParked,
+    JobRequest,
+    PauseFileFound,
     Proposal,
     SlotFree,
     Supersede,
@@ -336,13 +336,13 @@ class Bench:
             **{name: fields.pop(name) for name in AttemptExit.__struct_fields__ if name in fields}
         )
         return self.step(
-            Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, exit=seen, **fields)
+            AttemptEnded(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, exit=seen, **fields)
         )
 
     def park(self, sheet: int) -> Decision:
         """The checks of the attempt in flight of a sheet are ended; its process has succeeded."""
         attempt = next(row for row in self.state.attempts.values() if row.sheet == sheet)
-        return self.step(Parked(uid=attempt.uid, attempt=attempt.attempt))
+        return self.step(AttemptParked(uid=attempt.uid, attempt=attempt.attempt))
 
     def fail(self, sheet: int, category: str = "config") -> Decision:
         """The sheet fails for good, as what no retry can mend."""
@@ -377,12 +377,12 @@ class Bench:
         )
         row = None if to is None else row_of(to, problems=problems or [])
         proposal = None if to is None or row is None else Proposal(version=Version(row=row, score=to))
-        self.step(Asked(action=action, request=request, wait=wait, proposal=proposal, **fields))
+        self.step(JobRequest(action=action, request=request, wait=wait, proposal=proposal, **fields))
         return name
 
     def file(self, reason: str | None = None) -> Decision:
         """A pause file is found."""
-        return self.step(PauseFile(reason))
+        return self.step(PauseFileFound(reason))
 
     def judged(self, holds: bool | None = None, fault: str | None = None) -> Decision:
         """The `until` of the loop that is asked has its answer."""

@@ -12,7 +12,7 @@ from marianned import lifecycle
 from marianned.clock import milliseconds
 from marianned.progress.deciding.decide import decide
 from marianned.progress.state.triggers import (
-    Ending,
+    AttemptEnded,
     HookEnded,
     SlotFree,
     TimeReached,
@@ -56,7 +56,7 @@ class Twin:
     def all_end(self, outcome: Outcome = Outcome.SUCCEEDED) -> list[int]:
         """Let all that is in flight end; then slots are had: return the sheets that start."""
         for row in list(self.state.attempts.values()):
-            self.step(Ending(uid=row.uid, attempt=row.attempt, outcome=outcome), 0)
+            self.step(AttemptEnded(uid=row.uid, attempt=row.attempt, outcome=outcome), 0)
         for asked in self.state.loops.asking:
             holds = None if outcome is Outcome.INTERRUPTED else True
             self.step(UntilJudged(uid=asked.uid, round=asked.round, holds=holds), 0)

@@ -35,15 +35,16 @@ from marianned.progress.deciding.decide import decide, to_be_terminated
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
-    Asked,
-    Chained,
-    ChainedEnded,
-    Ending,
+    AttemptEnded,
+    AttemptParked,
+    AttemptWarned,
+    ChainedJobEnded,
+    ChainedJobsReady,
     HookEnded,
     HookWarned,
-    Introduced,
-    Parked,
-    PauseFile,
+    JobRequest,
+    KeepersReported,
+    PauseFileFound,
     SkipEvaluated,
     SkipWarned,
     SlotFree,
@@ -51,7 +52,6 @@ from marianned.progress.state.triggers import (
     TimeReached,
     Trigger,
     UntilJudged,
-    Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
 from marianned.rows import Account, AttemptRow, Changes, Flight, HookRow
@@ -191,14 +191,14 @@ class Job:
         self._is_new = True
         return self.prepare(SlotFree())
 
-    def prepare(self, trigger: Chained | Supersede | SlotFree) -> Part:
+    def prepare(self, trigger: ChainedJobsReady | Supersede | SlotFree) -> Part:
         """Let the loop decide on what goes into a transaction of several jobs, and wait for that."""
         part = Part(trigger)
         self._parts.add(part)
         self._send.send_nowait(part)
         return part
 
-    async def ask(self, ask: Asked, patience: float | None) -> Answer | None:
+    async def ask(self, ask: JobRequest, patience: float | None) -> Answer | None:
         """Hand a request in and wait for its answer; None: the time ran out, the request stays in force.
 
         Whether it is refused is waited for in any case: a time that runs out says that it was not.
@@ -309,14 +309,18 @@ class Job:
             WrongStatus: this run is damaged, or superseded.
         """
         name, run = self.state.run.job_name, self.state.run.run
-        if self.state.damaged is not None and isinstance(trigger, Asked) and trigger.action != Action.CANCEL:
+        if (
+            self.state.damaged is not None
+            and isinstance(trigger, JobRequest)
+            and trigger.action != Action.CANCEL
+        ):
             raise WrongStatus(
                 f"'{name}' is damaged: {self.state.damaged}; it can only be cancelled and removed",
                 job_id=name,
                 status=self.status,
                 hints=[f"mzt cancel {name}"],
             )
-        if self.superseded and isinstance(trigger, Asked | Supersede):
+        if self.superseded and isinstance(trigger, JobRequest | Supersede):
             raise WrongStatus(
                 f"'{name}' has a newer run by now, or was removed; nothing has changed",
                 job_id=f"{name}@{run}",
@@ -325,7 +329,7 @@ class Job:
             )
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
-        if isinstance(trigger, Asked):
+        if isinstance(trigger, JobRequest):
             self._waiters.answer(trigger.request.request, error)
         elif self._tasks is not None:
             self._tasks.start_soon(self._requeue, trigger)
@@ -347,7 +351,9 @@ class Job:
         between the steps, one each. With a `part` the commit is that of the transaction it belongs to.
         """
         state = self.state
-        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated | UntilJudged)
+        ends = isinstance(
+            trigger, AttemptEnded | AttemptParked | HookEnded | ChainedJobsReady | SkipEvaluated | UntilJudged
+        )
         room = state.score.parallel.max_concurrent - state.flight_count + ends
         self.services.disk.check()
         state.unusable = await self._usable.unavailable(state)
@@ -435,9 +441,11 @@ class Job:
         """
         state = self.state
         sheets = len(state.score.sheets)
-        if isinstance(trigger, Asked) and trigger.proposal is not None:
+        if isinstance(trigger, JobRequest) and trigger.proposal is not None:
             sheets += len(trigger.proposal.version.score.sheets)
-        touches_all = isinstance(trigger, Asked | Supersede) or state.facts.staged or state.run.cancelling
+        touches_all = (
+            isinstance(trigger, JobRequest | Supersede) or state.facts.staged or state.run.cancelling
+        )
         return touches_all and sheets >= _MANY_SHEETS
 
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
@@ -455,7 +463,7 @@ class Job:
                 self._players.interrupt(flight)
         self._withdraw()
         self._await_chained()
-        if isinstance(trigger, Asked):
+        if isinstance(trigger, JobRequest):
             self._waiters.accept(trigger.request.request)
         for request, answer in decision.answers.items():
             self._waiters.answer(request, _with_event(answer, event))
@@ -499,7 +507,7 @@ class Job:
         status = await self._jobs.end_of(address)
         self._awaited.discard(address)
         with suppress(anyio.ClosedResourceError):
-            self._send.send_nowait(ChainedEnded(hook=hook, chained=address, status=status))
+            self._send.send_nowait(ChainedJobEnded(hook=hook, chained=address, status=status))
 
     # --- time --------------------------------------------------------------------------------------------
 
@@ -531,7 +539,7 @@ class Job:
             return
         reason = await to_thread.run_sync(pausefile.read_pause_file, self._pause_file)
         if reason is not None:
-            await self._decide(PauseFile(reason or None))
+            await self._decide(PauseFileFound(reason or None))
 
     async def _before_commit(self, trigger: Trigger, decision: Decision) -> None:
         """Do what must be done once a request is in force; if that fails the request is refused.
@@ -541,10 +549,10 @@ class Job:
         """
         await self._raise_limits(decision.extended)
         after = lifecycle.status(decision.state.facts)
-        comes = after is not self.status or self.state.failing or isinstance(trigger, ChainedEnded)
+        comes = after is not self.status or self.state.failing or isinstance(trigger, ChainedJobEnded)
         if after in drift.AT_REST and comes and not decision.state.failing:
             await drift.remember(self.services, decision.state)
-        resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
+        resumes = isinstance(trigger, JobRequest) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
         await to_thread.run_sync(pausefile.clear, self._pause_file, self.state.run.job_name, self.status)
@@ -585,27 +593,27 @@ def _decide_in_thread(
 
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
-    Chained: "chain",
-    ChainedEnded: "chained",
-    Ending: "ended",
+    ChainedJobsReady: "chain",
+    ChainedJobEnded: "chained",
+    AttemptEnded: "ended",
     Supersede: "fresh",
     HookEnded: "hook",
     HookWarned: "warned",
-    Introduced: "warned",
+    KeepersReported: "warned",
     SkipEvaluated: "judged",
-    Parked: "parked",
-    PauseFile: "file",
+    AttemptParked: "parked",
+    PauseFileFound: "file",
     SkipWarned: "warned",
     SlotFree: "slot",
     TimeReached: "time",
     UntilJudged: "round",
-    Warned: "warned",
+    AttemptWarned: "warned",
 }
 
 
 def _name(trigger: Trigger) -> str:
     """Name a trigger for the fault points of its decision."""
-    return trigger.action if isinstance(trigger, Asked) else _NAMES[type(trigger)]
+    return trigger.action if isinstance(trigger, JobRequest) else _NAMES[type(trigger)]
 
 
 def _with_event(answer: Answer, event: int) -> Answer:

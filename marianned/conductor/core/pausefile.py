@@ -12,7 +12,7 @@ from pathlib import Path
 from marianned import files
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.triggers import Asked, Chained, Supersede, Trigger
+from marianned.progress.state.triggers import ChainedJobsReady, JobRequest, Supersede, Trigger
 
 _READ_BYTES = 200
 UNREADABLE = "unreadable"
@@ -22,9 +22,9 @@ _LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY, Action.RETRY)
 
 def precedes(trigger: Trigger) -> bool:
     """Tell whether the file is looked for before this trigger is decided: something may start with it."""
-    if isinstance(trigger, Asked):
+    if isinstance(trigger, JobRequest):
         return trigger.action in _LET_GO_ON and not trigger.plan
-    return not isinstance(trigger, Supersede | Chained)
+    return not isinstance(trigger, Supersede | ChainedJobsReady)
 
 
 def pause_file(workspace: str, job_name: str) -> Path:

@@ -34,7 +34,7 @@ from marianned.executors.base import Presence
 from marianned.moment import now
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.run import RunState
-from marianned.progress.state.triggers import Chained, HookEnded, Supersede
+from marianned.progress.state.triggers import ChainedJobsReady, HookEnded, Supersede
 from marianned.protocol import (
     ACTIVE,
     ENDED,
@@ -394,7 +394,7 @@ class Conductor:
         new: Changes,
         runs: Sequence[RunState] = (),
         supersede: Sequence[tuple[RunRow, Supersede]] = (),
-        chain: tuple[Job, Chained] | None = None,
+        chain: tuple[Job, ChainedJobsReady] | None = None,
         told: Callable[[RunState], Sequence[Row]] = _nothing,
     ) -> "Transacted":
         """Commit what several jobs decide, together with what is new; the registry is held.

@@ -8,7 +8,7 @@ import anyio
 
 from marianned.errors import InternalError, MarianneError
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.triggers import Chained, SlotFree, Supersede
+from marianned.progress.state.triggers import ChainedJobsReady, SlotFree, Supersede
 
 
 class Released(Exception):
@@ -18,7 +18,7 @@ class Released(Exception):
 class Part:
     """What a job is asked to decide, what it has decided, and how the transaction went."""
 
-    def __init__(self, trigger: Chained | Supersede | SlotFree) -> None:
+    def __init__(self, trigger: ChainedJobsReady | Supersede | SlotFree) -> None:
         self.trigger = trigger
         self._answer: Decision | MarianneError | None = None
         self._decided = anyio.Event()

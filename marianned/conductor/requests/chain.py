@@ -24,7 +24,7 @@ from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.run import Version
-from marianned.progress.state.triggers import Chained, HookEnded
+from marianned.progress.state.triggers import ChainedJobsReady, HookEnded
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
 from marianned.score.expanded import Concert, Expanded, differences, digests
@@ -106,9 +106,9 @@ class _Chaining:
         except MarianneError:
             return False
 
-    def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> Chained:
+    def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> ChainedJobsReady:
         row = self._given.row
-        return Chained(hook=row.hook, flight=row.flight, started=started, refused=refused or {})
+        return ChainedJobsReady(hook=row.hook, flight=row.flight, started=started, refused=refused or {})
 
     async def _checked(self) -> Version:
         hook, run = self._given.hook, self._given.run
@@ -149,7 +149,7 @@ class _Chaining:
             await anyio.sleep(_AGAIN_SECONDS)
         faults.point("chain.done")
 
-    async def _transact(self, trigger: Chained, made: Sequence[PreparedRun]) -> None:
+    async def _transact(self, trigger: ChainedJobsReady, made: Sequence[PreparedRun]) -> None:
         new = Changes()
         for entry in made:
             new = new.then(entry.changes)

@@ -24,7 +24,7 @@ from marianned.conductor.requests import new_run
 from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.run import RunState, Version
-from marianned.progress.state.triggers import Asked, Proposal
+from marianned.progress.state.triggers import JobRequest, Proposal
 from marianned.progress.views.job import hold_views
 from marianned.protocol import (
     Caller,
@@ -62,13 +62,13 @@ class Control:
     async def pause(self, caller: Caller, params: Pause) -> Paused | Cancelled:
         """Pause a job at its next sheet boundary; with `force`, cancel it."""
         if params.force:
-            return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
+            return await self._hand(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
         if params.before is not None or params.clear:
             if params.now or params.deadline is not None or params.for_ is not None:
                 raise BadRequest("a breakpoint has neither 'now', 'deadline' nor 'for'")
-            ask = Asked(action=Action.BREAK, sheets=params.before, clear=params.clear)
+            ask = JobRequest(action=Action.BREAK, sheets=params.before, clear=params.clear)
         else:
-            ask = Asked(
+            ask = JobRequest(
                 action=Action.PAUSE_NOW if params.now else Action.PAUSE,
                 deadline=_milliseconds(params.deadline),
                 lasts=_milliseconds(params.for_),
@@ -77,11 +77,13 @@ class Control:
 
     async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
         """End a job now."""
-        return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
+        return await self._hand(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
 
     async def retry(self, caller: Caller, params: Retry) -> Retried:
         """End waits between attempts."""
-        return await self._hand(caller, params, Retried, Asked(action=Action.RETRY, sheets=params.sheets))
+        return await self._hand(
+            caller, params, Retried, JobRequest(action=Action.RETRY, sheets=params.sheets)
+        )
 
     async def resume(self, caller: Caller, params: Resume) -> Resumed:
         """Go on with a paused, failed or cancelled job; some sheets again, or by a person's word not."""
@@ -90,7 +92,7 @@ class Control:
         if marks + (params.from_ is not None) + (params.only is not None) > 1:
             raise BadRequest("sheets are skipped or accepted, or run again ('from', 'only'): one at a time")
         action = Action.RESUME if again is None else Action.RESUME_FROM
-        ask = Asked(
+        ask = JobRequest(
             action=Action.RESUME_MARK if marks else action,
             sheets=again,
             alone=params.only is not None,
@@ -104,7 +106,7 @@ class Control:
         seen: list[Drift | None] = []
         holds: list[Hold] = []
 
-        async def look() -> Asked:
+        async def look() -> JobRequest:
             """Look at the workspace before anything runs there again."""
             state = (await self._conductor.job(params.job_id)).state
             holds.extend(hold_views(state))
@@ -137,9 +139,9 @@ class Control:
             )
         if params.discard:
             return await self._hand(
-                caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
+                caller, params, Modified, JobRequest(action=Action.DISCARD, expect=params.expect)
             )
-        ask = Asked(
+        ask = JobRequest(
             action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
             sheets=params.rerun,
             plan=params.plan,
@@ -156,7 +158,7 @@ class Control:
             await self._conductor.keys.amend(request, whole)
             return whole
 
-        async def propose() -> Asked:
+        async def propose() -> JobRequest:
             """Validate only what is asked for the first time: a repeated key gets the first answer."""
             version = await self._proposed(params)
             if params.resume:
@@ -230,8 +232,8 @@ class Control:
         caller: Caller,
         params: Controlling,
         kind: type[R],
-        ask: Asked,
-        prepare: Callable[[], Awaitable[Asked]] | None = None,
+        ask: JobRequest,
+        prepare: Callable[[], Awaitable[JobRequest]] | None = None,
         complete: Callable[[RequestRow, R], Awaitable[R]] | None = None,
     ) -> R:
         """Hand a request to its job, once for each key; return or raise its answer.
@@ -313,7 +315,7 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
+def _taken(answer: Answer | None, job: Job, ask: JobRequest, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
     if isinstance(answer, MarianneError):
         raise answer
     if answer is None:

@@ -64,7 +64,7 @@ from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Reading, Verdict
 from marianned.paths import make_private_directory
-from marianned.progress.state.triggers import Ending, Keeper, Parked, Warned
+from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, Keeper
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
@@ -112,7 +112,7 @@ class Attempt:
         self,
         services: Services,
         given: AttemptContext,
-        tell: Callable[[Warned], None],
+        tell: Callable[[AttemptWarned], None],
         introduce: Callable[[Keeper], None],
     ) -> None:
         self._services = services
@@ -159,7 +159,7 @@ class Attempt:
         """Its keeper's."""
         return self._process.pid
 
-    async def run(self, presence: Presence | None = None) -> Ending | Parked:
+    async def run(self, presence: Presence | None = None) -> AttemptEnded | AttemptParked:
         """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
 
         An attempt whose process has ended is parked when it is interrupted in its checks, or while its
@@ -188,12 +188,12 @@ class Attempt:
             self._fate = await self._process.fate()
             how = as_told(self._fate, await self._process.loss())
             return self._ending(*how, AttemptExit(session_id=told))
-        judged: Ending | Parked
+        judged: AttemptEnded | AttemptParked
         try:
             async with nullcontext() if self._on_node or not self.away else self._services.judging:
                 judged = await self._judge(record)
         except GivenUp:
-            judged = Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+            judged = AttemptParked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
         if self._on_node is not None:
             await self._process.dismiss()
         return judged
@@ -371,7 +371,7 @@ class Attempt:
         self.patience.tell(text)
         attempt = self._given.attempt
         said = f"attempt {attempt.attempt}: {text}"
-        self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))
+        self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))
 
     def _introduced(self, pid: int) -> None:
         attempt = self._given.attempt
@@ -389,13 +389,13 @@ class Attempt:
     def _placed(self, where: Whereabouts, pid: int | None) -> None:
         uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
         began_at = None if where.began_at is None else believed(where.began_at, self._given.attempt)
-        told = Warned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
+        told = AttemptWarned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
         self._tell(msgspec.structs.replace(told, began_at=began_at))
 
     def _warn(self) -> None:
         if self._warnings:
             attempt = self._given.attempt
-            self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
+            self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
     def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
         check_directory(cwd)
@@ -414,7 +414,7 @@ class Attempt:
 
     # --- after the process ---------------------------------------------------------------------------
 
-    async def _judge(self, record: ExitRecord) -> Ending | Parked:
+    async def _judge(self, record: ExitRecord) -> AttemptEnded | AttemptParked:
         self._ended_at = believed(record.ended_at, self._given.attempt)
         self._began_at = begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
@@ -453,7 +453,7 @@ class Attempt:
         faults.point("attempt.checked")
         if reports is None:
             attempt = self._given.attempt
-            return Parked(uid=attempt.uid, attempt=attempt.attempt, cancelled=self._checking.cancelled)
+            return AttemptParked(uid=attempt.uid, attempt=attempt.attempt, cancelled=self._checking.cancelled)
         if early is not None and _may_have_stopped(record, profile) and not _all_hold(reports):
             return self._ending(*early, seen, warnings=warnings)
         return self._checked(reports, verdict, seen, warnings)
@@ -495,7 +495,7 @@ class Attempt:
 
     def _checked(
         self, reports: list[CheckReport], verdict: Verdict, seen: AttemptExit, warnings: list[str]
-    ) -> Ending:
+    ) -> AttemptEnded:
         failed = [report for report in reports if report.result != CheckResult.PASSED]
         if verdict.doubt and (failed or not reports):
             by = ErrorCategory.EXIT
@@ -545,14 +545,14 @@ class Attempt:
         validations: Sequence[CheckReport] = (),
         resets_in: float | None = None,
         quota: bool = False,
-    ) -> Ending:
+    ) -> AttemptEnded:
         attempt = self._given.attempt
         raw = self._given.score.profiles[self._given.definition.instrument].raw_prompt
         if raw and seen.cost_usd is None:  # a script costs nothing, however it ends
             seen = msgspec.structs.replace(seen, cost_usd=0.0)
         chance = int.from_bytes(os.urandom(2)) / 0xFFFF
         where = self._process.where
-        return Ending(
+        return AttemptEnded(
             uid=attempt.uid,
             attempt=attempt.attempt,
             outcome=outcome,

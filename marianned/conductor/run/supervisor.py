@@ -18,11 +18,11 @@ from marianned.errors import Unavailable
 from marianned.executors.base import Presence, Wait
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
-    Ending,
+    AttemptEnded,
+    AttemptParked,
     HookEnded,
-    Introduced,
     Keeper,
-    Parked,
+    KeepersReported,
     SkipEvaluated,
     Trigger,
     UntilJudged,
@@ -58,7 +58,7 @@ class Run(Protocol):
 
     async def run(
         self, presence: Presence | None = None
-    ) -> Ending | Parked | HookEnded | SkipEvaluated | UntilJudged | None:
+    ) -> AttemptEnded | AttemptParked | HookEnded | SkipEvaluated | UntilJudged | None:
         """Start it, or pick it up; return how it ended, if that is not known yet."""
 
     def abandon(self) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
     async def _tell_introduced(self) -> None:
         await anyio.sleep(_GATHERING_SECONDS)
         keepers, self._introduced = self._introduced, []
-        self._tell(Introduced(keepers))
+        self._tell(KeepersReported(keepers))
 
     def interrupt(self, row: Flight) -> None:
         """End a flight, to run it again later.
@@ -243,7 +243,7 @@ class Supervisor:
 _MESSAGE = "internal error in marianned; its log has more"
 
 
-def _failed_over(row: Flight) -> Ending | HookEnded | SkipEvaluated | UntilJudged:
+def _failed_over(row: Flight) -> AttemptEnded | HookEnded | SkipEvaluated | UntilJudged:
     """Return the end of a flight that the daemon has failed over."""
     match row:
         case AttemptRow():
@@ -260,13 +260,13 @@ def _failed_over(row: Flight) -> Ending | HookEnded | SkipEvaluated | UntilJudge
 
 def bare(trigger: Trigger) -> Trigger:
     """Return an end without what could not be stored of it; it must be told in any case."""
-    if isinstance(trigger, Ending):
+    if isinstance(trigger, AttemptEnded):
         return _failed(trigger.uid, trigger.attempt)
     return _failed_hook(trigger.hook, trigger.flight) if isinstance(trigger, HookEnded) else trigger
 
 
-def _failed(uid: int, attempt: int) -> Ending:
-    return Ending(
+def _failed(uid: int, attempt: int) -> AttemptEnded:
+    return AttemptEnded(
         uid=uid, attempt=attempt, outcome=Outcome.FAILED, category=ErrorCategory.CONFIG, message=_MESSAGE
     )
 

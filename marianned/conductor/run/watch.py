@@ -4,7 +4,7 @@ from marianned import accidents
 from marianned.conductor.run.process import Process
 from marianned.conductor.services import Services
 from marianned.executors.base import Presence
-from marianned.progress.state.triggers import Parked
+from marianned.progress.state.triggers import AttemptParked
 from marianned.rows import AttemptRow
 
 
@@ -26,11 +26,11 @@ class Watch:
         """Tell whether it is to end."""
         return self._process.interrupted
 
-    async def run(self, presence: Presence | None = None) -> Parked:
+    async def run(self, presence: Presence | None = None) -> AttemptParked:
         """Wait until nothing of it runs."""
         if presence is Presence.RUNNING:
             await self._process.ended()
-        return Parked(uid=self._row.uid, attempt=self._row.attempt)
+        return AttemptParked(uid=self._row.uid, attempt=self._row.attempt)
 
     def abandon(self) -> None:
         """Nothing has to be done: it is never started."""

@@ -17,7 +17,7 @@ from marianned.progress.deciding.hooks import planned_hooks
 from marianned.progress.deciding.revisions import asked_for, going_on_anew, is_new, planned, to_run_again
 from marianned.progress.deciding.words import plan_of_word, typed
 from marianned.progress.state.run import RunState
-from marianned.progress.state.triggers import Asked
+from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
 from marianned.progress.views.job import extended, job_view
 from marianned.protocol import (
@@ -76,7 +76,7 @@ _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
 """What makes the wish of a waiting request true."""
 
 
-def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, created: bool) -> None:
+def remember(draft: Draft, ask: JobRequest, hold: int | None, revision: int, *, created: bool) -> None:
     """Keep a request until it is answered: on disk when it has a key, else in memory.
 
     A request that brings no hold keeps the number of the next one: what comes from there on is later.
@@ -271,11 +271,11 @@ def _changes(draft: Draft, request: RequestRow, action: Action) -> bool:
     return action not in _MODIFIES or request.created_revision or PlanAction.RERUN in again
 
 
-def _again(ask: Asked) -> str:
+def _again(ask: JobRequest) -> str:
     return f" --rerun {formatting.typed(ask.sheets)}" if ask.sheets is not None else ""
 
 
-def planned_reply(draft: Draft, ask: Asked) -> Reply:
+def planned_reply(draft: Draft, ask: JobRequest) -> Reply:
     """Answer a request with `plan`: the job as it is, and what would become of its sheets."""
     state = draft.state
     view = job_view(state, draft.now)

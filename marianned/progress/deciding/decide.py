@@ -43,9 +43,9 @@ from marianned.progress.deciding.outcomes import (
     attempt_ended,
     attempt_parked,
     attempt_warned,
-    attempts_introduced,
     fall_back,
     hold_at_limit,
+    keepers_reported,
 )
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
@@ -58,15 +58,16 @@ from marianned.progress.deciding.skipping import (
 )
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
-    Asked,
-    Chained,
-    ChainedEnded,
-    Ending,
+    AttemptEnded,
+    AttemptParked,
+    AttemptWarned,
+    ChainedJobEnded,
+    ChainedJobsReady,
     HookEnded,
     HookWarned,
-    Introduced,
-    Parked,
-    PauseFile,
+    JobRequest,
+    KeepersReported,
+    PauseFileFound,
     SkipEvaluated,
     SkipWarned,
     SlotFree,
@@ -74,7 +75,6 @@ from marianned.progress.state.triggers import (
     TimeReached,
     Trigger,
     UntilJudged,
-    Warned,
 )
 from marianned.progress.views.messages import not_removable
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply, SheetStatus, WaitingFor
@@ -105,21 +105,28 @@ def decide(
     draft = Draft(state.copy(), now, slots, rooms)
     answers: dict[str, Reply | MarianneError] = {}
     match trigger:
-        case Asked():
+        case JobRequest():
             asked(draft, trigger, answers)
-        case Ending():
+        case AttemptEnded():
             attempt_ended(draft, trigger)
-        case PauseFile():
+        case PauseFileFound():
             _pause_file(draft, trigger)
         case Supersede():
             _supersede(draft, trigger)
-        case Parked() | Introduced() | Warned() | SkipWarned() | SkipEvaluated() | UntilJudged():
+        case (
+            AttemptParked()
+            | KeepersReported()
+            | AttemptWarned()
+            | SkipWarned()
+            | SkipEvaluated()
+            | UntilJudged()
+        ):
             _note_trigger(draft, trigger)
-        case HookEnded() | HookWarned() | ChainedEnded() | Chained():
+        case HookEnded() | HookWarned() | ChainedJobEnded() | ChainedJobsReady():
             _hook(draft, trigger)
         case SlotFree() | TimeReached():
             pass
-    if not (isinstance(trigger, Asked) and trigger.plan):
+    if not (isinstance(trigger, JobRequest) and trigger.plan):
         landed = isinstance(trigger, _OUTCOMES) and draft.state.flight_count < state.flight_count
         _follow(draft, outcome=landed)
         answer_waiting(draft, answers)
@@ -140,7 +147,7 @@ def decide(
     )
 
 
-_OUTCOMES = (Ending, SkipEvaluated, UntilJudged, HookEnded, Chained)
+_OUTCOMES = (AttemptEnded, SkipEvaluated, UntilJudged, HookEnded, ChainedJobsReady)
 """What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
 
 
@@ -158,27 +165,28 @@ def _follow(draft: Draft, *, outcome: bool) -> None:
     draft.finish()
 
 
-def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedEnded | Chained) -> None:
+def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedJobEnded | ChainedJobsReady) -> None:
     match trigger:
         case HookEnded():
             hook_ended(draft, trigger)
         case HookWarned():
             hook_warned(draft, trigger)
-        case ChainedEnded():
+        case ChainedJobEnded():
             chained_ended(draft, trigger)
-        case Chained():
+        case ChainedJobsReady():
             draft.declines = not chained(draft, trigger)
 
 
 def _note_trigger(
-    draft: Draft, trigger: Parked | Introduced | Warned | SkipWarned | SkipEvaluated | UntilJudged
+    draft: Draft,
+    trigger: AttemptParked | KeepersReported | AttemptWarned | SkipWarned | SkipEvaluated | UntilJudged,
 ) -> None:
     match trigger:
-        case Parked():
+        case AttemptParked():
             attempt_parked(draft, trigger)
-        case Introduced():
-            attempts_introduced(draft, trigger)
-        case Warned():
+        case KeepersReported():
+            keepers_reported(draft, trigger)
+        case AttemptWarned():
             attempt_warned(draft, trigger)
         case SkipWarned():
             skip_warned(draft, trigger)
@@ -203,7 +211,7 @@ def _supersede(draft: Draft, trigger: Supersede) -> None:
         raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
 
 
-def _pause_file(draft: Draft, found: PauseFile) -> None:
+def _pause_file(draft: Draft, found: PauseFileFound) -> None:
     if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
         return
     owner = Caller(uid=-1, name=FILE_OWNER)

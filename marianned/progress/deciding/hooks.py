@@ -18,7 +18,7 @@ from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.run import RunState
-from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded, HookWarned
+from marianned.progress.state.triggers import ChainedJobEnded, ChainedJobsReady, HookEnded, HookWarned
 from marianned.protocol import HookLine, HookStatus, JobStatus, Outcome, PlanAction, WaitingFor
 from marianned.rows import Deleted, HookRow, PastHook, facts_of_end
 from marianned.score.expanded import Expanded, Hook
@@ -147,7 +147,7 @@ def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **
     draft.note_hook(kind, ended, message or status, cause=cause, **facts_of_end(ended))
 
 
-def chained(draft: Draft, trigger: Chained) -> bool:
+def chained(draft: Draft, trigger: ChainedJobsReady) -> bool:
     """Take jobs over that hooks submit; tell whether that is so: their rows go into its transaction.
 
     What was kept is submitted by the end of this job alone: where it does not end, it is kept on.
@@ -173,7 +173,7 @@ def chained(draft: Draft, trigger: Chained) -> bool:
     return True
 
 
-def _submitted(draft: Draft, row: HookRow, trigger: Chained) -> bool:
+def _submitted(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> bool:
     """Close a hook of a failure, whose job nobody waits for; a run that goes on again is not replaced."""
     address, own = trigger.started[row.hook], draft.state.run.job_name
     if draft.facts.ended is None and address.rpartition("@")[0] == own:
@@ -183,7 +183,7 @@ def _submitted(draft: Draft, row: HookRow, trigger: Chained) -> bool:
     return True
 
 
-def _await(draft: Draft, row: HookRow, trigger: Chained) -> None:
+def _await(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> None:
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
@@ -191,7 +191,7 @@ def _await(draft: Draft, row: HookRow, trigger: Chained) -> None:
     draft.note_wait(row, f"submitted {address}, and waits for its end")
 
 
-def chained_ended(draft: Draft, trigger: ChainedEnded) -> None:
+def chained_ended(draft: Draft, trigger: ChainedJobEnded) -> None:
     """Take over how a job ended that a hook waits for."""
     row = draft.state.hook_rows.get(trigger.hook)
     if row is None or row.chained != trigger.chained or row.waiting_for != WaitingFor.JOB:

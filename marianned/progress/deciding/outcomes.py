@@ -17,7 +17,7 @@ from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.run import RunState
-from marianned.progress.state.triggers import Ending, Introduced, Parked, Warned
+from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, KeepersReported
 from marianned.progress.views.job import hold_view
 from marianned.progress.views.messages import sheet_name
 from marianned.protocol import (
@@ -47,7 +47,7 @@ _NO_SESSION = frozenset({ErrorCategory.EXIT, ErrorCategory.NO_RESULT})
 _JITTER = 0.25
 
 
-def attempt_ended(draft: Draft, ending: Ending) -> None:
+def attempt_ended(draft: Draft, ending: AttemptEnded) -> None:
     """Close the attempt and bring its sheet on; a record of a closed attempt is noted and ignored."""
     state = draft.state
     row = state.sheet_of(ending.uid)
@@ -99,7 +99,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         draft.run(not_before=staggered if later else waited)
 
 
-def attempt_parked(draft: Draft, parked: Parked) -> None:
+def attempt_parked(draft: Draft, parked: AttemptParked) -> None:
     """Let an attempt rest whose checks were ended: its process has succeeded, and is not thrown away."""
     row = draft.state.sheet_of(parked.uid)
     attempt = draft.state.attempts.get(parked.uid)
@@ -114,7 +114,7 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
         _hold_for_cluster(draft, row, parked.cancelled)
 
 
-def attempts_introduced(draft: Draft, introduced: Introduced) -> None:
+def keepers_reported(draft: Draft, introduced: KeepersReported) -> None:
     """Note who looks after attempts that are still in flight."""
     for keeper in introduced.keepers:
         attempt = draft.state.attempts.get(keeper.uid)
@@ -122,7 +122,7 @@ def attempts_introduced(draft: Draft, introduced: Introduced) -> None:
             draft.put(msgspec.structs.replace(attempt, pid=keeper.pid))
 
 
-def attempt_warned(draft: Draft, warned: Warned) -> None:
+def attempt_warned(draft: Draft, warned: AttemptWarned) -> None:
     """Note what an attempt does without, once each, however often it is told."""
     row = draft.state.sheet_of(warned.uid)
     attempt = draft.state.attempts.get(warned.uid)
@@ -140,7 +140,9 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
 
 
-def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, told: Warned | Ending) -> AttemptRow:
+def _place(
+    draft: Draft, row: SheetRow, attempt: AttemptRow, told: AttemptWarned | AttemptEnded
+) -> AttemptRow:
     """Note where an attempt has begun, and that its time counts from then on: it had waited in a queue.
 
     Where it was listed may not be where it has begun: its job can have been put back into the queue before.
@@ -149,9 +151,9 @@ def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, told: Warned | Endi
     placed: dict[str, Any] = {"node": told.node or attempt.node, "cluster_job": told.cluster_job}
     first = attempt.cluster_job is None
     moved = not first and placed != {"node": attempt.node, "cluster_job": attempt.cluster_job}
-    seen = first or (moved and not isinstance(told, Ending))
+    seen = first or (moved and not isinstance(told, AttemptEnded))
     began_at = draft.now.at if seen and told.began_at is None else told.began_at
-    if began_at is not None and (first or moved or isinstance(told, Ending)):
+    if began_at is not None and (first or moved or isinstance(told, AttemptEnded)):
         limit_at = attempt.time_limit_at + began_at - attempt.started_at
         placed |= {"started_at": began_at, "time_limit_at": limit_at}
     if first or moved:
@@ -161,7 +163,7 @@ def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, told: Warned | Endi
     return msgspec.structs.replace(attempt, **placed)
 
 
-def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     match ending.outcome:
         case Outcome.SUCCEEDED:
             _complete(draft, row, passed=True if ending.validations else None)
@@ -184,7 +186,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
             assert_never(ending.outcome)
 
 
-def _goes_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> AttemptKind:
+def _goes_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> AttemptKind:
     """Return what follows an attempt that ended for no try: its tool's own session, where it told of one.
 
     What it has done there is paid for. A sheet that begins anew meanwhile, as under another definition or on
@@ -195,7 +197,7 @@ def _goes_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -
     return AttemptKind.RESUMED if resumes and ending.exit.session_id else row.next_kind
 
 
-def _session_is_gone(attempt: AttemptRow, ending: Ending) -> bool:
+def _session_is_gone(attempt: AttemptRow, ending: AttemptEnded) -> bool:
     """Tell whether a tool may not have known its session any more: it begins anew, for no try."""
     return attempt.kind == AttemptKind.RESUMED and ending.category in _NO_SESSION
 
@@ -215,7 +217,7 @@ def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:
     pause_after_stage(draft, row)
 
 
-def _ends_its_round(state: RunState, row: SheetRow, ending: Ending) -> bool:
+def _ends_its_round(state: RunState, row: SheetRow, ending: AttemptEnded) -> bool:
     """Tell whether an attempt that has failed ends the round of its loop: in the last stage, by itself."""
     one = state.loops.of(row.sheet)
     if one is None or not one.is_open or row.sheet not in one.loop.ends:
@@ -223,7 +225,7 @@ def _ends_its_round(state: RunState, row: SheetRow, ending: Ending) -> bool:
     return ending.outcome is Outcome.FAILED and ending.category in _BY_ITSELF
 
 
-def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     limits = draft.state.score.rate_limit
     untimed = said_of_time(draft, draft.state.account(row.sheet), ending)
     until = meet(draft, row.sheet, attempt, ending)
@@ -278,7 +280,7 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     return True
 
 
-def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
     kind = _goes_on(draft, row, attempt, ending)
     if row.lost == 0:
@@ -292,7 +294,7 @@ def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> N
     fail_sheet(draft, row, ErrorCategory.LOST, message, lost=row.lost + 1)
 
 
-def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
 
     The first that applies. The end of the round, in the last stage of a loop, whatever its exit code and
@@ -346,7 +348,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 
-def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
+def _refused(draft: Draft, attempt: AttemptRow, ending: AttemptEnded) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
     key = command_line.key_variable(profile, draft.state.definition(draft.state.number_of(attempt)).settings)
@@ -372,7 +374,7 @@ def _over(draft: Draft, row: SheetRow) -> str:
     return f"cost {spent}, more than a sheet may ({most})"
 
 
-def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
+def _may_complete(draft: Draft, row: SheetRow, ending: AttemptEnded) -> bool:
     definition = draft.state.definition(row.sheet)
     retry = draft.state.score.retry_of(row.sheet)
     if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
@@ -399,7 +401,7 @@ def _wait(
     row: SheetRow,
     waiting_for: WaitingFor,
     until: Instant,
-    ending: Ending,
+    ending: AttemptEnded,
     kind: AttemptKind,
     said: str = "",
     **changed: Any,

@@ -7,7 +7,7 @@ docs/reference/score-format.md §16.3.
 from marianned.clock import Instant
 from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.state.triggers import Ending
+from marianned.progress.state.triggers import AttemptEnded
 from marianned.protocol import HoldCause
 from marianned.rows import Account, AttemptRow, LimitRow
 
@@ -22,7 +22,7 @@ _JITTER = 0.05
 _JITTER_MOST_SECONDS = 30.0
 
 
-def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Instant:
+def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) -> Instant:
     """Note the limit that an attempt has met; return until when its sheet waits.
 
     A shell script is nobody's account: what it meets is its own sheet's affair.
@@ -66,7 +66,7 @@ def _is_heard_twice(draft: Draft, account: Account, until: Instant) -> bool:
     return abs(known.said.until(until)) <= _SAME_SECONDS * 1000
 
 
-def _seconds(draft: Draft, account: Account, ending: Ending) -> float:
+def _seconds(draft: Draft, account: Account, ending: AttemptEnded) -> float:
     """Return how long it is waited: what the tool says, else what is known already, else the score's."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None:
@@ -79,7 +79,7 @@ def _seconds(draft: Draft, account: Account, ending: Ending) -> float:
     return draft.state.score.rate_limit.wait_seconds
 
 
-def said_of_time(draft: Draft, account: Account, ending: Ending) -> str:
+def said_of_time(draft: Draft, account: Account, ending: AttemptEnded) -> str:
     """Say for people that the tool has given no time, and none is known, so that the score's is taken."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None or (

@@ -42,7 +42,7 @@ from marianned.progress.deciding.words import (
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.run import Version
-from marianned.progress.state.triggers import Asked
+from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus
 
@@ -62,7 +62,7 @@ _LINES = {
 """Of each request: the type of its line where the status stays as it was, and its text."""
 
 
-def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -> None:
+def asked(draft: Draft, ask: JobRequest, answers: dict[str, Reply | MarianneError]) -> None:
     """Carry a request out, or only show its plan.
 
     Raises:
@@ -103,7 +103,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     remember(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
 
 
-def _plan(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -> None:
+def _plan(draft: Draft, ask: JobRequest, version: Version | None, rerun: list[int]) -> None:
     """Note what becomes of sheets and hooks, where the request says anything of them."""
     if ask.action is Action.RESUME_MARK:
         draft.plan = plan_of_word(draft, ask)
@@ -115,7 +115,7 @@ def _plan(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -
         draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun) and not ask.alone)
 
 
-def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
+def _allowed(draft: Draft, ask: JobRequest, status: JobStatus) -> TransitionRule:
     """Return the rule of the request's cell.
 
     Raises:
@@ -130,7 +130,7 @@ def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
     return cell
 
 
-def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
+def _guarded(draft: Draft, ask: JobRequest, guard: Guard) -> WrongStatus:
     state = draft.state
     if guard is Guard.WOULD_RUN:
         return messages.nothing_would_run(
@@ -158,7 +158,7 @@ def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     )
 
 
-def _would_run(draft: Draft, ask: Asked) -> bool:
+def _would_run(draft: Draft, ask: JobRequest) -> bool:
     """Tell whether a job that has completed would have something to do: it is tried on a copy."""
     trial = Draft(draft.state.copy(), draft.now, 0)
     target = _target(trial, ask)
@@ -167,16 +167,16 @@ def _would_run(draft: Draft, ask: Asked) -> bool:
     return trial.state.outlook.could_start
 
 
-def _differing(draft: Draft, ask: Asked) -> list[int]:
+def _differing(draft: Draft, ask: JobRequest) -> list[int]:
     """Return the sheets that `--rerun changed` beside what is asked for would name, by their new numbers."""
     return list(changed(draft.state, _target(draft, ask)))
 
 
-def _target(draft: Draft, ask: Asked) -> Version:
+def _target(draft: Draft, ask: JobRequest) -> Version:
     return ask.proposal.version if ask.proposal is not None else draft.state.newest
 
 
-def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> None:
+def _note(draft: Draft, ask: JobRequest, version: Version | None, *, held: bool) -> None:
     kind, text = _LINES[ask.action]
     if ask.proposal is not None and version is None:
         kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
@@ -195,7 +195,7 @@ def _new_values(draft: Draft, version: Version) -> str:
     return f", {formatting.assignments(masks.told(new))}" if new else ""
 
 
-def _check_expected(draft: Draft, ask: Asked) -> None:
+def _check_expected(draft: Draft, ask: JobRequest) -> None:
     newest = draft.state.newest.row
     if ask.expect is not None and ask.expect != newest.revision:
         who = f" by {newest.caller.name}" if newest.caller and newest.caller.name else ""
@@ -208,7 +208,7 @@ def _check_expected(draft: Draft, ask: Asked) -> None:
         )
 
 
-def _new_version(draft: Draft, ask: Asked, rerun: list[int]) -> Version | None:
+def _new_version(draft: Draft, ask: JobRequest, rerun: list[int]) -> Version | None:
     """Number the proposal; None where it is equal to the newest revision, or there is none."""
     if ask.proposal is None:
         return None
@@ -240,7 +240,7 @@ def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
         apply_rewind(draft)
 
 
-def _hold(draft: Draft, ask: Asked, *, changes: bool) -> int | None:
+def _hold(draft: Draft, ask: JobRequest, *, changes: bool) -> int | None:
     if ask.action is Action.MODIFY and not changes:
         return None
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
@@ -303,14 +303,14 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
 }
 
 
-_EFFECTS_OF_ASK: dict[Effect, Callable[[Draft, Asked], None]] = {
+_EFFECTS_OF_ASK: dict[Effect, Callable[[Draft, JobRequest], None]] = {
     Effect.SET: lambda draft, ask: set_breakpoints(draft, ask.sheets, clear=ask.clear),
     Effect.MARK: take_word,
     Effect.END_WAITS: end_retry_waits,
 }
 
 
-def _is_last(draft: Draft, ask: Asked) -> bool:
+def _is_last(draft: Draft, ask: JobRequest) -> bool:
     """Tell whether the request starts nothing: all is done, and it ends the job."""
     state = draft.state
     if ask.action is Action.RESUME_MARK:
@@ -319,7 +319,7 @@ def _is_last(draft: Draft, ask: Asked) -> bool:
     return stands and ask.proposal is None and ask.sheets is None
 
 
-def _over_limits(draft: Draft, ask: Asked) -> bool:
+def _over_limits(draft: Draft, ask: JobRequest) -> bool:
     """Tell whether a limit of the revision that would be in force would hold the job at once."""
     state, target, added = draft.state, _target(draft, ask), ask.over_budget or 0.0
     if state.over_cost(target.score, added) or limits.is_up(state, target.score, draft.now):
@@ -327,7 +327,7 @@ def _over_limits(draft: Draft, ask: Asked) -> bool:
     return target is state.current and limits.loop_over(state, added) is not None
 
 
-_GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
+_GUARDS: dict[Guard, Callable[[Draft, JobRequest], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
     Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),

@@ -31,7 +31,7 @@ from marianned.progress.deciding.past_sheets import (
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.run import ALL_HOOKS, DONE, RunState, Version
 from marianned.progress.state.selection import select
-from marianned.progress.state.triggers import Asked
+from marianned.progress.state.triggers import JobRequest
 from marianned.protocol import ENDED, JobStatus, LoopState, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
@@ -288,7 +288,7 @@ def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     return found
 
 
-def asked_for(state: RunState, version: Version, ask: Asked) -> list[int]:
+def asked_for(state: RunState, version: Version, ask: JobRequest) -> list[int]:
     """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
     `changed` are those that are completed and have another definition under this version than the one they

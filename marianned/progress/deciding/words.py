@@ -19,7 +19,7 @@ from marianned.progress.deciding.rounds import close_by_word
 from marianned.progress.state.hook_queue import hook_queue
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.selection import select
-from marianned.progress.state.triggers import Asked
+from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
 from marianned.protocol import PlanLine, SheetStatus, WaitingFor, Word
 from marianned.rows import BreakpointRow, Deleted, SheetRow
@@ -37,7 +37,7 @@ _ASKED = "asked"
 """Why a sheet is skipped or accepted: a person's own words stand in the line of the request, once."""
 
 
-def spoken(ask: Asked) -> Iterator[tuple[str, str]]:
+def spoken(ask: JobRequest) -> Iterator[tuple[str, str]]:
     """Yield what a request says of which sheets, as the caller wrote them."""
     if ask.skip is not None:
         yield "skipped:", ask.skip
@@ -45,13 +45,13 @@ def spoken(ask: Asked) -> Iterator[tuple[str, str]]:
         yield "accepted:", ask.accept
 
 
-def typed(ask: Asked) -> str:
+def typed(ask: JobRequest) -> str:
     """Write what a request says of sheets as it is typed behind `mzt resume JOB`."""
     given = (("--skip", ask.skip), ("--accept", ask.accept))
     return "".join(f" {option} {formatting.typed(sheets)}" for option, sheets in given if sheets is not None)
 
 
-def take_word(draft: Draft, ask: Asked) -> None:
+def take_word(draft: Draft, ask: JobRequest) -> None:
     """Let sheets be done as a person says.
 
     Raises:
@@ -83,7 +83,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
     close_by_word(draft)
 
 
-def _named(state: RunState, ask: Asked) -> dict[int, SheetStatus]:
+def _named(state: RunState, ask: JobRequest) -> dict[int, SheetStatus]:
     """Return what the named sheets become, by number."""
     skipped = [] if ask.skip is None else select(ask.skip, state.score)
     accepted = [] if ask.accept is None else select(ask.accept, state.score)
@@ -126,7 +126,7 @@ def told_loops(state: RunState, sheets: Collection[int]) -> str:
     return told
 
 
-def told_of_refused(state: RunState, ask: Asked) -> str:
+def told_of_refused(state: RunState, ask: JobRequest) -> str:
     """Name the loops of the sheets that a refused `--from`, `--skip` or `--accept` names."""
     if ask.action not in (Action.RESUME_FROM, Action.RESUME_MARK):
         return ""
@@ -137,7 +137,7 @@ def told_of_refused(state: RunState, ask: Asked) -> str:
     return told_loops(state, named)
 
 
-def plan_of_word(draft: Draft, ask: Asked) -> list[PlanLine]:
+def plan_of_word(draft: Draft, ask: JobRequest) -> list[PlanLine]:
     """Return what would become of each sheet, once the word is taken and the job goes on."""
     named = _named(draft.state, ask)
     scratch = Draft(draft.state.copy(), draft.now, slots=0)
@@ -161,7 +161,7 @@ def _why(status: SheetStatus) -> str:
     return f"{'skipped' if status is SheetStatus.SKIPPED else 'accepted'}, as was asked"
 
 
-def starts_nothing(state: RunState, ask: Asked) -> bool:
+def starts_nothing(state: RunState, ask: JobRequest) -> bool:
     """Tell whether all is done once the word is taken, hooks too: the job ends."""
     if ask.action is not Action.RESUME_MARK:
         return False
@@ -195,7 +195,7 @@ def not_waiting(state: RunState, sheets: str | None) -> list[SheetRow]:
     return [state.sheets[number] for number in select(sheets, state.score) if number not in waits]
 
 
-def end_retry_waits(draft: Draft, ask: Asked) -> None:
+def end_retry_waits(draft: Draft, ask: JobRequest) -> None:
     """Let sheets wait no more for their next attempt."""
     rows = waiting_for_retry(draft.state, ask.sheets)
     for row in rows:

@@ -12,7 +12,7 @@ from marianned.protocol import Caller, CheckReport, ErrorCategory, JobStatus, Ou
 from marianned.rows import AttemptExit, Exit, RequestRow
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptEnded(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, validations included.
 
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
@@ -44,7 +44,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: bool = False
 
 
-class Parked(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptParked(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt whose process has succeeded was interrupted in its checks; they run again later.
 
     `cancelled` says how somebody has done that on its cluster; null: nobody has.
@@ -59,7 +59,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
 
     `pending_revision` is the encoded RevisionRow of a detached job's score, which is valid and waits for the
-    end; `exit` and `warnings` as in Ending.
+    end; `exit` and `warnings` as in AttemptEnded.
     """
 
     hook: int
@@ -72,7 +72,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
-class Chained(msgspec.Struct, frozen=True, kw_only=True):
+class ChainedJobsReady(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs are ready to be submitted by hooks: one whose end will be awaited, or all that were kept.
 
     `started` is, by hook, how the new run is addressed, `refused` why it is none. The decision may decline
@@ -85,7 +85,7 @@ class Chained(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[int, str]
 
 
-class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
+class ChainedJobEnded(msgspec.Struct, frozen=True, kw_only=True):
     """A job that a hook waits for has ended so; null: it is not known any more."""
 
     hook: int
@@ -101,13 +101,13 @@ class Keeper(NamedTuple):
     pid: int
 
 
-class Introduced(msgspec.Struct, frozen=True):
+class KeepersReported(msgspec.Struct, frozen=True):
     """Attempts have run for a while: the pids of their keepers are to be remembered, all of them at once."""
 
     keepers: Sequence[Keeper]
 
 
-class Warned(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptWarned(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an attempt while it runs: `pid` is its keeper's, where that is told with the rest.
 
     `texts` says what it goes on without that the score asks for, or what hinders it, in a line each.
@@ -125,7 +125,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookWarned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a hook while it runs; `texts` as in Warned, `pid` as in Keeper, to be remembered."""
+    """What is known of a hook while it runs; `texts` as in AttemptWarned, `pid` as in Keeper, to be remembered."""
 
     hook: int
     flight: int
@@ -189,7 +189,7 @@ NOBODY = RequestRow(
 """Stands in a request until it is known who asks."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
 
     `sheets` are those that run again (with `alone`, without what depends on them), or that get a breakpoint
@@ -217,7 +217,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     options: str = ""
 
 
-class PauseFile(msgspec.Struct, frozen=True):
+class PauseFileFound(msgspec.Struct, frozen=True):
     """A pause file lies in the workspace; `reason` is its first line, or `unreadable`."""
 
     reason: str | None
@@ -246,20 +246,20 @@ class Supersede(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Trigger = (
-    Asked
+    JobRequest
     | Supersede
-    | Parked
-    | Introduced
-    | Warned
+    | AttemptParked
+    | KeepersReported
+    | AttemptWarned
     | SkipWarned
     | SkipEvaluated
     | UntilJudged
-    | Ending
+    | AttemptEnded
     | HookEnded
     | HookWarned
-    | Chained
-    | ChainedEnded
-    | PauseFile
+    | ChainedJobsReady
+    | ChainedJobEnded
+    | PauseFileFound
     | SlotFree
     | TimeReached
 )

@@ -48,9 +48,9 @@ async def played(path, monkeypatch):
 
 def test_a_modify_of_many_sheets_holds_nobody_up(loop, tmp_path, monkeypatch):
     beside, within, statuses, revision = loop.call(played, tmp_path, monkeypatch)
-    assert beside.count("Asked") == 2
-    assert "Ending" in beside, "its end brings the new revision into force"
-    assert "Asked" not in within
+    assert beside.count("JobRequest") == 2
+    assert "AttemptEnded" in beside, "its end brings the new revision into force"
+    assert "JobRequest" not in within
     assert (revision, statuses) == (2, ["completed", *["cancelled"] * (SHEETS - 1)])
 
 

@@ -11,7 +11,7 @@ from kit.tables import each
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.state.run import OUTLASTS_THE_END
-from marianned.progress.state.triggers import Ending
+from marianned.progress.state.triggers import AttemptEnded
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import HoldCause, JobStatus, Outcome
@@ -88,7 +88,7 @@ def test_a_late_record_ends_no_held_job() -> None:
     attempt = bench.state.attempts[1]
     bench.ask(Action.MODIFY, chain(1))
     bench.end(1)
-    bench.step(Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=Outcome.SUCCEEDED))
+    bench.step(AttemptEnded(uid=attempt.uid, attempt=attempt.attempt, outcome=Outcome.SUCCEEDED))
     assert bench.status is JobStatus.PAUSED
 
 

@@ -7,7 +7,7 @@ from kit.tables import each
 from marianned.instruments.profile import Profile
 from marianned.progress.deciding.decide import decide
 from marianned.progress.deciding.rate_limits import ALONE_SECONDS, LEAST_SECONDS, MOST_SECONDS
-from marianned.progress.state.triggers import Ending
+from marianned.progress.state.triggers import AttemptEnded
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import Outcome
@@ -99,7 +99,7 @@ def test_a_shell_script_is_nobody_s_account() -> None:
 def test_the_step_that_meets_it_starts_nobody_else() -> None:
     wide = Bench(score(stage(count=2), at_once=1))
     wide.go()
-    ending = Ending(uid=1, attempt=1, outcome=Outcome.RATE_LIMITED)
+    ending = AttemptEnded(uid=1, attempt=1, outcome=Outcome.RATE_LIMITED)
     decision = decide(wide.state, ending, wide.now, 16, {CLAUDE: 16})
     assert decision.starts == []
 

@@ -9,7 +9,7 @@ from kit.tables import each
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.outcomes import retry_delay
-from marianned.progress.state.triggers import Ending
+from marianned.progress.state.triggers import AttemptEnded
 from marianned.progress.views.messages import hints
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
@@ -241,8 +241,8 @@ def test_a_record_of_a_closed_attempt_is_journalled_and_ignored() -> None:
     bench = failing()
     bench.end(1)
     before = bench.state.run
-    bench.step(Ending(uid=1, attempt=1, outcome=Outcome.FAILED, category="exit"))
-    bench.step(Ending(uid=99, attempt=1, outcome=Outcome.SUCCEEDED))
+    bench.step(AttemptEnded(uid=1, attempt=1, outcome=Outcome.FAILED, category="exit"))
+    bench.step(AttemptEnded(uid=99, attempt=1, outcome=Outcome.SUCCEEDED))
     assert bench.state.run == before
     assert [event.type for event in bench.disk.events[-2:]] == ["attempt.ignored"] * 2
     assert bench.status is JobStatus.COMPLETED
@@ -254,7 +254,7 @@ def test_a_late_record_of_an_attempt_does_not_end_the_one_after_it() -> None:
     uid = bench.sheet(1).uid
     bench.end(1, Outcome.LOST)
     assert (bench.flying, bench.sheet(1).attempts) == ([1], 2)
-    bench.step(Ending(uid=uid, attempt=1, outcome=Outcome.SUCCEEDED))
+    bench.step(AttemptEnded(uid=uid, attempt=1, outcome=Outcome.SUCCEEDED))
     assert (bench.flying, bench.sheets, bench.disk.events[-1].type) == ([1], ["running"], "attempt.ignored")
 
 

@@ -6,7 +6,7 @@ from kit.tables import each
 
 from marianned.executors.base import Wait
 from marianned.lifecycle import Action
-from marianned.progress.state.triggers import Ending, Warned
+from marianned.progress.state.triggers import AttemptEnded, AttemptWarned
 from marianned.progress.views.job import job_view
 from marianned.progress.views.messages import failure
 from marianned.progress.views.reasons import accidents, queued, reasons
@@ -42,7 +42,7 @@ def test_its_time_counts_from_its_beginning_on_the_node_once() -> None:
     bench = Bench(chain(1))
     bench.go()
     before = attempt(bench)
-    placed = Warned(uid=before.uid, attempt=1, pid=7, node="n1", cluster_job="12")
+    placed = AttemptWarned(uid=before.uid, attempt=1, pid=7, node="n1", cluster_job="12")
     decision = bench.after(60).step(placed)
     begun = attempt(bench)
     assert [event.type for event in decision.changes.events] == ["attempt.placed"]
@@ -58,7 +58,7 @@ def test_what_has_ended_before_it_was_seen_to_run_is_placed_by_its_end() -> None
     bench.go()
     before = attempt(bench)
     began_at = before.started_at + 58_000
-    ended = Ending(
+    ended = AttemptEnded(
         uid=before.uid,
         attempt=1,
         outcome=Outcome.FAILED,
@@ -79,9 +79,9 @@ def test_the_end_says_better_when_it_began_than_what_was_seen_of_that() -> None:
     bench = Bench(chain(1))
     bench.go()
     before = attempt(bench)
-    bench.after(60).step(Warned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
+    bench.after(60).step(AttemptWarned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
     began_at = before.started_at + 50_000
-    ended = Ending(
+    ended = AttemptEnded(
         uid=before.uid, attempt=1, outcome=Outcome.FAILED, node="n1", cluster_job="12", began_at=began_at
     )
     changes = bench.after(60).step(ended).changes
@@ -94,8 +94,8 @@ def test_where_it_begins_behind_a_return_to_the_queue_is_noted_and_its_time_coun
     bench = Bench(chain(1))
     bench.go()
     before = attempt(bench)
-    bench.after(60).step(Warned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
-    moved = Warned(uid=before.uid, attempt=1, node="n3", cluster_job="12")
+    bench.after(60).step(AttemptWarned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
+    moved = AttemptWarned(uid=before.uid, attempt=1, node="n3", cluster_job="12")
     decision = bench.after(60).step(moved)
     (event,) = decision.changes.events
     assert (event.type, event.text) == ("attempt.placed", "sheet 1: attempt 1 has begun on n3, as job 12")
@@ -133,7 +133,9 @@ def test_a_job_that_somebody_cancels_on_the_cluster_is_held_once_and_its_sheets_
     told = list[EventRow]()
     for row in list(bench.state.attempts.values()):
         said = f"its job 12_{row.sheet} of Slurm was cancelled by ann"
-        ending = Ending(uid=row.uid, attempt=1, outcome=Outcome.INTERRUPTED, message=said, cancelled=True)
+        ending = AttemptEnded(
+            uid=row.uid, attempt=1, outcome=Outcome.INTERRUPTED, message=said, cancelled=True
+        )
         told += bench.step(ending).changes.events
     (hold,) = bench.state.holds.values()
     assert (hold.cause, hold.owner) == (HoldCause.CLUSTER, None)
@@ -154,7 +156,7 @@ def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:
     view = job_view(bench.state, bench.now)
     assert view.next is not None
     assert view.next.text == "pauses when sheet 1 is taken out of the queue, or ends, if it has begun"
-    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    bench.step(AttemptWarned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
     view = job_view(bench.state, bench.now)
     assert view.next is not None
     assert view.next.text == "pauses when sheet 1 ends"
@@ -172,7 +174,7 @@ def test_what_comes_next_of_what_only_waits_in_a_queue_is_that_it_begins(count: 
 
     assert following() == ("start", "sheet 1 begins" if count == 1 else "one of sheets 1, 2 begins")
     first = bench.state.attempts[min(bench.state.attempts)]
-    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    bench.step(AttemptWarned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
     assert following() == ("sheet_end", "sheet 1 ends" if count == 1 else "sheets 1, 2 end")
 
 
@@ -188,9 +190,9 @@ def test_what_comes_next_is_that_a_sheet_begins_also_where_another_needs_its_end
         return coming.code, coming.text
 
     assert following() == ("start", "sheet 1 begins")
-    bench.step(Warned(uid=third.uid, attempt=1, node="n1", cluster_job="12"))
+    bench.step(AttemptWarned(uid=third.uid, attempt=1, node="n1", cluster_job="12"))
     assert following() == ("start", "sheet 1 begins")
-    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="13"))
+    bench.step(AttemptWarned(uid=first.uid, attempt=1, node="n1", cluster_job="13"))
     assert following() == ("start", "sheet 2 starts when sheet 1 ends")
 
 
@@ -210,7 +212,7 @@ def two_on_slurm() -> tuple[Bench, list[AttemptRow]]:
     bench = Bench(score(stage([]), stage([]), at_once=2, executor="slurm"), checked=False)
     bench.go()
     first, second = bench.state.attempts.values()
-    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    bench.step(AttemptWarned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
     return bench, [first, second]
 
 
@@ -290,7 +292,7 @@ def test_a_hook_that_waits_for_the_same_is_named_beside_the_sheets() -> None:
 
 def test_where_what_is_in_flight_runs_is_said_of_few() -> None:
     bench, (_, second) = two_on_slurm()
-    bench.step(Warned(uid=second.uid, attempt=1, node=None, cluster_job="13"))
+    bench.step(AttemptWarned(uid=second.uid, attempt=1, node=None, cluster_job="13"))
     (flying,) = reasons(bench.state, bench.now, None, {})
     assert flying.text == "sheets 1, 2 are in flight (sheet 1 on n1, job 12; sheet 2 job 13)"
     flights = [(one.node, one.cluster_job) for one in job_view(bench.state, bench.now).in_flight]
@@ -301,7 +303,7 @@ def test_a_submission_that_was_refused_is_not_counted_as_an_attempt() -> None:
     bench = Bench(score(stage([]), executor="slurm"), checked=False)
     bench.go()
     first = attempt(bench)
-    ending = Ending(
+    ending = AttemptEnded(
         uid=first.uid, attempt=1, outcome=Outcome.FAILED, category="refused", message="Slurm does not take it"
     )
     bench.step(ending)
