@@ -8,7 +8,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned.api.states import Item
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.output import find_output, read_output, where_to_begin
 from marianned.errors import BadRequest
@@ -171,7 +171,7 @@ class JobOutputStream:
                 await item(msgspec.structs.replace(followed.piece, ended=True))
                 del self._followed[key]
 
-    def _changed(self, job: Job, changes: Changes) -> None:
+    def _changed(self, job: JobActor, changes: Changes) -> None:
         if job.run_id != self._run_id:
             return
         for row in changes.rows:

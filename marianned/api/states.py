@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.live import Key, key_of
 from marianned.errors import NoSuchJob
@@ -119,7 +119,7 @@ class States:
             self._outputs.clear()
             self._daemon = None
 
-    def _changed(self, job: Job, changes: Changes) -> None:
+    def _changed(self, job: JobActor, changes: Changes) -> None:
         jobs = self.queries.conductor.jobs
         concerned = {job.run_id: job}
         if any(isinstance(row, LimitRow) for row in changes.rows):
@@ -129,7 +129,7 @@ class States:
         for one in concerned.values():
             self._mark(one, changes if one is job else _NOTHING)
 
-    def _mark(self, job: Job, changes: Changes) -> None:
+    def _mark(self, job: JobActor, changes: Changes) -> None:
         self._versions[job.run_id] = self._versions.get(job.run_id, 0) + 1
         for watch in self._watches:
             watch.changed(job, changes)
@@ -239,7 +239,7 @@ class Watch:
 
     # --- what changes ------------------------------------------------------------------------------------
 
-    def changed(self, job: Job, changes: Changes) -> None:
+    def changed(self, job: JobActor, changes: Changes) -> None:
         """Mark what a commit has changed."""
         run = job.state.run
         if not self._wanted.has(run.job_name, run.run, newest=not job.superseded):

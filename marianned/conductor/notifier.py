@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from marianned import notifications, workers
 from marianned.accidents import Accident
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
 from marianned.protocol import AttemptKind, Event
 from marianned.score.expanded import Notification
@@ -49,7 +49,7 @@ class Messenger:
                 for number, notification in _wanted(job, event):
                     self._take(job, number, notification, event)
 
-    def _take(self, job: Job, number: int, notification: Notification, event: Event) -> None:
+    def _take(self, job: JobActor, number: int, notification: Notification, event: Event) -> None:
         name = f"notification {number} of '{event.job_id}' ({notification.type}, {event.type})"
         if self._waiting >= WAITING_MOST:
             _logger.warning("%s is dropped: %d wait already", name, self._waiting)
@@ -92,7 +92,7 @@ class Messenger:
                 return
 
 
-def _wanted(job: Job, event: Event) -> Iterator[tuple[int, Notification]]:
+def _wanted(job: JobActor, event: Event) -> Iterator[tuple[int, Notification]]:
     """Yield what is to be sent, each with its place in the score (from 1)."""
     said = _message(job, event)
     for number, notification in enumerate(job.state.score.notifications, 1):
@@ -100,7 +100,7 @@ def _wanted(job: Job, event: Event) -> Iterator[tuple[int, Notification]]:
             yield number, notification
 
 
-def _message(job: Job, event: Event) -> str | None:
+def _message(job: JobActor, event: Event) -> str | None:
     """Return the format's name of an event; the job's state is still that of before it."""
     if event.type == "attempt.started" and event.sheet is not None:
         row = job.state.sheets.get(event.sheet)

@@ -16,7 +16,7 @@ from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.grounds import Grounds
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
 from marianned.conductor.requests.chain import chain
@@ -81,7 +81,7 @@ class House:
         self._news.set()
         self._news = anyio.Event()
 
-    def _count(self, job: Job, changes: Changes) -> None:
+    def _count(self, job: JobActor, changes: Changes) -> None:
         """Compare what is counted step by step of the accounts with what is in flight."""
         state = job.state
         flying = Counter(state.account(state.number_of(row)) for row in state.sheet_flights)
@@ -92,7 +92,7 @@ class House:
         """Close what a process would take along when it ends."""
         assert self.miscounted == []
         streams = [self.services.worktrees._send, self.services.worktrees._ended]
-        for job in self.conductor.shelf:
+        for job in self.conductor.job_index:
             streams += [job._send, job._receive]
         for stream in streams:
             stream.close()

@@ -58,7 +58,7 @@ KNOWN = {
         "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
     ),
     "a status is told before it is on disk": Known(
-        "conductor.core.job:Job._decide",
+        "conductor.core.job:JobActor._decide",
         'faults.point(f"{name}.decided")',
         'faults.point(f"{name}.decided"); self._become(decision.state)',
         "daemon/test_before_the_commit.py::test_nothing_is_told_before_it_is_on_disk",

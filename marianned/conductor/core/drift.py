@@ -49,7 +49,7 @@ _LATE = f"to look at them takes longer than {_SECONDS:g}s"
 _logger = logging.getLogger(__name__)
 
 
-class _Seen(msgspec.Struct, frozen=True, array_like=True):
+class _EntryState(msgspec.Struct, frozen=True, array_like=True):
     """One entry: which kind it is (S_IFMT), bytes, nanoseconds, and a digest where one is kept."""
 
     kind: int
@@ -58,7 +58,7 @@ class _Seen(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class WorkspaceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What was there. `since`: the job came to rest then, UTC milliseconds; `git`: as git lists it.
 
     `unread` are directories that could not be read; `unwatched` says why nothing was looked at.
@@ -67,12 +67,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     root: str
     git: bool = False
-    entries: dict[bytes, _Seen] = {}
+    entries: dict[bytes, _EntryState] = {}
     unread: list[bytes] = []
     unwatched: str | None = None
 
 
-class _Unwatchable(Exception):
+class _WorkspaceUnwatchable(Exception):
     """It can't be looked at in bounds; the message says why."""
 
 
@@ -135,7 +135,7 @@ def _kept_and_walked(
     since: int,
     score: Expanded,
     alone: bool,  # noqa: FBT001  a thread is called by position
-) -> tuple[Snapshot | None, Snapshot | None]:
+) -> tuple[WorkspaceSnapshot | None, WorkspaceSnapshot | None]:
     """Return what was there when a job came to rest, null where that is not known, and what is there now.
 
     The latter in one go, where neither git has to be asked first nor a job that may write there: else null.
@@ -171,9 +171,11 @@ def _shown(name: bytes) -> str:
 # --- looking -------------------------------------------------------------------------------------------
 
 
-async def _look(services: Services, state: RunState, root: str, *, as_git: bool | None = None) -> Snapshot:
+async def _look(
+    services: Services, state: RunState, root: str, *, as_git: bool | None = None
+) -> WorkspaceSnapshot:
     """Look at what is there, as git lists it (`as_git`; null: where git can be asked, and lists anything)."""
-    bare = Snapshot(since=0, root=root)
+    bare = WorkspaceSnapshot(since=0, root=root)
     ends = time.monotonic() + _SECONDS
     with anyio.move_on_after(_SECONDS):
         try:
@@ -222,29 +224,29 @@ def _below(root: str, paths: Collection[str]) -> Iterator[bytes]:
             yield os.fsencode(os.path.normpath(path)[len(top) :])
 
 
-def _looked_in_bounds(root: str, listed: bytes | None, score: Expanded, ends: float) -> Snapshot:
+def _looked_in_bounds(root: str, listed: bytes | None, score: Expanded, ends: float) -> WorkspaceSnapshot:
     """Look at what is there, in a thread; say so where that can't be done in bounds."""
     try:
         return _looked(root, listed, _own(score, root), _marked(score, root), ends)
-    except _Unwatchable as why:
-        return Snapshot(since=0, root=root, unwatched=str(why))
+    except _WorkspaceUnwatchable as why:
+        return WorkspaceSnapshot(since=0, root=root, unwatched=str(why))
     except OSError as error:
-        return Snapshot(since=0, root=root, unwatched=f"'{root}': {error.strerror}")
+        return WorkspaceSnapshot(since=0, root=root, unwatched=f"'{root}': {error.strerror}")
 
 
 def _looked(
     root: str, listed: bytes | None, own: Collection[bytes], marked: Collection[bytes], ends: float
-) -> Snapshot:
+) -> WorkspaceSnapshot:
     """Look at what is there, in a thread.
 
     Raises:
-        _Unwatchable: there is too much, or it takes too long.
+        _WorkspaceUnwatchable: there is too much, or it takes too long.
         OSError: the directory itself can't be read.
     """
     unread: list[bytes] = []
     top = os.fsencode(root)
     names = _walked(top, unread, ends) if listed is None else _of_list(listed)
-    entries: dict[bytes, _Seen] = {}
+    entries: dict[bytes, _EntryState] = {}
     digests = 0
     for name in names:
         _check_time(ends)
@@ -255,20 +257,20 @@ def _looked(
         except OSError:
             continue  # gone meanwhile, or git knows of a file that is not there
         if len(entries) >= _ENTRIES_MOST:
-            raise _Unwatchable(f"too many files to watch: more than {_ENTRIES_MOST:,}")
+            raise _WorkspaceUnwatchable(f"too many files to watch: more than {_ENTRIES_MOST:,}")
         digest = None
         if name in marked and facts.st_size <= _DIGEST_BYTES and digests < _DIGESTS_MOST:
             digest, digests = _digest(_at(top, name), top), digests + 1
         kind = stat.S_IFMT(facts.st_mode)
-        entries[name] = _Seen(kind, facts.st_size, facts.st_mtime_ns, digest)
-    return Snapshot(since=0, root=root, git=listed is not None, entries=entries, unread=unread)
+        entries[name] = _EntryState(kind, facts.st_size, facts.st_mtime_ns, digest)
+    return WorkspaceSnapshot(since=0, root=root, git=listed is not None, entries=entries, unread=unread)
 
 
 def _of_list(listed: bytes) -> list[bytes]:
     """Return the names that git has listed, but for other repositories in it, which end in a slash."""
     names = {name for name in listed.split(b"\0") if name and not name.endswith(b"/")}
     if len(names) > _ENTRIES_MOST:
-        raise _Unwatchable(f"too many files to watch: {len(names):,}")
+        raise _WorkspaceUnwatchable(f"too many files to watch: {len(names):,}")
     return sorted(names)
 
 
@@ -295,7 +297,9 @@ def _walked(top: bytes, unread: list[bytes], ends: float) -> Iterator[bytes]:
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(name)
                         if len(todo) > _ENTRIES_MOST:
-                            raise _Unwatchable(f"too many directories to watch: more than {_ENTRIES_MOST:,}")
+                            raise _WorkspaceUnwatchable(
+                                f"too many directories to watch: more than {_ENTRIES_MOST:,}"
+                            )
                     else:
                         yield name
         except OSError:
@@ -312,7 +316,7 @@ def _at(above: bytes, name: bytes) -> bytes:
 
 def _check_time(ends: float) -> None:
     if time.monotonic() > ends:
-        raise _Unwatchable(_LATE)
+        raise _WorkspaceUnwatchable(_LATE)
 
 
 def _digest(path: bytes, top: bytes) -> bytes | None:
@@ -327,7 +331,7 @@ def _digest(path: bytes, top: bytes) -> bytes | None:
 # --- comparing -----------------------------------------------------------------------------------------
 
 
-def _differences(old: Snapshot, new: Snapshot) -> Iterator[tuple[bytes, FileChange]]:
+def _differences(old: WorkspaceSnapshot, new: WorkspaceSnapshot) -> Iterator[tuple[bytes, FileChange]]:
     """Yield what differs; what lies in a directory that one of the two could not read is not known."""
     for name, seen in new.entries.items():
         before = old.entries.get(name)
@@ -341,7 +345,7 @@ def _differences(old: Snapshot, new: Snapshot) -> Iterator[tuple[bytes, FileChan
             yield name, FileChange.REMOVED
 
 
-def _differs(old: _Seen, new: _Seen) -> bool:
+def _differs(old: _EntryState, new: _EntryState) -> bool:
     if (old.kind, old.size) != (new.kind, new.size):
         return True
     if old.digest is not None and new.digest is not None:
@@ -356,15 +360,15 @@ def _is_in(name: bytes, directories: Collection[bytes]) -> bool:
 # --- keeping -------------------------------------------------------------------------------------------
 
 
-def _keep(path: Path, snapshot: Snapshot) -> None:
+def _keep(path: Path, snapshot: WorkspaceSnapshot) -> None:
     make_private_directory(path.parent)
     files.write_private(path, zlib.compress(msgspec.msgpack.encode(snapshot), 1))
 
 
-def _kept(path: Path) -> Snapshot | None:
+def _kept(path: Path) -> WorkspaceSnapshot | None:
     try:
         unpacked = zlib.decompressobj()
         data = unpacked.decompress(files.read(path, _RECORD_BYTES), _RECORD_BYTES)
-        return msgspec.msgpack.decode(data, type=Snapshot)
+        return msgspec.msgpack.decode(data, type=WorkspaceSnapshot)
     except (OSError, zlib.error, msgspec.MsgspecError, UnicodeError):
         return None

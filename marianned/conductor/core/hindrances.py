@@ -18,7 +18,7 @@ from marianned.store.place import Displaced
 _TAKEN = Wait("it is taken out of the queue", queued=True)
 
 
-class Kept(NamedTuple):
+class JobBlockers(NamedTuple):
     """What keeps a job in memory back: the waits of its flights, and the run before it that has failed.
 
     `queued` are the attempts that wait at a cluster, and what each waits for.
@@ -29,20 +29,22 @@ class Kept(NamedTuple):
     queued: Sequence[tuple[Flight, Wait]] = ()
 
 
-def is_endless(state: RunState, kept: Kept) -> bool:
+def is_endless(state: RunState, blockers: JobBlockers) -> bool:
     """Tell whether nobody can foretell an end: it can't be known, has not begun, or stands still."""
-    stands = any(wait.stopped for _, wait in kept.queued)
-    return bool(kept.waits) or stands or any(row.unbegun for row in state.attempts.values())
+    stands = any(wait.stopped for _, wait in blockers.queued)
+    return bool(blockers.waits) or stands or any(row.unbegun for row in state.attempts.values())
 
 
-def not_flying(state: RunState, kept: Kept) -> set[int]:
+def not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
     """Return the sheets, by uid, of what has not begun, and is told to wait, or to be taken back, instead."""
-    waits = {id(flight) for flight, _ in kept.queued}
+    waits = {id(flight) for flight, _ in blockers.queued}
     attempts = state.attempts.values()
     return {row.uid for row in attempts if row.unbegun and (state.takes_back or id(row) in waits)}
 
 
-def hindrances(services: Services, state: RunState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
+def hindrances(
+    services: Services, state: RunState, blockers: JobBlockers, displaced: Displaced | None
+) -> list[Reason]:
     """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
     return [
@@ -50,21 +52,21 @@ def hindrances(services: Services, state: RunState, kept: Kept, displaced: Displ
         *_away(services, state),
         *reasons.strangers(state, services.strangers),
         *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
-        *reasons.accidents(state, kept.waits),
-        *reasons.kept_by(state, kept.by),
-        *reasons.queued(state, _not_told(state, kept)),
+        *reasons.accidents(state, blockers.waits),
+        *reasons.kept_by(state, blockers.by),
+        *reasons.queued(state, _not_told(state, blockers)),
     ]
 
 
-def _not_told(state: RunState, kept: Kept) -> list[tuple[Flight, Wait]]:
+def _not_told(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, Wait]]:
     """Return what waits at a cluster, without what waits for its engine to answer a submission as it is.
 
     What was taken back waits for nothing any more, and is told with what is yet to be.
     """
-    told = {id(flight) for flight, _ in kept.waits}
-    found: list[tuple[Flight, Wait]] = [one for one in kept.queued if id(one[0]) not in told]
+    told = {id(flight) for flight, _ in blockers.waits}
+    found: list[tuple[Flight, Wait]] = [one for one in blockers.queued if id(one[0]) not in told]
     if state.takes_back:
-        told.update(id(flight) for flight, _ in kept.queued)
+        told.update(id(flight) for flight, _ in blockers.queued)
         attempts = state.attempts.values()
         found += [(row, _TAKEN) for row in attempts if row.unbegun and id(row) not in told]
     return found
@@ -77,17 +79,19 @@ def _away(services: Services, state: RunState) -> list[Reason]:
     )
 
 
-def hinder(services: Services, view: JobView, state: RunState, kept: Kept) -> None:
+def hinder(services: Services, view: JobView, state: RunState, blockers: JobBlockers) -> None:
     """Put into a view what keeps its job back: the words, what is not safe because of it, and the way out.
 
     Where the database is gone no command about the job helps, for each is refused.
     """
     displaced = services.store.displaced
-    found = hindrances(services, state, kept, displaced)
+    found = hindrances(services, state, blockers, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
     suspended = {
-        state.number_of(row) for row, wait in kept.queued if isinstance(row, AttemptRow) and wait.suspended
+        state.number_of(row)
+        for row, wait in blockers.queued
+        if isinstance(row, AttemptRow) and wait.suspended
     }
     if suspended:
         view.in_flight = [
@@ -98,7 +102,7 @@ def hinder(services: Services, view: JobView, state: RunState, kept: Kept) -> No
         ]
     view.waiting += [
         _queued(flight)
-        for flight, wait in kept.queued
+        for flight, wait in blockers.queued
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
     view.to_type = _to_type([*found, *reasons.held_children(state)])

@@ -27,7 +27,7 @@ _NOT_THE_REQUEST = ("key", "wait", "timeout")
 R = TypeVar("R", bound=Reply)
 
 
-class _Running:
+class _RequestInProgress:
     def __init__(self, row: RequestRow) -> None:
         self.row = row
         self.done = anyio.Event()
@@ -38,7 +38,7 @@ class IdempotencyKeys:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _RequestInProgress] = {}
 
     async def run(
         self,
@@ -62,7 +62,7 @@ class IdempotencyKeys:
         while (running := self._running.get(row.request)) is not None:
             _check_same(row, running.row)
             await running.done.wait()
-        self._running[row.request] = running = _Running(row)
+        self._running[row.request] = running = _RequestInProgress(row)
         try:
             known = await self._store.records.request(row.uid, row.method, row.key)
             if known is None or known.asked.until(now()) > DAY:
@@ -73,7 +73,7 @@ class IdempotencyKeys:
             del self._running[row.request]
             running.done.set()
 
-    async def kept(self, request: RequestRow) -> RequestRow | None:
+    async def lookup(self, request: RequestRow) -> RequestRow | None:
         """Return what the store remembers of a request with a key by now."""
         return await self._store.records.request(request.uid, request.method, request.key or "")
 
@@ -91,7 +91,7 @@ class IdempotencyKeys:
 
         The effect is on disk, and an answer with it.
         """
-        kept = await self.kept(request) if request.key is not None else None
+        kept = await self.lookup(request) if request.key is not None else None
         if kept is not None:
             with suppress(Unavailable):
                 told = msgspec.structs.replace(with_reply(kept, reply), event=reply.event)
@@ -142,10 +142,10 @@ def _check_same(row: RequestRow, known: RequestRow) -> None:
 
 def _job_of(known: RequestRow) -> str | None:
     """Return the job that an answered request was about, where its reply names one."""
-    return msgspec.json.decode(known.reply, type=_About).job_id if known.reply is not None else None
+    return msgspec.json.decode(known.reply, type=_ReplyJob).job_id if known.reply is not None else None
 
 
-class _About(msgspec.Struct):
+class _ReplyJob(msgspec.Struct):
     job_id: str | None = None
 
 

@@ -20,9 +20,9 @@ from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, drift, pausefile
-from marianned.conductor.core.hindrances import Kept, is_endless
+from marianned.conductor.core.hindrances import JobBlockers, is_endless
 from marianned.conductor.core.reservation import Reservation
-from marianned.conductor.core.transaction import Part, Released
+from marianned.conductor.core.transaction import TransactionAbandoned, TransactionPart
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
 from marianned.conductor.run.hook import HookContext
 from marianned.conductor.run.supervisor import Supervisor, bare
@@ -69,16 +69,16 @@ _SLEEP_SECONDS = 60.0
 _logger = logging.getLogger(__name__)
 
 
-class Jobs(Protocol):
-    """What a job asks of those in memory with it."""
+class JobRegistry(Protocol):
+    """What a job asks of the registry that has all jobs in memory."""
 
     def grant(self) -> None:
         """Tell those whose turn it is that they may start something: capacity was given back."""
 
-    def evict(self, job: "Job") -> None:
+    def evict(self, job: "JobActor") -> None:
         """Take a job out of memory that has nothing more to do there."""
 
-    async def chain(self, job: "Job", given: HookContext) -> HookEnded | None:
+    async def chain(self, job: "JobActor", given: HookContext) -> HookEnded | None:
         """Check and submit a hook's job; None: `job` was told how that ended."""
 
     async def end_of(self, address: str) -> JobStatus | None:
@@ -87,28 +87,28 @@ class Jobs(Protocol):
     def state_of(self, address: str) -> RunState | None:
         """Return the state of a run that has not ended; None: it has, or is not known."""
 
-    def failing_before(self, job: "Job") -> str | None:
+    def failing_before(self, job: "JobActor") -> str | None:
         """Name the run before a job's of which hooks of its failure are still to end; None: there is none."""
 
-    def failed_over(self, job: "Job") -> None:
+    def failed_over(self, job: "JobActor") -> None:
         """Tell whoever waits for it that the hooks of a job's failure have ended."""
 
-    def changed(self, job: "Job", changes: Changes) -> None:
+    def changed(self, job: "JobActor", changes: Changes) -> None:
         """Tell whoever shows it what was committed of a job."""
 
 
-class Job:
+class JobActor:
     """A run that is in memory: its state, and the one task that owns it.
 
     `moment` is another object once the state has become another: as long as it is the same, so is the state.
     """
 
-    def __init__(self, services: Services, state: RunState, jobs: Jobs) -> None:
+    def __init__(self, services: Services, state: RunState, jobs: JobRegistry) -> None:
         self.services = services
         self.state = state
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
-        state.endless = lambda: is_endless(self.state, Kept(self.waits(), None, self.queued()))
+        state.endless = lambda: is_endless(self.state, JobBlockers(self.waits(), None, self.queued()))
         state.executor = services.settings.executor
         state.grace = services.settings.kill_grace
         state.closed_for = lambda: services.scheduler.closed_for
@@ -118,10 +118,10 @@ class Job:
         self.superseded = False
         self._jobs = jobs
         self._share = Reservation(services, state, jobs.grant, lambda: self.kept_by is not None)
-        self._send, self._receive = anyio.create_memory_object_stream[Trigger | Part](math.inf)
+        self._send, self._receive = anyio.create_memory_object_stream[Trigger | TransactionPart](math.inf)
         self._waiters = Waiters()
         self._watchers: list[Callable[[JobStatus, int], None]] = []
-        self._parts: set[Part] = set()
+        self._parts: set[TransactionPart] = set()
         self._awaited: set[str] = set()
         self._players: Supervisor | None = None
         self._timer: anyio.CancelScope | None = None
@@ -154,9 +154,9 @@ class Job:
         """Return the keeper's pid of a flight."""
         return None if self._players is None else self._players.pid(row)
 
-    def kept(self) -> Kept:
+    def blockers(self) -> JobBlockers:
         """Return what keeps it back that is none of its own."""
-        return Kept(self.waits(), self.kept_by, self.queued())
+        return JobBlockers(self.waits(), self.kept_by, self.queued())
 
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
@@ -186,14 +186,14 @@ class Job:
         """Tell the job that a slot may be had."""
         self._send.send_nowait(SlotFree())
 
-    def begin(self) -> Part:
+    def begin(self) -> TransactionPart:
         """Let the loop decide on the first step of a run that the same transaction brings to the disk."""
         self._is_new = True
         return self.prepare(SlotFree())
 
-    def prepare(self, trigger: ChainedJobsReady | Supersede | SlotFree) -> Part:
+    def prepare(self, trigger: ChainedJobsReady | Supersede | SlotFree) -> TransactionPart:
         """Let the loop decide on what goes into a transaction of several jobs, and wait for that."""
-        part = Part(trigger)
+        part = TransactionPart(trigger)
         self._parts.add(part)
         self._send.send_nowait(part)
         return part
@@ -258,7 +258,7 @@ class Job:
                 self._share.enqueue()
                 self.wake()
             async for step in self._receive:
-                if isinstance(step, Part):
+                if isinstance(step, TransactionPart):
                     await self._take_part(step)
                 else:
                     await self._step(step)
@@ -286,12 +286,12 @@ class Job:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
 
-    async def _take_part(self, part: Part) -> None:
+    async def _take_part(self, part: TransactionPart) -> None:
         """Decide for a transaction of several jobs, and apply that once it is committed."""
         try:
             self._check_place(part.trigger)
             await self._decide(part.trigger, part)
-        except Released:
+        except TransactionAbandoned:
             pass
         except MarianneError as error:
             part.refuse(error)
@@ -339,7 +339,7 @@ class Job:
         await anyio.sleep(_AGAIN_SECONDS)
         self._send.send_nowait(trigger)
 
-    async def _decide(self, trigger: Trigger, part: Part | None = None) -> None:
+    async def _decide(self, trigger: Trigger, part: TransactionPart | None = None) -> None:
         """Decide what follows from a trigger, commit it, apply it, and act on it.
 
         Nothing is changed before the commit: capacity is reserved, the decision is made on a copy of the
@@ -400,7 +400,7 @@ class Job:
         if before in drift.AT_REST and self.status not in drift.AT_REST:
             await drift.forget(self.services, self.run_id)
 
-    async def _commit(self, decision: Decision, part: Part | None) -> int:
+    async def _commit(self, decision: Decision, part: TransactionPart | None) -> int:
         """Commit a decision; return the journal's number. Until it is applied, `true_at` stands still."""
         event = self._before = self.services.store.last_event
         try:

@@ -22,7 +22,7 @@ from marianned.store.writer import Store
 _logger = logging.getLogger(__name__)
 
 
-class LostRevision(Exception):
+class UnreadableRevision(Exception):
     """A revision of an unfinished run is not in the database, or nothing reads it any more."""
 
 
@@ -156,14 +156,14 @@ async def load_version(store: Store, run: RunRow, number: int) -> Version:
     """Read a revision and what it expands to.
 
     Raises:
-        LostRevision: it is not there, or can't be expanded any more.
+        UnreadableRevision: it is not there, or can't be expanded any more.
     """
     return await _version(run, await store.records.revision(run.run_id, number), number)
 
 
 async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version:
     if row is None:
-        raise LostRevision(f"revision {number} of '{run.job_name}' is not in the database")
+        raise UnreadableRevision(f"revision {number} of '{run.job_name}' is not in the database")
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
     score = await _expanded(row)
     if score is None:
@@ -192,7 +192,7 @@ async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[Expanded, bytes
     )
     compiled = await workers.compile_stored(source, row.files)
     if compiled.expanded is None:
-        raise LostRevision(f"revision {row.revision} of '{run.job_name}' is no longer a valid score")
+        raise UnreadableRevision(f"revision {row.revision} of '{run.job_name}' is no longer a valid score")
     return compiled.expanded, compiled.packed
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from marianned import files, formatting
 from marianned.clock import Instant
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.errors import Problem, WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
@@ -24,7 +24,7 @@ def parse_job_id(job_id: str) -> tuple[str, int | None]:
     return (name, int(run)) if name and run.isdecimal() and len(run) <= _DIGITS_MOST else (job_id, None)
 
 
-def wait_timed_out(job: Job, action: Action, patience: float) -> WaitTimeout:
+def wait_timed_out(job: JobActor, action: Action, patience: float) -> WaitTimeout:
     """Return what is said when a waiting request's time is up; the request stays in force."""
     state = job.state
     said = ""

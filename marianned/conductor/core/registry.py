@@ -16,11 +16,11 @@ from anyio.abc import TaskGroup
 
 from marianned import faults, formatting
 from marianned.conductor.core.idempotency import IdempotencyKeys
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
+from marianned.conductor.core.job_index import JobIndex
 from marianned.conductor.core.loading import load_state, presences
 from marianned.conductor.core.messages import parse_job_id
-from marianned.conductor.core.shelf import Shelf
-from marianned.conductor.core.transaction import Part
+from marianned.conductor.core.transaction import TransactionPart
 from marianned.conductor.run.hook import HookContext
 from marianned.conductor.services import Services
 from marianned.conductor.workspace import archives
@@ -39,14 +39,10 @@ from marianned.protocol import (
     ACTIVE,
     ENDED,
     Caller,
-    Cancel,
     DaemonHealth,
     JobStatus,
-    Modify,
     Obstacle,
-    Pause,
     Reply,
-    Resume,
 )
 from marianned.rows import Changes, Row, RunRow
 from marianned.store.writer import BrokenChanges
@@ -56,21 +52,20 @@ _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
 _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 """So many names, the newest, are compared with one that no job has, and so much of it."""
-Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
 _nothing: Callable[[RunState], Sequence[Row]] = lambda _: ()  # noqa: E731
-OnChange = Callable[[Job, Changes], None]
+OnChange = Callable[[JobActor, Changes], None]
 """Hears what was committed of a job in memory, once that shows it; without changes: it was taken up."""
-Chain = Callable[["Conductor", Job, HookContext], Awaitable[HookEnded | None]]
+Chain = Callable[["Conductor", JobActor, HookContext], Awaitable[HookEnded | None]]
 """Checks and submits a hook's job; None: the job of the hook was told how that ended."""
 
 
-class Transacted(NamedTuple):
+class TransactionResult(NamedTuple):
     """A transaction over several jobs: its last event's number, and the new runs, which serve themselves."""
 
     event: int
-    jobs: list[Job]
+    jobs: list[JobActor]
 
 
 class Conductor:
@@ -79,11 +74,11 @@ class Conductor:
     def __init__(self, services: Services, tasks: TaskGroup, chain: Chain) -> None:
         self.services = services
         self.tasks = tasks
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, JobActor] = {}
         self.keys = IdempotencyKeys(services.store)
         self.registry = anyio.Lock()
-        self.shelf = Shelf()
-        self._older: dict[str, list[Job]] = {}
+        self.job_index = JobIndex()
+        self._older: dict[str, list[JobActor]] = {}
         self._chain = chain
         self._listeners: set[OnChange] = set()
         self._idle = anyio.Event()
@@ -147,11 +142,11 @@ class Conductor:
         faults.point("recover.looked")
         return state, found
 
-    async def _load_run(self, run: RunRow) -> Job:
+    async def _load_run(self, run: RunRow) -> JobActor:
         """Take up a run that is not in memory; the registry is held, so that nobody else does."""
         return self.load(*await self._read(run))
 
-    def load(self, state: RunState, found: dict[str, Presence], *, newest: bool = True) -> Job:
+    def load(self, state: RunState, found: dict[str, Presence], *, newest: bool = True) -> JobActor:
         """Let a run that is on disk serve itself; `found` is where its flights stand.
 
         An older run of its name that is still in memory has had its time; so has one that is not `newest`.
@@ -161,13 +156,13 @@ class Conductor:
         self.tasks.start_soon(self._serve, job, found)
         return job
 
-    def _made(self, state: RunState) -> Job:
+    def _made(self, state: RunState) -> JobActor:
         """Make the one job that serves a run; nobody sees it yet."""
-        job = Job(self.services, state, self)
-        self.shelf.put(job)
+        job = JobActor(self.services, state, self)
+        self.job_index.put(job)
         return job
 
-    def _show(self, job: Job, *, newest: bool = True) -> None:
+    def _show(self, job: JobActor, *, newest: bool = True) -> None:
         """Let a job be found by its name: its run is on disk."""
         name = job.state.run.job_name
         older = self.jobs.get(name) if newest else job
@@ -178,7 +173,7 @@ class Conductor:
             self.jobs[name] = job
         self.changed(job, Changes())
 
-    async def _serve(self, job: Job, found: dict[str, Presence]) -> None:
+    async def _serve(self, job: JobActor, found: dict[str, Presence]) -> None:
         """Run the job's loop; on an unexpected error the job leaves memory, and the database stays right."""
         concerned.set(job.state.run.job_name)
         try:
@@ -199,15 +194,15 @@ class Conductor:
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
-    def changed(self, job: Job, changes: Changes) -> None:
+    def changed(self, job: JobActor, changes: Changes) -> None:
         """Tell whoever shows it what was committed of a job."""
-        self.shelf.note(job)
+        self.job_index.note(job)
         for listener in list(self._listeners):
             listener(job, changes)
 
-    def evict(self, job: Job) -> None:
+    def evict(self, job: JobActor) -> None:
         """Take a job out of memory, and all that it has of what jobs share."""
-        if not self.shelf.drop(job):
+        if not self.job_index.drop(job):
             return
         self.services.scheduler.forget(job.run_id)
         self.services.limits.forget(job.run_id)
@@ -235,36 +230,36 @@ class Conductor:
 
     def interrupt_all(self) -> None:
         """End everything in flight, to run it again later: the daemon stops and takes nothing along."""
-        for job in self.shelf:
+        for job in self.job_index:
             job.interrupt_all()
 
     def flights(self) -> list[str]:
         """Return the ids of all attempts and hooks in flight."""
-        return [self.services.attempt_id(flight) for job in self.shelf for flight in job.state.flights]
+        return [self.services.attempt_id(flight) for job in self.job_index for flight in job.state.flights]
 
     def incarnations_in_flight(self) -> set[int]:
         """Return the numbers of the incarnations that have started what is in flight."""
-        states = [job.state for job in self.shelf]
+        states = [job.state for job in self.job_index]
         return {flight.incarnation for state in states for flight in state.placed}
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
-        return sum(job.state.flight_count for job in self.shelf)
+        return sum(job.state.flight_count for job in self.job_index)
 
     def wake_all(self) -> None:
         """Let each job look anew at what it may start."""
-        for job in self.shelf:
+        for job in self.job_index:
             job.wake()
 
     def withdraw_all(self) -> None:
         """Take back what waits at a cluster, of all jobs: a drain waits for what has begun."""
-        for job in self.shelf:
+        for job in self.job_index:
             job.withdraw()
 
     def grant(self) -> None:
         """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
         for run_id in {*self.services.scheduler.grant(), *self.services.limits.freed(now())}:
-            if (job := self.shelf.of(run_id)) is not None:
+            if (job := self.job_index.of(run_id)) is not None:
                 job.wake()
         if self._idle.statistics().tasks_waiting and not self.in_flight():  # to count takes all jobs
             self._idle.set()
@@ -273,7 +268,7 @@ class Conductor:
     @contextmanager
     def slot_lent(self, run_id: int, attempt: str) -> Iterator[None]:
         """Let others have the slot of a flight that waits for a job: it may be them whom that waits for."""
-        scheduler, job = self.services.scheduler, self.shelf.of(run_id)
+        scheduler, job = self.services.scheduler, self.job_index.of(run_id)
         flying = [] if job is None else map(self.services.attempt_id, job.state.flights)
         if attempt not in flying:
             yield
@@ -290,7 +285,7 @@ class Conductor:
         while self.in_flight():
             await self._idle.wait()
 
-    async def job(self, job_id: str) -> Job:
+    async def job(self, job_id: str) -> JobActor:
         """Return the newest run of a job, in memory; ask it before the next await.
 
         Raises:
@@ -310,7 +305,7 @@ class Conductor:
             raise await self._older_run(job_id, job)
         return job
 
-    async def _older_run(self, job_id: str, job: Job) -> MarianneError:
+    async def _older_run(self, job_id: str, job: JobActor) -> MarianneError:
         name, run = parse_job_id(job_id)
         if await self.services.store.records.run(name, run) is None:
             return await self.no_such_job(job_id)
@@ -329,13 +324,13 @@ class Conductor:
 
     # --- what one job asks of the others ---------------------------------------------------------------
 
-    async def chain(self, job: Job, given: HookContext) -> HookEnded | None:
+    async def chain(self, job: JobActor, given: HookContext) -> HookEnded | None:
         """Check and submit a hook's job; None: `job` was told how that ended."""
         return await self._chain(self, job, given)
 
-    def serving(self, name: str | None, number: int | None) -> Job | None:
+    def serving(self, name: str | None, number: int | None) -> JobActor | None:
         """Return the job that serves a run, also while its first commit is told."""
-        return None if name is None or number is None else self.shelf.at(name, number)
+        return None if name is None or number is None else self.job_index.at(name, number)
 
     def state_of(self, address: str) -> RunState | None:
         """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
@@ -344,7 +339,7 @@ class Conductor:
         here = job is not None and job.state.run.run == number and job.state.run.ended is None
         return job.state if job is not None and here else None
 
-    def failing_before(self, job: Job) -> str | None:
+    def failing_before(self, job: JobActor) -> str | None:
         """Name the run before a job's of which hooks of its failure are still to end; None: there is none."""
         return self.failing(job.state.run.job_name, job.run_id)
 
@@ -356,7 +351,7 @@ class Conductor:
                 return f"{name}@{other.state.run.run}"
         return None
 
-    def failed_over(self, job: Job) -> None:
+    def failed_over(self, job: JobActor) -> None:
         """Let the newest run of a job start, which has waited for the hooks of this one's failure."""
         newest = self.jobs.get(job.state.run.job_name)
         if newest is not None and newest is not job:
@@ -394,9 +389,9 @@ class Conductor:
         new: Changes,
         runs: Sequence[RunState] = (),
         supersede: Sequence[tuple[RunRow, Supersede]] = (),
-        chain: tuple[Job, ChainedJobsReady] | None = None,
+        chain: tuple[JobActor, ChainedJobsReady] | None = None,
         told: Callable[[RunState], Sequence[Row]] = _nothing,
-    ) -> "Transacted":
+    ) -> TransactionResult:
         """Commit what several jobs decide, together with what is new; the registry is held.
 
         Three phases. Prepare: each job decides in its own loop, which then waits. Commit: one transaction
@@ -416,7 +411,7 @@ class Conductor:
         Raises:
             MarianneError: a job refuses, or the disk.
         """
-        parts: list[Part] = []
+        parts: list[TransactionPart] = []
         try:
             own, others, first = Changes(), Changes(), Changes()
             if chain is not None:
@@ -427,7 +422,7 @@ class Conductor:
             for run, how in supersede:
                 job = self.jobs.get(run.job_name) or await self._load_run(run)
                 others = others.then((await self._prepare(parts, job.prepare(how))).changes)
-            begun: list[Job] = []
+            begun: list[JobActor] = []
             for state in runs if chain is None else ():
                 begun.append(self._made(state))
                 self.tasks.start_soon(self._serve, begun[-1], {})
@@ -446,9 +441,9 @@ class Conductor:
             with anyio.CancelScope(shield=True):  # who is refused finds nothing of it left
                 for part in parts:
                     await part.let_go()
-        return Transacted(event, jobs)
+        return TransactionResult(event, jobs)
 
-    async def _prepare(self, parts: list[Part], part: Part) -> Decision:
+    async def _prepare(self, parts: list[TransactionPart], part: TransactionPart) -> Decision:
         parts.append(part)
         return await part.decision()
 

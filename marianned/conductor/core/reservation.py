@@ -14,7 +14,7 @@ from marianned.progress.state.run import RunState
 from marianned.rows import Account, AttemptRow, Changes, LimitRow, SheetRow, SkipRow
 
 
-class Taken(NamedTuple):
+class ReservedCapacity(NamedTuple):
     """What a decision may use: slots, and room by account."""
 
     slots: int
@@ -58,18 +58,20 @@ class Reservation:
                 self._lend(row)
         self._settle(now())
 
-    def take(self, room: int, moment: Instant) -> Taken:
+    def take(self, room: int, moment: Instant) -> ReservedCapacity:
         """Take slots for as many attempts as the job itself has room for."""
         slots = self._scheduler.take(self._run_id, 0 if self._kept() else max(0, room))
-        return Taken(slots, self._limits.take(self._run_id, self._most(), slots, moment))
+        return ReservedCapacity(slots, self._limits.take(self._run_id, self._most(), slots, moment))
 
-    def give_back(self, taken: Taken) -> None:
+    def give_back(self, taken: ReservedCapacity) -> None:
         """Give all back: nothing came of the decision."""
         self._scheduler.give_back(self._run_id, taken.slots)
         self._settle(now())
         self._granted()
 
-    def release(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
+    def release(
+        self, taken: ReservedCapacity, changes: Changes, started: int, ended: int, moment: Instant
+    ) -> None:
         """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""
         self._scheduler.give_back(self._run_id, taken.slots - started + ended)
         for row in changes.rows:

@@ -11,11 +11,11 @@ from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.triggers import ChainedJobsReady, SlotFree, Supersede
 
 
-class Released(Exception):
+class TransactionAbandoned(Exception):
     """Nothing was committed: the job goes on as if it had not been asked."""
 
 
-class Part:
+class TransactionPart:
     """What a job is asked to decide, what it has decided, and how the transaction went."""
 
     def __init__(self, trigger: ChainedJobsReady | Supersede | SlotFree) -> None:
@@ -68,13 +68,13 @@ class Part:
         """Hand the decision over; return the number of the transaction's last event.
 
         Raises:
-            Released: there was no transaction.
+            TransactionAbandoned: there was no transaction.
         """
         self._answer = decision
         self._decided.set()
         await self._settled.wait()
         if self._event is None:
-            raise Released
+            raise TransactionAbandoned
         return self._event
 
     def refuse(self, error: MarianneError) -> None:

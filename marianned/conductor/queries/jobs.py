@@ -16,9 +16,9 @@ from anyio import to_thread
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import timestamp
 from marianned.conductor.core import drift
-from marianned.conductor.core.hindrances import Kept, hinder, safe_from
+from marianned.conductor.core.hindrances import JobBlockers, hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.chosen import Chosen, unchanged
@@ -129,10 +129,10 @@ class JobQueries:
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
                 view = earlier(view)
-        hinder(self.services, view, state, job.kept() if job is not None else Kept())
+        hinder(self.services, view, state, job.blockers() if job is not None else JobBlockers())
         return view
 
-    def in_memory(self, state: RunState) -> Job | None:
+    def in_memory(self, state: RunState) -> JobActor | None:
         """Return the job whose state this is, if it is in memory."""
         job = self._conductor.jobs.get(state.run.job_name)
         return job if job is not None and job.state is state else None
@@ -343,7 +343,7 @@ class JobQueries:
         waited = round(anyio.current_time() - began, 3)
         return extended(view, Waited, reached=name, waited_seconds=waited)
 
-    async def _until(self, job: Job, wanted: set[str], params: WaitFor) -> JobStatus:
+    async def _until(self, job: JobActor, wanted: set[str], params: WaitFor) -> JobStatus:
         came = anyio.Event()
         seen: list[JobStatus] = []
 
@@ -377,7 +377,7 @@ class JobQueries:
             raise _cannot_come(job.state, seen[0], params.words, older=older)
         return seen[0]
 
-    async def _status_event(self, job: Job) -> int:
+    async def _status_event(self, job: JobActor) -> int:
         """Return the number of the event that brought the job's present status."""
         events, _ = await self._records.history(job.run_id, None, None, 1_000)
         changes = [event for event in events if event.type.startswith("job.") and event.event is not None]

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import files
-from marianned.conductor.core.loading import LostRevision, load_version
+from marianned.conductor.core.loading import UnreadableRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
 from marianned.executors.output import last_lines, line_behind, read_piece
@@ -109,7 +109,7 @@ async def stream_format(
     same = state.current.row.revision == row.revision
     try:
         version = state.current if same else await load_version(services.store, state.run, row.revision)
-    except LostRevision:
+    except UnreadableRevision:
         return None
     own = version.score.sheets[row.sheet - 1]
     ways = [own, *(own.on(n) for n in range(1, len(own.fallbacks) + 1))]

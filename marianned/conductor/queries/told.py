@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from marianned.conductor.core import drift
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.live import Key, Liveness, Printed, Printing, key_of
 from marianned.progress.state.run import RunState
@@ -100,7 +100,7 @@ class ToldJobs:
         await done.wait()
         return self.again(params)
 
-    def circumstances(self, job: Job | None) -> Circumstances | None:
+    def circumstances(self, job: JobActor | None) -> Circumstances | None:
         """Return those in which a job is told now; None: it is not in memory, or something hinders it."""
         services = self._services
         if (
@@ -108,7 +108,7 @@ class ToldJobs:
             or services.strangers
             or services.ran_since
             or services.limits.rows
-            or any(job.kept())
+            or any(job.blockers())
             or services.store.degraded
         ):
             return None
@@ -117,7 +117,7 @@ class ToldJobs:
     def keep(
         self,
         params: GetJob,
-        job: Job | None,
+        job: JobActor | None,
         before: Circumstances | None,
         reply: JobDetails,
         flights: Sequence[InFlight],

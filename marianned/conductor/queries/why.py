@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import milliseconds, timestamp
-from marianned.conductor.core.hindrances import Kept, hindrances, not_flying
+from marianned.conductor.core.hindrances import JobBlockers, hindrances, not_flying
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -88,9 +88,9 @@ class WhyQueries:
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         displaced, job = self._services.store.displaced, self._queries.in_memory(state)
-        kept = job.kept() if job is not None else Kept()
+        blockers = job.blockers() if job is not None else JobBlockers()
         closed_for = self._services.scheduler.closed_for
-        found = reasons(state, now(), closed_for, logins, not_flying(state, kept))
+        found = reasons(state, now(), closed_for, logins, not_flying(state, blockers))
         if view_of_end := await self._who_cancelled(state):
             found = [
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
@@ -98,7 +98,7 @@ class WhyQueries:
             ]
         if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
-        found = [*hindrances(self._services, state, kept, displaced), *found]
+        found = [*hindrances(self._services, state, blockers, displaced), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._services.store.records.attempts(state.run.run_id)

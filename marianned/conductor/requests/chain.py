@@ -15,7 +15,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, formatting
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests.new_run import Submission, ValidScore, compile_valid
@@ -36,7 +36,7 @@ Entry = PreparedRun | MarianneError
 """A job that may be submitted, or why it is refused."""
 
 
-async def chain(conductor: Conductor, job: Job, given: HookContext) -> HookEnded | None:
+async def chain(conductor: Conductor, job: JobActor, given: HookContext) -> HookEnded | None:
     """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
 
     Returns:
@@ -51,7 +51,7 @@ async def chain(conductor: Conductor, job: Job, given: HookContext) -> HookEnded
 class _Chaining:
     """Checks and submits the jobs of one hook in flight."""
 
-    def __init__(self, conductor: Conductor, job: Job, given: HookContext) -> None:
+    def __init__(self, conductor: Conductor, job: JobActor, given: HookContext) -> None:
         self._conductor = conductor
         self._submissions = Submissions(conductor)
         self._job = job

@@ -15,7 +15,7 @@ from marianned import formatting, lifecycle, masks
 from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import hinder
 from marianned.conductor.core.idempotency import answered
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.loading import load_version
 from marianned.conductor.core.messages import other_name, source_changed, wait_timed_out, without_effect
 from marianned.conductor.core.registry import Conductor
@@ -251,13 +251,13 @@ class Control:
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
             reply = await completed(request, _taken(answer, job, ask, params.timeout, kind))
-            hinder(job.services, reply, job.state, job.kept())
+            hinder(job.services, reply, job.state, job.blockers())
             return reply
 
         async def join(request: RequestRow) -> R:
             job = await self._conductor.job(params.job_id)
             if request.request not in job.state.requests:  # answered in between: the answer is on disk
-                kept = await self._conductor.keys.kept(request)
+                kept = await self._conductor.keys.lookup(request)
                 reply = answered(kept, kind) if kept is not None else None
                 if reply is not None:
                     return reply
@@ -315,7 +315,7 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _taken(answer: Answer | None, job: Job, ask: JobRequest, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
+def _taken(answer: Answer | None, job: JobActor, ask: JobRequest, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
     if isinstance(answer, MarianneError):
         raise answer
     if answer is None:

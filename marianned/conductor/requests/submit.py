@@ -223,7 +223,7 @@ class Submissions:
         return said if waits else ""
 
     def _check_room(self) -> None:
-        known = self._conductor.shelf.queued()
+        known = self._conductor.job_index.queued()
         if len(known) < self._conductor.services.settings.max_queued:
             return
         awaited = {
@@ -250,7 +250,7 @@ class Submissions:
         view.message = f"{state.run.job_name}: {view.status}; {sheets}{again}, {place}"
         shared = {
             other.state.run.job_name
-            for other in self._conductor.shelf.within(state.run.workspace)
+            for other in self._conductor.job_index.within(state.run.workspace)
             if not other.superseded
         } - {state.run.job_name}
         if shared:

@@ -125,7 +125,7 @@ class AttemptWarned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookWarned(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a hook while it runs; `texts` as in AttemptWarned, `pid` as in Keeper, to be remembered."""
+    """What is known of a hook while it runs; `texts` as in AttemptWarned, `pid` of its keeper."""
 
     hook: int
     flight: int

@@ -4,7 +4,7 @@ import pytest
 from kit.conducting import conducting
 from kit.memory import MemoryExecutor
 
-from marianned.conductor.core.job import Job
+from marianned.conductor.core.job import JobActor
 from marianned.protocol import Obstacle
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ def looked_at(monkeypatch):
     def put(job, state):
         job.__dict__["state"], job.__dict__["run_id"] = state, state.run.run_id
 
-    monkeypatch.setattr(Job, "state", property(get, put), raising=False)
+    monkeypatch.setattr(JobActor, "state", property(get, put), raising=False)
     return found
 
 
@@ -53,7 +53,7 @@ async def test_neither_a_submission_nor_a_sheet_looks_at_jobs_that_rest(tmp_path
 
 async def test_only_what_is_queued_counts_against_the_most_that_may_be(tmp_path):
     async with conducting(tmp_path, MemoryExecutor()) as house:
-        queued = house.conductor.shelf.queued
+        queued = house.conductor.job_index.queued
         await house.submit(SCORE.replace("NAME", "rests"), before="1")
         await house.until("rests", "paused")
         assert queued() == []
