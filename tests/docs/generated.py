@@ -427,28 +427,30 @@ def signature_of(thing):
 def score_kind(rule):  # noqa: PLR0911  a type a line
     """Say what a type of the score format takes."""
     match rule:
-        case rules.Part() | rules.Settings():
+        case rules.StructRule() | rules.SettingsRule():
             return "mapping"
-        case rules.Either():
+        case rules.EitherRule():
             return f"{score_kind(rule.short)}, or {score_kind(rule.long)}"
-        case rules.ListOf():
+        case rules.ListRule():
             return f"list of {score_kind(rule.item)}"
-        case rules.MapOf():
+        case rules.MapRule():
             return f"{score_kind(rule.value)} by {'number' if rule.numbered else 'name'}"
-        case rules.Text(choices=choices) if choices:
+        case rules.TextRule(choices=choices) if choices:
             return " or ".join(f"`{choice}`" for choice in choices)
-        case rules.Given():
+        case rules.NullableRule():
             return "any"
-        case rules.Anything():
+        case rules.AnyRule():
             return "mapping or list" if rule.kinds else "any"
-        case rules.Number() | rules.Duration():
+        case rules.NumberRule() | rules.DurationRule():
             return score_range(rule)
-    return {rules.Text: "text", rules.Flag: "yes or no", rules.Pattern: "regular expression"}[type(rule)]
+    return {rules.TextRule: "text", rules.BoolRule: "yes or no", rules.PatternRule: "regular expression"}[
+        type(rule)
+    ]
 
 
 def score_range(rule):
     """Say which numbers or durations are possible."""
-    inner, unit = (rule.range, "s") if isinstance(rule, rules.Duration) else (rule, "")
+    inner, unit = (rule.range, "s") if isinstance(rule, rules.DurationRule) else (rule, "")
     said = "duration" if unit else "integer" if rule.whole else "number"
     words = {"from": inner.least, "over": inner.above, "to": inner.most}
     limits = [f"{word} {limit:g}{unit}" for word, limit in words.items() if limit is not None]
@@ -460,7 +462,7 @@ def score_default(field, rule):
     if field.required:
         return "required"
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if isinstance(rule, rules.Duration) and value is not None:
+    if isinstance(rule, rules.DurationRule) and value is not None:
         return f"`{value:g}s`"
     if value is None or value in ({}, [], "") or isinstance(value, msgspec.Struct):
         return ""

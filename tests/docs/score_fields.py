@@ -4,39 +4,45 @@ from marianned.score.read import model
 
 SECTIONS = {
     model.Score: ("", "Top level"),
-    model.SheetPart: ("sheet", "`sheet`: the sheets"),
-    model.Injection: (
+    model.SheetSection: ("sheet", "`sheet`: the sheets"),
+    model.InjectionSection: (
         "sheet.prelude[], sheet.cadenzas.N[]",
         "An item of `sheet.prelude` and `sheet.cadenzas.N`",
     ),
-    model.SkipCommand: ("sheet.skip_when_command.N", "`sheet.skip_when_command.N`"),
-    model.LoopPart: ("sheet.loops.SPAN", "`sheet.loops.SPAN`: rounds"),
-    model.TriggersPart: ("sheet.triggers.N", "`sheet.triggers.N`: pauses that the score asks for"),
-    model.ActionPart: (
+    model.SkipCommandSection: ("sheet.skip_when_command.N", "`sheet.skip_when_command.N`"),
+    model.LoopSection: ("sheet.loops.SPAN", "`sheet.loops.SPAN`: rounds"),
+    model.TriggersSection: ("sheet.triggers.N", "`sheet.triggers.N`: pauses that the score asks for"),
+    model.ActionSection: (
         "sheet.triggers.N.on_success[], sheet.triggers.N.on_fail[]",
         "An item of `sheet.triggers.N.on_success` and `on_fail`",
     ),
-    model.PromptPart: ("prompt", "`prompt`: what the sheets are told"),
-    model.ParameterPart: ("parameters.NAME", "`parameters.NAME`: what a run can be given"),
-    model.Validation: ("validations[]", "An item of `validations`: when it is done"),
-    model.Alias: ("instruments.NAME", "`instruments.NAME`: a name of your own"),
-    model.Movement: ("movements.N", "`movements.N`: a stage"),
-    model.ExecutorPart: (
+    model.PromptSection: ("prompt", "`prompt`: what the sheets are told"),
+    model.ParameterSection: ("parameters.NAME", "`parameters.NAME`: what a run can be given"),
+    model.ValidationSection: ("validations[]", "An item of `validations`: when it is done"),
+    model.AliasSection: ("instruments.NAME", "`instruments.NAME`: a name of your own"),
+    model.MovementSection: ("movements.N", "`movements.N`: a stage"),
+    model.ExecutorSection: (
         "executor, movements.N.executor, instruments.NAME.executor",
         "`executor`, `movements.N.executor`, `instruments.NAME.executor`: where sheets run",
     ),
-    model.CrossSheetPart: ("cross_sheet", "`cross_sheet`: results of earlier sheets"),
-    model.ParallelPart: ("parallel", "`parallel`: side by side"),
-    model.RetryPart: ("retry, movements.N.retry", "`retry`, `movements.N.retry`: trying again"),
-    model.RateLimit: ("rate_limit", "`rate_limit`: when a tool says to wait"),
-    model.StaleDetection: ("stale_detection", "`stale_detection`: attempts that hang"),
-    model.CostLimits: ("cost_limits", "`cost_limits`: money"),
-    model.Isolation: ("isolation", "`isolation`: a git worktree for the job"),
-    model.WorkspaceLifecycle: ("workspace_lifecycle", "`workspace_lifecycle`: what a fresh start keeps"),
-    model.Hook: ("on_success[], on_failure[]", "An item of `on_success` and `on_failure`: what follows"),
-    model.Concert: ("concert", "`concert`: chains of jobs"),
-    model.Notification: ("notifications[]", "An item of `notifications`"),
-    model.Target: ("notifications[].config", "`notifications[].config`: the destination"),
+    model.CrossSheetSection: ("cross_sheet", "`cross_sheet`: results of earlier sheets"),
+    model.ParallelSection: ("parallel", "`parallel`: side by side"),
+    model.RetrySection: ("retry, movements.N.retry", "`retry`, `movements.N.retry`: trying again"),
+    model.RateLimitSection: ("rate_limit", "`rate_limit`: when a tool says to wait"),
+    model.StaleDetectionSection: ("stale_detection", "`stale_detection`: attempts that hang"),
+    model.CostLimitsSection: ("cost_limits", "`cost_limits`: money"),
+    model.IsolationSection: ("isolation", "`isolation`: a git worktree for the job"),
+    model.WorkspaceLifecycleSection: (
+        "workspace_lifecycle",
+        "`workspace_lifecycle`: what a fresh start keeps",
+    ),
+    model.HookSection: (
+        "on_success[], on_failure[]",
+        "An item of `on_success` and `on_failure`: what follows",
+    ),
+    model.ConcertSection: ("concert", "`concert`: chains of jobs"),
+    model.NotificationSection: ("notifications[]", "An item of `notifications`"),
+    model.TargetSection: ("notifications[].config", "`notifications[].config`: the destination"),
 }
 """The parts in the order of the page: where each stands in a score, and its heading."""
 
@@ -97,7 +103,7 @@ FIELDS = {
             "Accepted, without effect.",
         ),
     },
-    model.SheetPart: {
+    model.SheetSection: {
         "size": "Items per sheet. Must be 1 with fan-out.",
         "total_items": "The number of the last item; with fan-out: the number of stages.",
         "start_item": "The first item.",
@@ -121,18 +127,18 @@ FIELDS = {
         "fan_out_stage_map": "Computed by some tools; ignored.",
         "spec_tags": "Accepted, without effect.",
     },
-    model.Injection: {
+    model.InjectionSection: {
         "as_": "The section of the prompt that it goes into.",
         "file": "One file; the path is a template. Looked for in the workspace, then beside the score.",
         "directory": "Every file in this directory, sorted by name.",
         "required": "If true, the sheet fails when the file is missing.",
     },
-    model.SkipCommand: {
+    model.SkipCommandSection: {
         "command": "Run in the workspace; placeholders as in a validation.",
         "description": "The reason shown for the skip.",
         "timeout_seconds": "If the command takes longer, the sheet runs.",
     },
-    model.LoopPart: {
+    model.LoopSection: {
         "index": "A name of your own for the round's number: `loop.NAME` beside `loop.round`.",
         "until": "An expression: when it is true after a round, that was the last one. By default: all exit codes of the last stage are 0 and all its checks passed.",
         "max_iterations": "How many rounds there are at most: 10.",
@@ -140,16 +146,16 @@ FIELDS = {
         "cost_limit_usd": "What all rounds together may cost; then the job pauses.",
         "on_exhausted": "What follows the last round where `until` is still false: the last stage has failed, or the job goes on.",
     },
-    model.TriggersPart: {
+    model.TriggersSection: {
         "on_success": "What happens when the stage's last sheet is completed or skipped.",
         "on_fail": "What happens when a sheet of the stage fails.",
     },
-    model.ActionPart: {
+    model.ActionSection: {
         "pause": "The job pauses.",
         "escalate": "After a failure: the job pauses, with this reason.",
         "continue_": "Nothing.",
     },
-    model.PromptPart: {
+    model.PromptSection: {
         "template": "The body, a Jinja2 template. For the shell: the script.",
         "template_file": "The same, in a file beside the score.",
         "variables": "Names for templates, conditions and placeholders; a text with `{{` is a template itself.",
@@ -157,13 +163,13 @@ FIELDS = {
         "thinking_method": "Added after the stakes, unless the template uses it.",
         "prompt_extensions": "Texts at the end of each prompt; `*.md` and `*.txt` without blanks are files. Not rendered.",
     },
-    model.ParameterPart: {
+    model.ParameterSection: {
         "default": "The value when none is given; one that is given has its type.",
         "required": "Whether nothing runs without a value.",
         "description": "For people; `mzt validate --explain` shows it.",
         "choices": "The values that are allowed.",
     },
-    model.Validation: {
+    model.ValidationSection: {
         "type": "What is checked.",
         "path": "The file, for all checks but commands; relative to the workspace.",
         "path_scope": "`path_in_scope`: the directory it must lie in; by default the workspace.",
@@ -184,12 +190,12 @@ FIELDS = {
         "retry_delay_ms": "The pause before a failed check is repeated.",
         "timeout_seconds": "How long the command may take.",
     },
-    model.Alias: {
+    model.AliasSection: {
         "profile": "The profile it stands for.",
         "config": "Its settings; those of the place that names the alias win.",
         "executor": "Where sheets on it run, and what they get there; it wins over the score's.",
     },
-    model.ExecutorPart: {
+    model.ExecutorSection: {
         "type": "`local`: the daemon's host; `slurm`: a Slurm cluster. Left out: as the next wider place says.",
         "partition": "The partition (`--partition`).",
         "account": "The account that is charged (`--account`).",
@@ -205,7 +211,7 @@ FIELDS = {
         "arguments": "Further arguments of sbatch, a word each; those of wider places come first, but for what this place says itself.",
         "checks": "Where the commands of its checks run: `local`, on the daemon's host, or `with_attempt`, on its node, in its job. Left out: as the setting `slurm.checks` says.",
     },
-    model.Movement: {
+    model.MovementSection: {
         "name": "Shown wherever the stage is; `modify` recognises the stage by it.",
         "instrument": "The instrument of this stage.",
         "instrument_config": "Its settings for this stage; they win over the score's.",
@@ -214,13 +220,13 @@ FIELDS = {
         "retry": "How its sheets are tried again; what is left out is the score's.",
         "executor": "Where its sheets run, and what they get there; it wins over instrument and score.",
     },
-    model.CrossSheetPart: {
+    model.CrossSheetSection: {
         "auto_capture_stdout": "Whether `previous_outputs` has the results of the sheets it depends on.",
         "lookback_sheets": "How many sheet numbers back; 0: no limit.",
         "max_output_chars": "Characters kept of each: the end of an output, the beginning of a file.",
         "capture_files": "Patterns of the files in `previous_files`; each is a template.",
     },
-    model.RetryPart: {
+    model.RetrySection: {
         "max_retries": "Tries after the first, for each instrument.",
         "base_delay_seconds": "Delay before the first retry.",
         "max_delay_seconds": "Longest delay; by default 1 h, or the base delay if that is more.",
@@ -230,26 +236,26 @@ FIELDS = {
         "completion_delay_seconds": "Delay before it is asked.",
         "completion_threshold_percent": "Only if more than this percentage of the checks pass is the agent asked for the rest.",
     },
-    model.ParallelPart: {
+    model.ParallelSection: {
         "enabled": "If false, sheets run one at a time.",
         "max_concurrent": "How many sheets run at once.",
         "fail_fast": "Whether nothing more starts once a sheet has failed; applies without `enabled` too.",
         "stagger_delay_ms": "The least time between two starts.",
         "budget_partition": "Accepted, without effect.",
     },
-    model.RateLimit: {
+    model.RateLimitSection: {
         "detection_patterns": "Patterns that also mean a rate limit, besides those of the profile.",
         "wait_minutes": "How long to wait if the tool does not say when to come back. A bare number is in minutes.",
         "max_waits": "After this many waits a sheet fails.",
         "max_quota_waits": "The same, if the message speaks of a quota.",
     },
-    model.StaleDetection: {
+    model.StaleDetectionSection: {
         "enabled": "Whether silence ends an attempt.",
         "idle_timeout_seconds": "How long an attempt may go without output, a changed file or CPU time.",
         "check_interval_seconds": "How often this is checked; by default 30 s, or a third of the idle time if that is less.",
         "max_idle_checks_before_kill": "Accepted, without effect.",
     },
-    model.CostLimits: {
+    model.CostLimitsSection: {
         "enabled": "On by default if a limit is given.",
         "max_cost_per_sheet": "USD; a sheet that costs more and is not done fails.",
         "max_cost_per_job": "USD; a job that costs more pauses.",
@@ -257,7 +263,7 @@ FIELDS = {
         "cost_per_1k_output_tokens": "The same for output.",
         "warn_at_percent": "Percentage of a limit at which an event is written.",
     },
-    model.Isolation: {
+    model.IsolationSection: {
         "enabled": "Whether the sheets work in a worktree.",
         "mode": "`none`: off.",
         "worktree_base": "Where worktrees are made; by default `.worktrees` in the repository.",
@@ -268,14 +274,14 @@ FIELDS = {
         "lock_during_execution": "Whether git prevents others from removing it meanwhile.",
         "fallback_on_error": "Whether the job goes on without a worktree if none can be made.",
     },
-    model.WorkspaceLifecycle: {
+    model.WorkspaceLifecycleSection: {
         "archive_on_fresh": "Whether a fresh start moves away what is in the workspace.",
         "archive_dir": "Directory for the archives, in the workspace.",
         "archive_naming": "Name archives by the number in the file `.iteration`, or by the time.",
         "max_archives": "How many archives are kept; 0: all.",
         "preserve_patterns": "What stays in the workspace; by default `.iteration`, `.marianne-*`, `.coverage`, `archive/**`, `.worktrees/**`.",
     },
-    model.Hook: {
+    model.HookSection: {
         "type": "What the hook runs.",
         "job_path": "For `run_job`: the score, relative to this one.",
         "job_workspace": "For `run_job`: the workspace of the new job.",
@@ -289,7 +295,7 @@ FIELDS = {
         "on_failure": "`abort`: later hooks are not run.",
         "inherit_learning": "Accepted, without effect.",
     },
-    model.Concert: {
+    model.ConcertSection: {
         "enabled": "Whether a chain shares a workspace and writes a log.",
         "max_chain_depth": "How many jobs may follow each other in a chain, by default 5; a score that chains to itself and says it ends there.",
         "cooldown_between_jobs_seconds": "Delay before each chained job.",
@@ -298,12 +304,12 @@ FIELDS = {
         "abort_concert_on_hook_failure": "Whether the first failed hook ends the chain.",
         "pinned": "Whether the scores of the chain, and their profiles, must stay as they are at submission. An extension.",
     },
-    model.Notification: {
+    model.NotificationSection: {
         "type": "Channel.",
         "on_events": "Which events.",
         "config": "Destination; keys that are not on this page have no effect.",
     },
-    model.Target: {
+    model.TargetSection: {
         "url": "webhook: the event is posted here as JSON.",
         "url_env": "webhook: the variable that holds the url.",
         "webhook_url": "slack: a line is posted here.",

@@ -23,12 +23,16 @@ _FLAG = {
 }
 _KEY = {"pattern": r"^\+?0*[1-9][0-9]*$"}
 _SCALARS = ["string", "number", "boolean"]
+_PUBLISHED_AS_PARTS = frozenset(
+    {"Action", "CrossSheet", "Executor", "Loop", "Parallel", "Parameter", "Prompt", "Retry", "Sheet"}
+    | {"Triggers"}
+)
 
 
 def document():
     """Return the whole schema."""
-    definitions = {struct.__name__: part(struct) for struct in score_fields.SECTIONS}
-    definitions["Settings"] = settings(rules.Settings(model.SETTINGS))
+    definitions = {definition_name(struct): part(struct) for struct in score_fields.SECTIONS}
+    definitions["Settings"] = settings(rules.SettingsRule(model.SETTINGS))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A score of Marianne",
@@ -40,6 +44,12 @@ def document():
 def written():
     """Write it as the file has it."""
     return json.dumps(document(), indent=1) + "\n"
+
+
+def definition_name(struct):
+    """Return what a section's definition was called when it was first published: others may refer to it."""
+    name = struct.__name__.removesuffix("Section")
+    return f"{name}Part" if name in _PUBLISHED_AS_PARTS else name
 
 
 def part(struct):
@@ -65,38 +75,38 @@ def described(schema, about, *, null=True):
 def of(rule):  # noqa: PLR0911, PLR0912  a type a branch
     """Return what a type of the format accepts."""
     match rule:
-        case rules.Either():
+        case rules.EitherRule():
             return {"anyOf": [of(rule.short), of(rule.long)]}
-        case rules.Part(others="S501"):
+        case rules.StructRule(others="S501"):
             return part(rule.struct) | {"additionalProperties": {}}
-        case rules.Part():
-            return {"$ref": f"#/definitions/{rule.struct.__name__}"}
-        case rules.Settings():
+        case rules.StructRule():
+            return {"$ref": f"#/definitions/{definition_name(rule.struct)}"}
+        case rules.SettingsRule():
             return {"$ref": "#/definitions/Settings"} if rule.rules is model.SETTINGS else settings(rule)
-        case rules.ListOf():
+        case rules.ListRule():
             return {"type": "array", "items": of(rule.item)}
-        case rules.MapOf():
+        case rules.MapRule():
             names = {"propertyNames": _KEY} if rule.numbered else {}
             return {"type": "object", "additionalProperties": of(rule.value)} | names
-        case rules.Text(choices=choices) if choices:
+        case rules.TextRule(choices=choices) if choices:
             return {"enum": list(choices)}
-        case rules.Text():
+        case rules.TextRule():
             pattern = {"pattern": f"^({rule.pattern})$"} if rule.pattern else {}
             return {"type": _SCALARS} | ({"pattern": r"\S"} if rule.filled else pattern)
-        case rules.Pattern():
+        case rules.PatternRule():
             return {"type": _SCALARS, "pattern": r"\S"}
-        case rules.Flag():
+        case rules.BoolRule():
             return {"anyOf": [{"const": rule.only} if rule.only is not None else {"type": "boolean"}, _FLAG]}
-        case rules.Number():
+        case rules.NumberRule():
             kind = {"type": "integer" if rule.whole else "number"} | limits(rule, 1)
             return {"anyOf": [kind, _INTEGER if rule.whole else _NUMBER]}
-        case rules.Duration():
+        case rules.DurationRule():
             most = round(DURATION_MOST / rule.unit, 6)
             kind = {"type": "number", "minimum": 0, "maximum": most} | limits(rule.range, rule.unit)
             return {"anyOf": [kind, _DURATION]}
-        case rules.Given():
+        case rules.NullableRule():
             return {}
-        case rules.Anything():
+        case rules.AnyRule():
             return {"type": ["object", "array"]} if rule.kinds else {}
     raise AssertionError(rule)
 

@@ -50,7 +50,7 @@ from marianned.score.read.model import Score
 from marianned.score.read.parameters import with_values
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ERROR, ProblemReport
-from marianned.score.read.rules import Part
+from marianned.score.read.rules import StructRule
 from marianned.score.read.variables import pack, scalars, with_number_keys
 from marianned.score.render.template import render_text, templates
 from marianned.yaml_tree import KeyPath, UnreadableYaml
@@ -121,7 +121,7 @@ class _Compiler:
         report.root = document.root
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
-        read: Score = Part(Score).read(document.root, (), report)
+        read: Score = StructRule(Score).read(document.root, (), report)
         self.score, self.parameters = with_values(read, source, report)
         self.layout = number_sheets(self.score, report)
         report.stage_names = self._stage_names()
@@ -519,7 +519,7 @@ def _chained_to(score: Expanded) -> list[tuple[Hook, str | None]]:
     return [(hook, hook.job_workspace or inherited) for hook in hooks if hook.starts_job]
 
 
-def _notification(given: model.Notification) -> Notification:
+def _notification(given: model.NotificationSection) -> Notification:
     target = given.config
     slack = given.type == "slack"
     return Notification(

@@ -18,7 +18,7 @@ from marianned.score.language.placeholders import (
     placeholders,
     unknown_in_command,
 )
-from marianned.score.read.model import Hook as Item
+from marianned.score.read.model import HookSection as Item
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport

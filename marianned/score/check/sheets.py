@@ -12,7 +12,7 @@ from marianned.score.check.stages import Languages, check_expression, check_retr
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.read import sbatch
 from marianned.score.read.document import Document
-from marianned.score.read.model import ExecutorPart, Injection, Score
+from marianned.score.read.model import ExecutorSection, InjectionSection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
@@ -91,7 +91,7 @@ def _check_pairs(score: Score, report: ProblemReport) -> None:
 def _check_arguments(score: Score, report: ProblemReport) -> None:
     """Report what may not be among the arguments of sbatch (S412)."""
     for path, executor in executors(score):
-        if isinstance(executor, ExecutorPart):
+        if isinstance(executor, ExecutorSection):
             for index, word in enumerate(executor.arguments):
                 if (why := sbatch.refusal(word)) is not None:
                     report.add("S412", (*path, "arguments", index), why, hint="remove it")
@@ -127,7 +127,7 @@ def _check_injections(score: Score, report: ProblemReport) -> None:
             report.add(fault.code, (*path, key), fault.message)
 
 
-def injections(score: Score) -> Iterator[tuple[KeyPath, Injection]]:
+def injections(score: Score) -> Iterator[tuple[KeyPath, InjectionSection]]:
     """Yield every item of `prelude` and `cadenzas` with its path."""
     for index, item in enumerate(score.sheet.prelude):
         yield ("sheet", "prelude", index), item

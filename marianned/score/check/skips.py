@@ -10,7 +10,7 @@ from marianned.formatting import did_you_mean
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
-from marianned.score.read.model import Score, SkipCommand
+from marianned.score.read.model import Score, SkipCommandSection
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import KeyPath
@@ -23,7 +23,7 @@ class Skips:
         self.report = report
         part = score.sheet
         self.expressions = {stage: one for stage, one in part.skip_when.items() if isinstance(one, str)}
-        self.commands: dict[int, tuple[SkipCommand, KeyPath]] = {
+        self.commands: dict[int, tuple[SkipCommandSection, KeyPath]] = {
             stage: (one, ("sheet", "skip_when", stage, "command"))
             for stage, one in part.skip_when.items()
             if not isinstance(one, str)

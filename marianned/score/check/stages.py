@@ -33,7 +33,7 @@ from marianned.score.language.expressions import (
 from marianned.score.language.placeholders import placeholders
 from marianned.score.read import sbatch
 from marianned.score.read.document import Document
-from marianned.score.read.model import ActionPart, ExecutorPart, LoopPart, RetryPart, Score
+from marianned.score.read.model import ActionSection, ExecutorSection, LoopSection, RetrySection, Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
@@ -108,7 +108,7 @@ def _span(key: str, layout: SheetPlan, path: KeyPath, report: ProblemReport) -> 
     return span
 
 
-def _loop(part: LoopPart, first: int, last: int, layout: SheetPlan) -> Loop:
+def _loop(part: LoopSection, first: int, last: int, layout: SheetPlan) -> Loop:
     exact = part.count is not None and part.until is None
     return Loop(
         first=first,
@@ -125,7 +125,7 @@ def _loop(part: LoopPart, first: int, last: int, layout: SheetPlan) -> Loop:
 
 
 def _check_part(
-    score: Score, part: LoopPart, layout: SheetPlan, path: KeyPath, report: ProblemReport
+    score: Score, part: LoopSection, layout: SheetPlan, path: KeyPath, report: ProblemReport
 ) -> None:
     if part.index in _TAKEN:
         message = f"'loop.{part.index}' is something else: the round needs another name"
@@ -273,7 +273,7 @@ def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
     return found
 
 
-def _check_action(action: ActionPart, key: str, path: KeyPath, report: ProblemReport) -> None:
+def _check_action(action: ActionSection, key: str, path: KeyPath, report: ProblemReport) -> None:
     if report.wrong(*path):
         return
     given = [action.pause, action.escalate is not None, action.continue_]
@@ -317,14 +317,14 @@ def check_retries(score: Score, report: ProblemReport) -> None:
             report.add("S013", (*path, "max_delay_seconds"), message)
 
 
-def _parts(score: Score) -> Iterator[tuple[KeyPath, RetryPart]]:
+def _parts(score: Score) -> Iterator[tuple[KeyPath, RetrySection]]:
     yield ("retry",), score.retry
     for stage, movement in score.movements.items():
         if movement.retry is not None:
             yield ("movements", stage, "retry"), movement.retry
 
 
-def executors(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorPart | None]]:
+def executors(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorSection | None]]:
     """Yield every place of `executor`, and what it says."""
     yield ("executor",), score.executor
     yield from ((("instruments", name, "executor"), one.executor) for name, one in score.instruments.items())
@@ -333,7 +333,7 @@ def executors(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorPart | None
 
 def executor_of(score: Score) -> str | None:
     """Return where the score says that its sheets run, which a run can be given otherwise."""
-    return score.executor.type if isinstance(score.executor, ExecutorPart) else score.executor
+    return score.executor.type if isinstance(score.executor, ExecutorSection) else score.executor
 
 
 def resources_of(score: Score, seat: SheetPosition, instrument: str) -> Resources:
@@ -344,16 +344,16 @@ def resources_of(score: Score, seat: SheetPosition, instrument: str) -> Resource
     alias, movement = score.instruments.get(instrument), score.movements.get(seat.stage)
     own = [given.executor for given in (alias, movement) if given is not None]
     merged = _merged([score.executor, *own])
-    named = [one.type if isinstance(one, ExecutorPart) else one for one in own]
+    named = [one.type if isinstance(one, ExecutorSection) else one for one in own]
     return msgspec.structs.replace(merged, executor=next((one for one in reversed(named) if one), None))
 
 
-def _merged(parts: Iterable[str | ExecutorPart | None]) -> Resources:
+def _merged(parts: Iterable[str | ExecutorSection | None]) -> Resources:
     """Lay what is given over each other, the last on top; arguments that a later one beats are left out."""
     found: dict[str, object] = {}
     arguments: list[str] = []
     for part in parts:
-        if isinstance(part, ExecutorPart):
+        if isinstance(part, ExecutorSection):
             given = msgspec.structs.asdict(part)
             del given["type"]
             own = given.pop("arguments")

@@ -19,7 +19,7 @@ from marianned.score.language.placeholders import (
     placeholders,
     unknown_in_command,
 )
-from marianned.score.read.model import DATA_CHECKS, FILE_CHECKS, Score, Validation
+from marianned.score.read.model import DATA_CHECKS, FILE_CHECKS, Score, ValidationSection
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
@@ -69,7 +69,7 @@ class Validations:
             self._check_pattern(index, rule)  # a bad one hides nothing of what else is wrong with its check
         self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
-    def _condition(self, index: int, rule: Validation, layout: SheetPlan) -> Condition | None:
+    def _condition(self, index: int, rule: ValidationSection, layout: SheetPlan) -> Condition | None:
         path: KeyPath = ("validations", index)
         text = rule.condition
         if text is None and rule.sheet is not None:
@@ -85,7 +85,7 @@ class Validations:
             self.report.add("S205", (*path, "condition"), f"bad condition: {fault.message}")
             return None
 
-    def _check(self, index: int, rule: Validation) -> None:
+    def _check(self, index: int, rule: ValidationSection) -> None:
         path: KeyPath = ("validations", index)
         if self.report.wrong(*path, "type"):
             return
@@ -110,7 +110,7 @@ class Validations:
                         "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
                     )
 
-    def _check_outputs(self, rule: Validation, path: KeyPath) -> None:
+    def _check_outputs(self, rule: ValidationSection, path: KeyPath) -> None:
         """Warn of a check that reads what a sheet printed from a file that is not written here."""
         for key in ("path", "command"):
             found = _OUTPUT.search(getattr(rule, key) or "")
@@ -121,7 +121,7 @@ class Validations:
                 hint = "mzt logs JOB SHEET shows it; let the sheet write what is to be checked into a file"
                 self.report.add("S516", (*path, key), message, hint=hint)
 
-    def _check_pattern(self, index: int, rule: Validation) -> None:
+    def _check_pattern(self, index: int, rule: ValidationSection) -> None:
         path: KeyPath = ("validations", index)
         if self.report.wrong(*path, "type"):
             return
@@ -131,7 +131,7 @@ class Validations:
         if fault:
             self.report.add("S017", (*path, "pattern"), fault)
 
-    def _check_fields(self, rule: Validation, path: KeyPath) -> None:
+    def _check_fields(self, rule: ValidationSection, path: KeyPath) -> None:
         """Report fields of `field_match` that can't be looked for, or compared with."""
         if (rule.expected_value is None) == (rule.source_path is None) and not self.report.wrong(*path):
             message = "one of 'expected_value' and 'source_path' is needed, and only one"
@@ -171,7 +171,7 @@ class Validations:
             return False
 
     def _expanded(
-        self, index: int, rule: Validation, sheet: int, values: dict[str, object], workspace: str
+        self, index: int, rule: ValidationSection, sheet: int, values: dict[str, object], workspace: str
     ) -> Check:
         def path_of(key: str, text: str) -> str:
             try:

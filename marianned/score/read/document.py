@@ -8,7 +8,7 @@ from typing import NamedTuple
 from marianned import yaml_tree
 from marianned.score.read.habits import KEYS
 from marianned.score.read.model import Score
-from marianned.score.read.rules import fields
+from marianned.score.read.rules import field_rules
 from marianned.yaml_tree import (
     KeyPath,
     ListNode,
@@ -27,7 +27,7 @@ _OTHER_KINDS = {
     "cli": "an instrument profile",
     "http": "an instrument profile",
 }
-_KNOWN = fields(Score)[0].keys() | KEYS[()].keys()
+_KNOWN = field_rules(Score)[0].keys() | KEYS[()].keys()
 """Keys at the top of a score, and those that people write there for them."""
 
 

@@ -11,60 +11,60 @@ import msgspec
 from marianned.places import EXECUTORS
 from marianned.score.read import sbatch
 from marianned.score.read.rules import (
-    Anything,
-    Duration,
-    Either,
+    AnyRule,
+    BoolRule,
+    DurationRule,
+    EitherRule,
     FieldRule,
-    Flag,
-    Given,
-    ListOf,
-    MapOf,
-    Number,
-    Part,
-    Pattern,
-    Settings,
-    Text,
+    ListRule,
+    MapRule,
+    NullableRule,
+    NumberRule,
+    PatternRule,
+    SettingsRule,
+    StructRule,
+    TextRule,
 )
 from marianned.yaml_tree import ListNode, MappingNode
 
 _MS = 0.001
 _MINUTE = 60.0
 
-AnyText = Annotated[str, Text()]
-OptionalText = Annotated[str | None, Text()]
-OptionalLabel = Annotated[str | None, Text(label=True)]
-Filled = Annotated[str | None, Text(filled=True)]
-Name = Text(filled=True)
-Names = Annotated[list[str], ListOf(Name)]
-Numbers = ListOf(Number(whole=True))
+AnyText = Annotated[str, TextRule()]
+OptionalText = Annotated[str | None, TextRule()]
+OptionalLabel = Annotated[str | None, TextRule(label=True)]
+OptionalName = Annotated[str | None, TextRule(filled=True)]
+Name = TextRule(filled=True)
+Names = Annotated[list[str], ListRule(Name)]
+Numbers = ListRule(NumberRule(whole=True))
 LABEL = r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}"
 """What a label of a job looks like: a word that needs no quotes in a shell."""
 _OF_LABEL = "a label: letters, digits and ._=/:-, at most 63, and the first a letter, a digit or _"
-Labels = Annotated[list[str], ListOf(Text(filled=True, pattern=LABEL, wanted=_OF_LABEL))]
-Bool = Annotated[bool, Flag()]
-AcceptedOnly = Annotated[Any, Anything(MappingNode, ListNode)]
-Positive = Number(whole=True, least=1)
-Count = Number(whole=True, least=0)
+Labels = Annotated[list[str], ListRule(TextRule(filled=True, pattern=LABEL, wanted=_OF_LABEL))]
+Bool = Annotated[bool, BoolRule()]
+AcceptedOnly = Annotated[Any, AnyRule(MappingNode, ListNode)]
+Positive = NumberRule(whole=True, least=1)
+Count = NumberRule(whole=True, least=0)
 
 SETTINGS: dict[str, FieldRule] = {
-    "timeout_seconds": Duration(above=0),
-    "timeout_overrides": MapOf(Duration(above=0), numbered=True),
+    "timeout_seconds": DurationRule(above=0),
+    "timeout_overrides": MapRule(DurationRule(above=0), numbered=True),
     "model": Name,
     "cli_model": Name,
-    "script": Text(choices=("auto", "whole", "fenced")),
-    "errexit": Flag(),
-    "skip_permissions": Flag(),
-    "disable_mcp": Flag(),
-    "allowed_tools": ListOf(Name),
+    "script": TextRule(choices=("auto", "whole", "fenced")),
+    "errexit": BoolRule(),
+    "skip_permissions": BoolRule(),
+    "disable_mcp": BoolRule(),
+    "allowed_tools": ListRule(Name),
     "working_directory": Name,
-    "output_format": Text(choices=("text", "json", "stream-json", "jsonl")),
+    "output_format": TextRule(choices=("text", "json", "stream-json", "jsonl")),
     "system_prompt_file": Name,
-    "cli_extra_args": ListOf(Text()),
-    "max_output_capture_bytes": Number(whole=True, above=0),
-    "max_tokens": Number(whole=True, above=0),
-    "temperature": Number(least=0),
+    "cli_extra_args": ListRule(TextRule()),
+    "max_output_capture_bytes": NumberRule(whole=True, above=0),
+    "max_tokens": NumberRule(whole=True, above=0),
+    "temperature": NumberRule(least=0),
     "api_key_env": Name,
-    "env": MapOf(Text()),
+    "env": MapRule(TextRule()),
 }
 INSTRUMENT_SPECIFIC = frozenset(
     {"model", "cli_model", "max_tokens", "temperature", "api_key_env", "allowed_tools", "output_format"}
@@ -78,41 +78,43 @@ _OVERRIDES = {
 BACKEND: dict[str, FieldRule] = {
     **{key: rule for key, rule in SETTINGS.items() if key not in {"script", "errexit", "env"}},
     "type": Name,
-    "sheet_overrides": MapOf(Settings(_OVERRIDES, closed=True), numbered=True),
+    "sheet_overrides": MapRule(SettingsRule(_OVERRIDES, closed=True), numbered=True),
 }
 BACKEND_UNUSED = ("ollama", "recursive_light")
 
-SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
+SettingsMap = Annotated[dict[str, Any], SettingsRule(SETTINGS)]
 
 
-_OneOf = Text(choices=EXECUTORS)
-_CHECKED = Text(choices=("local", "with_attempt"))
-_MEMORY = Text(
+_OneOf = TextRule(choices=EXECUTORS)
+_CHECKED = TextRule(choices=("local", "with_attempt"))
+_MEMORY = TextRule(
     pattern="[0-9]+[KMGTkmgt]?", wanted="a number of MiB, or one with K, M, G or T behind it, like 64M"
 )
-_ARGUMENT = Text(filled=True, pattern="-.*", wanted=sbatch.OPTION)
+_ARGUMENT = TextRule(filled=True, pattern="-.*", wanted=sbatch.OPTION)
 
 
-class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutorSection(msgspec.Struct, frozen=True, kw_only=True):
     """`executor`, `movements.N.executor` and `instruments.NAME.executor`, where it is a mapping (§30)."""
 
     type: Annotated[str | None, _OneOf] = None
-    partition: Filled = None
-    account: Filled = None
-    qos: Filled = None
+    partition: OptionalName = None
+    account: OptionalName = None
+    qos: OptionalName = None
     cpus: Annotated[int | None, Positive] = None
     memory: Annotated[str | None, _MEMORY] = None
-    gpus: Filled = None
-    time_limit: Annotated[float | None, Duration(least=60)] = None
-    constraint: Filled = None
-    arguments: Annotated[list[str], ListOf(_ARGUMENT)] = []
+    gpus: OptionalName = None
+    time_limit: Annotated[float | None, DurationRule(least=60)] = None
+    constraint: OptionalName = None
+    arguments: Annotated[list[str], ListRule(_ARGUMENT)] = []
     checks: Annotated[str | None, _CHECKED] = None
 
 
-Executor = Annotated[str | ExecutorPart | None, Either(_OneOf, Part(ExecutorPart), MappingNode)]
+Executor = Annotated[
+    str | ExecutorSection | None, EitherRule(_OneOf, StructRule(ExecutorSection), MappingNode)
+]
 
 
-class Alias(msgspec.Struct, frozen=True, kw_only=True):
+class AliasSection(msgspec.Struct, frozen=True, kw_only=True):
     """`instruments.NAME` (§8.1)."""
 
     profile: Annotated[str, Name]
@@ -120,128 +122,135 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     executor: Executor = None
 
 
-class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
+class RetrySection(msgspec.Struct, frozen=True, kw_only=True):
     """`retry`, and `movements.N.retry`, where what is left out is the score's (§15.3)."""
 
     max_retries: Annotated[int, Count] = 3
-    base_delay_seconds: Annotated[float, Duration(above=0)] = 10.0
-    max_delay_seconds: Annotated[float | None, Duration(above=0)] = None
-    exponential_base: Annotated[float, Number(above=1)] = 2.0
+    base_delay_seconds: Annotated[float, DurationRule(above=0)] = 10.0
+    max_delay_seconds: Annotated[float | None, DurationRule(above=0)] = None
+    exponential_base: Annotated[float, NumberRule(above=1)] = 2.0
     jitter: Bool = True
     max_completion_attempts: Annotated[int, Count] = 5
-    completion_delay_seconds: Annotated[float, Duration()] = 5.0
-    completion_threshold_percent: Annotated[float, Number(above=0, most=100)] = 50.0
+    completion_delay_seconds: Annotated[float, DurationRule()] = 5.0
+    completion_threshold_percent: Annotated[float, NumberRule(above=0, most=100)] = 50.0
 
 
-class Movement(msgspec.Struct, frozen=True, kw_only=True):
+class MovementSection(msgspec.Struct, frozen=True, kw_only=True):
     """`movements.N` (§8.1)."""
 
     name: OptionalLabel = None
-    instrument: Filled = None
+    instrument: OptionalName = None
     instrument_config: SettingsMap = {}
     voices: Annotated[int | None, Positive] = None
-    instrument_fallbacks: Annotated[list[str] | None, ListOf(Name)] = None
-    retry: Annotated[RetryPart | None, Part(RetryPart)] = None
+    instrument_fallbacks: Annotated[list[str] | None, ListRule(Name)] = None
+    retry: Annotated[RetrySection | None, StructRule(RetrySection)] = None
     executor: Executor = None
 
 
-class Injection(msgspec.Struct, frozen=True, kw_only=True):
+class InjectionSection(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `prelude` or `cadenzas` (§10)."""
 
-    as_: Annotated[str, Text(choices=("context", "skill", "tool"))]
-    file: Filled = None
-    directory: Filled = None
+    as_: Annotated[str, TextRule(choices=("context", "skill", "tool"))]
+    file: OptionalName = None
+    directory: OptionalName = None
     required: Bool = False
 
 
-class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
+class SkipCommandSection(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet.skip_when_command.N` (§14), and `sheet.skip_when.N` where that is a mapping."""
 
     command: Annotated[str, Name]
     description: OptionalLabel = None
-    timeout_seconds: Annotated[float, Duration(above=0, most=60)] = 10.0
+    timeout_seconds: Annotated[float, DurationRule(above=0, most=60)] = 10.0
 
 
-_INDEX = Text(pattern="[A-Za-z][A-Za-z0-9_]*", wanted="a name of letters, digits and _, the first a letter")
+_INDEX = TextRule(
+    pattern="[A-Za-z][A-Za-z0-9_]*", wanted="a name of letters, digits and _, the first a letter"
+)
 
 
-class LoopPart(msgspec.Struct, frozen=True, kw_only=True):
+class LoopSection(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet.loops.SPAN` (§29)."""
 
     index: Annotated[str, _INDEX] = "round"
-    until: Filled = None
+    until: OptionalName = None
     max_iterations: Annotated[int | None, Positive] = None
     count: Annotated[int | None, Positive] = None
-    cost_limit_usd: Annotated[float | None, Number(above=0)] = None
-    on_exhausted: Annotated[str, Text(choices=("fail", "continue"))] = "fail"
+    cost_limit_usd: Annotated[float | None, NumberRule(above=0)] = None
+    on_exhausted: Annotated[str, TextRule(choices=("fail", "continue"))] = "fail"
 
 
-class ActionPart(msgspec.Struct, frozen=True, kw_only=True):
+class ActionSection(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `sheet.triggers.N.on_success` and `on_fail` (§28.9): a mapping with one key."""
 
     pause: Bool = False
-    escalate: Annotated[str | None, Text(label=True)] = None
+    escalate: Annotated[str | None, TextRule(label=True)] = None
     continue_: Bool = False
 
 
-_ACTIONS = ListOf(Part(ActionPart, others="S511"))
+_ACTIONS = ListRule(StructRule(ActionSection, others="S511"))
 
 
-class TriggersPart(msgspec.Struct, frozen=True, kw_only=True):
+class TriggersSection(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet.triggers.N` (§28.9)."""
 
-    on_success: Annotated[list[ActionPart], _ACTIONS] = []
-    on_fail: Annotated[list[ActionPart], _ACTIONS] = []
+    on_success: Annotated[list[ActionSection], _ACTIONS] = []
+    on_fail: Annotated[list[ActionSection], _ACTIONS] = []
 
 
-class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
+class SheetSection(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet` (§6)."""
 
     size: Annotated[int, Positive]
     total_items: Annotated[int, Positive]
     start_item: Annotated[int, Positive] = 1
-    fan_out: Annotated[dict[int, int], MapOf(Positive, numbered=True)] = {}
-    fan_out_from: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
-    dependencies: Annotated[dict[int, list[int]], MapOf(Numbers, numbered=True)] = {}
-    descriptions: Annotated[dict[int, str], MapOf(Text(label=True), numbered=True)] = {}
-    prelude: Annotated[list[Injection], ListOf(Part(Injection))] = []
-    cadenzas: Annotated[dict[int, list[Injection]], MapOf(ListOf(Part(Injection)), numbered=True)] = {}
-    prompt_extensions: Annotated[dict[int, list[str]], MapOf(ListOf(Text()), numbered=True)] = {}
+    fan_out: Annotated[dict[int, int], MapRule(Positive, numbered=True)] = {}
+    fan_out_from: Annotated[dict[int, str], MapRule(Name, numbered=True)] = {}
+    dependencies: Annotated[dict[int, list[int]], MapRule(Numbers, numbered=True)] = {}
+    descriptions: Annotated[dict[int, str], MapRule(TextRule(label=True), numbered=True)] = {}
+    prelude: Annotated[list[InjectionSection], ListRule(StructRule(InjectionSection))] = []
+    cadenzas: Annotated[
+        dict[int, list[InjectionSection]], MapRule(ListRule(StructRule(InjectionSection)), numbered=True)
+    ] = {}
+    prompt_extensions: Annotated[dict[int, list[str]], MapRule(ListRule(TextRule()), numbered=True)] = {}
     skip_when: Annotated[
-        dict[int, str | SkipCommand], MapOf(Either(Name, Part(SkipCommand), MappingNode), numbered=True)
+        dict[int, str | SkipCommandSection],
+        MapRule(EitherRule(Name, StructRule(SkipCommandSection), MappingNode), numbered=True),
     ] = {}
-    skip_when_command: Annotated[dict[int, SkipCommand], MapOf(Part(SkipCommand), numbered=True)] = {}
-    instrument_map: Annotated[dict[str, list[int]], MapOf(Numbers)] = {}
-    per_sheet_instruments: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
+    skip_when_command: Annotated[
+        dict[int, SkipCommandSection], MapRule(StructRule(SkipCommandSection), numbered=True)
+    ] = {}
+    instrument_map: Annotated[dict[str, list[int]], MapRule(Numbers)] = {}
+    per_sheet_instruments: Annotated[dict[int, str], MapRule(Name, numbered=True)] = {}
     per_sheet_instrument_config: Annotated[
-        dict[int, dict[str, Any]], MapOf(Settings(SETTINGS), numbered=True)
+        dict[int, dict[str, Any]], MapRule(SettingsRule(SETTINGS), numbered=True)
     ] = {}
-    per_sheet_fallbacks: Annotated[dict[int, list[str]], MapOf(ListOf(Name), numbered=True)] = {}
-    loops: Annotated[dict[str, LoopPart], MapOf(Part(LoopPart))] = {}
-    triggers: Annotated[dict[int, TriggersPart], MapOf(Part(TriggersPart), numbered=True)] = {}
-    total_sheets: Annotated[Any, Anything()] = None
-    fan_out_stage_map: Annotated[Any, Anything()] = None
+    per_sheet_fallbacks: Annotated[dict[int, list[str]], MapRule(ListRule(Name), numbered=True)] = {}
+    loops: Annotated[dict[str, LoopSection], MapRule(StructRule(LoopSection))] = {}
+    triggers: Annotated[dict[int, TriggersSection], MapRule(StructRule(TriggersSection), numbered=True)] = {}
+    total_sheets: Annotated[Any, AnyRule()] = None
+    fan_out_stage_map: Annotated[Any, AnyRule()] = None
     spec_tags: AcceptedOnly = None
 
 
-class ParameterPart(msgspec.Struct, frozen=True, kw_only=True):
+class ParameterSection(msgspec.Struct, frozen=True, kw_only=True):
     """`parameters.NAME` (§9.5)."""
 
-    default: Annotated[Any, Anything()] = None
+    default: Annotated[Any, AnyRule()] = None
     required: Bool = False
     description: OptionalLabel = None
-    choices: Annotated[list[Any], ListOf(Anything())] = []
+    choices: Annotated[list[Any], ListRule(AnyRule())] = []
 
 
-class PromptPart(msgspec.Struct, frozen=True, kw_only=True):
+class PromptSection(msgspec.Struct, frozen=True, kw_only=True):
     """`prompt` (§9)."""
 
     template: OptionalText = None
-    template_file: Filled = None
-    variables: Annotated[dict[str, Any], MapOf(Anything())] = {}
+    template_file: OptionalName = None
+    variables: Annotated[dict[str, Any], MapRule(AnyRule())] = {}
     stakes: AnyText = ""
     thinking_method: AnyText = ""
-    prompt_extensions: Annotated[list[str], ListOf(Text())] = []
+    prompt_extensions: Annotated[list[str], ListRule(TextRule())] = []
 
 
 DATA_CHECKS = ("path_in_scope", "field_match", "file_sha256", "csv_unique_key")
@@ -249,135 +258,135 @@ FILE_CHECKS = ("file_exists", "content_contains", "content_regex", "file_modifie
 CHECKS = (*FILE_CHECKS, "command_succeeds")
 
 
-_SHA256 = Text(pattern="[0-9A-Fa-f]{64}", wanted="a SHA-256 in its 64 hexadecimal digits")
+_SHA256 = TextRule(pattern="[0-9A-Fa-f]{64}", wanted="a SHA-256 in its 64 hexadecimal digits")
 
 
-class Validation(msgspec.Struct, frozen=True, kw_only=True):
+class ValidationSection(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `validations` (§13)."""
 
-    type: Annotated[str, Text(choices=CHECKS)]
-    path: Filled = None
+    type: Annotated[str, TextRule(choices=CHECKS)]
+    path: OptionalName = None
     pattern: OptionalText = None
-    command: Filled = None
-    path_scope: Filled = None
-    field_path: Filled = None
-    expected_value: Annotated[tuple[Any] | None, Given()] = None
-    source_path: Filled = None
-    source_field_path: Filled = None
+    command: OptionalName = None
+    path_scope: OptionalName = None
+    field_path: OptionalName = None
+    expected_value: Annotated[tuple[Any] | None, NullableRule()] = None
+    source_path: OptionalName = None
+    source_field_path: OptionalName = None
     sha256: Annotated[str | None, _SHA256] = None
-    key_field: Filled = None
-    working_directory: Filled = None
+    key_field: OptionalName = None
+    working_directory: OptionalName = None
     description: OptionalLabel = None
-    stage: Annotated[int, Number(whole=True, least=1, most=10)] = 1
+    stage: Annotated[int, NumberRule(whole=True, least=1, most=10)] = 1
     condition: OptionalText = None
-    sheet: Annotated[int | None, Number(whole=True)] = None
-    retry_count: Annotated[int | None, Number(whole=True, least=0, most=10)] = None
-    retry_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.2
-    timeout_seconds: Annotated[float, Duration(above=0)] = 3600.0
+    sheet: Annotated[int | None, NumberRule(whole=True)] = None
+    retry_count: Annotated[int | None, NumberRule(whole=True, least=0, most=10)] = None
+    retry_delay_ms: Annotated[float, DurationRule(unit=_MS, most=5)] = 0.2
+    timeout_seconds: Annotated[float, DurationRule(above=0)] = 3600.0
 
 
-class CrossSheetPart(msgspec.Struct, frozen=True, kw_only=True):
+class CrossSheetSection(msgspec.Struct, frozen=True, kw_only=True):
     """`cross_sheet` (§11)."""
 
     auto_capture_stdout: Bool = False
     lookback_sheets: Annotated[int, Count] = 3
     max_output_chars: Annotated[int, Positive] = 2000
-    capture_files: Annotated[list[str], ListOf(Name)] = []
+    capture_files: Annotated[list[str], ListRule(Name)] = []
 
 
-class ParallelPart(msgspec.Struct, frozen=True, kw_only=True):
+class ParallelSection(msgspec.Struct, frozen=True, kw_only=True):
     """`parallel` (§17)."""
 
     enabled: Bool = False
-    max_concurrent: Annotated[int, Number(whole=True, least=1, most=1000)] = 3
+    max_concurrent: Annotated[int, NumberRule(whole=True, least=1, most=1000)] = 3
     fail_fast: Bool = True
-    stagger_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.0
-    budget_partition: Annotated[bool, Flag(only=True)] = True
+    stagger_delay_ms: Annotated[float, DurationRule(unit=_MS, most=5)] = 0.0
+    budget_partition: Annotated[bool, BoolRule(only=True)] = True
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimitSection(msgspec.Struct, frozen=True, kw_only=True):
     """`rate_limit` (§16.3)."""
 
-    detection_patterns: Annotated[list[str], ListOf(Pattern())] = []
-    wait_minutes: Annotated[float, Duration(unit=_MINUTE, least=60)] = 3600.0
+    detection_patterns: Annotated[list[str], ListRule(PatternRule())] = []
+    wait_minutes: Annotated[float, DurationRule(unit=_MINUTE, least=60)] = 3600.0
     max_waits: Annotated[int, Positive] = 24
     max_quota_waits: Annotated[int, Positive] = 48
 
 
-class StaleDetection(msgspec.Struct, frozen=True, kw_only=True):
+class StaleDetectionSection(msgspec.Struct, frozen=True, kw_only=True):
     """`stale_detection` (§16.2)."""
 
     enabled: Bool = False
-    idle_timeout_seconds: Annotated[float, Duration(above=0)] = 300.0
-    check_interval_seconds: Annotated[float | None, Duration(above=0)] = None
-    max_idle_checks_before_kill: Annotated[Any, Anything()] = None
+    idle_timeout_seconds: Annotated[float, DurationRule(above=0)] = 300.0
+    check_interval_seconds: Annotated[float | None, DurationRule(above=0)] = None
+    max_idle_checks_before_kill: Annotated[Any, AnyRule()] = None
 
 
-class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
+class CostLimitsSection(msgspec.Struct, frozen=True, kw_only=True):
     """`cost_limits` (§16.4)."""
 
-    enabled: Annotated[bool | None, Flag()] = None
-    max_cost_per_sheet: Annotated[float | None, Number(above=0)] = None
-    max_cost_per_job: Annotated[float | None, Number(above=0)] = None
-    cost_per_1k_input_tokens: Annotated[float, Number(least=0)] = 0.003
-    cost_per_1k_output_tokens: Annotated[float, Number(least=0)] = 0.015
-    warn_at_percent: Annotated[float, Number(above=0, most=100)] = 80.0
+    enabled: Annotated[bool | None, BoolRule()] = None
+    max_cost_per_sheet: Annotated[float | None, NumberRule(above=0)] = None
+    max_cost_per_job: Annotated[float | None, NumberRule(above=0)] = None
+    cost_per_1k_input_tokens: Annotated[float, NumberRule(least=0)] = 0.003
+    cost_per_1k_output_tokens: Annotated[float, NumberRule(least=0)] = 0.015
+    warn_at_percent: Annotated[float, NumberRule(above=0, most=100)] = 80.0
 
 
-_PREFIX = Text(pattern="[a-zA-Z][a-zA-Z0-9_-]*", wanted="letters, digits, _ and -, the first a letter")
+_PREFIX = TextRule(pattern="[a-zA-Z][a-zA-Z0-9_-]*", wanted="letters, digits, _ and -, the first a letter")
 
 
-class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+class IsolationSection(msgspec.Struct, frozen=True, kw_only=True):
     """`isolation` (§18)."""
 
     enabled: Bool = False
-    mode: Annotated[str, Text(choices=("worktree", "none"))] = "worktree"
-    worktree_base: Filled = None
+    mode: Annotated[str, TextRule(choices=("worktree", "none"))] = "worktree"
+    worktree_base: OptionalName = None
     branch_prefix: Annotated[str, _PREFIX] = "marianne"
-    source_branch: Filled = None
+    source_branch: OptionalName = None
     cleanup_on_success: Bool = True
     cleanup_on_failure: Bool = False
     lock_during_execution: Bool = True
     fallback_on_error: Bool = True
 
 
-class WorkspaceLifecycle(msgspec.Struct, frozen=True, kw_only=True):
+class WorkspaceLifecycleSection(msgspec.Struct, frozen=True, kw_only=True):
     """`workspace_lifecycle` (§19)."""
 
     archive_on_fresh: Bool = False
     archive_dir: Annotated[str, Name] = "archive"
-    archive_naming: Annotated[str, Text(choices=("iteration", "timestamp"))] = "iteration"
+    archive_naming: Annotated[str, TextRule(choices=("iteration", "timestamp"))] = "iteration"
     max_archives: Annotated[int, Count] = 0
     preserve_patterns: Names = msgspec.field(
         default_factory=lambda: [".iteration", ".marianne-*", ".coverage", "archive/**", ".worktrees/**"]
     )
 
 
-class Hook(msgspec.Struct, frozen=True, kw_only=True):
+class HookSection(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `on_success` (§20), and of `on_failure` where that is a list (§28.8)."""
 
-    type: Annotated[str, Text(choices=("run_job", "run_command", "run_script"))]
-    job_path: Filled = None
-    job_workspace: Filled = None
+    type: Annotated[str, TextRule(choices=("run_job", "run_command", "run_script"))]
+    job_path: OptionalName = None
+    job_workspace: OptionalName = None
     detached: Bool = False
     fresh: Bool = False
     pause_before_chain: Bool = False
-    command: Filled = None
-    working_directory: Filled = None
+    command: OptionalName = None
+    working_directory: OptionalName = None
     description: OptionalLabel = None
-    timeout_seconds: Annotated[float | None, Duration(above=0)] = None
-    on_failure: Annotated[str, Text(choices=("continue", "abort"))] = "continue"
-    inherit_learning: Annotated[Any, Anything()] = None
+    timeout_seconds: Annotated[float | None, DurationRule(above=0)] = None
+    on_failure: Annotated[str, TextRule(choices=("continue", "abort"))] = "continue"
+    inherit_learning: Annotated[Any, AnyRule()] = None
 
 
-class Concert(msgspec.Struct, frozen=True, kw_only=True):
+class ConcertSection(msgspec.Struct, frozen=True, kw_only=True):
     """`concert` (§20)."""
 
     enabled: Bool = False
-    max_chain_depth: Annotated[int | None, Number(whole=True, least=1, most=100)] = None
-    cooldown_between_jobs_seconds: Annotated[float, Duration()] = 5.0
+    max_chain_depth: Annotated[int | None, NumberRule(whole=True, least=1, most=100)] = None
+    cooldown_between_jobs_seconds: Annotated[float, DurationRule()] = 5.0
     inherit_workspace: Bool = True
-    concert_log_path: Filled = None
+    concert_log_path: OptionalName = None
     abort_concert_on_hook_failure: Bool = False
     pinned: Bool = False
 
@@ -393,67 +402,74 @@ _EVENTS = (
 )
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class TargetSection(msgspec.Struct, frozen=True, kw_only=True):
     """`notifications[].config` (§21): where a message is sent; `webhook_url` is slack's `url`."""
 
     url: OptionalText = None
     url_env: OptionalText = None
     webhook_url: OptionalText = None
     webhook_url_env: OptionalText = None
-    headers: Annotated[dict[str, str], MapOf(Text())] = {}
-    timeout: Annotated[float, Duration(above=0, most=300)] = 10.0
-    max_retries: Annotated[int, Number(whole=True, least=0, most=10)] = 3
+    headers: Annotated[dict[str, str], MapRule(TextRule())] = {}
+    timeout: Annotated[float, DurationRule(above=0, most=300)] = 10.0
+    max_retries: Annotated[int, NumberRule(whole=True, least=0, most=10)] = 3
 
 
-class Notification(msgspec.Struct, frozen=True, kw_only=True):
+class NotificationSection(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `notifications` (§21)."""
 
-    type: Annotated[str, Text(choices=("desktop", "slack", "webhook", "email"))]
-    on_events: Annotated[list[str], ListOf(Text(choices=_EVENTS))] = msgspec.field(
+    type: Annotated[str, TextRule(choices=("desktop", "slack", "webhook", "email"))]
+    on_events: Annotated[list[str], ListRule(TextRule(choices=_EVENTS))] = msgspec.field(
         default_factory=lambda: ["job_complete", "job_failed"]
     )
-    config: Annotated[Target, Part(Target, others="S501")] = Target()
+    config: Annotated[TargetSection, StructRule(TargetSection, others="S501")] = TargetSection()
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score (§4)."""
 
-    name: Annotated[str, Text()]
-    sheet: Annotated[SheetPart, Part(SheetPart)]
-    prompt: Annotated[PromptPart, Part(PromptPart)]
-    parameters: Annotated[dict[str, ParameterPart], MapOf(Part(ParameterPart))] = {}
+    name: Annotated[str, TextRule()]
+    sheet: Annotated[SheetSection, StructRule(SheetSection)]
+    prompt: Annotated[PromptSection, StructRule(PromptSection)]
+    parameters: Annotated[dict[str, ParameterSection], MapRule(StructRule(ParameterSection))] = {}
     description: OptionalLabel = None
     labels: Labels = []
-    workspace: Filled = None
-    instrument: Filled = None
+    workspace: OptionalName = None
+    instrument: OptionalName = None
     instrument_config: SettingsMap = {}
     instrument_fallbacks: Names = []
-    instruments: Annotated[dict[str, Alias], MapOf(Part(Alias))] = {}
-    movements: Annotated[dict[int, Movement], MapOf(Part(Movement), numbered=True)] = {}
-    backend: Annotated[dict[str, Any] | None, Settings(BACKEND, closed=True, ignored=BACKEND_UNUSED)] = None
-    validations: Annotated[list[Validation], ListOf(Part(Validation))] = []
-    cross_sheet: Annotated[CrossSheetPart, Part(CrossSheetPart)] = CrossSheetPart()
-    parallel: Annotated[ParallelPart, Part(ParallelPart)] = ParallelPart()
-    retry: Annotated[RetryPart, Part(RetryPart)] = RetryPart()
-    rate_limit: Annotated[RateLimit | None, Part(RateLimit)] = None
-    stale_detection: Annotated[StaleDetection, Part(StaleDetection)] = StaleDetection()
-    cost_limits: Annotated[CostLimits | None, Part(CostLimits)] = None
-    isolation: Annotated[Isolation, Part(Isolation)] = Isolation()
-    workspace_lifecycle: Annotated[WorkspaceLifecycle, Part(WorkspaceLifecycle)] = WorkspaceLifecycle()
-    on_success: Annotated[list[Hook], ListOf(Part(Hook))] = []
+    instruments: Annotated[dict[str, AliasSection], MapRule(StructRule(AliasSection))] = {}
+    movements: Annotated[dict[int, MovementSection], MapRule(StructRule(MovementSection), numbered=True)] = {}
+    backend: Annotated[dict[str, Any] | None, SettingsRule(BACKEND, closed=True, ignored=BACKEND_UNUSED)] = (
+        None
+    )
+    validations: Annotated[list[ValidationSection], ListRule(StructRule(ValidationSection))] = []
+    cross_sheet: Annotated[CrossSheetSection, StructRule(CrossSheetSection)] = CrossSheetSection()
+    parallel: Annotated[ParallelSection, StructRule(ParallelSection)] = ParallelSection()
+    retry: Annotated[RetrySection, StructRule(RetrySection)] = RetrySection()
+    rate_limit: Annotated[RateLimitSection | None, StructRule(RateLimitSection)] = None
+    stale_detection: Annotated[StaleDetectionSection, StructRule(StaleDetectionSection)] = (
+        StaleDetectionSection()
+    )
+    cost_limits: Annotated[CostLimitsSection | None, StructRule(CostLimitsSection)] = None
+    isolation: Annotated[IsolationSection, StructRule(IsolationSection)] = IsolationSection()
+    workspace_lifecycle: Annotated[WorkspaceLifecycleSection, StructRule(WorkspaceLifecycleSection)] = (
+        WorkspaceLifecycleSection()
+    )
+    on_success: Annotated[list[HookSection], ListRule(StructRule(HookSection))] = []
     on_failure: Annotated[
-        str | list[Hook], Either(Text(choices=("fail", "pause")), ListOf(Part(Hook)), ListNode)
+        str | list[HookSection],
+        EitherRule(TextRule(choices=("fail", "pause")), ListRule(StructRule(HookSection)), ListNode),
     ] = "fail"
-    max_wall_seconds: Annotated[float | None, Duration(least=60)] = None
-    concert: Annotated[Concert, Part(Concert)] = Concert()
-    notifications: Annotated[list[Notification], ListOf(Part(Notification))] = []
-    pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0
+    max_wall_seconds: Annotated[float | None, DurationRule(least=60)] = None
+    concert: Annotated[ConcertSection, StructRule(ConcertSection)] = ConcertSection()
+    notifications: Annotated[list[NotificationSection], ListRule(StructRule(NotificationSection))] = []
+    pause_between_sheets_seconds: Annotated[float, DurationRule()] = 0.0
     executor: Executor = None
-    state_backend: Annotated[str | None, Text()] = None
-    state_path: Annotated[str | None, Text()] = None
-    schedule: Annotated[Any, Anything()] = None
-    judgment: Annotated[Any, Anything()] = None
-    code_execution: Annotated[Any, Anything()] = None
+    state_backend: Annotated[str | None, TextRule()] = None
+    state_path: Annotated[str | None, TextRule()] = None
+    schedule: Annotated[Any, AnyRule()] = None
+    judgment: Annotated[Any, AnyRule()] = None
+    code_execution: Annotated[Any, AnyRule()] = None
     learning: AcceptedOnly = None
     logging: AcceptedOnly = None
     grounding: AcceptedOnly = None

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from marianned.protocol import Parameter
-from marianned.score.read.model import ParameterPart, Score
+from marianned.score.read.model import ParameterSection, Score
 from marianned.score.read.reader import ScoreSource
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN, as_json
@@ -153,7 +153,7 @@ def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: 
     `kept`: the run was given it before, under a score that may have wanted another.
     """
     again = f"the run was given it before; --var {name}=VALUE replaces it" if kept else None
-    part = score.parameters.get(name, ParameterPart())
+    part = score.parameters.get(name, ParameterSection())
     default = score.prompt.variables.get(name) if part.default is None else part.default
     if default is None and part.choices:
         default = part.choices[0]
@@ -175,7 +175,7 @@ def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: 
 
 
 def _told(score: Score, name: str, values: Mapping[str, Any]) -> Parameter:
-    part = score.parameters.get(name, ParameterPart())
+    part = score.parameters.get(name, ParameterSection())
     default = score.prompt.variables.get(name) if part.default is None else part.default
     return Parameter(
         name=name,

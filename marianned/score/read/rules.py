@@ -35,7 +35,7 @@ class FieldRule(Protocol):
         """Return the value, or `blank` after reporting what is wrong."""
 
 
-def _kind(node: Node) -> str:
+def _describe_node(node: Node) -> str:
     if isinstance(node, ListNode):
         return "a list"
     if isinstance(node, MappingNode):
@@ -46,7 +46,7 @@ def _kind(node: Node) -> str:
 _CONTROL = re.compile(f"[{CONTROLS}]")
 
 
-class Text:
+class TextRule:
     """A string; a scalar of another kind is taken as written. `filled`: it may not be empty (S020).
 
     `label`: people read it on terminals, so it has no control characters (S013). `pattern`: what all of it
@@ -73,7 +73,7 @@ class Text:
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> str:
         """Return the text."""
         if not isinstance(node, ScalarNode) or node.value is None:
-            report.add("S012", path, f"a string is needed, this is {_kind(node)}")
+            report.add("S012", path, f"a string is needed, this is {_describe_node(node)}")
             return self.blank
         if self.filled and not node.text.strip():
             report.add("S020", path, "this may not be empty")
@@ -95,7 +95,7 @@ class Text:
         return node.text
 
 
-class Flag:
+class BoolRule:
     """A boolean, or one of the strings true, false, yes, no, on, off."""
 
     blank = False
@@ -109,14 +109,14 @@ class Flag:
         if isinstance(value, str):
             value = _WORDS.get(value.lower())
         if not isinstance(value, bool):
-            report.add("S012", path, f"true or false is needed, this is {_kind(node)}")
+            report.add("S012", path, f"true or false is needed, this is {_describe_node(node)}")
             return self.blank
         if self.only is not None and value is not self.only:
             report.add("S013", path, f"only {str(self.only).lower()} is possible here")
         return value
 
 
-class Number:
+class NumberRule:
     """An integer (`whole`) or any number, in a range; `above` and `below` are not part of it."""
 
     def __init__(
@@ -139,10 +139,10 @@ class Number:
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> int | float:
         """Return the number."""
-        value = number(node, whole=self.whole)
+        value = read_number(node, whole=self.whole)
         if value is None:
             wanted = "an integer" if self.whole else "a number"
-            report.add("S012", path, f"{wanted} is needed, this is {_kind(node)}")
+            report.add("S012", path, f"{wanted} is needed, this is {_describe_node(node)}")
             return self.blank
         return value if self.in_range(value, path, report) else self.blank
 
@@ -160,7 +160,7 @@ class Number:
         return not limit
 
 
-def number(node: Node, *, whole: bool) -> int | float | None:
+def read_number(node: Node, *, whole: bool) -> int | float | None:
     """Read a number as §2 allows it, or nothing."""
     value = node.value if isinstance(node, ScalarNode) else None
     if isinstance(value, str) and (_DIGITS if whole else _DECIMAL).fullmatch(value):
@@ -172,7 +172,7 @@ def number(node: Node, *, whole: bool) -> int | float | None:
     return value
 
 
-class Duration:
+class DurationRule:
     """A duration in seconds; a number counts in `unit` seconds."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Duration:
         most: float | None = None,
     ) -> None:
         self.unit = unit
-        self.range = Number(least=least, above=above, most=most)
+        self.range = NumberRule(least=least, above=above, most=most)
 
     @property
     def blank(self) -> float:
@@ -193,34 +193,34 @@ class Duration:
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> float:
         """Return the seconds, an integer where they are whole."""
-        value = number(node, whole=False)
+        value = read_number(node, whole=False)
         try:
             if value is not None:
                 seconds = value * self.unit
             elif isinstance(node, ScalarNode) and isinstance(node.value, str | int | float):
                 seconds = read_duration(node.text)
             else:
-                report.add("S012", path, f"a duration is needed, this is {_kind(node)}")
+                report.add("S012", path, f"a duration is needed, this is {_describe_node(node)}")
                 return self.blank
         except ValueError:
             seconds = -1
         if not 0 <= seconds <= DURATION_MOST:
             hint = f"write 90, 90s, 15m, 1h30m or 1d, at most {DURATION_MOST_SAID}"
-            report.add("S014", path, f"{_kind(node)} is not a duration", hint=hint)
+            report.add("S014", path, f"{_describe_node(node)} is not a duration", hint=hint)
             return self.blank
         if not self.range.in_range(seconds, path, report, "s"):
             return self.blank
         return int(seconds) if seconds == int(seconds) else seconds
 
 
-class Pattern:
+class PatternRule:
     """A regular expression; it must compile."""
 
     blank = ""
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> str:
         """Return its text."""
-        text = Text(filled=True).read(node, path, report)
+        text = TextRule(filled=True).read(node, path, report)
         fault = pattern_fault(text)
         if fault:
             report.add("S017", path, fault)
@@ -238,7 +238,7 @@ def pattern_fault(text: str) -> str | None:
     return None
 
 
-class Anything:
+class AnyRule:
     """Any value, as the usual loaders read it; `kinds` limits it to mappings or lists."""
 
     blank = None
@@ -249,12 +249,12 @@ class Anything:
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the plain value."""
         if self.kinds and not isinstance(node, self.kinds):
-            report.add("S012", path, f"a mapping or a list is needed, this is {_kind(node)}")
+            report.add("S012", path, f"a mapping or a list is needed, this is {_describe_node(node)}")
         return plain(node)
 
 
-class Given:
-    """Any value, null too, which is not the same as none: a tuple of the plain value."""
+class NullableRule:
+    """Any value, null too: a tuple with the plain value, so that null differs from a key that is left out."""
 
     blank = None
 
@@ -263,7 +263,7 @@ class Given:
         return (plain(node),)
 
 
-class ListOf:
+class ListRule:
     """A list of values of one type."""
 
     def __init__(self, item: FieldRule) -> None:
@@ -277,12 +277,12 @@ class ListOf:
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> list[Any]:
         """Return the values, a blank for each wrong one."""
         if not isinstance(node, ListNode):
-            report.add("S012", path, f"a list is needed, this is {_kind(node)}")
+            report.add("S012", path, f"a list is needed, this is {_describe_node(node)}")
             return []
         return [self.item.read(item, (*path, index), report) for index, item in enumerate(node.items)]
 
 
-class MapOf:
+class MapRule:
     """A mapping with values of one type; `numbered`: its keys are integers from 1."""
 
     def __init__(self, value: FieldRule, *, numbered: bool = False) -> None:
@@ -297,11 +297,11 @@ class MapOf:
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> dict[Any, Any]:
         """Return the entries; one with a wrong key is left out."""
         if not isinstance(node, MappingNode):
-            report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
+            report.add("S012", path, f"a mapping is needed, this is {_describe_node(node)}")
             return {}
         found: dict[Any, Any] = {}
         for key, value in node.entries:
-            name = self._key(key, (*path, key.text), report)
+            name = self._read_key(key, (*path, key.text), report)
             if name is None:
                 continue
             if name in found:
@@ -310,10 +310,10 @@ class MapOf:
             found[name] = self.value.read(value, (*path, key.text), report)
         return found
 
-    def _key(self, key: ScalarNode, path: KeyPath, report: ProblemReport) -> str | int | None:
+    def _read_key(self, key: ScalarNode, path: KeyPath, report: ProblemReport) -> str | int | None:
         if not self.numbered:
             return key.text
-        value = number(key, whole=True)
+        value = read_number(key, whole=True)
         if value is None:
             report.add("S012", path, f"a number is needed as key, this is '{key.text[:_SHOWN]}'", key=True)
             return None
@@ -323,7 +323,7 @@ class MapOf:
         return int(value)
 
 
-class Either:
+class EitherRule:
     """A value in a short form, a text, or in a longer one: a list or a mapping."""
 
     def __init__(self, short: FieldRule, long: FieldRule, kind: type[Node]) -> None:
@@ -333,7 +333,7 @@ class Either:
 
     @property
     def blank(self) -> Any:
-        """That of the short form."""
+        """The blank of the short form."""
         return self.short.blank
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
@@ -347,7 +347,7 @@ _OTHERS = {
 }
 
 
-class Part:
+class StructRule:
     """A mapping with known keys, described by a Struct whose fields are annotated with rules.
 
     `others`: the code for further keys, where they are no unknown keys: S501 (no effect), S511.
@@ -360,58 +360,58 @@ class Part:
     @property
     def blank(self) -> Any:
         """The part with nothing given."""
-        rules, defaults = fields(self.struct)
+        rules, defaults = field_rules(self.struct)
         return self.struct(**{key: rule.blank for key, rule in rules.items() if key not in defaults})
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> Any:
         """Return the Struct; what is wrong or missing in it has its default or a blank."""
-        rules, defaults = fields(self.struct)
+        rules, defaults = field_rules(self.struct)
         if not isinstance(node, MappingNode):
-            said = f"a mapping is needed, this is {_kind(node)}"
+            said = f"a mapping is needed, this is {_describe_node(node)}"
             report.add("S012", path, said, hint=MAPPINGS.get(path))
             return self.blank
         values: dict[str, Any] = {}
         for key, value in node.entries:
-            rule = rules.get(_field(key.text))
+            rule = rules.get(_field_name(key.text))
             here = (*path, key.text)
             if rule is None and self.others:
                 report.add(self.others, here, _OTHERS[self.others].format(key.text), key=True)
             elif rule is None:
-                hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _keys(rules))
+                hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _key_names(rules))
                 report.add("S010", here, f"unknown key '{key.text}'", key=True, hint=hint)
-            elif isinstance(value, ScalarNode) and value.value is None and not isinstance(rule, Given):
-                if _field(key.text) not in defaults:
+            elif isinstance(value, ScalarNode) and value.value is None and not isinstance(rule, NullableRule):
+                if _field_name(key.text) not in defaults:
                     report.add("S020", here, f"'{key.text}' may not be empty")
-                    values[_field(key.text)] = rule.blank
+                    values[_field_name(key.text)] = rule.blank
             else:
-                values[_field(key.text)] = rule.read(value, here, report)
+                values[_field_name(key.text)] = rule.read(value, here, report)
         for name in rules.keys() - defaults - values.keys():
-            report.add("S011", (*path, _key(name)), f"'{_key(name)}' is missing")
+            report.add("S011", (*path, _key_name(name)), f"'{_key_name(name)}' is missing")
             values[name] = rules[name].blank
         return self.struct(**values)
 
 
-def _field(key: str) -> str:
+def _field_name(key: str) -> str:
     return f"{key}_" if keyword.iskeyword(key) else key
 
 
-def _key(field: str) -> str:
+def _key_name(field: str) -> str:
     return field.removesuffix("_")
 
 
-def _keys(rules: dict[str, FieldRule]) -> list[str]:
-    return [_key(name) for name in rules]
+def _key_names(rules: dict[str, FieldRule]) -> list[str]:
+    return [_key_name(name) for name in rules]
 
 
 @cache
-def fields(struct: type[msgspec.Struct]) -> tuple[dict[str, FieldRule], frozenset[str]]:
+def field_rules(struct: type[msgspec.Struct]) -> tuple[dict[str, FieldRule], frozenset[str]]:
     """Return the rules of a part's keys, and which of them may be left out."""
     hints = get_type_hints(struct, include_extras=True)
     optional = frozenset(field.name for field in msgspec.structs.fields(struct) if not field.required)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}, optional
 
 
-class Settings:
+class SettingsRule:
     """Settings of an instrument (§8.3): known keys are typed, others are kept and get S404 later."""
 
     def __init__(
@@ -429,7 +429,7 @@ class Settings:
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> dict[str, Any]:
         """Return what was set, by key."""
         if not isinstance(node, MappingNode):
-            report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
+            report.add("S012", path, f"a mapping is needed, this is {_describe_node(node)}")
             return {}
         found: dict[str, Any] = {}
         for key, value in node.entries:

@@ -41,154 +41,154 @@ SEEN = {
         "pause_between_sheets_seconds: 1m", "parallel.pause_between_sheets_seconds", 60,
     ),
     "Score.executor": ("executor: slurm", "executor", "slurm"),
-    "ExecutorPart.type": ("executor: {type: slurm}", "executor", "slurm"),
-    "ExecutorPart.partition": ("executor: {partition: p}", "sheets.0.resources.partition", "p"),
-    "ExecutorPart.account": ("executor: {account: a}", "sheets.0.resources.account", "a"),
-    "ExecutorPart.qos": ("executor: {qos: q}", "sheets.0.resources.qos", "q"),
-    "ExecutorPart.cpus": ("executor: {cpus: 4}", "sheets.0.resources.cpus", 4),
-    "ExecutorPart.memory": ("executor: {memory: 4G}", "sheets.0.resources.memory", "4G"),
-    "ExecutorPart.gpus": ("executor: {gpus: 1}", "sheets.0.resources.gpus", "1"),
-    "ExecutorPart.time_limit": ("executor: {time_limit: 2h}", "sheets.0.resources.time_limit", 7200),
-    "ExecutorPart.constraint": ("executor: {constraint: c}", "sheets.0.resources.constraint", "c"),
-    "ExecutorPart.checks": ("executor: {checks: with_attempt}", "sheets.0.resources.checks", "with_attempt"),
-    "ExecutorPart.arguments": ("executor: {arguments: [--x]}", "sheets.0.resources.arguments.0", "--x"),
-    "Alias.executor": (
+    "ExecutorSection.type": ("executor: {type: slurm}", "executor", "slurm"),
+    "ExecutorSection.partition": ("executor: {partition: p}", "sheets.0.resources.partition", "p"),
+    "ExecutorSection.account": ("executor: {account: a}", "sheets.0.resources.account", "a"),
+    "ExecutorSection.qos": ("executor: {qos: q}", "sheets.0.resources.qos", "q"),
+    "ExecutorSection.cpus": ("executor: {cpus: 4}", "sheets.0.resources.cpus", 4),
+    "ExecutorSection.memory": ("executor: {memory: 4G}", "sheets.0.resources.memory", "4G"),
+    "ExecutorSection.gpus": ("executor: {gpus: 1}", "sheets.0.resources.gpus", "1"),
+    "ExecutorSection.time_limit": ("executor: {time_limit: 2h}", "sheets.0.resources.time_limit", 7200),
+    "ExecutorSection.constraint": ("executor: {constraint: c}", "sheets.0.resources.constraint", "c"),
+    "ExecutorSection.checks": ("executor: {checks: with_attempt}", "sheets.0.resources.checks", "with_attempt"),
+    "ExecutorSection.arguments": ("executor: {arguments: [--x]}", "sheets.0.resources.arguments.0", "--x"),
+    "AliasSection.executor": (
         "instrument: own\ninstruments: {own: {profile: other, executor: slurm}}", "sheets.0.resources.executor", "slurm",
     ),
-    "Movement.executor": ("movements: {2: {executor: local}}", "sheets.1.resources.executor", "local"),
+    "MovementSection.executor": ("movements: {2: {executor: local}}", "sheets.1.resources.executor", "local"),
     "Score.labels": ("labels: [nightly]", "labels.0", "nightly"),
     "Score.max_wall_seconds": ("max_wall_seconds: 2h", "max_wall_seconds", 7200),
-    "SheetPart.size": ("sheet: {size: 3, total_items: 4}", "sheets.0.end_item", 3),
-    "SheetPart.total_items": ("sheet: {size: 1, total_items: 9}", "sheets.8.sheet", 9),
-    "SheetPart.start_item": ("sheet: {size: 1, total_items: 4, start_item: 3}", "sheets.0.start_item", 3),
-    "SheetPart.fan_out": (f"sheet: {{{ALL}, fan_out: {{2: 3}}}}", "sheets.3.instance", 3),
-    "SheetPart.dependencies": (f"sheet: {{{ALL}, dependencies: {{4: [1]}}}}", "sheets.3.needs.0", 1),
-    "SheetPart.descriptions": (f"sheet: {{{ALL}, descriptions: {{2: two}}}}", "sheets.1.label", "two"),
-    "SheetPart.prompt_extensions": (f"sheet: {{{ALL}, prompt_extensions: {{2: [x]}}}}", "sheets.1.extensions.0", "x"),
-    "SheetPart.instrument_map": (f"sheet: {{{ALL}, instrument_map: {{other: [2]}}}}", "sheets.1.instrument", "other"),
-    "SheetPart.per_sheet_instruments": (
+    "SheetSection.size": ("sheet: {size: 3, total_items: 4}", "sheets.0.end_item", 3),
+    "SheetSection.total_items": ("sheet: {size: 1, total_items: 9}", "sheets.8.sheet", 9),
+    "SheetSection.start_item": ("sheet: {size: 1, total_items: 4, start_item: 3}", "sheets.0.start_item", 3),
+    "SheetSection.fan_out": (f"sheet: {{{ALL}, fan_out: {{2: 3}}}}", "sheets.3.instance", 3),
+    "SheetSection.dependencies": (f"sheet: {{{ALL}, dependencies: {{4: [1]}}}}", "sheets.3.needs.0", 1),
+    "SheetSection.descriptions": (f"sheet: {{{ALL}, descriptions: {{2: two}}}}", "sheets.1.label", "two"),
+    "SheetSection.prompt_extensions": (f"sheet: {{{ALL}, prompt_extensions: {{2: [x]}}}}", "sheets.1.extensions.0", "x"),
+    "SheetSection.instrument_map": (f"sheet: {{{ALL}, instrument_map: {{other: [2]}}}}", "sheets.1.instrument", "other"),
+    "SheetSection.per_sheet_instruments": (
         f"sheet: {{{ALL}, per_sheet_instruments: {{2: other}}}}", "sheets.1.instrument", "other",
     ),
-    "SheetPart.per_sheet_instrument_config": (
+    "SheetSection.per_sheet_instrument_config": (
         f"sheet: {{{ALL}, per_sheet_instrument_config: {{2: {{model: m}}}}}}", "sheets.1.settings.model", "m",
     ),
-    "SheetPart.per_sheet_fallbacks": (
+    "SheetSection.per_sheet_fallbacks": (
         f"sheet: {{{ALL}, per_sheet_fallbacks: {{2: [other]}}}}", "sheets.1.fallbacks.0.instrument", "other",
     ),
-    "PromptPart.template": ("prompt: {template: x}", "prompt.template", "x"),
-    "PromptPart.template_file": ("prompt: {template_file: t.md}", "prompt.template", "from a file"),
-    "PromptPart.stakes": ("prompt: {template: x, stakes: s}", "prompt.stakes", "s"),
-    "PromptPart.thinking_method": ("prompt: {template: x, thinking_method: t}", "prompt.thinking_method", "t"),
-    "PromptPart.prompt_extensions": ("prompt: {template: x, prompt_extensions: [e]}", "prompt.extensions.0", "e"),
-    "Validation.type": ("validations: [{type: file_modified, path: a}]", "sheets.0.checks.0.type", "file_modified"),
-    "Validation.path": ("validations: [{type: file_exists, path: b}]", "sheets.0.checks.0.target", "/home/me/workspaces/n/b"),
-    "Validation.pattern": (
+    "PromptSection.template": ("prompt: {template: x}", "prompt.template", "x"),
+    "PromptSection.template_file": ("prompt: {template_file: t.md}", "prompt.template", "from a file"),
+    "PromptSection.stakes": ("prompt: {template: x, stakes: s}", "prompt.stakes", "s"),
+    "PromptSection.thinking_method": ("prompt: {template: x, thinking_method: t}", "prompt.thinking_method", "t"),
+    "PromptSection.prompt_extensions": ("prompt: {template: x, prompt_extensions: [e]}", "prompt.extensions.0", "e"),
+    "ValidationSection.type": ("validations: [{type: file_modified, path: a}]", "sheets.0.checks.0.type", "file_modified"),
+    "ValidationSection.path": ("validations: [{type: file_exists, path: b}]", "sheets.0.checks.0.target", "/home/me/workspaces/n/b"),
+    "ValidationSection.pattern": (
         "validations: [{type: content_contains, path: a, pattern: p}]", "sheets.0.checks.0.pattern", "p",
     ),
-    "Validation.command": (
+    "ValidationSection.command": (
         "validations: [{type: command_succeeds, command: 'true'}]", "sheets.0.checks.0.target", "true",
     ),
-    "Validation.working_directory": (
+    "ValidationSection.working_directory": (
         "validations: [{type: command_succeeds, command: 'true', working_directory: d}]",
         "sheets.0.checks.0.working_directory", "/home/me/workspaces/n/d",
     ),
-    "Validation.description": (f"validations: [{{{CHECK}, description: d}}]", "sheets.0.checks.0.description", "d"),
-    "Validation.stage": (f"validations: [{{{CHECK}, stage: 5}}]", "sheets.0.checks.0.stage", 5),
-    "Validation.condition": (f"validations: [{{{CHECK}, condition: 'stage == 2'}}]", "sheets.0.checks", []),
-    "Validation.sheet": (f"validations: [{{{CHECK}, sheet: 2}}]", "sheets.0.checks", []),
-    "Validation.retry_count": (f"validations: [{{{CHECK}, retry_count: 7}}]", "sheets.0.checks.0.retry_count", 7),
-    "Validation.retry_delay_ms": (
+    "ValidationSection.description": (f"validations: [{{{CHECK}, description: d}}]", "sheets.0.checks.0.description", "d"),
+    "ValidationSection.stage": (f"validations: [{{{CHECK}, stage: 5}}]", "sheets.0.checks.0.stage", 5),
+    "ValidationSection.condition": (f"validations: [{{{CHECK}, condition: 'stage == 2'}}]", "sheets.0.checks", []),
+    "ValidationSection.sheet": (f"validations: [{{{CHECK}, sheet: 2}}]", "sheets.0.checks", []),
+    "ValidationSection.retry_count": (f"validations: [{{{CHECK}, retry_count: 7}}]", "sheets.0.checks.0.retry_count", 7),
+    "ValidationSection.retry_delay_ms": (
         f"validations: [{{{CHECK}, retry_delay_ms: 500}}]", "sheets.0.checks.0.retry_delay_seconds", 0.5,
     ),
-    "Validation.timeout_seconds": (
+    "ValidationSection.timeout_seconds": (
         f"validations: [{{{CHECK}, timeout_seconds: 5m}}]", "sheets.0.checks.0.timeout_seconds", 300,
     ),
-    "Validation.path_scope": (
+    "ValidationSection.path_scope": (
         "validations: [{type: path_in_scope, path: a, path_scope: b}]", "sheets.0.checks.0.data.source",
         "/home/me/workspaces/n/b",
     ),
-    "Validation.field_path": (
+    "ValidationSection.field_path": (
         "validations: [{type: field_match, path: a, field_path: b.c, expected_value: 1}]",
         "sheets.0.checks.0.data.field", "b.c",
     ),
-    "Validation.expected_value": (
+    "ValidationSection.expected_value": (
         "validations: [{type: field_match, path: a, field_path: b, expected_value: 1}]",
         "sheets.0.checks.0.data.expected", 1,
     ),
-    "Validation.source_path": (
+    "ValidationSection.source_path": (
         "validations: [{type: field_match, path: a, field_path: b, source_path: c}]",
         "sheets.0.checks.0.data.source", "/home/me/workspaces/n/c",
     ),
-    "Validation.source_field_path": (
+    "ValidationSection.source_field_path": (
         "validations: [{type: field_match, path: a, field_path: b, source_path: c, source_field_path: d}]",
         "sheets.0.checks.0.data.source_field", "d",
     ),
-    "Validation.sha256": (
+    "ValidationSection.sha256": (
         f"validations: [{{type: file_sha256, path: a, sha256: {'AB' * 32}}}]",
         "sheets.0.checks.0.data.digest", "ab" * 32,
     ),
-    "Validation.key_field": (
+    "ValidationSection.key_field": (
         "validations: [{type: csv_unique_key, path: a, key_field: id}]", "sheets.0.checks.0.data.field", "id",
     ),
-    "Alias.profile": ("instruments: {tool: {profile: other}}", "sheets.0.instrument", "other"),
-    "Alias.config": ("instruments: {tool: {profile: tool, config: {model: m}}}", "sheets.0.settings.model", "m"),
-    "Movement.name": ("movements: {2: {name: two}}", "sheets.1.movement", "two"),
-    "Movement.instrument": ("movements: {2: {instrument: other}}", "sheets.1.instrument", "other"),
-    "Movement.instrument_config": (
+    "AliasSection.profile": ("instruments: {tool: {profile: other}}", "sheets.0.instrument", "other"),
+    "AliasSection.config": ("instruments: {tool: {profile: tool, config: {model: m}}}", "sheets.0.settings.model", "m"),
+    "MovementSection.name": ("movements: {2: {name: two}}", "sheets.1.movement", "two"),
+    "MovementSection.instrument": ("movements: {2: {instrument: other}}", "sheets.1.instrument", "other"),
+    "MovementSection.instrument_config": (
         "movements: {2: {instrument_config: {model: m}}}", "sheets.1.settings.model", "m",
     ),
-    "Movement.voices": ("movements: {2: {voices: 3}}", "sheets.3.instance", 3),
-    "Movement.instrument_fallbacks": (
+    "MovementSection.voices": ("movements: {2: {voices: 3}}", "sheets.3.instance", 3),
+    "MovementSection.instrument_fallbacks": (
         "movements: {2: {instrument_fallbacks: [other]}}", "sheets.1.fallbacks.0.instrument", "other",
     ),
-    "CrossSheetPart.auto_capture_stdout": (
+    "CrossSheetSection.auto_capture_stdout": (
         "cross_sheet: {auto_capture_stdout: yes}", "cross_sheet.auto_capture_stdout", True,
     ),
-    "CrossSheetPart.lookback_sheets": ("cross_sheet: {lookback_sheets: 7}", "cross_sheet.lookback_sheets", 7),
-    "CrossSheetPart.max_output_chars": ("cross_sheet: {max_output_chars: 7}", "cross_sheet.max_output_chars", 7),
-    "CrossSheetPart.capture_files": ("cross_sheet: {capture_files: [a]}", "cross_sheet.capture_files.0", "a"),
+    "CrossSheetSection.lookback_sheets": ("cross_sheet: {lookback_sheets: 7}", "cross_sheet.lookback_sheets", 7),
+    "CrossSheetSection.max_output_chars": ("cross_sheet: {max_output_chars: 7}", "cross_sheet.max_output_chars", 7),
+    "CrossSheetSection.capture_files": ("cross_sheet: {capture_files: [a]}", "cross_sheet.capture_files.0", "a"),
     **{
-        f"RetryPart.{key}": (f"retry: {{{key}: {value}}}", f"retry.{key}", value)
+        f"RetrySection.{key}": (f"retry: {{{key}: {value}}}", f"retry.{key}", value)
         for key, value in {
             "max_retries": 7, "base_delay_seconds": 7, "max_delay_seconds": 70, "exponential_base": 7,
             "max_completion_attempts": 7, "completion_delay_seconds": 7, "completion_threshold_percent": 7,
         }.items()
     },
-    "RetryPart.jitter": ("retry: {jitter: no}", "retry.jitter", False),
-    "ParallelPart.enabled": ("parallel: {enabled: yes}", "parallel.max_concurrent", 3),
-    "ParallelPart.max_concurrent": ("parallel: {enabled: yes, max_concurrent: 7}", "parallel.max_concurrent", 7),
-    "ParallelPart.fail_fast": ("parallel: {fail_fast: no}", "parallel.fail_fast", False),
-    "ParallelPart.stagger_delay_ms": ("parallel: {stagger_delay_ms: 500}", "parallel.stagger_seconds", 0.5),
-    "RateLimit.detection_patterns": (
+    "RetrySection.jitter": ("retry: {jitter: no}", "retry.jitter", False),
+    "ParallelSection.enabled": ("parallel: {enabled: yes}", "parallel.max_concurrent", 3),
+    "ParallelSection.max_concurrent": ("parallel: {enabled: yes, max_concurrent: 7}", "parallel.max_concurrent", 7),
+    "ParallelSection.fail_fast": ("parallel: {fail_fast: no}", "parallel.fail_fast", False),
+    "ParallelSection.stagger_delay_ms": ("parallel: {stagger_delay_ms: 500}", "parallel.stagger_seconds", 0.5),
+    "RateLimitSection.detection_patterns": (
         "rate_limit: {detection_patterns: [slow]}", "rate_limit.detection_patterns.0", "slow",
     ),
-    "RateLimit.wait_minutes": ("rate_limit: {wait_minutes: 7}", "rate_limit.wait_seconds", 420),
-    "RateLimit.max_waits": ("rate_limit: {max_waits: 7}", "rate_limit.max_waits", 7),
-    "StaleDetection.enabled": ("stale_detection: {enabled: yes}", "silence.check_interval_seconds", 30),
-    "StaleDetection.idle_timeout_seconds": (
+    "RateLimitSection.wait_minutes": ("rate_limit: {wait_minutes: 7}", "rate_limit.wait_seconds", 420),
+    "RateLimitSection.max_waits": ("rate_limit: {max_waits: 7}", "rate_limit.max_waits", 7),
+    "StaleDetectionSection.enabled": ("stale_detection: {enabled: yes}", "silence.check_interval_seconds", 30),
+    "StaleDetectionSection.idle_timeout_seconds": (
         "stale_detection: {enabled: yes, idle_timeout_seconds: 60}", "silence.idle_timeout_seconds", 60,
     ),
-    "StaleDetection.check_interval_seconds": (
+    "StaleDetectionSection.check_interval_seconds": (
         "stale_detection: {enabled: yes, check_interval_seconds: 7}", "silence.check_interval_seconds", 7,
     ),
     **{
-        f"CostLimits.{key}": (f"cost_limits: {{max_cost_per_job: 1, {key}: 2}}", f"cost_limits.{key}", 2)
+        f"CostLimitsSection.{key}": (f"cost_limits: {{max_cost_per_job: 1, {key}: 2}}", f"cost_limits.{key}", 2)
         for key in ("max_cost_per_sheet", "cost_per_1k_input_tokens", "cost_per_1k_output_tokens")
     },
-    "CostLimits.warn_at_percent": (
+    "CostLimitsSection.warn_at_percent": (
         "cost_limits: {max_cost_per_job: 1, warn_at_percent: 7}", "cost_limits.warn_at_percent", 7,
     ),
-    "CostLimits.max_cost_per_job": ("cost_limits: {max_cost_per_job: 2}", "cost_limits.max_cost_per_job", 2),
-    "CostLimits.enabled": ("cost_limits: {max_cost_per_job: 2, enabled: no}", "cost_limits", None),
-    "Notification.type": ("notifications: [{type: desktop}]", "notifications.0.type", "desktop"),
-    "Notification.on_events": (
+    "CostLimitsSection.max_cost_per_job": ("cost_limits: {max_cost_per_job: 2}", "cost_limits.max_cost_per_job", 2),
+    "CostLimitsSection.enabled": ("cost_limits: {max_cost_per_job: 2, enabled: no}", "cost_limits", None),
+    "NotificationSection.type": ("notifications: [{type: desktop}]", "notifications.0.type", "desktop"),
+    "NotificationSection.on_events": (
         "notifications: [{type: desktop, on_events: [job_start]}]", "notifications.0.on_events.0", "job_start",
     ),
-    "Notification.config": (
+    "NotificationSection.config": (
         "notifications: [{type: webhook, config: {url: 'http://a'}}]", "notifications.0.url", "http://a",
     ),
     **{
-        f"Target.{key}": (
+        f"TargetSection.{key}": (
             f"notifications: [{{type: {kind}, config: {{url: u, webhook_url: w, {key}: {value}}}}}]",
             f"notifications.0.{shown}", value,
         )
@@ -197,11 +197,11 @@ SEEN = {
             ("timeout", "webhook", 7, "timeout_seconds"), ("max_retries", "webhook", 7, "max_retries"),
         )
     },
-    "Target.url": ("notifications: [{type: webhook, config: {url: u}}]", "notifications.0.url", "u"),
-    "Target.webhook_url": (
+    "TargetSection.url": ("notifications: [{type: webhook, config: {url: u}}]", "notifications.0.url", "u"),
+    "TargetSection.webhook_url": (
         "notifications: [{type: slack, config: {webhook_url: u}}]", "notifications.0.url", "u",
     ),
-    "Target.headers": (
+    "TargetSection.headers": (
         "notifications: [{type: webhook, config: {url: u, headers: {A: b}}}]", "notifications.0.headers.A", "b",
     ),
 }  # fmt: skip
@@ -228,13 +228,13 @@ SETTINGS = {
     "errexit": ("true", "sheets.0.settings.errexit", True),
 }
 WITHOUT_EFFECT = {
-    "SheetPart.total_sheets": (f"sheet: {{{ALL}, total_sheets: 4}}", "S018"),
-    "SheetPart.fan_out_stage_map": (f"sheet: {{{ALL}, fan_out_stage_map: {{}}}}", "S018"),
-    "SheetPart.spec_tags": (f"sheet: {{{ALL}, spec_tags: []}}", "S501"),
-    "Hook.inherit_learning": (
+    "SheetSection.total_sheets": (f"sheet: {{{ALL}, total_sheets: 4}}", "S018"),
+    "SheetSection.fan_out_stage_map": (f"sheet: {{{ALL}, fan_out_stage_map: {{}}}}", "S018"),
+    "SheetSection.spec_tags": (f"sheet: {{{ALL}, spec_tags: []}}", "S501"),
+    "HookSection.inherit_learning": (
         "on_success: [{type: run_command, command: 'true', inherit_learning: yes}]", "S501",
     ),
-    "StaleDetection.max_idle_checks_before_kill": (
+    "StaleDetectionSection.max_idle_checks_before_kill": (
         "stale_detection: {max_idle_checks_before_kill: 3}", "S501",
     ),
     "Score.judgment": ("judgment: {enabled: true}", "S501"),
@@ -242,7 +242,7 @@ WITHOUT_EFFECT = {
     "Score.state_path": ("state_path: a", "S501"),
     "Score.schedule": ("schedule: 0 3 * * *", "S501"),
     "Score.state_backend": ("state_backend: a", None),
-    "ParallelPart.budget_partition": ("parallel: {budget_partition: yes}", None),
+    "ParallelSection.budget_partition": ("parallel: {budget_partition: yes}", None),
     **{
         f"Score.{key}": (f"{key}: {{}}", "S501")
         for key in (
@@ -253,33 +253,33 @@ WITHOUT_EFFECT = {
 }  # fmt: skip
 """Accepted, and seen nowhere but in a warning."""
 
-VARIABLES = {"PromptPart.variables"}
+VARIABLES = {"PromptSection.variables"}
 """Seen in the body."""
 
 ELSEWHERE = {
     "Score.on_success": "conductor/test_hooks_and_chains.py",
     "Score.concert": "conductor/test_hooks_and_chains.py",
-    "Hook": "conductor/test_hooks_and_chains.py",
-    "Concert": "conductor/test_hooks_and_chains.py",
+    "HookSection": "conductor/test_hooks_and_chains.py",
+    "ConcertSection": "conductor/test_hooks_and_chains.py",
     "Score.isolation": "conductor/test_worktrees_of_runs.py",
-    "Isolation": "conductor/test_worktrees_of_runs.py",
+    "IsolationSection": "conductor/test_worktrees_of_runs.py",
     "Score.workspace_lifecycle": None,
-    "WorkspaceLifecycle": None,
-    "SheetPart.fan_out_from": "unit/score/test_parameters.py",
-    "ParameterPart": "unit/score/test_parameters.py",
-    "Movement.retry": "unit/score/test_newer_scores.py",
-    "SheetPart.loops": "unit/score/test_loops.py",
-    "LoopPart": "unit/score/test_loops.py",
-    "SheetPart.triggers": "unit/score/test_loops.py",
-    "TriggersPart": "unit/score/test_loops.py",
-    "ActionPart": "unit/score/test_loops.py",
-    "SheetPart.prelude": "conductor/test_injected_texts.py",
-    "SheetPart.cadenzas": "conductor/test_injected_texts.py",
-    "Injection": "conductor/test_injected_texts.py",
-    "SheetPart.skip_when": "conductor/test_rules_that_skip.py",
-    "SheetPart.skip_when_command": "conductor/test_rules_that_skip.py",
-    "SkipCommand": "conductor/test_rules_that_skip.py",
-    "RateLimit.max_quota_waits": "unit/progress/test_quotas.py",
+    "WorkspaceLifecycleSection": None,
+    "SheetSection.fan_out_from": "unit/score/test_parameters.py",
+    "ParameterSection": "unit/score/test_parameters.py",
+    "MovementSection.retry": "unit/score/test_newer_scores.py",
+    "SheetSection.loops": "unit/score/test_loops.py",
+    "LoopSection": "unit/score/test_loops.py",
+    "SheetSection.triggers": "unit/score/test_loops.py",
+    "TriggersSection": "unit/score/test_loops.py",
+    "ActionSection": "unit/score/test_loops.py",
+    "SheetSection.prelude": "conductor/test_injected_texts.py",
+    "SheetSection.cadenzas": "conductor/test_injected_texts.py",
+    "InjectionSection": "conductor/test_injected_texts.py",
+    "SheetSection.skip_when": "conductor/test_rules_that_skip.py",
+    "SheetSection.skip_when_command": "conductor/test_rules_that_skip.py",
+    "SkipCommandSection": "conductor/test_rules_that_skip.py",
+    "RateLimitSection.max_quota_waits": "unit/progress/test_quotas.py",
 }
 """Fields, and whole parts, whose effect is a run's: the tests that cover them, where they are honoured."""
 
@@ -317,7 +317,7 @@ def test_no_field_lacks_a_test():
 def test_a_field_is_seen_in_what_runs(field):
     written, path, value = SEEN[field]
     assert seen(with_part(written), path) == value
-    assert field == "CostLimits.enabled" or _without(path) != value
+    assert field == "CostLimitsSection.enabled" or _without(path) != value
 
 
 def _without(path: str):
@@ -339,7 +339,7 @@ def test_a_field_without_effect_changes_nothing_and_says_so(field):
     written, code = WITHOUT_EFFECT[field]
     result = compiled(with_part(written))
     assert code is None or code in {problem.code for problem in result.problems}
-    if field != "Hook.inherit_learning":
+    if field != "HookSection.inherit_learning":
         assert result.expanded == expanded(score())
 
 

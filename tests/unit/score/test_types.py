@@ -12,7 +12,7 @@ from scores import compiled, expanded, score
 from marianned.score.language.expressions import expression_fault
 from marianned.score.read import model
 from marianned.score.read.document import parse
-from marianned.score.read.rules import Text, fields
+from marianned.score.read.rules import TextRule, field_rules
 from marianned.yaml_tree import plain
 
 VALUES = st.recursive(
@@ -136,7 +136,9 @@ def test_each_pattern_of_a_field_is_said_in_words_too():
     structs = [
         one for one in vars(model).values() if inspect.isclass(one) and issubclass(one, msgspec.Struct)
     ]
-    rules = [rule for one in structs for rule in fields(one)[0].values()]
-    texts = [one for rule in rules if isinstance(one := getattr(rule, "item", rule), Text) and one.pattern]
+    rules = [rule for one in structs for rule in field_rules(one)[0].values()]
+    texts = [
+        one for rule in rules if isinstance(one := getattr(rule, "item", rule), TextRule) and one.pattern
+    ]
     assert len(texts) == 6
     assert all(one.wanted for one in texts)
