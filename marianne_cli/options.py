@@ -513,12 +513,10 @@ def score_file(file: str) -> dict[str, Any]:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        from marianned.problem import Problem
+        from marianned.problem import make_problem
 
         name = shown_name(file)
-        problem = Problem(
-            code="S006", severity="error", message="the file is not UTF-8", file=name, line=1, column=1
-        )
+        problem = make_problem("S006", "the file is not UTF-8", name, line=1, column=1)
         raise InvalidScore(f"'{name}' has 1 error", problems=[problem]) from None
     if file == STDIN:
         return {"text": text, "directory": os.path.realpath("."), "file": None}

@@ -248,7 +248,7 @@ def _checked(name: str, value: Any) -> Any:
     for word in checked if name == "slurm.arguments" else ():
         if not word.startswith("-"):
             raise ValueError(f"'{word}' is not {sbatch.OPTION}")
-        if (why := sbatch.refusal(word)) is not None:
+        if (why := sbatch.reason_to_refuse(word)) is not None:
             raise ValueError(f"{why}; remove it")
     return checked
 

@@ -9,10 +9,10 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 
 from marianned import yaml_tree
-from marianned.errors import Problem
 from marianned.formatting import DURATION_MOST, DURATION_MOST_SAID, did_you_mean, read_duration
 from marianned.instruments import json_path
 from marianned.instruments.profile import HANDOFF_NAME, SIGNALS, Cli, OutputFormat, Profile, StopRequest
+from marianned.problem import Problem, make_problem
 from marianned.yaml_tree import ListNode, MappingNode, Node, ScalarNode, SourcePosition, UnreadableYaml
 
 ALIASES = {"claude_cli": "claude-code"}
@@ -115,10 +115,10 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     for path in _WITHOUT_EFFECT:
         if _field(profile, path) is not None:
             said = f"'{path.rpartition('.')[2]}' is accepted and has no effect"
-            reading.add(path, said, code="S501", severity="warning")
+            reading.add(path, said, code="S501")
     if profile.http is not None and profile.http.schema_family == "gemini":
         said = "the schema family 'gemini' is accepted, but not supported"
-        reading.add("http.schema_family", said, code="S501", severity="warning")
+        reading.add("http.schema_family", said, code="S501")
     return profile, reading.problems
 
 
@@ -143,7 +143,6 @@ class _Reading:
         place: SourcePosition | None = None,
         hint: str | None = None,
         code: str = "S405",
-        severity: str = "error",
     ) -> None:
         """Note a problem at `place`, else at `path` or the nearest place above it."""
         above = path
@@ -151,11 +150,10 @@ class _Reading:
             above = re.sub(r"(\.[^.\[]*|\[[^\[]*\]|^[^.\[]+)$", "", above)
         place = place or self._places.get(above)
         self.problems.append(
-            Problem(
-                code=code,
-                severity=severity,
-                message=message,
-                file=self.file,
+            make_problem(
+                code,
+                message,
+                self.file,
                 line=place.line if place else None,
                 column=place.column if place else None,
                 path=path or None,

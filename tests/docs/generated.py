@@ -28,10 +28,10 @@ from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
 from marianned.instruments import profile
 from marianned.lifecycle import TABLE, Action, Guard, TransitionRule
+from marianned.problem import SEVERITIES
 from marianned.protocol import METHODS, JobStatus
 from marianned.protocol.schema import field_docs
 from marianned.score.read import model, rules
-from marianned.score.read.report import SEVERITIES
 
 PROFILE = {
     profile.Profile: "the profile",

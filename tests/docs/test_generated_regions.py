@@ -11,10 +11,10 @@ from kit.tables import each
 
 from marianne_cli.tree import front
 from marianned.errors import BY_CODE
+from marianned.problem import SEVERITIES
 from marianned.protocol import METHODS, JobStatus, Next, Reason
 from marianned.protocol.schema import field_docs
 from marianned.protocol.statuses import Obstacle
-from marianned.score.read.report import SEVERITIES
 from marianned.store.opening import connect_writer
 
 END = r"$(?!\n)"

@@ -18,9 +18,9 @@ import score_fields
 import score_schema
 from kit.tables import each
 
+from marianned.problem import SEVERITIES
 from marianned.score.read import model
-from marianned.score.read.document import parse
-from marianned.score.read.report import SEVERITIES
+from marianned.score.read.document import parse_document
 from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import ListNode, Node, ScalarNode
 
@@ -63,7 +63,7 @@ def as_editors_see_it(node: Node):
 
 def accepts(text: str) -> bool:
     try:
-        schema()(as_editors_see_it(parse(text.encode()).root))
+        schema()(as_editors_see_it(parse_document(text.encode()).root))
     except fastjsonschema.JsonSchemaValueException:
         return False
     return True

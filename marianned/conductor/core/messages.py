@@ -5,9 +5,10 @@ import msgspec
 from marianned import files, formatting
 from marianned.clock import Instant
 from marianned.conductor.core.job import JobActor
-from marianned.errors import Problem, WaitTimeout
+from marianned.errors import WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
+from marianned.problem import Problem, make_problem
 from marianned.progress.state.run import RunState, Version
 from marianned.progress.views import messages
 from marianned.protocol import JobStatus, Modify
@@ -53,11 +54,10 @@ def other_name(params: Modify, name: str, wanted: str) -> Problem:
             value = text.removeprefix("name:")
             line, column = number, len(text) - len(value.lstrip()) + 1
             break
-    return Problem(
-        code="S603",
-        severity="error",
-        message=f"the score's name is '{name}', the job is '{wanted}'",
-        file=params.file or "score",
+    return make_problem(
+        "S603",
+        f"the score's name is '{name}', the job is '{wanted}'",
+        params.file or "score",
         line=line,
         column=column,
         path="name",
@@ -75,11 +75,10 @@ def without_effect(state: RunState, version: Version, file: str | None) -> list[
         kept = "as it was" if was.isolation is not None else "without a worktree of its own"
         changed["isolation"] = f"'{run.job_name}' goes on {kept}"
     return [
-        Problem(
-            code="S604",
-            severity="warning",
-            message=f"another {key} has no effect, it belongs to the run: {said}",
-            file=file or version.row.config_file or "score",
+        make_problem(
+            "S604",
+            f"another {key} has no effect, it belongs to the run: {said}",
+            file or version.row.config_file or "score",
             path=key,
             hint="mzt run FILE --fresh starts a run with it",
         )

@@ -36,8 +36,9 @@ from marianned.conductor.queries.output import (
 )
 from marianned.conductor.queries.told import ToldJobs
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
+from marianned.errors import BadRequest, MarianneError, NoSuchJob, WaitOverridden, WaitTimeout
 from marianned.moment import now
+from marianned.problem import ERROR, Problem, make_problem
 from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
@@ -196,11 +197,10 @@ class JobQueries:
         if row is None or row.status != WorktreeStatus.REFUSED:
             return []
         return [
-            Problem(
-                code="S602",
-                severity="warning",
-                message=f"it is not isolated: no worktree could be made; it works in '{state.run.workspace}'",
-                file=state.current.row.config_file or state.run.job_name,
+            make_problem(
+                "S602",
+                f"it is not isolated: no worktree could be made; it works in '{state.run.workspace}'",
+                state.current.row.config_file or state.run.job_name,
                 path="isolation",
                 hint=f"mzt history {state.run.job_name} says why",
             )
@@ -293,7 +293,7 @@ class JobQueries:
             except Exception as error:
                 _logger.exception("'%s' can't be told", address)
                 message = f"'{address}' can't be read: {error}"
-                problems.append(Problem(code="E514", severity="error", message=message, file=""))
+                problems.append(Problem(code="E514", severity=ERROR, message=message, file=""))
         total = listed.total - gone
         return msgspec.structs.replace(
             listed,

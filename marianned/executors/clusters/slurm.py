@@ -165,7 +165,7 @@ class Slurm:
     def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Leave out what the score says itself, by a key or an argument (see Engine)."""
         keys = {key for key, value in msgspec.structs.asdict(resources).items() if value is not None}
-        return sbatch.holding(arguments, keys, resources.arguments)
+        return sbatch.arguments_in_force(arguments, keys, resources.arguments)
 
     async def look(self) -> Mapping[Key, Job]:
         """Have one squeue list all (see Engine)."""

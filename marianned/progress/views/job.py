@@ -14,7 +14,7 @@ import msgspec
 
 from marianned import formatting, lifecycle
 from marianned.clock import Instant, milliseconds, timestamp
-from marianned.errors import Problem
+from marianned.problem import Problem, make_problem
 from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
@@ -537,7 +537,4 @@ def problems_of_sheets(state: RunState, numbers: Iterable[int]) -> list[Problem]
         for text in row.warnings if row.sheet in wanted else ():
             sheets.setdefault(text, []).append(row.sheet)
     file = state.current.row.config_file or state.run.job_name
-    return [
-        Problem(code="S601", severity="warning", message=text, file=file, sheets=concerned)
-        for text, concerned in sheets.items()
-    ]
+    return [make_problem("S601", text, file, sheets=concerned) for text, concerned in sheets.items()]

@@ -12,6 +12,7 @@ import msgspec
 from marianned import formatting
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
+from marianned.problem import ERROR
 from marianned.score.check.expand import SheetPlan, SheetPosition, number_sheets
 from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
@@ -44,12 +45,12 @@ from marianned.score.expanded import (
     digests,
 )
 from marianned.score.read import model
-from marianned.score.read.document import Document, parse
+from marianned.score.read.document import ScoreDocument, parse_document
 from marianned.score.read.habits import UNREADABLE
 from marianned.score.read.model import Score
-from marianned.score.read.parameters import with_values
+from marianned.score.read.parameters import apply_values
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
-from marianned.score.read.report import ERROR, ProblemReport
+from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import StructRule
 from marianned.score.read.variables import pack, scalars, with_number_keys
 from marianned.score.render.template import render_text, templates
@@ -78,7 +79,7 @@ def compile_score(
     """
     report = ProblemReport(source.file)
     try:
-        document = parse(source.text)
+        document = parse_document(source.text)
     except UnreadableYaml as fault:
         hint = UNREADABLE.get(fault.message)
         report.add(fault.code, fault.path, fault.message, place=fault.place, hint=hint)
@@ -106,7 +107,7 @@ class _Compiler:
         source: ScoreSource,
         reader: FileReader,
         builtin: dict[str, Profile],
-        document: Document,
+        document: ScoreDocument,
         report: ProblemReport,
     ) -> None:
         self.source = source
@@ -122,7 +123,7 @@ class _Compiler:
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
         read: Score = StructRule(Score).read(document.root, (), report)
-        self.score, self.parameters = with_values(read, source, report)
+        self.score, self.parameters = apply_values(read, source, report)
         self.layout = number_sheets(self.score, report)
         report.stage_names = self._stage_names()
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from marianned.errors import Problem
 from marianned.instruments.loader import load_profile
 from marianned.instruments.profile import Profile
 from marianned.paths import configuration_directory
+from marianned.problem import ERROR, Problem, make_problem
 from marianned.score.read.reader import FileReader
-from marianned.score.read.report import ERROR, ProblemReport, severity
+from marianned.score.read.report import ProblemReport
 
 _HERE = ".marianne"
 _INSTRUMENTS = "instruments"
@@ -111,4 +111,4 @@ def _text(path: str, reader: FileReader, report: ProblemReport) -> str | None:
 
 
 def _tell(report: ProblemReport, code: str, file: str, message: str) -> None:
-    report.problems.append(Problem(code=code, severity=severity(code), message=message, file=file))
+    report.problems.append(make_problem(code, message, file))

@@ -12,7 +12,7 @@ import msgspec
 
 from marianned.formatting import did_you_mean
 from marianned.score.expanded import Expanded, Sheet
-from marianned.score.read.document import Document
+from marianned.score.read.document import ScoreDocument
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
@@ -45,7 +45,7 @@ class Prompts:
     def __init__(
         self,
         expanded: Expanded,
-        document: Document,
+        document: ScoreDocument,
         report: ProblemReport,
         score: Score,
         reader: FileReader,

@@ -11,7 +11,7 @@ from marianned.score.check.settings import check_sheets, check_timeouts
 from marianned.score.check.stages import Languages, check_expression, check_retries, executors
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.read import sbatch
-from marianned.score.read.document import Document
+from marianned.score.read.document import ScoreDocument
 from marianned.score.read.model import ExecutorSection, InjectionSection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
@@ -27,7 +27,9 @@ _LEFT_IN = "[CHANGE THIS"
 _TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
 
 
-def check_score(score: Score, layout: SheetPlan | None, document: Document, report: ProblemReport) -> None:
+def check_score(
+    score: Score, layout: SheetPlan | None, document: ScoreDocument, report: ProblemReport
+) -> None:
     """Report what can be seen in the score alone."""
     if not _NAME.fullmatch(score.name) and not report.wrong("name"):
         message = f"'{score.name[:40]}' is not a valid job name"
@@ -93,7 +95,7 @@ def _check_arguments(score: Score, report: ProblemReport) -> None:
     for path, executor in executors(score):
         if isinstance(executor, ExecutorSection):
             for index, word in enumerate(executor.arguments):
-                if (why := sbatch.refusal(word)) is not None:
+                if (why := sbatch.reason_to_refuse(word)) is not None:
                     report.add("S412", (*path, "arguments", index), why, hint="remove it")
 
 
@@ -136,7 +138,7 @@ def injections(score: Score) -> Iterator[tuple[KeyPath, InjectionSection]]:
             yield ("sheet", "cadenzas", sheet, index), item
 
 
-def _check_prompt(score: Score, document: Document, report: ProblemReport) -> None:
+def _check_prompt(score: Score, document: ScoreDocument, report: ProblemReport) -> None:
     built_in = BUILT_IN | {"loop"} if score.sheet.loops else BUILT_IN
     for name in score.prompt.variables:
         if name in built_in:

@@ -32,7 +32,7 @@ from marianned.score.language.expressions import (
 )
 from marianned.score.language.placeholders import placeholders
 from marianned.score.read import sbatch
-from marianned.score.read.document import Document
+from marianned.score.read.document import ScoreDocument
 from marianned.score.read.model import ActionSection, ExecutorSection, LoopSection, RetrySection, Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
@@ -289,7 +289,7 @@ def retry_of(score: Score) -> Retry:
     return _retry(msgspec.structs.asdict(score.retry))
 
 
-def retries_of(score: Score, document: Document) -> dict[int, Retry]:
+def retries_of(score: Score, document: ScoreDocument) -> dict[int, Retry]:
     """Return the same of each stage that says something: key by key, what it leaves out is the score's."""
     found: dict[int, Retry] = {}
     for stage, movement in score.movements.items():
@@ -358,6 +358,6 @@ def _merged(parts: Iterable[str | ExecutorSection | None]) -> Resources:
             del given["type"]
             own = given.pop("arguments")
             said = {key: value for key, value in given.items() if value is not None}
-            arguments = [*sbatch.holding(arguments, said, own), *own]
+            arguments = [*sbatch.arguments_in_force(arguments, said, own), *own]
             found |= said
     return msgspec.convert({**found, "arguments": arguments}, Resources)

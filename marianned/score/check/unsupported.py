@@ -3,7 +3,7 @@
 Source: docs/reference/score-format.md §22.
 """
 
-from marianned.score.read.document import Document
+from marianned.score.read.document import ScoreDocument
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import KeyPath, find
@@ -29,7 +29,7 @@ _ACCEPTED = (
 _NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FILE --fresh'"
 
 
-def check_unsupported(score: Score, document: Document, report: ProblemReport) -> None:
+def check_unsupported(score: Score, document: ScoreDocument, report: ProblemReport) -> None:
     """Report what is accepted without effect (§22)."""
     paths: list[KeyPath] = [(key,) for key in _ACCEPTED]
     paths += [("stale_detection", "max_idle_checks_before_kill")]

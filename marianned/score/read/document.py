@@ -31,7 +31,7 @@ _KNOWN = field_rules(Score)[0].keys() | KEYS[()].keys()
 """Keys at the top of a score, and those that people write there for them."""
 
 
-class Document(NamedTuple):
+class ScoreDocument(NamedTuple):
     """A parsed file: its tree, its lines, and the keys that were given twice: path and place."""
 
     root: MappingNode
@@ -39,19 +39,19 @@ class Document(NamedTuple):
     duplicates: list[tuple[KeyPath, SourcePosition]]
 
 
-def parse(data: bytes) -> Document:
+def parse_document(data: bytes) -> ScoreDocument:
     """Read the bytes of a score.
 
     Raises:
         UnreadableYaml: S002, S004, S005, S006: the file can't be read, or is not a score.
     """
     tree = yaml_tree.read(data)
-    score = _score(tree.root)
+    score = _check_root(tree.root)
     duplicates = [((*_path_of(score, mapping), key.text), key.place) for mapping, key in tree.duplicates]
-    return Document(score, tree.lines, duplicates)
+    return ScoreDocument(score, tree.lines, duplicates)
 
 
-def _score(root: Node | None) -> MappingNode:
+def _check_root(root: Node | None) -> MappingNode:
     if root is None or (isinstance(root, ScalarNode) and root.value is None):
         raise UnreadableYaml("S004", "the file is empty")
     if not isinstance(root, MappingNode):

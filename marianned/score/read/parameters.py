@@ -38,31 +38,31 @@ _SHOWN = 40
 _NAMED = 8
 
 
-class NotOfItsKind(Exception):
+class ValueKindError(Exception):
     """A value is of another kind than the default; the message says which is needed."""
 
 
-def of_kind(value: Any, default: Any) -> Any:
+def convert_to_kind(value: Any, default: Any) -> Any:
     """Return a value as one of the default's kind; where there is no default, as it is.
 
     Raises:
-        NotOfItsKind: it can't be one.
+        ValueKindError: it can't be converted.
     """
     if default is None:
         return value
     kind, wanted = next((kind, words) for kind, words in _KINDS if isinstance(default, kind))
-    read = _read(value, kind) if isinstance(value, str) else value
+    read = _parse_text(value, kind) if isinstance(value, str) else value
     if isinstance(read, float) and not math.isfinite(read):
-        raise NotOfItsKind(f"a finite number is needed, this is {_shown(value)}")
+        raise ValueKindError(f"a finite number is needed, this is {_quote(value)}")
     if kind is float and type(read) is int:
         return float(read)
     if read is None or not isinstance(read, kind) or isinstance(read, bool) is not (kind is bool):
-        raise NotOfItsKind(f"{wanted} is needed, this is {_shown(value)}")
+        raise ValueKindError(f"{wanted} is needed, this is {_quote(value)}")
     return read
 
 
-def _read(text: str, kind: type) -> Any:
-    """Read a text as a value of another kind; nothing where it is none."""
+def _parse_text(text: str, kind: type) -> Any:
+    """Read a text as a value of another kind; None where the text is no such value."""
     if kind is bool:
         return _TRUTHS.get(text.lower())
     if kind is int:
@@ -77,8 +77,8 @@ def _read(text: str, kind: type) -> Any:
     return text
 
 
-def with_values(score: Score, source: ScoreSource, report: ProblemReport) -> tuple[Score, list[Parameter]]:
-    """Return the score with the values that its variables have in this run, and what may be given to it."""
+def apply_values(score: Score, source: ScoreSource, report: ProblemReport) -> tuple[Score, list[Parameter]]:
+    """Return the score with the values that its variables have in this run, and its parameters."""
     _check_block(score, report)
     values = {**score.prompt.variables}
     for name, part in score.parameters.items():
@@ -88,16 +88,16 @@ def with_values(score: Score, source: ScoreSource, report: ProblemReport) -> tup
     _check_names(source, names, report)
     for name, given in {**source.kept, **source.given}.items():
         if name in names and name not in BUILT_IN:
-            values[name] = _value(score, name, given, report, kept=name not in source.given)
-    told = [_told(score, name, values) for name in names if name not in BUILT_IN]
-    for name in _missing(score, values, report):
-        # Something stands in for it, lest each use of it be told as a fault of its own.
+            values[name] = _checked_value(score, name, given, report, kept=name not in source.given)
+    parameters = [_describe_parameter(score, name, values) for name in names if name not in BUILT_IN]
+    for name in _report_missing(score, values, report):
+        # A stand-in, so that each use of the name is not reported as a fault of its own.
         values[name] = next(iter(score.parameters[name].choices), f"({name})")
     prompt = msgspec.structs.replace(score.prompt, variables=values)
-    return msgspec.structs.replace(score, prompt=prompt), told
+    return msgspec.structs.replace(score, prompt=prompt), parameters
 
 
-def _missing(score: Score, values: Mapping[str, Any], report: ProblemReport) -> list[str]:
+def _report_missing(score: Score, values: Mapping[str, Any], report: ProblemReport) -> list[str]:
     """Report required parameters without a value; return their names."""
     missing = [
         name
@@ -113,7 +113,7 @@ def _missing(score: Score, values: Mapping[str, Any], report: ProblemReport) -> 
 
 
 def _check_block(score: Score, report: ProblemReport) -> None:
-    """Report what the block says of parameters that can't be."""
+    """Report contradictions in the `parameters` section."""
     for name, part in score.parameters.items():
         path: KeyPath = ("parameters", name)
         if not _NAME.fullmatch(name):
@@ -128,7 +128,7 @@ def _check_block(score: Score, report: ProblemReport) -> None:
             report.add("S015", (*path, "required"), f"'{name}' is required, and has a default")
         default = score.prompt.variables.get(name) if default is None else default
         if default is not None and part.choices and default not in part.choices:
-            message = f"{_shown(default)} is not one of {_list(part.choices)}"
+            message = f"{_quote(default)} is not one of {_name_list(part.choices)}"
             report.add("S013", (*path, "default"), message)
 
 
@@ -138,7 +138,11 @@ def _check_names(source: ScoreSource, names: list[str], report: ProblemReport) -
         if name in BUILT_IN:
             report.add("S216", (), f"'{name}' is the name of a built-in; no value can be given for it")
         elif name not in names:
-            known = f"there are {_list(names)}" if names else "the score has neither parameters nor variables"
+            known = (
+                f"there are {_name_list(names)}"
+                if names
+                else "the score has neither parameters nor variables"
+            )
             hint = report.nearest(name, names) or known
             report.add("S216", (), f"a value is given for '{name}', which the score does not know", hint=hint)
     for name in source.kept:
@@ -147,7 +151,7 @@ def _check_names(source: ScoreSource, names: list[str], report: ProblemReport) -
             report.add("S219", (), message)
 
 
-def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: bool) -> Any:
+def _checked_value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: bool) -> Any:
     """Return a given value as one of its kind; report what is wrong with it.
 
     `kept`: the run was given it before, under a score that may have wanted another.
@@ -159,8 +163,8 @@ def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: 
         default = part.choices[0]
     path = ("parameters", name) if name in score.parameters else ("prompt", "variables", name)
     try:
-        value = of_kind(given, default)
-    except NotOfItsKind as fault:
+        value = convert_to_kind(given, default)
+    except ValueKindError as fault:
         lists = isinstance(default, list | dict) and isinstance(given, str)
         hint = "only --vars-file can give it" if lists else None
         if isinstance(default, str) and isinstance(given, int | float):
@@ -168,13 +172,13 @@ def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: 
         report.add("S218", path, f"the value given for '{name}': {fault}", key=True, hint=again or hint)
         return default
     if part.choices and value not in part.choices:
-        message = f"the value given for '{name}', {_shown(value)}, is not one of {_list(part.choices)}"
+        message = f"the value given for '{name}', {_quote(value)}, is not one of {_name_list(part.choices)}"
         hint = report.nearest(str(value), [str(choice) for choice in part.choices])
         report.add("S218", path, message, key=True, hint=again or hint)
     return value
 
 
-def _told(score: Score, name: str, values: Mapping[str, Any]) -> Parameter:
+def _describe_parameter(score: Score, name: str, values: Mapping[str, Any]) -> Parameter:
     part = score.parameters.get(name, ParameterSection())
     default = score.prompt.variables.get(name) if part.default is None else part.default
     return Parameter(
@@ -188,7 +192,7 @@ def _told(score: Score, name: str, values: Mapping[str, Any]) -> Parameter:
     )
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     if isinstance(value, str):
         return f"'{value[:_SHOWN]}'"
     if isinstance(value, list | dict):
@@ -196,6 +200,6 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else json.dumps(value, default=str)
 
 
-def _list(values: list[Any]) -> str:
+def _name_list(values: list[Any]) -> str:
     named = ", ".join(str(value)[:_SHOWN] for value in values[:_NAMED])
     return named if len(values) <= _NAMED else f"{named} and {len(values) - _NAMED} more"

@@ -8,119 +8,21 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from marianned.errors import Problem
 from marianned.formatting import did_you_mean
+from marianned.problem import ERROR, Problem, make_problem, severity_of
 from marianned.yaml_tree import KeyPath, Node, SourcePosition, locate, locate_key
 
-ERROR = "error"
-WARNING = "warning"
 _MOST_SUGGESTIONS = 100
 _LONGEST_WORD = 100
 
-SEVERITIES = {
-    "S001": ERROR,
-    "S002": ERROR,
-    "S003": ERROR,
-    "S004": ERROR,
-    "S005": ERROR,
-    "S006": ERROR,
-    "S010": ERROR,
-    "S011": ERROR,
-    "S012": ERROR,
-    "S013": ERROR,
-    "S014": ERROR,
-    "S015": ERROR,
-    "S016": ERROR,
-    "S017": ERROR,
-    "S018": WARNING,
-    "S019": WARNING,
-    "S020": ERROR,
-    "S101": ERROR,
-    "S102": ERROR,
-    "S103": ERROR,
-    "S104": ERROR,
-    "S105": ERROR,
-    "S106": ERROR,
-    "S107": ERROR,
-    "S108": ERROR,
-    "S109": WARNING,
-    "S110": WARNING,
-    "S111": ERROR,
-    "S112": WARNING,
-    "S113": ERROR,
-    "S201": ERROR,
-    "S202": ERROR,
-    "S203": ERROR,
-    "S204": ERROR,
-    "S205": ERROR,
-    "S206": ERROR,
-    "S207": WARNING,
-    "S208": WARNING,
-    "S209": WARNING,
-    "S210": WARNING,
-    "S212": WARNING,
-    "S213": WARNING,
-    "S214": WARNING,
-    "S215": ERROR,
-    "S216": ERROR,
-    "S217": ERROR,
-    "S218": ERROR,
-    "S219": WARNING,
-    "S220": WARNING,
-    "S301": ERROR,
-    "S302": WARNING,
-    "S303": ERROR,
-    "S304": ERROR,
-    "S305": ERROR,
-    "S306": WARNING,
-    "S307": WARNING,
-    "S308": ERROR,
-    "S401": ERROR,
-    "S402": WARNING,
-    "S403": WARNING,
-    "S404": WARNING,
-    "S405": ERROR,
-    "S406": WARNING,
-    "S407": WARNING,
-    "S408": WARNING,
-    "S409": WARNING,
-    "S410": WARNING,
-    "S411": WARNING,
-    "S412": ERROR,
-    "S501": WARNING,
-    "S502": WARNING,
-    "S503": WARNING,
-    "S504": WARNING,
-    "S506": WARNING,
-    "S507": WARNING,
-    "S509": WARNING,
-    "S510": WARNING,
-    "S511": ERROR,
-    "S512": WARNING,
-    "S513": WARNING,
-    "S514": WARNING,
-    "S515": ERROR,
-    "S516": WARNING,
-    "S601": WARNING,
-    "S602": WARNING,
-    "S603": ERROR,
-    "S604": WARNING,
-}
-"""The severity that each code always has; its meaning and its cure are told in tests/docs/score_codes.py."""
 
-
-def severity(code: str) -> str:
-    """Return the severity that a code always has; one that has none is a fault of ours."""
-    return SEVERITIES[code]
-
-
-def written(path: KeyPath) -> str | None:
+def path_text(path: KeyPath) -> str | None:
     """Write a path as people read it: `sheet.fan_out.2`; the top of the score has none."""
     return ".".join(str(step) for step in path) or None
 
 
-def _texts(path: KeyPath) -> tuple[str, ...]:
-    """Return a path as texts: a number is a key as it was written, or one that was read."""
+def _path_key(path: KeyPath) -> tuple[str, ...]:
+    """Return a path as texts, so that a number is the same step as a key and as an index."""
     return tuple(map(str, path))
 
 
@@ -151,26 +53,25 @@ class ProblemReport:
         """Report a problem at the value (with `key`: at the key) of a path, or at an exact place."""
         at = place or (locate_key(self.root, path) if key else locate(self.root, path))
         self.problems.append(
-            Problem(
-                code=code,
-                severity=severity(code),
-                message=message,
-                file=self.file,
+            make_problem(
+                code,
+                message,
+                self.file,
                 line=at.line,
                 column=at.column,
-                path=written(path),
+                path=path_text(path),
                 sheets=sorted(sheets),
                 hint=hint,
             )
         )
-        if severity(code) == ERROR and path:
-            texts = _texts(path)
+        if severity_of(code) == ERROR and path:
+            texts = _path_key(path)
             self._wrong.add(texts)
             self._above.update(texts[:length] for length in range(len(texts) + 1))
 
     def wrong(self, *path: str | int) -> bool:
         """Whether an error was reported at this path, above it or below it."""
-        asked = _texts(path)
+        asked = _path_key(path)
         return asked in self._above or any(asked[:length] in self._wrong for length in range(len(asked)))
 
     def nearest(self, word: str, words: Iterable[str]) -> str | None:

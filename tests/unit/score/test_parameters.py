@@ -6,7 +6,7 @@ import pytest
 from kit.tables import each
 from scores import compiled, expanded, score
 
-from marianned.score.read.parameters import NotOfItsKind, of_kind
+from marianned.score.read.parameters import ValueKindError, convert_to_kind
 from marianned.score.read.variables import unpack
 
 PARAMETERS = """\
@@ -85,8 +85,8 @@ def test_a_value_takes_the_place_of_a_default_and_is_of_its_kind(name, typed, va
     ],
 )
 def test_a_value_of_another_kind_is_refused(value, default, wanted):
-    with pytest.raises(NotOfItsKind, match=wanted):
-        of_kind(value, default)
+    with pytest.raises(ValueKindError, match=wanted):
+        convert_to_kind(value, default)
 
 
 def test_a_list_that_is_typed_is_told_where_lists_come_from():
@@ -232,5 +232,5 @@ def test_a_number_of_instances_beside_the_list_is_a_contradiction():
 
 @each("endless", ["1e400", "-1e400", float("inf"), float("nan")])
 def test_a_number_is_finite(endless):
-    with pytest.raises(NotOfItsKind, match="a finite number is needed, this is"):
-        of_kind(endless, 0.5)
+    with pytest.raises(ValueKindError, match="a finite number is needed, this is"):
+        convert_to_kind(endless, 0.5)

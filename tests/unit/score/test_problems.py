@@ -7,7 +7,7 @@ import pytest
 from kit.tables import each
 from scores import Disk, compiled, marked, score
 
-from marianned.score.read.report import SEVERITIES, severity
+from marianned.problem import SEVERITIES, severity_of
 
 FAN = "{size: 1, total_items: 2, fan_out: {2: 2}}"
 PAR = "{enabled: true}"
@@ -352,7 +352,7 @@ def test_every_code_is_tested():
 
 def test_a_code_has_a_severity_of_its_own_or_cannot_be_reported():
     with pytest.raises(KeyError, match="S999"):
-        severity("S999")
+        severity_of("S999")
 
 
 @each(

@@ -64,19 +64,19 @@ MAY = [
 
 @each(("word", "name"), KEPT.items())
 def test_what_is_ours_or_makes_something_else_of_a_job_is_refused_as_sbatch_reads_it(word, name):
-    said = sbatch.refusal(word)
+    said = sbatch.reason_to_refuse(word)
     assert said is not None
     assert f"'--{name}'" in said
 
 
 @each("word", MAY)
 def test_all_others_may_be_given(word):
-    assert sbatch.refusal(word) is None
+    assert sbatch.reason_to_refuse(word) is None
 
 
 @each("word", ["-", "--"])
 def test_what_is_no_option_is_refused(word):
-    assert sbatch.refusal(word) == f"'{word}' is no option of sbatch's"
+    assert sbatch.reason_to_refuse(word) == f"'{word}' is no option of sbatch's"
 
 
 @each(
@@ -132,11 +132,11 @@ def test_what_a_nearer_place_says_by_a_key_or_an_argument_a_wider_one_does_not(k
     others = [one for other, *words in BEATEN if other != key for one in words]
     others += ["--hold", "--comment=p", "--nodelist=n1", "-pa" if key != "partition" else "-H"]
     wide = [*others[:3], word, *others[3:]]
-    assert sbatch.holding(wide, {key}, ()) == others
-    assert sbatch.holding(wide, (), [word]) == others
-    assert sbatch.holding(wide, {"executor", "arguments"}, ["--hold"]) == wide
+    assert sbatch.arguments_in_force(wide, {key}, ()) == others
+    assert sbatch.arguments_in_force(wide, (), [word]) == others
+    assert sbatch.arguments_in_force(wide, {"executor", "arguments"}, ["--hold"]) == wide
 
 
 def test_of_letters_in_one_word_only_the_one_that_is_beaten_is_left_out():
-    assert sbatch.holding(["-Hpa", "-Hva"], {"partition"}, ()) == ["-H", "-Hva"]
-    assert sbatch.holding(["-pa"], (), ["-Hpb"]) == []
+    assert sbatch.arguments_in_force(["-Hpa", "-Hva"], {"partition"}, ()) == ["-H", "-Hva"]
+    assert sbatch.arguments_in_force(["-pa"], (), ["-Hpb"]) == []
