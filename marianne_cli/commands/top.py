@@ -32,10 +32,10 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
         )
     for name in ("COLUMNS", "LINES"):  # what an environment says of the size would outlast each change of it
         os.environ.pop(name, None)
-    from marianne_cli.top.app import Top
+    from marianne_cli.top.app import TopApp
 
     gc.set_threshold(*_YOUNG)
-    app = Top(call.socket, job, read_only=read_only)
+    app = TopApp(call.socket, job, read_only=read_only)
     why = app.run()
     if why is not None:
         raise why

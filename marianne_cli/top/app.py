@@ -1,4 +1,4 @@
-"""The app: one task group for all that runs beside the screens, and one place where things are told."""
+"""The Textual app: one task group for background work, and the one place where results are logged."""
 
 import functools
 import os
@@ -19,18 +19,18 @@ from marianne_cli import terminal
 from marianne_cli.client import AsyncClient, aconnect
 from marianne_cli.faces import addresses
 from marianne_cli.faces.actions import offers, sheet_offers
-from marianne_cli.top.base import View
-from marianne_cli.top.doing import Doer
-from marianne_cli.top.drawn.dialogs import Answer, Dialog, Reading
-from marianne_cli.top.drawn.look import DARK, Looks
-from marianne_cli.top.feed import Feed
+from marianne_cli.top.action_runner import ActionRunner
+from marianne_cli.top.base import TopScreen
+from marianne_cli.top.drawn.dialogs import Dialog, DialogAnswer, TextDialog
+from marianne_cli.top.drawn.theme import DARK, ThemeStyles
+from marianne_cli.top.feed import StateFeed
 from marianne_cli.top.job_screen import JobScreen
 from marianne_cli.top.jobs_screen import JobsScreen
+from marianne_cli.top.known.activity import ActivityLines
 from marianne_cli.top.known.cells import Cell, Line
-from marianne_cli.top.known.deeds import Deeds
 from marianne_cli.top.known.keys import KEYS
-from marianne_cli.top.known.store import Store, Value
-from marianne_cli.top.output import Source
+from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.output import OutputSelection
 from marianned import __version__
 from marianned.errors import MarianneError, NoDaemon
 from marianned.formatting import typed
@@ -48,19 +48,19 @@ _CLOCK_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 
 
-class Known(Provider):
-    """The palette: what can be asked of the job that is looked at, and the keys of the screen."""
+class PaletteProvider(Provider):
+    """The entries of the command palette: actions of the selected job, and the keys of the screen."""
 
-    def _all(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
+    def _entries(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
         screen = self.screen
-        if not isinstance(screen, View):
+        if not isinstance(screen, TopScreen):
             return
         top = screen.top
         job, sheet = screen.job(), screen.sheet()
         if job is not None:
             known = [*offers(job), *([] if sheet is None else sheet_offers(job, sheet))]
             for one in known:
-                yield one.name, one.line, functools.partial(top.offer, one.name, job, sheet)
+                yield one.name, one.line, functools.partial(top.run_offer, one.name, job, sheet)
             yield "edit the score", f"mzt edit {typed(str(job['job_id']))}", functools.partial(top.edit, job)
         for bindings in (screen.active_bindings,):
             for _, binding, enabled, _ in bindings.values():
@@ -74,26 +74,26 @@ class Known(Provider):
 
     async def discover(self) -> Hits:
         """Show all."""
-        for name, said, do in self._all():
+        for name, said, do in self._entries():
             yield DiscoveryHit(Content(name), do, text=name, help=said)
 
     async def search(self, query: str) -> Hits:
         """Show what matches."""
         matcher = self.matcher(query)
-        for name, said, do in self._all():
+        for name, said, do in self._entries():
             if (score := matcher.match(f"{name} {said}")) > 0:
                 yield Hit(score, Content(name), do, text=name, help=said)
 
 
-class Top(App[MarianneError]):
+class TopApp(App[MarianneError]):
     """`mzt top`. It returns what ended it, null: the person left."""
 
     TITLE = "mzt top"
-    COMMANDS: ClassVar[set[Any]] = {Known}
+    COMMANDS: ClassVar[set[Any]] = {PaletteProvider}
     CSS = """
     Screen { layout: vertical; }
     #daemon { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    #deeds { max-height: 4; }
+    #activity { max-height: 4; }
     Toast { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -115,17 +115,17 @@ class Top(App[MarianneError]):
         elif "TEXTUAL_THEME" not in os.environ:
             self.theme = DARK.name
         self.read_only = read_only
-        self.store = Store()
+        self.store = StateStore()
         self.shown = self.store
         self.is_fed = False
         self._was_broken = False
-        self.looks = Looks(self.get_css_variables())
+        self.theme_styles = ThemeStyles(self.get_css_variables())
         self._socket, self._first = socket, job_id
         self._client: AsyncClient | None = None
-        self._feed: Feed | None = None
+        self._feed: StateFeed | None = None
         self._tasks: TaskGroup | None = None
-        self._doer = Doer(self)
-        self.deeds = Deeds()
+        self._runner = ActionRunner(self)
+        self.activity = ActivityLines()
         self._due: dict[object, Callable[[], None]] = {}
         self._rest = _RENEW_SECONDS
 
@@ -133,19 +133,19 @@ class Top(App[MarianneError]):
 
     def on_mount(self) -> None:
         """Begin."""
-        self.theme_changed_signal.subscribe(self, lambda _theme: self._dress())
+        self.theme_changed_signal.subscribe(self, lambda _theme: self._apply_theme())
         self.push_screen(JobsScreen())
         if self._first is not None:
             self.push_screen(JobScreen(self._first))
         self.set_interval(_CLOCK_SECONDS, self._tick)
-        self.run_worker(self._live(), exit_on_error=True)
+        self.run_worker(self._run_client(), exit_on_error=True)
 
-    def _dress(self) -> None:
-        self.looks = Looks(self.get_css_variables())
+    def _apply_theme(self) -> None:
+        self.theme_styles = ThemeStyles(self.get_css_variables())
         self._renew()
 
-    async def _live(self) -> None:
-        """Connect, and run all that runs beside the screens; nobody there is waited for."""
+    async def _run_client(self) -> None:
+        """Connect, and run the feed and all background work; try again while no daemon answers."""
         while True:
             try:
                 async with (
@@ -153,7 +153,7 @@ class Top(App[MarianneError]):
                     anyio.create_task_group() as tasks,
                 ):
                     self._client, self._tasks = client, tasks
-                    self._feed = Feed(client, self.store, self._changed)
+                    self._feed = StateFeed(client, self.store, self._changed)
                     for screen in self.screen_stack:
                         if isinstance(screen, JobScreen):
                             tasks.start_soon(self._feed.watch, screen.job_id)
@@ -182,15 +182,15 @@ class Top(App[MarianneError]):
     def start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run something beside the screens, until the app ends; what is refused is told."""
         if self._tasks is not None:
-            self._tasks.start_soon(self._guarded, work)
+            self._tasks.start_soon(self._run_reporting_errors, work)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run_reporting_errors(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except MarianneError as error:
-            self.failed("", error)
+            self.log_error("", error)
         except OSError as error:
-            self.refuse("", f"it can't be done: {error}", [])
+            self.log_refusal("", f"it can't be done: {error}", [])
 
     # --- what is shown -----------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class Top(App[MarianneError]):
     def _changed(self) -> None:
         self.is_fed = self.is_fed or bool(self._feed and self._feed.begun)
         if self._was_broken and self.store.broken is None:
-            self.deeds.answers()
+            self.activity.daemon_answered()
         self._was_broken = self.store.broken is not None
         self.soon("renew", self._renew)
 
@@ -220,28 +220,28 @@ class Top(App[MarianneError]):
             self._rest = max(_RENEW_SECONDS, _REST * (time.thread_time() - began))
 
     def _renew(self) -> None:
-        screen = self._view
-        if screen is None or not screen.stands:
+        screen = self._current_screen
+        if screen is None or not screen.is_ready:
             return
         if self.is_frozen:
-            screen.tell_daemon()
+            screen.show_daemon()
         else:
             screen.renew()
 
     def _tick(self) -> None:
         screen = self.screen_stack[-1] if self.screen_stack else None  # none is left while the end comes
-        if not self.is_frozen and isinstance(screen, View) and screen.stands:
+        if not self.is_frozen and isinstance(screen, TopScreen) and screen.is_ready:
             screen.renew()
 
     @property
-    def _view(self) -> View | None:
+    def _current_screen(self) -> TopScreen | None:
         """The screen that is looked at, below whatever is asked."""
-        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TopScreen)), None)
 
     def action_freeze(self) -> None:
         """Let nothing move, or all again."""
-        self.shown = self.store if self.is_frozen else self.store.frozen()
-        screen = self._view
+        self.shown = self.store if self.is_frozen else self.store.frozen_copy()
+        screen = self._current_screen
         if screen is not None:
             if isinstance(screen, JobScreen) and not self.is_frozen:
                 screen.output.changed()
@@ -256,85 +256,85 @@ class Top(App[MarianneError]):
                 *([Cell(f"  {key:<8}", "bold"), Cell(said)] for key, said in keys),
                 [],
             ]
-        self.push_screen(Reading("The keys of mzt top", lines[:-1]))
+        self.push_screen(TextDialog("The keys of mzt top", lines[:-1]))
 
     def open_job(self, job_id: str) -> None:
         """Show one job."""
-        self.deeds.forget()
+        self.activity.clear_last()
         if self._feed is not None:
             self.start(functools.partial(self._feed.watch, job_id))
         self.push_screen(JobScreen(job_id))
 
     def close_job(self, screen: JobScreen) -> None:
         """Go back to all jobs."""
-        self.deeds.forget()
+        self.activity.clear_last()
         if self._feed is not None:
             self._feed.leave(screen.job_id)
         self.pop_screen()
 
     # --- what is done ------------------------------------------------------------------------------------
 
-    def offer(self, word: str, job: Value | None, sheet: Value | None) -> None:
-        """Do what a word stands for."""
-        self._doer.offer(word, job, sheet)
+    def run_offer(self, word: str, job: Value | None, sheet: Value | None) -> None:
+        """Run the action of this name."""
+        self._runner.run_offer(word, job, sheet)
 
-    def menu(self, job: Value | None, sheet: Value | None) -> None:
-        """Show what can be asked."""
-        self._doer.menu(job, sheet)
+    def show_menu(self, job: Value | None, sheet: Value | None) -> None:
+        """Show the menu of actions."""
+        self._runner.show_menu(job, sheet)
 
-    def several(self, word: str, jobs: Sequence[Value]) -> None:
-        """Do something with several jobs."""
-        self._doer.several(word, jobs)
+    def run_for_all(self, word: str, jobs: Sequence[Value]) -> None:
+        """Run an action for several jobs."""
+        self._runner.run_for_all(word, jobs)
 
     def edit(self, job: Value | None) -> None:
         """Edit the score of a job."""
         if job is not None:
-            self.start(functools.partial(self._doer.edit, job))
+            self.start(functools.partial(self._runner.edit, job))
 
-    async def asked(self, dialog: Dialog) -> Answer:
+    async def ask(self, dialog: Dialog) -> DialogAnswer:
         """Show a dialog; return the answer."""
         answered = anyio.Event()
-        answers: list[Answer | None] = []
+        answers: list[DialogAnswer | None] = []
 
-        def take(answer: Answer | None) -> None:
+        def take(answer: DialogAnswer | None) -> None:
             answers.append(answer)
             answered.set()
 
         await self.push_screen(dialog, take)
         await answered.wait()
-        return answers[0] or Answer("")
+        return answers[0] or DialogAnswer("")
 
-    def sent(self, line: str) -> int:
-        """Say that a line was sent; return its number."""
-        number = self.deeds.asked(line)
-        self._tell_deeds()
+    def log_sent(self, line: str) -> int:
+        """Log that a line was sent; return its number."""
+        number = self.activity.add_sent(line)
+        self._show_activity()
         return number
 
-    def done(self, number: int, said: str) -> None:
-        """Say that it was carried out."""
-        self.deeds.done(number, said)
-        self._tell_deeds()
+    def log_done(self, number: int, said: str) -> None:
+        """Log that a line was carried out."""
+        self.activity.mark_done(number, said)
+        self._show_activity()
 
-    def refuse(self, line: str, said: str, hints: Iterable[str], number: int = 0) -> None:
-        """Say that something was refused, and what to type."""
-        self.deeds.refused(line, terminal.line(said), [terminal.line(hint) for hint in hints], number)
-        self._tell_deeds()
+    def log_refusal(self, line: str, said: str, hints: Iterable[str], number: int = 0) -> None:
+        """Log that something was refused, and what to type."""
+        self.activity.mark_refused(line, terminal.line(said), [terminal.line(hint) for hint in hints], number)
+        self._show_activity()
 
-    def failed(self, line: str, error: MarianneError, number: int = 0) -> None:
-        """Say how something was refused, as long as that is so."""
+    def log_error(self, line: str, error: MarianneError, number: int = 0) -> None:
+        """Log a refusal; that no daemon answers goes away when one answers."""
         said, hints = terminal.line(error.message), [terminal.line(hint) for hint in error.hints]
-        self.deeds.refused(line, said, hints, number, away=isinstance(error, NoDaemon))
-        self._tell_deeds()
+        self.activity.mark_refused(line, said, hints, number, away=isinstance(error, NoDaemon))
+        self._show_activity()
 
     def note(self, said: str) -> None:
         """Say something."""
-        self.deeds.note(terminal.line(said))
-        self._tell_deeds()
+        self.activity.note(terminal.line(said))
+        self._show_activity()
 
-    def _tell_deeds(self) -> None:
-        screen = self._view
-        if screen is not None and screen.stands:
-            screen.tell_deeds()
+    def _show_activity(self) -> None:
+        screen = self._current_screen
+        if screen is not None and screen.is_ready:
+            screen.show_activity()
 
     def copy_address(self, job: Value | None, sheet: Value | None) -> None:
         """Copy an address of the page at a job and a sheet, where a dashboard runs."""
@@ -346,7 +346,7 @@ class Top(App[MarianneError]):
         try:
             address = await to_thread.run_sync(addresses.running, directory)
         except NoDaemon as error:
-            self.refuse("", error.message, [f"mzt dashboard {typed(name)}" if name else "mzt dashboard"])
+            self.log_refusal("", error.message, [f"mzt dashboard {typed(name)}" if name else "mzt dashboard"])
             return
         number = None if sheet is None else int(sheet["sheet"])
         self.copy_to_clipboard(addresses.at(address, name, number))
@@ -357,25 +357,27 @@ class Top(App[MarianneError]):
 
     async def in_editor(self, draft: "Draft", problems: Sequence[Any]) -> str | None:
         """Let somebody edit a draft in their editor; return what went wrong, null: nothing."""
-        return await self._outside(functools.partial(draft.edit, list(problems)))
+        return await self._run_in_terminal(functools.partial(draft.edit, list(problems)))
 
-    async def _outside(self, run: Callable[[], str | None]) -> str | None:
+    async def _run_in_terminal(self, run: Callable[[], str | None]) -> str | None:
         """Run a program that has the terminal, while all else goes on and nothing is drawn."""
         with self.batch_update(), self.suspend():
             said = await to_thread.run_sync(run)
         self.refresh(layout=True)
         return said
 
-    def page(self, source: Source) -> None:
+    def show_in_pager(self, source: OutputSelection) -> None:
         """Show a whole output in the pager."""
-        self.start(functools.partial(self._page, source))
+        self.start(functools.partial(self._show_in_pager, source))
 
-    async def _page(self, source: Source) -> None:
-        from marianne_cli.top.paging import paged
+    async def _show_in_pager(self, source: OutputSelection) -> None:
+        from marianne_cli.top.paging import show_in_pager
 
         line = source.line()
-        said = await self._outside(functools.partial(paged, line, self._socket, source.arguments()))
+        said = await self._run_in_terminal(
+            functools.partial(show_in_pager, line, self._socket, source.arguments())
+        )
         if said is None:
             self.note(f"$ {line}")
         else:
-            self.refuse(line, said, [])
+            self.log_refusal(line, said, [])

@@ -7,15 +7,15 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from marianne_cli.top.drawn.widgets import Find, Told, daemon_line
+from marianne_cli.top.drawn.widgets import FindInput, TextLines, daemon_line
 from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.store import Store, Value
+from marianne_cli.top.known.store import StateStore, Value
 
 if TYPE_CHECKING:
-    from marianne_cli.top.app import Top
+    from marianne_cli.top.app import TopApp
 
 
-class View(Screen[None]):
+class TopScreen(Screen[None]):
     """A screen over the store."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,19 +32,19 @@ class View(Screen[None]):
     ]
 
     @property
-    def top(self) -> "Top":
+    def top(self) -> "TopApp":
         """The app."""
-        return cast("Top", self.app)
+        return cast("TopApp", self.app)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> StateStore:
         """What is shown: the present state, or the one in which it was frozen."""
         return self.top.shown
 
     @property
-    def stands(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether all of it is there: it is neither being made nor taken away."""
-        return self.is_mounted and self.is_running and bool(self.query("#deeds"))
+        return self.is_mounted and self.is_running and bool(self.query("#activity"))
 
     # --- what each screen has of its own -----------------------------------------------------------------
 
@@ -76,37 +76,39 @@ class View(Screen[None]):
         self.set_class(self.size.height < _HIGH, "-low")
         self.call_after_refresh(self.renew)
 
-    def tell_daemon(self) -> None:
+    def show_daemon(self) -> None:
         """Show the line at the top."""
         top = self.top
         behind = top.store.changes - top.shown.changes if top.is_frozen else None
-        self.query_one("#daemon", Told).tell(daemon_line(top.store, read_only=top.read_only, behind=behind))
-        self.tell_deeds()
+        self.query_one("#daemon", TextLines).show_lines(
+            daemon_line(top.store, read_only=top.read_only, behind=behind)
+        )
+        self.show_activity()
 
-    def tell_filter(self, words: str, counted: str, *, failed_only: bool) -> None:
+    def show_filter(self, words: str, counted: str, *, failed_only: bool) -> None:
         """Show which filter is on, how much it leaves, and what changes it; nothing where none is."""
-        line = self.query_one("#filter", Told)
+        line = self.query_one("#filter", TextLines)
         parts = [f"/{words}"] if words else []
         parts += ["failed only"] if failed_only else []
         line.display = bool(parts)
         keys = " · ".join([*(["/ changes it"] if words else []), "Esc shows all"])
-        line.tell([Cell(f" {' · '.join(parts)}: {counted}", "accent bold"), Cell(f"  {keys}", "dim")])
+        line.show_lines([Cell(f" {' · '.join(parts)}: {counted}", "accent bold"), Cell(f"  {keys}", "dim")])
 
-    def tell_deeds(self) -> None:
+    def show_activity(self) -> None:
         """Show what was asked, and what became of it."""
-        self.query_one("#deeds", Told).tell(*self.top.deeds.lines())
+        self.query_one("#activity", TextLines).show_lines(*self.top.activity.lines())
 
     def type_into(self, typed: Callable[[str], None], back: Widget | None, text: str) -> None:
         """Let somebody type what is looked for."""
-        self.query_one(Find).begin(typed, back, text)
+        self.query_one(FindInput).begin(typed, back, text)
 
     def action_offer(self, word: str) -> None:
         """Ask for an action by its word."""
-        self.top.offer(word, self.job(), self.sheet())
+        self.top.run_offer(word, self.job(), self.sheet())
 
     def action_menu(self) -> None:
         """Show all that can be asked."""
-        self.top.menu(self.job(), self.sheet())
+        self.top.show_menu(self.job(), self.sheet())
 
     def action_edit(self) -> None:
         """Edit the score of the job."""
@@ -116,7 +118,7 @@ class View(Screen[None]):
         """Copy an address at which a running `mzt dashboard` shows what is looked at here."""
         self.top.copy_address(self.job(), self.sheet())
 
-    def copied(self, text: str) -> None:
+    def copy_text(self, text: str) -> None:
         """Copy a text, or what is selected with the mouse, and say so."""
         chosen = self.get_selected_text()
         said = chosen or text

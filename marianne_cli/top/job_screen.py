@@ -9,17 +9,17 @@ from textual.containers import Container, Vertical
 from textual.widgets import ContentSwitcher
 
 from marianne_cli import terminal
-from marianne_cli.top.base import View
-from marianne_cli.top.drawn.listing import Lines, Rows
+from marianne_cli.top.base import TopScreen
+from marianne_cli.top.drawn.listing import LineView, RowTable
 from marianne_cli.top.drawn.log_view import LogView
-from marianne_cli.top.drawn.widgets import Find, Keys, Tabs, Told
+from marianne_cli.top.drawn.widgets import FindInput, KeyBar, TabBar, TextLines
 from marianne_cli.top.known.attempts import ATTEMPT_COLUMNS
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import head_lines
 from marianne_cli.top.known.sheets import (
     GRAPH_COLUMNS,
     SHEET_COLUMNS,
-    Kept,
+    RowCache,
     graph_rows,
     hook_rows,
     is_unfolded,
@@ -27,15 +27,15 @@ from marianne_cli.top.known.sheets import (
 )
 from marianne_cli.top.known.stages import stages_of
 from marianne_cli.top.known.store import Value
-from marianne_cli.top.output import STREAMS, TAIL_LINES, Source
+from marianne_cli.top.output import STREAMS, TAIL_LINES, OutputSelection
 from marianne_cli.top.panels import Panels
 from marianned.formatting import plural, typed
 
 PANELS = ("output", "attempts", "why", "journal", "revisions")
-_EYED = ("failed", "running", "waiting")
+_URGENT_STATUSES = ("failed", "running", "waiting")
 
 
-class JobScreen(View):
+class JobScreen(TopScreen):
     """Shows one job."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -78,9 +78,9 @@ class JobScreen(View):
         """The stages that are unfolded in the graph."""
         self._words = ""
         self._failed_only = False
-        self._kept: Kept = {}
+        self._kept: RowCache = {}
         self._placed = False
-        self._source: Source | None = None
+        self._source: OutputSelection | None = None
         self._attempt: int | None = None
         self._stream = 0
         self._panel = 0
@@ -91,23 +91,23 @@ class JobScreen(View):
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
-        yield Told(id="daemon")
-        yield Told(id="head")
-        yield Told(id="filter")
+        yield TextLines(id="daemon")
+        yield TextLines(id="head")
+        yield TextLines(id="filter")
         with Container(id="body"):
-            yield Rows(SHEET_COLUMNS, id="sheets")
+            yield RowTable(SHEET_COLUMNS, id="sheets")
             with Vertical(id="side"):
-                yield Tabs(PANELS, id="tabs")
-                yield Told(id="about")
+                yield TabBar(PANELS, id="tabs")
+                yield TextLines(id="about")
                 with ContentSwitcher(initial="output", id="panels"):
                     yield LogView(id="output")
-                    yield Rows(ATTEMPT_COLUMNS, id="attempts")
-                    yield Lines(id="why")
-                    yield Lines(id="journal")
-                    yield Lines(id="revisions")
-        yield Find()
-        yield Told(id="deeds")
-        yield Keys()
+                    yield RowTable(ATTEMPT_COLUMNS, id="attempts")
+                    yield LineView(id="why")
+                    yield LineView(id="journal")
+                    yield LineView(id="revisions")
+        yield FindInput()
+        yield TextLines(id="activity")
+        yield KeyBar()
 
     # --- what is shown -----------------------------------------------------------------------------------
 
@@ -117,17 +117,17 @@ class JobScreen(View):
 
     def sheet(self) -> Value | None:
         """Return the sheet at the cursor, or the only one of a stage there."""
-        key = self.query_one("#sheets", Rows).key
+        key = self.query_one("#sheets", RowTable).key
         if not isinstance(key, tuple) or key[0] != "sheet":
             return None
         return self.store.sheet(self.job_id, key[1])
 
-    def looked_at(self) -> Value | None:
+    def selected_sheet(self) -> Value | None:
         """Return the sheet whose output is shown: that at the cursor; of a stage the one that needs eyes."""
-        key = self.query_one("#sheets", Rows).key
+        key = self.query_one("#sheets", RowTable).key
         if isinstance(key, tuple) and key[0] == "stage":
             members = [one for one in self.store.sheets.get(self.job_id, ()) if one["stage"] == key[1]]
-            return eyed(members) if members else None
+            return most_urgent_sheet(members) if members else None
         return self.sheet()
 
     @property
@@ -137,18 +137,18 @@ class JobScreen(View):
 
     def renew(self) -> None:
         """Show the job as it is."""
-        self.tell_daemon()
+        self.show_daemon()
         job = self.job()
-        head = self.query_one("#head", Told)
+        head = self.query_one("#head", TextLines)
         if job is None:
             gone = self.store.gone.get(self.job_id, "was removed" if self.top.is_fed else "…")
-            self.query_one("#filter", Told).display = False
-            head.tell([Cell(f"{terminal.line(self.job_id)} ", "bold"), Cell(gone, "dim")])
+            self.query_one("#filter", TextLines).display = False
+            head.show_lines([Cell(f"{terminal.line(self.job_id)} ", "bold"), Cell(gone, "dim")])
             return
-        head.tell(*head_lines(job))
+        head.show_lines(*head_lines(job))
         sheets = self.store.sheets.get(self.job_id, ())
         needs = self.store.needs.get(self.job_id, {})
-        rows = self.query_one("#sheets", Rows)
+        rows = self.query_one("#sheets", RowTable)
         if self._graph and not self._words and not self._failed_only:
             rows.set_columns(GRAPH_COLUMNS)
             found = graph_rows(job, sheets, needs, self._spread)
@@ -166,29 +166,29 @@ class JobScreen(View):
         rows.show_rows([*found, *hook_rows(self.store.hooks.get(self.job_id, ()))])
         left = sum(isinstance(row.key, tuple) and row.key[0] == "sheet" for row in found)
         counted = f"{left} of {plural(len(sheets), 'sheet')}"
-        self.tell_filter(self._words, counted, failed_only=self._failed_only)
+        self.show_filter(self._words, counted, failed_only=self._failed_only)
         if sheets and not self._placed:
             self._placed = True
-            self._place()
+            self._place_cursor()
         self._panels.renew()
 
-    def _place(self) -> None:
+    def _place_cursor(self) -> None:
         """Begin at what needs eyes: the first that failed, runs or waits, else the last that ran."""
         sheets = self.store.sheets[self.job_id]
-        chosen = eyed(sheets)
+        chosen = most_urgent_sheet(sheets)
         stage = next(one for one in stages_of(sheets) if chosen in one.sheets)
         self._unfolded[stage.number] = True
         self.call_after_refresh(self.renew)
-        self.call_after_refresh(self.query_one("#sheets", Rows).put_cursor, ("sheet", chosen["sheet"]))
+        self.call_after_refresh(self.query_one("#sheets", RowTable).put_cursor, ("sheet", chosen["sheet"]))
 
-    def on_rows_moved(self, event: Rows.Moved) -> None:
+    def on_row_table_row_highlighted(self, event: RowTable.RowHighlighted) -> None:
         """Show what the sheet at the cursor prints."""
         if event.rows.id == "sheets":
             self._attempt = None
             self._lines = TAIL_LINES
-            self._panels.chosen()
+            self._panels.show_selection()
 
-    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+    def on_row_table_row_selected(self, event: RowTable.RowSelected) -> None:
         """Fold a stage; look at a sheet's output alone; choose an attempt."""
         if event.rows.id == "attempts" and isinstance(event.key, tuple):
             self.action_panel(0)
@@ -216,40 +216,40 @@ class JobScreen(View):
 
     def action_other(self) -> None:
         """Go to the other side."""
-        sheets = self.query_one("#sheets", Rows)
+        sheets = self.query_one("#sheets", RowTable)
         (self.panel if self.focused is sheets else sheets).focus()
 
     @property
-    def panel(self) -> Lines:
+    def panel(self) -> LineView:
         """What is shown beside the sheets."""
-        return self.query_one(f"#{PANELS[self._panel]}", Lines)
+        return self.query_one(f"#{PANELS[self._panel]}", LineView)
 
     def action_zoom(self) -> None:
         """Show the output alone, or beside the sheets again."""
         self.toggle_class("-zoom")
-        (self.panel if self.has_class("-zoom") else self.query_one("#sheets", Rows)).focus()
+        (self.panel if self.has_class("-zoom") else self.query_one("#sheets", RowTable)).focus()
 
     def action_graph(self) -> None:
         """Show the sheets as a graph by stages, or as a list."""
-        sheet = self.looked_at()
+        sheet = self.selected_sheet()
         self._graph = not self._graph
         self.renew()
         if sheet is not None:
-            rows = self.query_one("#sheets", Rows)
+            rows = self.query_one("#sheets", RowTable)
             rows.put_cursor(("stage", sheet["stage"]))
             rows.put_cursor(("sheet", sheet["sheet"]))
 
     def action_fold(self, open_: bool) -> None:
         """Unfold the stage at the cursor, or fold it."""
-        if self.focused is not self.query_one("#sheets", Rows):
+        if self.focused is not self.query_one("#sheets", RowTable):
             return
-        key = self.query_one("#sheets", Rows).key
+        key = self.query_one("#sheets", RowTable).key
         sheet = self.sheet()
         if isinstance(key, tuple) and key[0] == "stage":
             self._unfold(key[1], open_)
         elif sheet is not None and not open_:
             self._unfold(sheet["stage"], False)
-            self.query_one("#sheets", Rows).put_cursor(("stage", sheet["stage"]))
+            self.query_one("#sheets", RowTable).put_cursor(("stage", sheet["stage"]))
         elif open_:
             self.action_other()
 
@@ -263,14 +263,14 @@ class JobScreen(View):
     def action_panel(self, place: int) -> None:
         """Show another panel."""
         self._panel = place
-        self.query_one("#tabs", Tabs).choose(place)
+        self.query_one("#tabs", TabBar).choose(place)
         held = self.focused is not None and self.focused.id in PANELS
         self.query_one("#panels", ContentSwitcher).current = PANELS[place]
         if held or self.has_class("-zoom"):
             self.panel.focus()
         self._panels.show()
 
-    def on_tabs_chosen(self, event: Tabs.Chosen) -> None:
+    def on_tab_bar_tab_activated(self, event: TabBar.TabActivated) -> None:
         """Show the panel whose name was clicked."""
         self.action_panel(event.place)
 
@@ -305,20 +305,20 @@ class JobScreen(View):
         self.action_panel(0)
         self._panels.read()
 
-    def source(self) -> Source | None:
+    def output_selection(self) -> OutputSelection | None:
         """Return what is to be read for what the cursor is at; null: nothing."""
         if self.whole:
-            return Source(self.job_id, None, whole=True)
-        key = self.query_one("#sheets", Rows).key
+            return OutputSelection(self.job_id, None, whole=True)
+        key = self.query_one("#sheets", RowTable).key
         if not isinstance(key, tuple):
             return None
         if key[0] == "hook":
             stream = STREAMS[self._stream] if self._stream < 2 else "stdout"  # noqa: PLR2004  hooks have no prompt
-            return Source(self.job_id, None, key[1], self._attempt, stream)
-        sheet = self.looked_at()
+            return OutputSelection(self.job_id, None, key[1], self._attempt, stream)
+        sheet = self.selected_sheet()
         if sheet is None:
             return None
-        return Source(self.job_id, sheet["sheet"], None, self._attempt, STREAMS[self._stream])
+        return OutputSelection(self.job_id, sheet["sheet"], None, self._attempt, STREAMS[self._stream])
 
     @property
     def is_filtered(self) -> bool:
@@ -335,18 +335,18 @@ class JobScreen(View):
         """The attempt that was chosen; null: the newest."""
         return self._attempt
 
-    def on_log_view_earlier(self) -> None:
+    def on_log_view_earlier_requested(self) -> None:
         """Read further back."""
         self._lines *= 8
         self._panels.read(keep=True)
 
-    def on_log_view_sought(self) -> None:
+    def on_log_view_search_changed(self) -> None:
         """Count in the whole output."""
         self._panels.count()
 
-    def on_log_view_said(self) -> None:
+    def on_log_view_status_changed(self) -> None:
         """Say where in the output one is."""
-        self._panels.tell()
+        self._panels.show_status()
 
     def action_follow(self) -> None:
         """Go to the end, and follow."""
@@ -358,7 +358,7 @@ class JobScreen(View):
             self.action_panel(0)
             self.type_into(self.output.find, self.output, self.output.pattern.text)
         else:
-            self.type_into(self._filter, self.query_one("#sheets", Rows), self._words)
+            self.type_into(self._filter, self.query_one("#sheets", RowTable), self._words)
 
     def _filter(self, words: str) -> None:
         self._words = words
@@ -374,27 +374,27 @@ class JobScreen(View):
         job, sheet = self.job(), self.sheet()
         marked = job is not None and sheet is not None
         marked = marked and any(one["sheet"] == sheet["sheet"] for one in job["breakpoints"])  # type: ignore[index]
-        self.top.offer("clear the breakpoint" if marked else "pause before it", job, sheet)
+        self.top.run_offer("clear the breakpoint" if marked else "pause before it", job, sheet)
 
     def action_pager(self) -> None:
         """Hand the whole output to the pager."""
-        source = self.source()
+        source = self.output_selection()
         if source is not None:
-            self.top.page(source)
+            self.top.show_in_pager(source)
 
     def action_copy(self) -> None:
         """Copy the lines that are shown, of the list the `mzt` line of the sheet."""
-        if self.focused is self.query_one("#sheets", Rows):
-            source = self.source()
-            self.copied(f"mzt status {typed(self.job_id)}" if source is None else source.line())
+        if self.focused is self.query_one("#sheets", RowTable):
+            source = self.output_selection()
+            self.copy_text(f"mzt status {typed(self.job_id)}" if source is None else source.line())
         elif self.focused is self.output:
-            self.copied(self.output.shown_text())
+            self.copy_text(self.output.shown_text())
         else:
-            self.copied("\n".join(self.panel.text_lines()) + "\n")
+            self.copy_text("\n".join(self.panel.text_lines()) + "\n")
 
 
-def eyed(sheets: Sequence[Value]) -> Value:
+def most_urgent_sheet(sheets: Sequence[Value]) -> Value:
     """Return the sheet that needs eyes: the first that failed, runs or waits, else the last that ran."""
-    chosen = next((one for status in _EYED for one in sheets if one["status"] == status), None)
+    chosen = next((one for status in _URGENT_STATUSES for one in sheets if one["status"] == status), None)
     begun = [one for one in sheets if one["started_at"]]
     return chosen or max(begun, key=lambda one: str(one["started_at"]), default=sheets[0])

@@ -5,16 +5,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from marianne_cli.top.base import View
-from marianne_cli.top.drawn.listing import Rows
-from marianne_cli.top.drawn.widgets import Find, Keys, Told
+from marianne_cli.top.base import TopScreen
+from marianne_cli.top.drawn.listing import RowTable
+from marianne_cli.top.drawn.widgets import FindInput, KeyBar, TextLines
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
-from marianne_cli.top.known.store import Store, Value
+from marianne_cli.top.known.store import StateStore, Value
 from marianned.formatting import plural
 
 
-class JobsScreen(View):
+class JobsScreen(TopScreen):
     """Shows all jobs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,43 +45,43 @@ class JobsScreen(View):
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
-        yield Told(id="daemon")
-        yield Told(id="filter")
-        yield Rows(JOB_COLUMNS, id="jobs")
-        yield Told(id="none")
-        yield Told(id="details")
-        yield Find()
-        yield Told(id="deeds")
-        yield Keys()
+        yield TextLines(id="daemon")
+        yield TextLines(id="filter")
+        yield RowTable(JOB_COLUMNS, id="jobs")
+        yield TextLines(id="none")
+        yield TextLines(id="details")
+        yield FindInput()
+        yield TextLines(id="activity")
+        yield KeyBar()
 
     def job(self) -> Value | None:
         """Return the job at the cursor."""
-        key = self.query_one("#jobs", Rows).key
+        key = self.query_one("#jobs", RowTable).key
         return None if key is None else self.store.jobs.get(str(key))
 
     def renew(self) -> None:
         """Show the jobs as they are."""
-        self.tell_daemon()
+        self.show_daemon()
         rows, self._shown = job_rows(self.store, self._words, failed_only=self._failed_only)
-        self.query_one("#jobs", Rows).show_rows(rows)
+        self.query_one("#jobs", RowTable).show_rows(rows)
         counted = f"{len(self._shown)} of {plural(len(self.store.jobs), 'job')}"
-        self.tell_filter(self._words, counted, failed_only=self._failed_only)
-        nothing = self.query_one("#none", Told)
+        self.show_filter(self._words, counted, failed_only=self._failed_only)
+        nothing = self.query_one("#none", TextLines)
         nothing.display = not rows
-        nothing.tell(*_nothing(self.store, known=self.top.is_fed))
-        self._tell_details()
+        nothing.show_lines(*_empty_list_lines(self.store, known=self.top.is_fed))
+        self._show_details()
 
-    def _tell_details(self) -> None:
+    def _show_details(self) -> None:
         job = self.job()
-        details = self.query_one("#details", Told)
-        details.tell(*([] if job is None else detail_lines(job)))
+        details = self.query_one("#details", TextLines)
+        details.show_lines(*([] if job is None else detail_lines(job)))
         details.set_class(job is None or not self._detailed, "-off")
 
-    def on_rows_moved(self) -> None:
+    def on_row_table_row_highlighted(self) -> None:
         """Say more of the job that the cursor is at."""
-        self._tell_details()
+        self._show_details()
 
-    def on_rows_chosen(self) -> None:
+    def on_row_table_row_selected(self) -> None:
         """Open a job."""
         self.action_open()
 
@@ -94,7 +94,7 @@ class JobsScreen(View):
     def action_details(self) -> None:
         """Show or hide what is said of the job at the cursor."""
         self._detailed = not self._detailed
-        self._tell_details()
+        self._show_details()
 
     def action_find(self) -> None:
         """Filter by words."""
@@ -116,15 +116,15 @@ class JobsScreen(View):
 
     def action_several(self, word: str) -> None:
         """Do something with all jobs that are shown."""
-        self.top.several(word, [self.store.jobs[job_id] for job_id in self._shown])
+        self.top.run_for_all(word, [self.store.jobs[job_id] for job_id in self._shown])
 
     def action_copy(self) -> None:
         """Copy the name of the job."""
         job = self.job()
-        self.copied("" if job is None else str(job["job_id"]))
+        self.copy_text("" if job is None else str(job["job_id"]))
 
 
-def _nothing(store: Store, *, known: bool) -> list[list[Cell]]:
+def _empty_list_lines(store: StateStore, *, known: bool) -> list[list[Cell]]:
     if not known and store.broken is not None:
         return [[Cell("mzt start", "accent"), Cell("    in another terminal starts the daemon", "dim")]]
     if not known:

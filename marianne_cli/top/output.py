@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from marianne_cli import terminal
-from marianne_cli.client import AsyncClient
-from marianne_cli.client import Output as Stream
+from marianne_cli.client import AsyncClient, Output
 from marianne_cli.screens import whole
 from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import PAGE_LIMIT, ReadOutput, SearchOutput
-from marianned.protocol import Output as Piece
+from marianned.protocol import Output as OutputReply
 
 TAIL_LINES = 1_000
 """So many lines of the end are read first."""
@@ -24,8 +23,8 @@ _FOLLOWED = ("stdout", "stderr")
 _OPTIONS = {"stdout": [], "stderr": ["--stderr"], "prompt": ["--prompt"], "result": ["--result"]}
 
 
-class Source(NamedTuple):
-    """One stream of one attempt of a sheet or hook; attempt null: the newest."""
+class OutputSelection(NamedTuple):
+    """Which output is shown: a stream of an attempt of a sheet or hook; attempt null: the newest."""
 
     job_id: str
     sheet: int | None
@@ -46,18 +45,18 @@ class Source(NamedTuple):
         return shlex.join(["mzt", *self.arguments()])
 
 
-class Told(NamedTuple):
+class OutputLine(NamedTuple):
     """A line as it is shown; `kind` is that of a `ShownLine`: text, tool, result, note, error or plain."""
 
     kind: str
     text: str
 
 
-class Output:
-    """The lines that are known, and what is told of them."""
+class OutputBuffer:
+    """The lines of an output that have been read, and how much of the output they are."""
 
     def __init__(self) -> None:
-        self.lines: list[Told] = []
+        self.lines: list[OutputLine] = []
         self.begun: str = ""
         """A last line that has no end yet."""
         self.before = 0
@@ -72,7 +71,7 @@ class Output:
 
     def add(self, told: Iterable[tuple[str, str]]) -> None:
         """Take further lines, each made harmless; drop the first where there are too many."""
-        self.lines += [Told(kind, terminal.line(text.expandtabs(8))) for kind, text in told]
+        self.lines += [OutputLine(kind, terminal.line(text.expandtabs(8))) for kind, text in told]
         if len(self.lines) > KEPT_LINES + _SLACK:
             gone = len(self.lines) - KEPT_LINES
             del self.lines[:gone]
@@ -84,11 +83,11 @@ class Output:
         if self.dropped:
             return f"{self.dropped:,} earlier lines are no longer kept here; L: all of it in the pager"
         if self.before:
-            return f"{amount(self.before)} before this; <: read further back, L: all of it in the pager"
+            return f"{size_text(self.before)} before this; <: read further back, L: all of it in the pager"
         return ""
 
 
-def amount(count: int) -> str:
+def size_text(count: int) -> str:
     """Say how many bytes: `812 B`, `1.2 KB`, `3.4 MB`."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
         if count >= size:
@@ -96,8 +95,12 @@ def amount(count: int) -> str:
     return f"{count} B"
 
 
-async def read(
-    client: AsyncClient, source: Source, output: Output, changed: Callable[[], None], lines: int = TAIL_LINES
+async def follow_output(
+    client: AsyncClient,
+    source: OutputSelection,
+    output: OutputBuffer,
+    changed: Callable[[], None],
+    lines: int = TAIL_LINES,
 ) -> None:
     """Read the last lines, then follow until the attempt has ended; `changed` is called when lines came.
 
@@ -105,9 +108,9 @@ async def read(
         MarianneError: it is refused, or nobody answers any more.
     """
     if source.whole:
-        await _read_whole(client, source.job_id, output, changed)
+        await _follow_job_output(client, source.job_id, output, changed)
         return
-    transcript, offset, first = await _begin(client, source, output, lines)
+    transcript, offset, first = await _read_tail(client, source, output, lines)
     changed()
     output.attempt, output.size, output.ended = first.attempt, first.size, first.ended
     if source.stream in _FOLLOWED and not first.ended:
@@ -122,7 +125,7 @@ async def read(
         async with follow as pieces:
             async for data in pieces:
                 offset += len(data)
-                _take(output, transcript, 0, data)
+                _add_data(output, transcript, 0, data)
                 output.size = offset
                 changed()
     output.add(transcript.rest())
@@ -130,12 +133,14 @@ async def read(
     changed()
 
 
-async def _read_whole(client: AsyncClient, job_id: str, output: Output, changed: Callable[[], None]) -> None:
+async def _follow_job_output(
+    client: AsyncClient, job_id: str, output: OutputBuffer, changed: Callable[[], None]
+) -> None:
     async def begun() -> None:
         output.attempt = 0
         changed()
 
-    async def tell(of: Stream, lines: list[tuple[str, str]]) -> None:
+    async def tell(of: Output, lines: list[tuple[str, str]]) -> None:
         output.add((kind if of.stream == "stdout" else "error", text) for kind, text in lines)
         output.size += sum(len(text) for _, text in lines)
         changed()
@@ -145,9 +150,9 @@ async def _read_whole(client: AsyncClient, job_id: str, output: Output, changed:
     changed()
 
 
-async def _begin(
-    client: AsyncClient, source: Source, output: Output, lines: int
-) -> tuple[Transcript, int, Piece]:
+async def _read_tail(
+    client: AsyncClient, source: OutputSelection, output: OutputBuffer, lines: int
+) -> tuple[Transcript, int, OutputReply]:
     """Read the last lines to the present end; what is one document is read from its beginning."""
     ask = ReadOutput(
         job_id=source.job_id,
@@ -161,19 +166,19 @@ async def _begin(
     piece = first = await client.ask(ask)
     transcript = Transcript(piece.reads if source.stream == "stdout" else None)
     if transcript.is_one_document and piece.offset:
-        piece = first = await client.ask(_asked(ask, piece.attempt, 0))
+        piece = first = await client.ask(_page_request(ask, piece.attempt, 0))
         transcript = Transcript(piece.reads)
     output.before = piece.offset
     output.attempt = piece.attempt
     while True:
         offset = piece.offset + piece.skipped + len(piece.data)
-        _take(output, transcript, piece.skipped, piece.data)
+        _add_data(output, transcript, piece.skipped, piece.data)
         if offset >= piece.size or not (piece.data or piece.skipped):
             return transcript, offset, first
-        piece = await client.ask(_asked(ask, piece.attempt, offset))
+        piece = await client.ask(_page_request(ask, piece.attempt, offset))
 
 
-def _asked(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
+def _page_request(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
     return ReadOutput(
         job_id=ask.job_id,
         sheet=ask.sheet,
@@ -185,18 +190,18 @@ def _asked(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
     )
 
 
-def _take(output: Output, transcript: Transcript, gone: int, data: bytes) -> None:
+def _add_data(output: OutputBuffer, transcript: Transcript, gone: int, data: bytes) -> None:
     output.add(transcript.told(gone, data))
     output.begun = terminal.line(transcript.begun.expandtabs(8))
 
 
-class Pattern(NamedTuple):
-    """What is looked for: a text, whatever its case unless it has capitals itself."""
+class SearchPattern(NamedTuple):
+    """A text that is searched for; its case counts only if it has capitals."""
 
     text: str
 
     def spans(self, line: str) -> Iterator[tuple[int, int]]:
-        """Yield where it stands in a line."""
+        """Yield where the text stands in a line."""
         if not self.text:
             return
         if self.ignores_case:
@@ -207,7 +212,7 @@ class Pattern(NamedTuple):
             at = line.find(self.text, at + len(self.text))
 
     def is_in(self, line: str) -> bool:
-        """Tell whether it stands in a line."""
+        """Tell whether a line has the text."""
         return next(self.spans(line), None) is not None
 
     @property
@@ -216,7 +221,9 @@ class Pattern(NamedTuple):
         return self.text == self.text.lower()
 
 
-async def count(client: AsyncClient, source: Source, attempt: int | None, pattern: Pattern) -> str:
+async def count_matches(
+    client: AsyncClient, source: OutputSelection, attempt: int | None, pattern: SearchPattern
+) -> str:
     """Count the lines of a whole output that match: `214`, or `1,000 or more`.
 
     Raises:

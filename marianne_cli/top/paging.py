@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from marianne_cli.pagers import words_of
 
 
-def paged(line: str, socket: str | None, arguments: Sequence[str]) -> str | None:
+def show_in_pager(line: str, socket: str | None, arguments: Sequence[str]) -> str | None:
     """Show what `mzt logs` prints in $PAGER, by default less; return what went wrong, null: nothing.
 
     Less begins at the end, where the output was looked at.

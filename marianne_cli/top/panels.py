@@ -11,13 +11,13 @@ from marianne_cli.screens import render
 from marianne_cli.screens.differences import counting, unified
 from marianne_cli.screens.why import failures, why_screen
 from marianne_cli.top import output as outputs
-from marianne_cli.top.drawn.listing import Lines, Rows
-from marianne_cli.top.drawn.widgets import Told
+from marianne_cli.top.drawn.listing import LineView, RowTable
+from marianne_cli.top.drawn.widgets import TextLines
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.attempts import attempt_rows, failed_checks
 from marianne_cli.top.known.cells import Cell, Line, wrapped
-from marianne_cli.top.known.store import Value, cleaned
-from marianne_cli.top.output import Output, Source
+from marianne_cli.top.known.store import Value, sanitized
+from marianne_cli.top.output import OutputBuffer, OutputSelection
 from marianned.errors import MarianneError
 from marianned.formatting import plural
 from marianned.protocol import ExplainJob, GetJob, ReadHistory, ReadRevisions
@@ -36,13 +36,13 @@ _DIFFERS = {"+": "good", "-": "bad", "@": "accent"}
 
 
 class Panels:
-    """Fills the panels of a screen; what one asks for that another request has overtaken is given up."""
+    """Fills the panels of a job's screen; a request is cancelled when a newer one takes its place."""
 
     def __init__(self, screen: "JobScreen") -> None:
         self._screen = screen
         self._reading: anyio.CancelScope | None = None
         self._asking: dict[str, anyio.CancelScope] = {}
-        self._source: Source | None = None
+        self._source: OutputSelection | None = None
         self._facts: dict[tuple[str, int], tuple[Value, ...]] = {}
         """The attempts of sheets, as far as they were asked for."""
         self._seen: tuple[int, int, str] | None = None
@@ -52,13 +52,13 @@ class Panels:
         self._back = 0
         """How many versions before the newest the two are that are compared."""
         self._closed = False
-        self._put: Source | None = None
+        self._put: OutputSelection | None = None
         """What the output that is shown was read from: what was chosen after it comes a little later."""
         self._of: int | None = None
         """The sheet whose output is shown."""
 
     def close(self) -> None:
-        """Ask for nothing more: the screen is left."""
+        """Cancel all requests: the screen is left."""
         self._closed = True
         for scope in (self._reading, *self._asking.values()):
             if scope is not None:
@@ -66,10 +66,10 @@ class Panels:
 
     # --- what happens ------------------------------------------------------------------------------------
 
-    def chosen(self) -> None:
+    def show_selection(self) -> None:
         """Show what belongs to a row of the sheets."""
         if self._screen.whole:
-            self._attempts()
+            self._read_attempts()
         else:
             self.read()
         self._asked_of.clear()
@@ -79,19 +79,19 @@ class Panels:
         """Take notice of what the store has now: the sheet may have another attempt."""
         if self._screen.top.is_frozen or self._closed:
             return
-        sheet = self._screen.looked_at()
+        sheet = self._screen.selected_sheet()
         seen = None if sheet is None else (sheet["sheet"], sheet["attempt_count"], sheet["status"])
         follows = self._screen.output.following and not self._screen.whole
         if seen is not None and seen[0] != self._of and follows:
             self.read()
         if seen != self._seen:
             before, self._seen = self._seen, seen
-            self._attempts()
+            self._read_attempts()
             if before is not None and seen is not None and before[0] == seen[0] and before[1] < seen[1]:
-                self._begun(first=not before[1])
+                self._attempt_began(first=not before[1])
         self.show()
 
-    def _begun(self, *, first: bool) -> None:
+    def _attempt_began(self, *, first: bool) -> None:
         """Go on with the attempt that has begun, unless somebody reads in another."""
         if self._screen.whole and not self._screen.output.output.ended:
             return
@@ -105,19 +105,19 @@ class Panels:
         screen, job = self._screen, self._screen.job()
         name = screen.shown_panel
         if name in {"output", "attempts"} or job is None:
-            self.tell()
+            self.show_status()
             return
-        sheet = screen.looked_at()
+        sheet = screen.selected_sheet()
         of = (job["event"], job["run"], None if sheet is None else sheet["sheet"])
         if self._asked_of.get(name) == of:
             return
         self._asked_of[name] = of
-        ask = {"why": self._why, "journal": self._journal, "revisions": self._revisions}[name]
-        self._start(name, ask)
-        self.tell()
+        ask = {"why": self._fill_why, "journal": self._fill_journal, "revisions": self._fill_revisions}[name]
+        self._start_request(name, ask)
+        self.show_status()
 
-    def _start(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
-        """Ask beside all else; what was asked before under this name is given up."""
+    def _start_request(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
+        """Run a request in the background; an older one under this name is cancelled."""
         if name in self._asking:
             self._asking[name].cancel()
         scope = self._asking[name] = anyio.CancelScope()
@@ -127,13 +127,13 @@ class Panels:
                 try:
                     await ask()
                 except MarianneError as error:
-                    self._failed(name, error)
+                    self._show_error(name, error)
 
         self._screen.top.start(run)
 
-    def _failed(self, name: str, error: MarianneError) -> None:
+    def _show_error(self, name: str, error: MarianneError) -> None:
         if name in {"why", "journal", "revisions"}:
-            self._screen.query_one(f"#{name}", Lines).show([[Cell(str(error), "bad")]])
+            self._screen.query_one(f"#{name}", LineView).show([[Cell(str(error), "bad")]])
         self._asked_of.pop(name, None)
 
     # --- output ------------------------------------------------------------------------------------------
@@ -143,9 +143,9 @@ class Panels:
         if self._reading is not None:
             self._reading.cancel()
         scope = self._reading = anyio.CancelScope()
-        source = self._source = self._screen.source()
+        source = self._source = self._screen.output_selection()
         view, top = self._screen.output, self._screen.top
-        sheet = self._screen.looked_at()
+        sheet = self._screen.selected_sheet()
         begun = sheet is None or self._screen.whole or bool(sheet["attempt_count"])
         self._of = None if source is None else source.sheet
 
@@ -153,7 +153,7 @@ class Panels:
             with scope:
                 if not keep:
                     await anyio.sleep(_SETTLE_SECONDS)
-                output = Output()
+                output = OutputBuffer()
                 shown = keep
 
                 def put() -> None:
@@ -170,20 +170,20 @@ class Panels:
                 if source is None or not begun:
                     output.failed = None if source is None else "no attempt yet"
                     put()
-                    self.tell()
+                    self.show_status()
                     return
                 try:
                     if keep:
-                        changed = _once(lambda: view.put_earlier(output), changed)
-                    await outputs.read(top.client, source, output, changed, self._screen.tail_lines)
+                        changed = _first_then(lambda: view.put_earlier(output), changed)
+                    await outputs.follow_output(top.client, source, output, changed, self._screen.tail_lines)
                 except MarianneError as error:
                     output.failed = str(error)
                     put()
-                self.tell()
+                self.show_status()
 
         self._screen.top.start(run)
-        self._attempts()
-        self.tell()
+        self._read_attempts()
+        self.show_status()
 
     def count(self) -> None:
         """Count the lines that match in the whole output, where only its end is here."""
@@ -194,14 +194,14 @@ class Panels:
 
         async def ask() -> None:
             await anyio.sleep(_TYPED_SECONDS)
-            view.in_all = await outputs.count(self._screen.top.client, source, attempt, pattern)
-            self.tell()
+            view.in_all = await outputs.count_matches(self._screen.top.client, source, attempt, pattern)
+            self.show_status()
 
-        self._start("count", ask)
+        self._start_request("count", ask)
 
-    def _attempts(self) -> None:
+    def _read_attempts(self) -> None:
         """Ask for the attempts of the sheet, of which the checks and the costs are told."""
-        sheet = self._screen.looked_at()
+        sheet = self._screen.selected_sheet()
         if sheet is None:
             return
         job_id, number = self._screen.job_id, int(sheet["sheet"])
@@ -209,15 +209,15 @@ class Panels:
         async def ask() -> None:
             answer = await self._screen.top.client.ask(GetJob(job_id, sheets=str(number)))
             if answer.sheets:
-                self._facts[job_id, number] = tuple(cleaned(answer.sheets[0].attempts))
-            self.tell()
+                self._facts[job_id, number] = tuple(sanitized(answer.sheets[0].attempts))
+            self.show_status()
 
-        self._start("attempts", ask)
+        self._start_request("attempts", ask)
 
     @property
     def attempts(self) -> tuple[Value, ...]:
         """The attempts of the sheet that is chosen, as far as they are known."""
-        sheet = self._screen.looked_at()
+        sheet = self._screen.selected_sheet()
         return () if sheet is None else self._facts.get((self._screen.job_id, sheet["sheet"]), ())
 
     def step(self, by: int) -> None:
@@ -229,36 +229,36 @@ class Panels:
             if 0 <= place < len(known):
                 self._screen.put_attempt(None if place == len(known) - 1 else known[place])
 
-    def tell(self) -> None:
+    def show_status(self) -> None:
         """Say above the panel what it shows."""
-        if self._closed or not self._screen.stands:
+        if self._closed or not self._screen.is_ready:
             return
         if self._screen.shown_panel == "attempts":
-            self._screen.query_one("#attempts", Rows).show_rows(attempt_rows(self.attempts))
+            self._screen.query_one("#attempts", RowTable).show_rows(attempt_rows(self.attempts))
         lines = {"output": self._about_output, "attempts": self._about_attempts}.get(
             self._screen.shown_panel, list
         )()
-        about = self._screen.query_one("#about", Told)
+        about = self._screen.query_one("#about", TextLines)
         about.display = bool(lines)
-        about.tell(*lines)
+        about.show_lines(*lines)
 
     def _about_attempts(self) -> list[Line]:
-        sheet = self._screen.looked_at()
+        sheet = self._screen.selected_sheet()
         if sheet is None:
-            return [[Cell(self._none_chosen("no sheet is chosen"), "dim")]]
+            return [[Cell(self._nothing_chosen_text("no sheet is chosen"), "dim")]]
         said = (
             f"sheet {sheet['sheet']}: {plural(len(self.attempts), 'attempt')}; Enter shows what one printed"
         )
         return [[Cell(said, "dim")]]
 
-    def _none_chosen(self, otherwise: str) -> str:
+    def _nothing_chosen_text(self, otherwise: str) -> str:
         return "the filter leaves no sheet" if self._screen.is_filtered else otherwise
 
     def _about_output(self) -> list[Line]:
         source, view = self._source, self._screen.output
         if source is None:
-            return [[Cell(self._none_chosen("nothing to show yet"), "dim")]]
-        output = view.output if self._put == source else Output()
+            return [[Cell(self._nothing_chosen_text("nothing to show yet"), "dim")]]
+        output = view.output if self._put == source else OutputBuffer()
         newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
         shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)
         name = f"hook {source.hook}" if source.sheet is None else f"sheet {source.sheet}"
@@ -270,21 +270,21 @@ class Panels:
             cells += [Cell(" · "), Cell(source.stream, "accent bold")]
         other = {"stdout": "stderr", "stderr": "stdout"}.get(source.stream)
         if other is not None and shown is not None and shown[f"{other}_bytes"]:
-            cells.append(Cell(f" · {outputs.amount(shown[f'{other}_bytes'])} on {other} (s)", "dim"))
+            cells.append(Cell(f" · {outputs.size_text(shown[f'{other}_bytes'])} on {other} (s)", "dim"))
         if shown is not None and shown["outcome"]:
             sign, colour = signs.OUTCOMES.get(shown["outcome"], signs.UNKNOWN)
             cells.append(Cell(f" · {sign} {shown['outcome'].replace('_', ' ')}", colour))
-        cells.append(Cell(" · " + self._whereabouts(output), "dim"))
+        cells.append(Cell(" · " + self._follow_state_text(output), "dim"))
         lines: list[Line] = [*self._about_stage(), cells]
         if view.pattern.text:
             lines.append(
-                [Cell(view.told(), "accent bold"), Cell("  n next · N before · f only these", "dim")]
+                [Cell(view.search_status(), "accent bold"), Cell("  n next · N before · f only these", "dim")]
             )
         if shown is not None:
             lines += [[Cell(f"✗ {check}", "bad")] for check in failed_checks(shown)[:_CHECKS_MOST]]
         return lines
 
-    def _whereabouts(self, output: Output) -> str:
+    def _follow_state_text(self, output: OutputBuffer) -> str:
         if output.failed:
             return output.failed
         if output.attempt is None:
@@ -295,12 +295,12 @@ class Panels:
             end = "ended"
         else:
             end = "following" if self._screen.output.following else "not following: G or F goes to the end"
-        return f"{outputs.amount(output.size)} · {end}"
+        return f"{outputs.size_text(output.size)} · {end}"
 
     def _about_stage(self) -> list[Line]:
         """Where the cursor is at a stage: of which of its sheets the output is."""
-        key = self._screen.query_one("#sheets", Rows).key
-        sheet = self._screen.looked_at()
+        key = self._screen.query_one("#sheets", RowTable).key
+        sheet = self._screen.selected_sheet()
         if sheet is None or self._screen.whole or not isinstance(key, tuple) or key[0] != "stage":
             return []
         said = f"of stage {key[1]} the sheet that is {sheet['status']}; Enter unfolds all"
@@ -308,30 +308,30 @@ class Panels:
 
     # --- the others --------------------------------------------------------------------------------------
 
-    async def _why(self) -> None:
+    async def _fill_why(self) -> None:
         screen, client = self._screen, self._screen.top.client
-        sheet = screen.looked_at()
+        sheet = screen.selected_sheet()
         only = str(sheet["sheet"]) if sheet is not None and sheet["status"] == "failed" else None
-        why = cleaned(await client.ask(ExplainJob(screen.job_id, sheets=only)))
+        why = sanitized(await client.ask(ExplainJob(screen.job_id, sheets=only)))
         sheets = [*screen.store.sheets.get(screen.job_id, ())]
         failed = failures(why, sheets, named=only is not None)
         wanted = ",".join(str(error["sheet"]) for error in failed)
         if wanted:
-            full = cleaned(await client.ask(GetJob(screen.job_id, sheets=wanted)))["sheets"]
+            full = sanitized(await client.ask(GetJob(screen.job_id, sheets=wanted)))["sheets"]
             known = {one["sheet"]: one for one in full}
             sheets = [known.get(one["sheet"], one) for one in sheets]
         self._fill("why", why_screen(why, sheets, failed, unfolded=True))
 
-    async def _journal(self) -> None:
+    async def _fill_journal(self) -> None:
         asked = ReadHistory(job_id=self._screen.job_id, limit=_JOURNAL_MOST)
-        history = cleaned(await self._screen.top.client.ask(asked))
+        history = sanitized(await self._screen.top.client.ask(asked))
         entries = [render.event_line(event).partition("  ") for event in reversed(history["entries"])]
-        panel = self._screen.query_one("#journal", Lines)
+        panel = self._screen.query_one("#journal", LineView)
         told = [[Cell(f"{when}  ", "dim"), Cell(what)] for when, _, what in entries]
         panel.show([part for line in told for part in wrapped(line, panel.width)])
 
-    async def _revisions(self) -> None:
-        answer = cleaned(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
+    async def _fill_revisions(self) -> None:
+        answer = sanitized(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
         numbers = counting(answer["revisions"])
         self._back = max(0, min(self._back, len(numbers) - 2))
         told = screens.revisions_screen(answer["revisions"], unfolded=True)
@@ -342,14 +342,19 @@ class Panels:
         if len(numbers) < 2:  # noqa: PLR2004  a pair
             return []
         old, new = numbers[len(numbers) - 2 - self._back :][:2]
-        told = unified(await self._text(old), await self._text(new), f"revision {old}", f"revision {new}")
+        told = unified(
+            await self._revision_text(old),
+            await self._revision_text(new),
+            f"revision {old}",
+            f"revision {new}",
+        )
         found = told.splitlines()
         keys = "  [ the two before · ] the two after" if len(numbers) > 2 else ""  # noqa: PLR2004  likewise
         head = [Cell(f"revision {old} → {new}", "bold"), Cell(keys, "dim")]
         lines = [[Cell(line, _DIFFERS.get(line[:1], ""))] for line in found[2:]]
         return [[], head, *(lines or [[Cell("nothing differs", "dim")]])]
 
-    async def _text(self, revision: int) -> str:
+    async def _revision_text(self, revision: int) -> str:
         """Return the text of a version, with what a terminal would obey shown as escapes."""
         key = (self._screen.job_id, self._run(), revision)
         if key not in self._texts:
@@ -365,15 +370,15 @@ class Panels:
     def compare(self, by: int) -> None:
         """Compare the two versions before those that are compared, or the two after."""
         self._back = max(0, self._back - by)
-        self._start("revisions", self._revisions)
+        self._start_request("revisions", self._fill_revisions)
 
     def _fill(self, name: str, lines: list[str], more: Sequence[Line] = ()) -> None:
-        panel = self._screen.query_one(f"#{name}", Lines)
+        panel = self._screen.query_one(f"#{name}", LineView)
         shown = [*([Cell(line)] for line in lines), *more]
         panel.show([part for line in shown for part in wrapped(line, panel.width)])
 
 
-def _once(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
+def _first_then(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
     """Call one thing the first time, another afterwards."""
     calls = iter([first])
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kit.daemon import DEADLINE, Daemon
 from watching import score
 
-from marianne_cli.top.app import Top
+from marianne_cli.top.app import TopApp
 
 SHEETS = 1_000
 KEYS = (("j", 40), ("k", 40), ("G", 8), ("g", 8), ("v", 8), ("3", 4), ("1", 4), ("slash", 1), ("escape", 1))
@@ -22,7 +22,7 @@ KEYS = (("j", 40), ("k", 40), ("G", 8), ("g", 8), ("v", 8), ("3", 4), ("1", 4), 
 
 async def pressed(daemon):
     """Return for each key what it took each time."""
-    app = Top(str(daemon.socket), "wide")
+    app = TopApp(str(daemon.socket), "wide")
     async with app.run_test(size=(140, 50)) as pilot:
         async with asyncio.timeout(DEADLINE):
             while len(app.store.sheets.get("wide", ())) < SHEETS:

@@ -6,7 +6,7 @@ import click
 from kit.tables import each
 
 from marianne_cli.faces.actions import offers, sheet_offers, takes_score
-from marianne_cli.top import doing
+from marianne_cli.top import action_runner
 from marianne_cli.tree import clicked, group
 from marianne_cli.tree.table import TABLE, form_of
 from marianned import protocol
@@ -91,7 +91,7 @@ class Refusing:
     def __init__(self):
         self.lines = []
 
-    def refuse(self, line, *_said):
+    def log_refusal(self, line, *_said):
         self.lines.append(line)
 
     def start(self, _work):
@@ -103,11 +103,13 @@ def test_each_line_that_the_terminal_shows_is_one_of_mzt(status):
     """A breakpoint that could not be set was shown as `mzt pause before it JOB`."""
     top = Refusing()
     for offer in [*offers(job(status)), *sheets_of(status)]:
-        for waits in {doing._waits(offer), False}:
-            reads(doing._line(offer, "it's so", waits=waits))
+        for waits in {action_runner._is_waited_for(offer), False}:
+            reads(action_runner._command_line(offer, "it's so", waits=waits))
     for sheet in SheetStatus:
         for word in ACTIONS.keys() | {"remove"}:
-            doing.Doer(top).offer(word, job(status, breakpoints=[]), {"sheet": 3, "status": sheet})
+            action_runner.ActionRunner(top).run_offer(
+                word, job(status, breakpoints=[]), {"sheet": 3, "status": sheet}
+            )
     assert {*map(len, top.lines)} != {0}
     for line in {*top.lines}:
         reads(line)

@@ -13,8 +13,8 @@ from textual.dom import DOMNode
 
 from marianne_cli import top
 from marianne_cli.faces.actions import Offer
-from marianne_cli.top.app import Top
-from marianne_cli.top.doing import _waits
+from marianne_cli.top.action_runner import _is_waited_for
+from marianne_cli.top.app import TopApp
 from marianne_cli.top.job_screen import JobScreen
 from marianne_cli.top.known.keys import KEYS
 from marianned.protocol import METHODS
@@ -45,7 +45,7 @@ UNTOLD = {
     "ctrl+c": "ends every program",
 }
 """Keys that `?` does not name, and why."""
-NAMESPACES = {"": None, "app": Top, "screen": JobScreen}
+NAMESPACES = {"": None, "app": TopApp, "screen": JobScreen}
 """Whose action it is, by what stands before its name; empty: the own class's."""
 
 
@@ -104,4 +104,4 @@ def test_each_key_is_told_and_no_other() -> None:
 @each("method", [name for name in METHODS if name.startswith("job.")])
 def test_what_can_be_waited_for_is_waited_for(method: str) -> None:
     takes = "wait" in METHODS[method].params.__struct_fields__
-    assert _waits(Offer("", "", method, {}, None)) == takes
+    assert _is_waited_for(Offer("", "", method, {}, None)) == takes

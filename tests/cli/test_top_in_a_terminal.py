@@ -81,7 +81,7 @@ def test_what_is_no_terminal_is_told(home):
 def test_a_terminal_that_can_not_be_drawn_on_is_told(monkeypatch, capsys):
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr("os.isatty", lambda _number: True)
-    monkeypatch.setattr("marianne_cli.top.app.Top.run", lambda _top: pytest.fail("it draws"))
+    monkeypatch.setattr("marianne_cli.top.app.TopApp.run", lambda _top: pytest.fail("it draws"))
     assert run(["top"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "mzt: top draws on the terminal: TERM says that this one can't be drawn on",

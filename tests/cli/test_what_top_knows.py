@@ -8,12 +8,12 @@ from marianne_cli import times
 from marianne_cli.faces.groups import Group, group_of
 from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
+from marianne_cli.top.known.activity import ActivityLines
 from marianne_cli.top.known.cells import Cell, plain, wrapped
-from marianne_cli.top.known.deeds import Deeds
 from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
-from marianne_cli.top.known.stages import drawn, in_order, stages_of
-from marianne_cli.top.known.store import Store
-from marianne_cli.top.output import KEPT_LINES, Output, Pattern
+from marianne_cli.top.known.stages import draw_graph, stages_of, topological_order
+from marianne_cli.top.known.store import StateStore
+from marianne_cli.top.output import KEPT_LINES, OutputBuffer, SearchPattern
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
 
@@ -83,8 +83,8 @@ def test_what_needs_a_person_is_told_from_what_waits_for_a_time(told, group):
 
 
 def test_jobs_are_shown_by_group_and_keep_their_order_when_they_change():
-    store = Store()
-    store.begin(
+    store = StateStore()
+    store.replace_jobs(
         [job("b", event=2, in_flight=[{}]), job("a", event=1, in_flight=[{}]), job("z", "failed", event=3)]
     )
     order = [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()]
@@ -94,7 +94,7 @@ def test_jobs_are_shown_by_group_and_keep_their_order_when_they_change():
 
 
 def test_what_is_older_than_what_is_known_is_not_taken():
-    store = Store()
+    store = StateStore()
     store.put_job(job(event=5, status="paused"))
     store.put_job(job(event=4))
     assert store.jobs["a"]["status"] == "paused"
@@ -103,7 +103,7 @@ def test_what_is_older_than_what_is_known_is_not_taken():
 
 
 def test_a_fresh_run_has_none_of_the_sheets_of_the_one_before():
-    store = Store()
+    store = StateStore()
     store.put_job(job(event=5))
     store.put_sheets("a", 1, fan(), 52)
     store.put_job(job(event=6, run=2))
@@ -111,19 +111,19 @@ def test_a_fresh_run_has_none_of_the_sheets_of_the_one_before():
 
 
 def test_a_snapshot_forgets_what_is_no_more():
-    store = Store()
-    store.begin([job("a"), job("b")])
+    store = StateStore()
+    store.replace_jobs([job("a"), job("b")])
     store.put_sheets("a", 1, fan(), 52)
-    store.begin([job("b")])
+    store.replace_jobs([job("b")])
     assert list(store.jobs) == ["b"]
     assert store.sheets == {}
 
 
 def test_a_frozen_state_stays_as_it_is():
-    store = Store()
-    store.begin([job("a")])
+    store = StateStore()
+    store.replace_jobs([job("a")])
     store.put_sheets("a", 1, fan(), 52)
-    frozen = store.frozen()
+    frozen = store.frozen_copy()
     store.put_job(job("a", event=7, status="paused"))
     store.put_sheets("a", 1, [sheet(1, 1, status="failed")], 52)
     store.remove_run("a", 1)
@@ -133,7 +133,7 @@ def test_a_frozen_state_stays_as_it_is():
 
 
 def test_what_was_printed_last_is_put_at_its_attempt():
-    store = Store()
+    store = StateStore()
     flights = [
         {"sheet": number, "hook": None, "attempt": 1, "job_id": None, "last_line": None} for number in (1, 2)
     ]
@@ -144,22 +144,22 @@ def test_what_was_printed_last_is_put_at_its_attempt():
 
 
 def test_a_job_that_is_looked_at_stays_though_a_snapshot_of_all_has_it_not():
-    store = Store()
+    store = StateStore()
     store.put_job(job("old", "completed"))
-    store.begin([job("new")], keep={"old"})
+    store.replace_jobs([job("new")], keep={"old"})
     assert sorted(store.jobs) == ["new", "old"]
-    store.begin([job("new")])
+    store.replace_jobs([job("new")])
     assert sorted(store.jobs) == ["new"]
 
 
 def test_texts_are_made_harmless_where_they_come_in():
-    store = Store()
+    store = StateStore()
     store.put_job(job(message="\x1b]52;c;evil\x07\nsecond \u202e line"))
     assert store.jobs["a"]["message"] == "\\x1b]52;c;evil\\x07\\nsecond \\u202e line"
 
 
 def test_sheets_that_changed_are_put_among_the_others():
-    store = Store()
+    store = StateStore()
     store.put_sheets("a", 1, fan(4), 6)
     store.put_sheets("a", 1, [sheet(2, 2, status="running")], 5)
     assert [one["status"] for one in store.sheets["a"]][:2] == ["completed", "running"]
@@ -231,7 +231,7 @@ def test_failed_sheets_and_words_unfold_what_they_find():
 
 def picture(needs):
     stages = sorted({*needs, *(other for others in needs.values() for other in others)})
-    return [f"{one.gutter.rstrip()} {one.stage}" for one in drawn(stages, needs)]
+    return [f"{one.gutter.rstrip()} {one.stage}" for one in draw_graph(stages, needs)]
 
 
 @each(
@@ -249,8 +249,8 @@ def test_a_line_runs_from_each_stage_to_all_that_need_it(needs, lines):
 
 
 def test_each_stage_comes_after_those_it_needs_and_a_circle_hangs_nothing():
-    assert in_order([1, 2, 3, 4], {1: [4], 4: [3], 2: []}) == [2, 3, 4, 1]
-    assert in_order([1, 2], {1: [2], 2: [1]}) == [1, 2]
+    assert topological_order([1, 2, 3, 4], {1: [4], 4: [3], 2: []}) == [2, 3, 4, 1]
+    assert topological_order([1, 2], {1: [2], 2: [1]}) == [1, 2]
 
 
 def test_the_graph_has_a_row_a_stage_with_how_much_is_done():
@@ -274,8 +274,8 @@ def daemon(**fields):
 
 
 def test_the_first_line_says_what_is_wrong_with_the_daemon_and_whether_the_screen_is_live():
-    store = Store()
-    store.begin([job("a", "failed")])
+    store = StateStore()
+    store.replace_jobs([job("a", "failed")])
     limit = {"instrument": "claude-code", "model": None, "until_at": "2026-01-01T00:00:00.000Z"}
     store.put_daemon(daemon(degraded_by=["the disk is nearly full"], rate_limits=[limit], damaged=["b"]))
     said = plain(daemon_line(store, read_only=True, behind=3))
@@ -288,15 +288,15 @@ def test_the_first_line_says_what_is_wrong_with_the_daemon_and_whether_the_scree
 
 
 def test_what_was_asked_is_shown_until_it_is_carried_out_and_then_what_became_of_it():
-    deeds = Deeds()
-    first, second = deeds.asked("mzt pause a --wait"), deeds.asked("mzt pause b --wait")
-    assert [plain(line) for line in deeds.lines()] == [
+    activity = ActivityLines()
+    first, second = activity.add_sent("mzt pause a --wait"), activity.add_sent("mzt pause b --wait")
+    assert [plain(line) for line in activity.lines()] == [
         f"… $ mzt pause {name} --wait  sent; waiting until it is so" for name in ("a", "b")
     ]
-    deeds.done(first, "a: paused")
-    assert plain(deeds.lines()[-1]) == "✓ $ mzt pause a --wait  a: paused"
-    deeds.refused("mzt pause b --wait", "no", ["mzt list"], second)
-    assert [plain(line) for line in deeds.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
+    activity.mark_done(first, "a: paused")
+    assert plain(activity.lines()[-1]) == "✓ $ mzt pause a --wait  a: paused"
+    activity.mark_refused("mzt pause b --wait", "no", ["mzt list"], second)
+    assert [plain(line) for line in activity.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
 
 
 @each(("text", "line", "spans"), [
@@ -304,11 +304,11 @@ def test_what_was_asked_is_shown_until_it_is_carried_out_and_then_what_became_of
         ("", "x", []), ("aa", "aaa", [(0, 2)]),
     ])  # fmt: skip
 def test_what_is_looked_for_is_taken_as_it_is_typed(text, line, spans):
-    assert list(Pattern(text).spans(line)) == spans
+    assert list(SearchPattern(text).spans(line)) == spans
 
 
 def test_lines_that_are_too_many_are_dropped_from_the_beginning_and_said():
-    output = Output()
+    output = OutputBuffer()
     output.add(("plain", f"{number}\tx") for number in range(KEPT_LINES + 2_001))
     assert len(output.lines) == KEPT_LINES
     assert output.lines[-1].text == f"{KEPT_LINES + 2_000}".ljust(8) + "x"

@@ -126,7 +126,7 @@ async def test_a_sheet_runs_again_after_its_plan_was_shown(two):
         await top.press("a")
         await top.sees("run from here", "$ mzt resume broken --from 1", "$ mzt edit broken")
         await top.press("escape")
-        top.app.offer("run from here", top.app.screen.job(), top.app.screen.sheet())
+        top.app.run_offer("run from here", top.app.screen.job(), top.app.screen.sheet())
         await top.sees("what would run", "$ mzt resume broken --from 1 --wait")
         await top.press("y")
         await top.sees("attempt 2 of 2")
@@ -162,7 +162,7 @@ async def test_escape_shows_all_jobs_again(two):
 
 
 async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypatch):
-    waits, read = anyio.Event(), panels.outputs.read
+    waits, read = anyio.Event(), panels.outputs.follow_output
 
     async def later(*asked):
         await waits.wait()
@@ -170,7 +170,7 @@ async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypa
 
     async with looking(two.socket, "broken") as top:
         await top.sees("so far", "attempt 1 of 1", "6 B on stderr (s)", "ended")
-        monkeypatch.setattr(panels.outputs, "read", later)
+        monkeypatch.setattr(panels.outputs, "follow_output", later)
         await top.press("s")
         await top.sees("sheet 1 · stderr · …", absent=("ended",))
         waits.set()

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from kit.daemon import DEADLINE
-from marianne_cli.top.app import Top
+from marianne_cli.top.app import TopApp
 
 
 class Screen:
@@ -51,6 +51,6 @@ class Screen:
 @asynccontextmanager
 async def looking(socket, job_id=None, *, size=(100, 30), read_only=False):
     """Start `mzt top`; yield its screen."""
-    app = Top(str(socket), job_id, read_only=read_only)
+    app = TopApp(str(socket), job_id, read_only=read_only)
     async with app.run_test(size=size) as pilot:
         yield Screen(app, pilot)

@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from marianne_cli.top.drawn.look import Looks, looks_of, shown
+from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
 from marianne_cli.top.known.cells import Cell, Column, Line, Row, plain
 
 
@@ -36,12 +36,12 @@ _MOVES: list[BindingType] = [
 ]
 
 
-class Lines(ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True):
     """Lines of text that can be scrolled and selected with the mouse."""
 
     BINDINGS: ClassVar[list[BindingType]] = _MOVES
     DEFAULT_CSS = """
-    Lines { scrollbar-size: 1 1; overflow-x: hidden; scrollbar-gutter: stable; }
+    LineView { scrollbar-size: 1 1; overflow-x: hidden; scrollbar-gutter: stable; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
@@ -49,9 +49,9 @@ class Lines(ScrollView, can_focus=True):
         self._lines: Sequence[Line] = ()
 
     @property
-    def looks(self) -> Looks:
+    def theme_styles(self) -> ThemeStyles:
         """The styles of the theme."""
-        return looks_of(self.app)
+        return theme_styles_of(self.app)
 
     @property
     def width(self) -> int:
@@ -94,11 +94,11 @@ class Lines(ScrollView, can_focus=True):
         base = self.rich_style
         if index >= self.virtual_size.height:
             return Strip.blank(self.width, base)
-        return self.drawn(self.line_at(index), index, base).apply_offsets(0, index)
+        return self.draw_line(self.line_at(index), index, base).apply_offsets(0, index)
 
-    def drawn(self, line: Line, index: int, base: Style) -> Strip:
+    def draw_line(self, line: Line, index: int, base: Style) -> Strip:
         """Draw a line, with what is selected of it."""
-        segments = [Segment(shown(cell), base + self.looks.style(cell.style)) for cell in line]
+        segments = [Segment(safe_text(cell), base + self.theme_styles.style(cell.style)) for cell in line]
         strip = Strip(segments).crop_extend(0, self.width, base)
         selection = self.text_selection
         span = None if selection is None else selection.get_span(index)
@@ -119,24 +119,24 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
 
-class Rows(Lines):
+class RowTable(LineView):
     """Rows in columns below a head that stays, with a cursor that keeps to its row whatever comes or goes."""
 
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "open", show=False)]
     cursor: reactive[int] = reactive(0)
 
-    class Moved(Message):
+    class RowHighlighted(Message):
         """The cursor is at another row."""
 
-        def __init__(self, rows: "Rows", key: Hashable) -> None:
+        def __init__(self, rows: "RowTable", key: Hashable) -> None:
             super().__init__()
             self.rows, self.key = rows, key
 
-    class Chosen(Message):
+    class RowSelected(Message):
         """A row was chosen, with Enter or a click on the row with the cursor."""
 
-        def __init__(self, rows: "Rows", key: Hashable) -> None:
+        def __init__(self, rows: "RowTable", key: Hashable) -> None:
             super().__init__()
             self.rows, self.key = rows, key
 
@@ -184,7 +184,7 @@ class Rows(Lines):
         key = self._rows[place].key if 0 <= place < len(self._rows) else None
         if key != self._key:
             self._key = key
-            self.post_message(self.Moved(self, key))
+            self.post_message(self.RowHighlighted(self, key))
         self.refresh()
 
     def _nearest(self, place: int, direction: int) -> int:
@@ -221,7 +221,7 @@ class Rows(Lines):
     def action_choose(self) -> None:
         """Choose the row at the cursor."""
         if self._key is not None:
-            self.post_message(self.Chosen(self, self._key))
+            self.post_message(self.RowSelected(self, self._key))
 
     async def _on_click(self, event: events.Click) -> None:
         at = self.scroll_offset.y + event.y - 1
@@ -267,7 +267,7 @@ class Rows(Lines):
             base = self._cursor_style(base)
         one = len(row.cells) == 1
         segments = (
-            [Segment(shown(row.cells[0]), base + self.looks.style(row.cells[0].style))]
+            [Segment(safe_text(row.cells[0]), base + self.theme_styles.style(row.cells[0].style))]
             if one
             else self._segments(row.cells, base)
         )
@@ -289,9 +289,9 @@ class Rows(Lines):
                 continue
             column = self._columns[place]
             width = left if place == last else min(width, left)
-            text = shown(cell)
+            text = safe_text(cell)
             text = text.rjust(width) if column.right and place != last else text
-            segments.append(Segment(cut(text, width), base + self.looks.style(cell.style)))
+            segments.append(Segment(cut(text, width), base + self.theme_styles.style(cell.style)))
             left -= width
             if place != last and left > 0:
                 gap = min(1 if column.head == "" else 2, left)
@@ -301,7 +301,7 @@ class Rows(Lines):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--shadow"}
     DEFAULT_CSS = """
-    Rows { scrollbar-gutter: auto; }
-    Rows .rows--cursor { background: $primary 30%; text-style: bold; }
-    Rows .rows--shadow { background: $panel; }
+    RowTable { scrollbar-gutter: auto; }
+    RowTable .rows--cursor { background: $primary 30%; text-style: bold; }
+    RowTable .rows--shadow { background: $panel; }
     """

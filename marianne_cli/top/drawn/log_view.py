@@ -8,25 +8,25 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from marianne_cli.top.drawn.listing import Lines
+from marianne_cli.top.drawn.listing import LineView
 from marianne_cli.top.known.cells import Cell, Line
-from marianne_cli.top.output import Output, Pattern, Told
+from marianne_cli.top.output import OutputBuffer, OutputLine, SearchPattern
 
 _STYLES = {"tool": "run", "result": "dim", "note": "dim", "error": "bad"}
 _EARLIER = -1
 _BEGUN = -2
 
 
-class Piece(NamedTuple):
-    """A row of the screen: which line it is of, and which part of it."""
+class WrappedRow(NamedTuple):
+    """A row of the screen: a part of a line that is wrapped."""
 
     line: int
     start: int
     end: int
 
 
-class LogView(Lines):
-    """Shows an `Output`; `following` is whether it stays at the end."""
+class LogView(LineView):
+    """Shows an `OutputBuffer`; `following` is whether it stays at the end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "hit(1)", "next match", show=False),
@@ -37,25 +37,25 @@ class LogView(Lines):
         Binding("less_than_sign", "earlier", "further back", show=False),
     ]
 
-    class Earlier(Message):
-        """More of what lies before the first line is wanted."""
+    class EarlierRequested(Message):
+        """The person asks for lines before the first one shown."""
 
-    class Sought(Message):
-        """Another text is looked for."""
+    class SearchChanged(Message):
+        """Another text is searched for."""
 
-    class Said(Message):
-        """What is told of the output beside it has changed."""
+    class StatusChanged(Message):
+        """The search's matches, or whether the end is followed, may have changed."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
-        self.output = Output()
+        self.output = OutputBuffer()
         self.following = True
         self.wraps = True
         self.only = False
-        self.pattern = Pattern("")
+        self.pattern = SearchPattern("")
         self.in_all: str | None = None
         """How many lines of the whole output match, where not all of it is here; null: not known."""
-        self._pieces: list[Piece] = []
+        self._pieces: list[WrappedRow] = []
         self._seen = 0
         self._dropped = 0
         self._width = 0
@@ -63,7 +63,7 @@ class LogView(Lines):
         self._hits: list[int] = []
         self._hit: int | None = None
 
-    def put(self, output: Output) -> None:
+    def put(self, output: OutputBuffer) -> None:
         """Show another output, from its end on."""
         self.output = output
         self.following = True
@@ -79,15 +79,15 @@ class LogView(Lines):
 
     def find(self, text: str) -> None:
         """Mark a text; from the end, or from what is seen, to the nearest line before."""
-        self.pattern = Pattern(text)
+        self.pattern = SearchPattern(text)
         self._hit = None
         self.in_all = None
         self._rebuild()
-        self.post_message(self.Sought())
+        self.post_message(self.SearchChanged())
         if text and self._hits:
             self.action_hit(-1)
 
-    def told(self) -> str:
+    def search_status(self) -> str:
         """Say what was found, of what."""
         if not self.pattern.text:
             return ""
@@ -100,7 +100,7 @@ class LogView(Lines):
 
     def text_lines(self) -> list[str]:
         """Return the rows that are shown as text."""
-        return [self._text(piece) for piece in self._pieces]
+        return [self._text_of(piece) for piece in self._pieces]
 
     def shown_text(self) -> str:
         """Return the lines that are shown, each whole."""
@@ -123,7 +123,7 @@ class LogView(Lines):
         self._dropped, self._width = self.output.dropped, self.width
         self._pieces, self._hits, self._seen, self._tail = [], [], 0, 0
         if self.output.earlier:
-            self._pieces.append(Piece(_EARLIER, 0, 0))
+            self._pieces.append(WrappedRow(_EARLIER, 0, 0))
         self._extend()
         if not self.following:
             wanted = max(0, at - shift)
@@ -139,41 +139,41 @@ class LogView(Lines):
             if matches:
                 self._hits.append(number)
             if matches or not (self.only and self.pattern.text):
-                self._pieces += self._cut(number, lines[number].text)
+                self._pieces += self._wrapped_rows(number, lines[number].text)
         self._seen = len(lines)
-        last = list(self._cut(_BEGUN, self.output.begun)) if self.output.begun else []
+        last = list(self._wrapped_rows(_BEGUN, self.output.begun)) if self.output.begun else []
         self._pieces += last
         self._tail = len(last)
         self.virtual_size = Size(self.width, len(self._pieces))
         if self.following:
             self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
         self.refresh()
-        self.post_message(self.Said())
+        self.post_message(self.StatusChanged())
 
-    def _cut(self, number: int, text: str) -> Iterator[Piece]:
+    def _wrapped_rows(self, number: int, text: str) -> Iterator[WrappedRow]:
         width = self.width
         if not self.wraps or width <= 0 or (len(text) * 2 <= width) or cell_len(text) <= width:
-            yield Piece(number, 0, len(text))
+            yield WrappedRow(number, 0, len(text))
             return
         start = 0
         for part in chop_cells(text, width):
-            yield Piece(number, start, start + len(part))
+            yield WrappedRow(number, start, start + len(part))
             start += len(part)
 
-    def _text(self, piece: Piece) -> str:
-        return self._told(piece).text[piece.start : piece.end]
+    def _text_of(self, piece: WrappedRow) -> str:
+        return self._line_of(piece).text[piece.start : piece.end]
 
-    def _told(self, piece: Piece) -> Told:
+    def _line_of(self, piece: WrappedRow) -> OutputLine:
         if piece.line == _EARLIER:
-            return Told("note", self.output.earlier)
+            return OutputLine("note", self.output.earlier)
         if piece.line == _BEGUN:
-            return Told("plain", self.output.begun)
+            return OutputLine("plain", self.output.begun)
         return self.output.lines[piece.line]
 
     def line_at(self, index: int) -> Line:
         """Return a row, with what matches marked."""
         piece = self._pieces[index]
-        told = self._told(piece)
+        told = self._line_of(piece)
         style = _STYLES.get(told.kind, "")
         if piece.line == _EARLIER:
             return [Cell(f"↑ {told.text}", "dim")]
@@ -196,7 +196,7 @@ class LogView(Lines):
         follows = new_value >= self.max_scroll_y - 0.5
         if follows != self.following:
             self.following = follows
-            self.post_message(self.Said())
+            self.post_message(self.StatusChanged())
 
     def action_hit(self, by: int) -> None:
         """Go to the next match, or the one before; from what is seen, where none is marked."""
@@ -214,7 +214,7 @@ class LogView(Lines):
         if not self.scroll_offset.y <= row < self.scroll_offset.y + self.size.height:
             self.scroll_to(y=max(0, row - self.size.height // 2), animate=False, immediate=True)
         self.refresh()
-        self.post_message(self.Said())
+        self.post_message(self.StatusChanged())
 
     def action_only(self) -> None:
         """Show the lines that match alone, or all again."""
@@ -230,9 +230,9 @@ class LogView(Lines):
     def action_earlier(self) -> None:
         """Ask for what lies before the first line."""
         if self.output.before and not self.output.dropped:
-            self.post_message(self.Earlier())
+            self.post_message(self.EarlierRequested())
 
-    def put_earlier(self, output: Output) -> None:
+    def put_earlier(self, output: OutputBuffer) -> None:
         """Show the same output read from further back, from where one is."""
         before = len(self.output.lines)
         self.output = output

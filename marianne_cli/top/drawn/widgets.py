@@ -13,31 +13,31 @@ from textual.widgets import Input
 
 from marianne_cli.faces.groups import Group
 from marianne_cli.times import moment
-from marianne_cli.top.drawn.look import Looks, looks_of, shown
+from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
 from marianne_cli.top.known.cells import Cell, Line, plain
 from marianne_cli.top.known.jobs import cost_text
-from marianne_cli.top.known.store import Store, Value
+from marianne_cli.top.known.store import StateStore, Value
 from marianned.formatting import plural
 
 
-def text_of(line: Line, looks: Looks) -> Text:
+def rich_text(line: Line, theme_styles: ThemeStyles) -> Text:
     """Return a line as Textual draws it; nothing in it is markup."""
     said = Text(no_wrap=False)
     for cell in line:
-        said.append(shown(cell), looks.style(cell.style))
+        said.append(safe_text(cell), theme_styles.style(cell.style))
     return said
 
 
-class Told(Widget):
-    """One or several lines that are told, wrapped as far as there is room."""
+class TextLines(Widget):
+    """One or several lines of text, wrapped as far as there is room."""
 
-    DEFAULT_CSS = "Told { height: auto; }"
+    DEFAULT_CSS = "TextLines { height: auto; }"
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self._lines: Sequence[Line] = ()
 
-    def tell(self, *lines: Line) -> None:
+    def show_lines(self, *lines: Line) -> None:
         """Show these lines instead."""
         if list(lines) != list(self._lines):
             taller = len(lines) != len(self._lines) or any(
@@ -47,16 +47,16 @@ class Told(Widget):
             self.refresh(layout=taller)
 
     def text(self) -> str:
-        """Return what is told."""
+        """Return the lines as text."""
         return "\n".join(map(plain, self._lines))
 
     def render(self) -> RenderResult:
         """Draw the lines."""
-        looks = looks_of(self.app)
-        return Text("\n").join(text_of(line, looks) for line in self._lines)
+        theme_styles = theme_styles_of(self.app)
+        return Text("\n").join(rich_text(line, theme_styles) for line in self._lines)
 
 
-def daemon_line(store: Store, *, read_only: bool, behind: int | None) -> Line:
+def daemon_line(store: StateStore, *, read_only: bool, behind: int | None) -> Line:
     """Say how the daemon is, how many jobs need a person, run, and wait, and what they cost.
 
     `behind`: how many changes the frozen screen is behind; null: it is live.
@@ -90,10 +90,10 @@ def daemon_line(store: Store, *, read_only: bool, behind: int | None) -> Line:
     usd, known = store.cost()
     if cost := cost_text({"usd": usd, "known": known}):
         cells.append(Cell(f" · {cost}", "dim"))
-    return [*cells, *(_troubles(daemon) if daemon is not None else ())]
+    return [*cells, *(_trouble_cells(daemon) if daemon is not None else ())]
 
 
-def _troubles(daemon: Value) -> Iterator[Cell]:
+def _trouble_cells(daemon: Value) -> Iterator[Cell]:
     """Say what the daemon has to complain of."""
     for one in daemon["degraded_by"]:
         yield Cell(f" · {one}", "warn")
@@ -104,13 +104,13 @@ def _troubles(daemon: Value) -> Iterator[Cell]:
         yield Cell(f" · {plural(len(daemon['damaged']), 'job')} can't be read", "bad")
 
 
-class Tabs(Widget):
+class TabBar(Widget):
     """The names of what can be shown, each with its key; a click chooses one."""
 
-    DEFAULT_CSS = "Tabs { height: 1; }"
+    DEFAULT_CSS = "TabBar { height: 1; }"
 
-    class Chosen(Message):
-        """One was clicked."""
+    class TabActivated(Message):
+        """A tab was clicked."""
 
         def __init__(self, place: int) -> None:
             super().__init__()
@@ -128,11 +128,12 @@ class Tabs(Widget):
 
     def render(self) -> RenderResult:
         """Draw them."""
-        looks = looks_of(self.app)
+        theme_styles = theme_styles_of(self.app)
         said = Text(no_wrap=True)
         for place, name in enumerate(self._names):
             said.append(
-                f" {place + 1} {name} ", looks.style("reverse bold" if place == self._chosen else "dim")
+                f" {place + 1} {name} ",
+                theme_styles.style("reverse bold" if place == self._chosen else "dim"),
             )
         return said
 
@@ -142,11 +143,11 @@ class Tabs(Widget):
         for place, name in enumerate(self._names):
             left += len(name) + 4
             if event.x < left:
-                self.post_message(self.Chosen(place))
+                self.post_message(self.TabActivated(place))
                 return
 
 
-class Keys(Widget):
+class KeyBar(Widget):
     """The keys of the screen, in one line; a click on one is as good as the key.
 
     Textual's footer has a widget for each, and makes all anew whenever another widget has the keys: that
@@ -154,7 +155,7 @@ class Keys(Widget):
     """
 
     DEFAULT_CSS = """
-    Keys {
+    KeyBar {
         dock: bottom; height: 1;
         color: $footer-description-foreground; background: $footer-background;
     }
@@ -180,7 +181,7 @@ class Keys(Widget):
 
     def render(self) -> RenderResult:
         """Draw them."""
-        key = looks_of(self.app).style("key bold")
+        key = theme_styles_of(self.app).style("key bold")
         said = Text(no_wrap=True)
         for binding in self._named:
             said.append(self.app.get_key_display(binding), key).append(f" {binding.description} ")
@@ -196,10 +197,10 @@ class Keys(Widget):
                 return
 
 
-class Find(Input):
+class FindInput(Input):
     """The line behind `/`: what is typed works at once; Enter keeps it, Escape takes it away."""
 
-    DEFAULT_CSS = "Find { height: 1; padding: 0 1; display: none; } Find.-on { display: block; }"
+    DEFAULT_CSS = "FindInput { height: 1; padding: 0 1; display: none; } FindInput.-on { display: block; }"
 
     def __init__(self) -> None:
         super().__init__(

@@ -7,7 +7,7 @@ from marianne_cli.screens import render
 from marianne_cli.times import age, moment, running
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.store import Store, Value
+from marianne_cli.top.known.store import StateStore, Value
 from marianned.formatting import dollars, plural
 from marianned.protocol import lifted_by
 
@@ -32,7 +32,7 @@ _GROUP_STYLE = {
 }
 
 
-def job_rows(store: Store, words: str, *, failed_only: bool = False) -> tuple[list[Row], list[str]]:
+def job_rows(store: StateStore, words: str, *, failed_only: bool = False) -> tuple[list[Row], list[str]]:
     """Return the rows of the jobs that have these words, and their job_ids; a title above each group."""
     rows: list[Row] = []
     shown: list[str] = []
@@ -68,7 +68,7 @@ def job_cells(job: Value) -> list[Cell]:
         Cell(signs.bar(done, total, _BAR), style),
         Cell(age(job["status_since_at"]), "dim"),
         Cell(cost_text(job["cost"]), "dim"),
-        Cell(what(job)),
+        Cell(status_detail(job)),
     ]
 
 
@@ -81,7 +81,7 @@ def cost_text(cost: Value) -> str:
     )
 
 
-def what(job: Value) -> str:
+def status_detail(job: Value) -> str:
     """Say why a job stands where it stands, and what comes: the status itself stands beside it."""
     said = screens.standing(job).removeprefix(job["status"]).lstrip(" ;,")
     stays = f"stays {job['status']}{_UNTIL}"
@@ -111,7 +111,7 @@ def head_lines(job: Value) -> list[list[Cell]]:
     safe = job["safe_to"]
     second = [Cell("safe to ", "dim")]
     for word, key in _SAFE:
-        second += [Cell(f"{word} "), _yes(safe[key]), Cell(" · ", "dim")]
+        second += [Cell(f"{word} "), _yes_or_no(safe[key]), Cell(" · ", "dim")]
     progress, cost = job["progress"], job["cost"]
     staged = f" ({job['staged_revision']} staged)" if job["staged_revision"] is not None else ""
     tokens = cost["input_tokens"] + cost["output_tokens"]
@@ -129,7 +129,7 @@ def head_lines(job: Value) -> list[list[Cell]]:
 _SAFE = (("edit files", "edit_files"), ("stop daemon", "stop_daemon"), ("power off", "switch_off"))
 
 
-def _yes(is_so: bool) -> Cell:
+def _yes_or_no(is_so: bool) -> Cell:
     return Cell("yes" if is_so else "NO", "good" if is_so else "bad bold")
 
 
@@ -160,12 +160,14 @@ def detail_lines(job: Value) -> list[list[Cell]]:
     for wait in job["waiting"][:_MOST]:
         until = f" until {moment(wait['until_at'], seconds=True)}" if wait["until_at"] else ""
         what_for = str(wait["waiting_for"]).replace("_", " ")
-        lines.append([Cell("waits  ", "warn"), Cell(f"{_item(wait)}  {what_for}{until}")])
+        lines.append([Cell("waits  ", "warn"), Cell(f"{_item_text(wait)}  {what_for}{until}")])
     for flight in job["in_flight"][:_MOST]:
         times = running(flight)
         last = f"  │ {flight['last_line']}" if flight.get("last_line") else ""
         attempt = f"attempt {flight['attempt']} " if flight["attempt"] else ""
-        lines.append([Cell("runs   ", "run"), Cell(f"{_item(flight)}  {attempt}{times}"), Cell(last, "dim")])
+        lines.append(
+            [Cell("runs   ", "run"), Cell(f"{_item_text(flight)}  {attempt}{times}"), Cell(last, "dim")]
+        )
     rest = max(0, len(job["waiting"]) - _MOST) + max(0, len(job["in_flight"]) - _MOST)
     if rest:
         lines.append([Cell(f"       and {rest} more", "dim")])
@@ -179,7 +181,7 @@ def detail_lines(job: Value) -> list[list[Cell]]:
 _MOST = 6
 
 
-def _item(item: Value) -> str:
+def _item_text(item: Value) -> str:
     if item.get("hook"):
         return f"hook {item['hook']}"
     if item.get("loop"):

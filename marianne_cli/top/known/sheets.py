@@ -8,7 +8,7 @@ from marianne_cli.screens import render
 from marianne_cli.times import age, between
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.stages import Stage, drawn, stages_of
+from marianne_cli.top.known.stages import Stage, draw_graph, stages_of
 from marianne_cli.top.known.store import Value
 from marianned.formatting import dollars, ranges
 
@@ -29,13 +29,13 @@ def sheet_rows(
     words: str = "",
     *,
     failed_only: bool = False,
-    kept: "Kept | None" = None,
+    kept: "RowCache | None" = None,
 ) -> list[Row]:
     """Return the sheets, those of a fan-out below their stage, folded with counts where there are many.
 
     `kept`: rows of before, of which those are used again that would be the same.
     """
-    rows = _Sheets(job, needs, words, failed_only=failed_only, kept=kept)
+    rows = _SheetRows(job, needs, words, failed_only=failed_only, kept=kept)
     return [row for stage in stages_of(sheets) for row in rows.of_stage(stage, unfolded, "", "")]
 
 
@@ -46,20 +46,20 @@ def graph_rows(
     unfolded: Mapping[int, bool],
 ) -> list[Row]:
     """Return the stages with the lines between them, each with the counts of its sheets."""
-    rows = _Sheets(job, needs)
+    rows = _SheetRows(job, needs)
     stages = {stage.number: stage for stage in stages_of(sheets)}
     found: list[Row] = []
-    for one in drawn(list(stages), needs):
+    for one in draw_graph(list(stages), needs):
         stage = stages[one.stage]
         found.append(rows.graph_row(stage, one.gutter))
         if unfolded.get(stage.number, False) and len(stage.sheets) >= FOLDED_FROM:
             found += [
-                _spread(rows.sheet(sheet, one.below + "  "), len(GRAPH_COLUMNS)) for sheet in stage.sheets
+                _graph_row(rows.sheet(sheet, one.below + "  "), len(GRAPH_COLUMNS)) for sheet in stage.sheets
             ]
     return found
 
 
-def _spread(row: Row, columns: int) -> Row:
+def _graph_row(row: Row, columns: int) -> Row:
     """Fit a sheet's cells to the columns of the graph."""
     name, status, since, said = row.cells
     return Row(row.key, [name, Cell(since.text, "dim"), status, said][:columns])
@@ -70,13 +70,13 @@ def is_unfolded(stage: Stage, unfolded: Mapping[int, bool]) -> bool:
     return unfolded.get(stage.number, len(stage.sheets) <= _UNFOLDED_MOST)
 
 
-Kept = dict[int, tuple[Value, tuple[object, ...], Row]]
-"""Rows of before, by sheet, each with what it was made of: the sheet's value, the rest."""
+RowCache = dict[int, tuple[Value, tuple[object, ...], Row]]
+"""Rows made before, by sheet, each with what it was made from: the sheet's value, and the rest."""
 _TIMED = frozenset({"running", "waiting"})
 
 
-class _Sheets:
-    """How sheets become rows."""
+class _SheetRows:
+    """Makes the rows of sheets and stages; rows of unchanged sheets come from the cache."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class _Sheets:
         words: str = "",
         *,
         failed_only: bool = False,
-        kept: Kept | None = None,
+        kept: RowCache | None = None,
     ) -> None:
         self._needs = needs
         self._kept = {} if kept is None else kept
@@ -111,7 +111,7 @@ class _Sheets:
             yield from (self.sheet(sheet, gutter) for sheet in shown)
             return
         open_ = filtered or is_unfolded(stage, unfolded)
-        yield self._stage(stage, open_, gutter, len(shown))
+        yield self._stage_row(stage, open_, gutter, len(shown))
         if open_:
             yield from (self.sheet(sheet, f"{below}  ") for sheet in shown)
 
@@ -124,8 +124,8 @@ class _Sheets:
         ).lower()
         return all(word in text for word in self._words)
 
-    def _stage(self, stage: Stage, open_: bool, gutter: str, shown: int) -> Row:
-        style = signs.SHEETS.get(standing_of(stage), signs.UNKNOWN).style
+    def _stage_row(self, stage: Stage, open_: bool, gutter: str, shown: int) -> Row:
+        style = signs.SHEETS.get(status_of_stage(stage), signs.UNKNOWN).style
         label = f" {stage.label}" if stage.label else ""
         of = f"{shown} of " if shown != len(stage.sheets) else ""
         return Row(
@@ -134,7 +134,7 @@ class _Sheets:
                 Cell(
                     f"{gutter}{'▾' if open_ else '▸'} {stage.number}{label} x{of}{len(stage.sheets)}", "bold"
                 ),
-                Cell(standing_of(stage), style),
+                Cell(status_of_stage(stage), style),
                 Cell(""),
                 Cell(counts_text(stage)),
             ],
@@ -150,23 +150,23 @@ class _Sheets:
             gutter,
             number in self._marked,
             self._last.get(number),
-            self._clock(sheet),
+            self._clock_part(sheet),
             self._flights.get(number),
             *self._needs.get(sheet["stage"], ()),
         )
         known = self._kept.get(number)
         if known is None or known[0] is not sheet or known[1] != beside:
-            known = self._kept[number] = (sheet, beside, self._made(sheet, gutter))
+            known = self._kept[number] = (sheet, beside, self._new_row(sheet, gutter))
         return known[2]
 
-    def _clock(self, sheet: Value) -> float | None:
-        """Return what of the present a row tells: nothing, the minute, of what began lately the moment."""
+    def _clock_part(self, sheet: Value) -> float | None:
+        """Return the part of the present time that a row shows: none, the minute, or of a young sheet all."""
         started = sheet["started_at"] if not sheet["ended_at"] else None
         if started and times.is_young(started, self._present):
             return self._present
         return self._present // times.MINUTE if started or sheet["status"] in _TIMED else None
 
-    def _made(self, sheet: Value, gutter: str) -> Row:
+    def _new_row(self, sheet: Value, gutter: str) -> Row:
         sign, style = signs.SHEETS.get(sheet["status"], signs.UNKNOWN)
         mark = "•" if sheet["sheet"] in self._marked else " "
         name = sheet["label"] or sheet.get("name") or ""
@@ -177,7 +177,7 @@ class _Sheets:
                 if sheet["ended_at"]
                 else age(sheet["started_at"])
             )
-        said = screens.sheet_detail(sheet, self._flights) or self._needed(sheet)
+        said = screens.sheet_detail(sheet, self._flights) or self._needs_text(sheet)
         if sheet["sheet"] in self._marked:
             said = "; ".join(part for part in ("the job pauses before it", said) if part)
         if last := self._last.get(sheet["sheet"]):
@@ -202,7 +202,7 @@ class _Sheets:
             ],
         )
 
-    def _needed(self, sheet: Value) -> str:
+    def _needs_text(self, sheet: Value) -> str:
         """Say which stages a sheet needs that is still to run."""
         needs = self._needs.get(sheet["stage"], ())
         if sheet["status"] != "pending" or not needs:
@@ -211,7 +211,7 @@ class _Sheets:
 
     def graph_row(self, stage: Stage, gutter: str) -> Row:
         """Return a stage's row in the graph."""
-        standing = standing_of(stage)
+        standing = status_of_stage(stage)
         sign, style = signs.SHEETS.get(standing, signs.UNKNOWN)
         label = f" {stage.label}" if stage.label else ""
         total = len(stage.sheets)
@@ -219,7 +219,7 @@ class _Sheets:
         only = stage.sheets[0]
         said = signs_text(stage) if total > 1 else self.sheet(only, "").cells[-1].text
         mark = "•" if any(sheet["sheet"] in self._marked for sheet in stage.sheets) else ""
-        needed = self._needed(only) if standing == "pending" and total > 1 else ""
+        needed = self._needs_text(only) if standing == "pending" and total > 1 else ""
         return Row(
             ("stage", stage.number) if total > 1 else ("sheet", only["sheet"]),
             [
@@ -234,7 +234,7 @@ class _Sheets:
         )
 
 
-def standing_of(stage: Stage) -> str:
+def status_of_stage(stage: Stage) -> str:
     """Return the status that a stage is shown in: what needs eyes first, done when all are."""
     counts = stage.counts
     for status in ("failed", "running", "waiting"):

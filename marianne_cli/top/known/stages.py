@@ -34,7 +34,7 @@ def stages_of(sheets: Iterable[Value]) -> list[Stage]:
     return found
 
 
-def in_order(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[int]:
+def topological_order(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[int]:
     """Return the stages so that each comes after those it needs; otherwise by number."""
     waiting = {stage: set(needs.get(stage, ())) & set(stages) for stage in sorted(stages)}
     done: list[int] = []
@@ -47,10 +47,10 @@ def in_order(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[
     return done
 
 
-class Drawn(NamedTuple):
-    """The lines at a stage: what stands left of it, with `*` where the stage's own sign goes.
+class StageLines(NamedTuple):
+    """The graph's lines left of a stage: `gutter` has `*` where the stage's own sign goes.
 
-    `below`: what stands left of the rows of its sheets, where they are unfolded.
+    `below` is the same for the rows of its sheets, when they are unfolded.
     """
 
     stage: int
@@ -58,13 +58,13 @@ class Drawn(NamedTuple):
     below: str
 
 
-def drawn(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[Drawn]:
+def draw_graph(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[StageLines]:
     """Draw the stages from top to bottom, a line from each to all that need it.
 
     A stage's line stands in a column until the last stage that needs it; a column is used again. Each stage
     is joined from the side to the lines that it needs, and stands below one of them that ends in it.
     """
-    order = in_order(stages, needs)
+    order = topological_order(stages, needs)
     left = Counter(need for stage in order for need in set(needs.get(stage, ())) if need in order)
     lanes: list[int | None] = []
     """By column: the stage whose line stands there; null: the column is free."""
@@ -78,24 +78,24 @@ def drawn(stages: Sequence[int], needs: Mapping[int, Sequence[int]]) -> list[Dra
             left[source] -= 1
             if not left[source]:
                 ending.add(column)
-        own = min(ending, default=_free(lanes))
+        own = min(ending, default=_free_column(lanes))
         if own == len(lanes):
             lanes.append(None)
-        gutter = _row(lanes, own, joined, ending)
+        gutter = _draw_row(lanes, own, joined, ending)
         for column in ending:
             lanes[column] = None
         lanes[own] = stage if left[stage] else None
         below = "".join("│ " if source is not None else "  " for source in lanes)
-        result.append(Drawn(stage, gutter, below))
+        result.append(StageLines(stage, gutter, below))
     width = 2 * len(lanes)
-    return [Drawn(one.stage, one.gutter.ljust(width), one.below.ljust(width)) for one in result]
+    return [StageLines(one.stage, one.gutter.ljust(width), one.below.ljust(width)) for one in result]
 
 
-def _free(lanes: Sequence[int | None]) -> int:
+def _free_column(lanes: Sequence[int | None]) -> int:
     return next((column for column, source in enumerate(lanes) if source is None), len(lanes))
 
 
-def _row(lanes: Sequence[int | None], own: int, joined: set[int], ending: set[int]) -> str:
+def _draw_row(lanes: Sequence[int | None], own: int, joined: set[int], ending: set[int]) -> str:
     """Draw one row: lines that pass, lines that are joined, and the stage itself."""
     ends = [own, *joined]
     first, last = min(ends), max(ends)
@@ -105,7 +105,7 @@ def _row(lanes: Sequence[int | None], own: int, joined: set[int], ending: set[in
         if column == own:
             sign = "*"
         elif column in joined:
-            sign = _joint(ends_here=column in ending, left_end=column == first, right_end=column == last)
+            sign = _joint_sign(ends_here=column in ending, left_end=column == first, right_end=column == last)
         elif source is not None:
             sign = "│"
         else:
@@ -114,7 +114,7 @@ def _row(lanes: Sequence[int | None], own: int, joined: set[int], ending: set[in
     return drawn_row
 
 
-def _joint(*, ends_here: bool, left_end: bool, right_end: bool) -> str:
+def _joint_sign(*, ends_here: bool, left_end: bool, right_end: bool) -> str:
     if left_end:
         return "╰" if ends_here else "├"
     if right_end:

@@ -1,7 +1,7 @@
-"""What the terminal knows: jobs, the sheets of those that are looked at, the daemon; fed by the stream, pure.
+"""The state that `mzt top` shows: all jobs, the sheets of the open ones, the daemon; fed by streams, pure.
 
-Values are replaced and never changed, so that a copy of the maps is the state as it was: that is what a
-frozen screen shows. All texts are made harmless where they come in (`marianne_cli.terminal`).
+Values are replaced and never changed, so a copy of the maps is a snapshot: a frozen screen shows one.
+All texts are made harmless for a terminal where they come in (`marianne_cli.terminal`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,13 +16,13 @@ Value = Mapping[str, Any]
 """A JOB, SHEET or other object of docs/design/cli.md §2.0."""
 
 
-def cleaned(value: Any) -> Any:
+def sanitized(value: Any) -> Any:
     """Return a struct or object of the wire as maps and lists whose texts a terminal may have."""
     return terminal.reply(msgspec.to_builtins(value))
 
 
-class Store:
-    """The present state, as far as it was told. `changes` counts what came."""
+class StateStore:
+    """The newest state that the daemon has told; `changes` counts its updates."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Value] = {}
@@ -33,16 +33,16 @@ class Store:
         self.needs: dict[str, dict[int, tuple[int, ...]]] = {}
         """Of those jobs: which stages each stage needs."""
         self.gone: dict[str, str] = {}
-        """Why a job that is looked at can't be."""
+        """Why a job that is open can't be shown."""
         self._runs: dict[str, int] = {}
         self.daemon: Value | None = None
         self.broken: str | None = None
         """Why what is known may be old: nobody answers; null: it is live."""
         self.changes = 0
 
-    def frozen(self) -> "Store":
+    def frozen_copy(self) -> "StateStore":
         """Return the state as it is now, which stays so."""
-        kept = Store()
+        kept = StateStore()
         kept.jobs, kept.sheets, kept.hooks = dict(self.jobs), dict(self.sheets), dict(self.hooks)
         kept.needs, kept.daemon, kept.broken = dict(self.needs), self.daemon, self.broken
         kept.gone, kept.changes = dict(self.gone), self.changes
@@ -50,8 +50,8 @@ class Store:
 
     # --- what comes -------------------------------------------------------------------------------
 
-    def begin(self, jobs: Iterable[Any], keep: Collection[str] = ()) -> None:
-        """Take a snapshot: what is not in it is no more, but for what is to be kept."""
+    def replace_jobs(self, jobs: Iterable[Any], keep: Collection[str] = ()) -> None:
+        """Take the jobs of a snapshot; all others are forgotten, but for those in `keep`."""
         self.jobs = {name: job for name, job in self.jobs.items() if name in keep}
         for job in jobs:
             self.put_job(job)
@@ -62,7 +62,7 @@ class Store:
 
     def put_job(self, job: Any) -> None:
         """Take the newer of what is known of a job and what came."""
-        told: dict[str, Any] = cleaned(job)
+        told: dict[str, Any] = sanitized(job)
         name = told["job_id"]
         known = self.jobs.get(name)
         if known is not None and (known["run"], known["event"]) > (told["run"], told["event"]):
@@ -82,7 +82,7 @@ class Store:
         self.changes += 1
 
     def put_gone(self, job_id: str, why: str) -> None:
-        """Hear why a job can't be looked at."""
+        """Take the reason why a job can't be shown."""
         self.gone[job_id] = terminal.line(why)
         self.changes += 1
 
@@ -97,13 +97,13 @@ class Store:
             self._forget_sheets(job_id)
             self._runs[job_id] = run
         known = {sheet["sheet"]: sheet for sheet in self.sheets.get(job_id, ())}
-        known.update({sheet["sheet"]: sheet for sheet in map(cleaned, sheets)})
+        known.update({sheet["sheet"]: sheet for sheet in map(sanitized, sheets)})
         self.sheets[job_id] = tuple(known[number] for number in sorted(known) if number <= total)
         self.changes += 1
 
     def put_hooks(self, job_id: str, hooks: Iterable[Any]) -> None:
         """Take the hooks of a job."""
-        self.hooks[job_id] = tuple(map(cleaned, hooks))
+        self.hooks[job_id] = tuple(map(sanitized, hooks))
         self.changes += 1
 
     def put_output(self, job_id: str, run: int, in_flight: Iterable[Any]) -> None:
@@ -111,7 +111,7 @@ class Store:
         job = self.jobs.get(job_id)
         if job is None or job["run"] != run:
             return
-        told = {_flight(one): one for one in map(cleaned, in_flight)}
+        told = {_flight(one): one for one in map(sanitized, in_flight)}
         flights = [told.get(_flight(one), one) for one in job["in_flight"]]
         self.jobs[job_id] = {**job, "in_flight": flights}
         self.changes += 1
@@ -123,11 +123,11 @@ class Store:
 
     def put_daemon(self, told: Any) -> None:
         """Take the daemon's facts: they replace those that were known."""
-        self.daemon = cleaned(told)
+        self.daemon = sanitized(told)
         self.changes += 1
 
     def put_broken(self, why: str | None) -> None:
-        """Hear that nobody answers any more (null: somebody does)."""
+        """Take the reason why the daemon does not answer (null: it answers)."""
         if why != self.broken:
             self.broken = why
             self.changes += 1

@@ -1,4 +1,4 @@
-"""How things look: the colours by what they mean, in those of a theme."""
+"""Colours and text styles by their names, in the colours of a Textual theme."""
 
 from collections.abc import Mapping
 from typing import Protocol, cast
@@ -32,7 +32,7 @@ _COLOURS = {
     "accent": "accent",
     "key": "footer-key-foreground",
 }
-_MANNERS = {
+_ATTRIBUTES = {
     "dim": Style(dim=True),
     "bold": Style(bold=True),
     "reverse": Style(reverse=True),
@@ -40,7 +40,7 @@ _MANNERS = {
 }
 
 
-class Looks:
+class ThemeStyles:
     """Styles by their names, in the colours of a theme: words like `warn bold`, empty for plain text."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -56,18 +56,18 @@ class Looks:
     def _part(self, word: str) -> Style:
         if word in _COLOURS:
             return Style(color=Color.parse(self._variables[_COLOURS[word]]).rich_color)
-        return _MANNERS[word]
+        return _ATTRIBUTES[word]
 
 
-def shown(cell: Cell) -> str:
+def safe_text(cell: Cell) -> str:
     """Return a cell's text as a terminal may have it: the last place before it, whatever came in where."""
     return terminal.line(cell.text)
 
 
-class _Dressed(Protocol):
-    looks: Looks
+class _StyledApp(Protocol):
+    theme_styles: ThemeStyles
 
 
-def looks_of(app: object) -> Looks:
+def theme_styles_of(app: object) -> ThemeStyles:
     """Return the styles of the app that a widget is in: the one app of this package has them."""
-    return cast("_Dressed", app).looks
+    return cast("_StyledApp", app).theme_styles

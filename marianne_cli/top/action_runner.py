@@ -1,4 +1,4 @@
-"""What is done from `mzt top`: asked, sent with its `mzt` line, and told when it is carried out."""
+"""Actions of `mzt top`: confirmed by a dialog, sent with their `mzt` line, and reported when carried out."""
 
 import functools
 from collections.abc import Sequence
@@ -11,16 +11,24 @@ from marianne_cli.exits import problem_text
 from marianne_cli.faces.actions import Offer, asked_line, offers, sheet_offers, takes_score
 from marianne_cli.faces.pages import whole
 from marianne_cli.screens import jobs as screens
-from marianne_cli.top.drawn.dialogs import Answer, Choice, Menu, Offered, Plan, Question, Reading
+from marianne_cli.top.drawn.dialogs import (
+    ActionMenu,
+    ConfirmDialog,
+    DialogAnswer,
+    DialogChoice,
+    MenuEntry,
+    PlanDialog,
+    TextDialog,
+)
 from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.store import Value, cleaned
+from marianne_cli.top.known.store import Value, sanitized
 from marianned import protocol
 from marianned.errors import InvalidScore, MarianneError
 from marianned.formatting import plural, typed
 from marianned.protocol import Modify, Query, ReadRevisions
 
 if TYPE_CHECKING:
-    from marianne_cli.top.app import Top
+    from marianne_cli.top.app import TopApp
 
 PATIENCE_SECONDS = 7 * 86_400.0
 """How long it waits until what was asked is so; the person who looks can leave meanwhile."""
@@ -28,143 +36,143 @@ _EDIT = "edit"
 READ_ONLY = "read-only: nothing is sent; start mzt top without --read-only to change something"
 
 
-def _line(offer: Offer, reason: str | None, *, waits: bool) -> str:
+def _command_line(offer: Offer, reason: str | None, *, waits: bool) -> str:
     """Return the `mzt` line of what is sent."""
     said = "" if reason is None else f" --reason {typed(reason)}"
     return f"{offer.line}{' --wait' if waits else ''}{said}"
 
 
-def _waits(offer: Offer) -> bool:
-    """Tell whether it is waited for: it takes `wait`, and does more than set a mark or take one back."""
+def _is_waited_for(offer: Offer) -> bool:
+    """Tell whether an action is waited for: it takes `wait`, and does more than set or clear a mark."""
     marks = {"before", "discard"} & offer.params.keys()
     return "wait" in protocol.METHODS[offer.method].params.__struct_fields__ and not marks
 
 
-def _request(offer: Offer, **more: Any) -> Query[Any]:
+def _request_of(offer: Offer, **more: Any) -> Query[Any]:
     kind = protocol.METHODS[offer.method].params
     made: Query[Any] = msgspec.convert({**offer.params, **more}, kind)
     return made
 
 
-class Doer:
-    """Carries out what a person asks for."""
+class ActionRunner:
+    """Runs the actions of `mzt top`: asks first where needed, sends the request, logs the result."""
 
-    def __init__(self, top: "Top") -> None:
+    def __init__(self, top: "TopApp") -> None:
         self._top = top
 
     # --- which -------------------------------------------------------------------------------------------
 
-    def offer(self, word: str, job: Value | None, sheet: Value | None) -> None:
-        """Do what a word stands for, if it can be asked now."""
+    def run_offer(self, word: str, job: Value | None, sheet: Value | None) -> None:
+        """Run the action of this name, if the job or sheet takes it now."""
         if job is None:
             return
         of_sheet = [] if sheet is None else sheet_offers(job, sheet)
         found = next((one for one in [*offers(job), *of_sheet] if one.name == word), None)
         if found is None:
-            self._top.refuse(asked_line(word, job, sheet), _not_now(job, sheet), [])
+            self._top.log_refusal(asked_line(word, job, sheet), _not_now_text(job, sheet), [])
         else:
-            self._top.start(functools.partial(self._ask_first, found))
+            self._top.start(functools.partial(self._confirm_and_send, found))
 
-    def menu(self, job: Value | None, sheet: Value | None) -> None:
-        """Show all that can be asked now, each with its line."""
+    def show_menu(self, job: Value | None, sheet: Value | None) -> None:
+        """Show the menu of all actions that are possible now, each with its line."""
         if job is not None:
-            self._top.start(functools.partial(self._choose, job, sheet))
+            self._top.start(functools.partial(self._choose_from_menu, job, sheet))
 
-    async def _choose(self, job: Value, sheet: Value | None) -> None:
+    async def _choose_from_menu(self, job: Value, sheet: Value | None) -> None:
         known = {one.name: one for one in offers(job)}
         if sheet is not None:
             known |= {one.name: one for one in sheet_offers(job, sheet)}
         name = typed(str(job["job_id"]))
-        offered = [Offered(one.name, one.name, one.line) for one in known.values()]
+        offered = [MenuEntry(one.name, one.name, one.line) for one in known.values()]
         if takes_score(job):
-            offered.append(Offered(_EDIT, "edit the score", f"mzt edit {name}"))
+            offered.append(MenuEntry(_EDIT, "edit the score", f"mzt edit {name}"))
         about = "" if sheet is None else f" · sheet {sheet['sheet']}"
         title = f"{job['job_id']} is {job['status']}{about}"
-        answer = await self._top.asked(Menu(title, offered))
+        answer = await self._top.ask(ActionMenu(title, offered))
         if answer.word == _EDIT:
             await self.edit(job)
         elif answer.word in known:
-            await self._ask_first(known[answer.word], answer.reason)
+            await self._confirm_and_send(known[answer.word], answer.reason)
 
-    async def _ask_first(self, offer: Offer, reason: str | None = None) -> None:
-        """Show the plan, or ask, where it ends or discards something; then send it."""
-        line = _line(offer, reason, waits=_waits(offer))
+    async def _confirm_and_send(self, offer: Offer, reason: str | None = None) -> None:
+        """Show the plan, or ask first if the action ends or discards something; then send it."""
+        line = _command_line(offer, reason, waits=_is_waited_for(offer))
         if self._top.read_only:
-            self._top.refuse(line, READ_ONLY, [])
+            self._top.log_refusal(line, READ_ONLY, [])
             return
         try:
             if offer.planned:
-                answer = await self._planned(offer, line)
+                answer = await self._confirm_plan(offer, line)
             elif offer.asks:
-                answer = await self._top.asked(Question(offer.asks, line))
+                answer = await self._top.ask(ConfirmDialog(offer.asks, line))
             else:
-                answer = Answer("yes")
+                answer = DialogAnswer("yes")
         except MarianneError as error:
-            self._top.failed(line, error)
+            self._top.log_error(line, error)
             return
         if answer.word == "yes":
             await self._send(offer, answer.reason or reason)
 
-    async def _planned(self, offer: Offer, line: str) -> Answer:
-        reply = await self._whole_plan(_request(offer, plan=True))
+    async def _confirm_plan(self, offer: Offer, line: str) -> DialogAnswer:
+        reply = await self._whole_plan(_request_of(offer, plan=True))
         said = screens.plan_screen(reply)[-1:]
-        choices = (Choice("y", "do it", "yes"), Choice("escape", "leave", "no"))
+        choices = (DialogChoice("y", "do it", "yes"), DialogChoice("escape", "leave", "no"))
         title = f"{offer.name}: what would run"
-        return await self._top.asked(Plan(title, line, reply["plan"], said, choices))
+        return await self._top.ask(PlanDialog(title, line, reply["plan"], said, choices))
 
     async def _send(self, offer: Offer, reason: str | None) -> None:
-        waits = _waits(offer)
+        waits = _is_waited_for(offer)
         more: dict[str, Any] = {"wait": True, "timeout": PATIENCE_SECONDS} if waits else {}
-        await self.send(_line(offer, reason, waits=waits), _request(offer, reason=reason, **more))
+        await self.send(_command_line(offer, reason, waits=waits), _request_of(offer, reason=reason, **more))
 
     async def send(self, line: str, request: Query[Any]) -> bool:
         """Send a request; tell when it is carried out, or why it is not. Return whether it is."""
-        number = self._top.sent(line)
+        number = self._top.log_sent(line)
         try:
-            reply = cleaned(await self._top.client.ask(request))
+            reply = sanitized(await self._top.client.ask(request))
         except MarianneError as error:
-            self._top.failed(line, error, number)
+            self._top.log_error(line, error, number)
             return False
         said = reply.get("message") or f"removed {', '.join(reply.get('removed', ()))}"
-        self._top.done(number, said)
+        self._top.log_done(number, said)
         return True
 
     async def _whole_plan(self, request: Query[Any]) -> dict[str, Any]:
         """Ask for a plan with all its pages."""
-        plan: dict[str, Any] = cleaned(await whole(self._top.client, request, "plan", "plan_total"))
+        plan: dict[str, Any] = sanitized(await whole(self._top.client, request, "plan", "plan_total"))
         return plan
 
     # --- several -----------------------------------------------------------------------------------------
 
-    def several(self, word: str, jobs: Sequence[Value]) -> None:
-        """Do something with all of these jobs that take it."""
+    def run_for_all(self, word: str, jobs: Sequence[Value]) -> None:
+        """Run an action for all of these jobs that take it now."""
         found = [one for job in jobs for one in offers(job) if one.name == word]
         if self._top.read_only:
-            self._top.refuse("", READ_ONLY, [])
+            self._top.log_refusal("", READ_ONLY, [])
         elif not found:
-            self._top.refuse("", f"{word}: none of the jobs shown takes it now", [])
+            self._top.log_refusal("", f"{word}: none of the jobs shown takes it now", [])
         else:
-            self._top.start(functools.partial(self._several, word, found))
+            self._top.start(functools.partial(self._run_for_all, word, found))
 
-    async def _several(self, word: str, found: Sequence[Offer]) -> None:
+    async def _run_for_all(self, word: str, found: Sequence[Offer]) -> None:
         names = " ".join(typed(str(one.params["job_id"])) for one in found)
         line = f"mzt {word} {names}"
         said = f"{word} {plural(len(found), 'job')}: all shown here that take it?"
-        answer = await self._top.asked(Question(said, line))
+        answer = await self._top.ask(ConfirmDialog(said, line))
         if answer.word != "yes":
             return
-        number = self._top.sent(line)
+        number = self._top.log_sent(line)
         refused = 0
         for one in found:
             try:
-                await self._top.client.ask(_request(one, reason=answer.reason))
+                await self._top.client.ask(_request_of(one, reason=answer.reason))
             except MarianneError as error:
                 refused += 1
                 last = error.message
         if refused:
-            self._top.refuse(line, f"{refused} of {len(found)} refused; the last: {last}", [], number)
+            self._top.log_refusal(line, f"{refused} of {len(found)} refused; the last: {last}", [], number)
         else:
-            self._top.done(number, f"{plural(len(found), 'job')} asked")
+            self._top.log_done(number, f"{plural(len(found), 'job')} asked")
 
     # --- a new score -------------------------------------------------------------------------------------
 
@@ -175,14 +183,14 @@ class Doer:
         job_id = str(job["job_id"])
         line = f"mzt edit {typed(job_id)}"
         if self._top.read_only:
-            self._top.refuse(line, READ_ONLY, [])
+            self._top.log_refusal(line, READ_ONLY, [])
             return
         try:
             known = await self._top.client.ask(ReadRevisions(job_id))
             newest = max(told.revision for told in known.revisions if told.status != "dropped")
             text = (await self._top.client.ask(ReadRevisions(job_id, revision=newest))).text or ""
         except MarianneError as error:
-            self._top.failed(line, error)
+            self._top.log_error(line, error)
             return
         told = next(told for told in known.revisions if told.revision == newest)
         place: dict[str, Any] = {"file": told.config_file, "directory": told.directory, "expect": newest}
@@ -192,7 +200,7 @@ class Doer:
             fault = await self._top.in_editor(draft, problems)
             if fault is not None:
                 kept = draft.leave()
-                self._top.refuse(line, f"{fault}{f'; your text is kept: {kept}' if kept else ''}", [])
+                self._top.log_refusal(line, f"{fault}{f'; your text is kept: {kept}' if kept else ''}", [])
                 return
             edited = draft.saved()
             if edited == draft.text:
@@ -211,34 +219,34 @@ class Doer:
     async def _plan_of_edit(self, job_id: str, file: object, ask: Modify) -> tuple[str, list[Any]]:
         """Show what a new score would do, or its problems; return what became of it: sent, left or edit."""
         line = f"mzt modify {typed(job_id)} -c {typed(str(file))}"
-        again = Choice("e", "edit again", "edit")
+        again = DialogChoice("e", "edit again", "edit")
         try:
             reply = await self._whole_plan(msgspec.structs.replace(ask, plan=True))
         except InvalidScore as error:
             lines = [
                 [Cell(one, "bad")] for problem in error.problems for one in problem_text(problem).split("\n")
             ]
-            answer = await self._top.asked(Reading(terminal.line(error.message), lines, (again,)))
+            answer = await self._top.ask(TextDialog(terminal.line(error.message), lines, (again,)))
             return ("edit" if answer.word == "edit" else "left"), error.problems
         except MarianneError as error:
             lines = [
                 [Cell(terminal.line(error.message), "bad")],
                 *([Cell(hint, "dim")] for hint in error.hints),
             ]
-            answer = await self._top.asked(Reading(f"{job_id} does not take it", lines, (again,)))
+            answer = await self._top.ask(TextDialog(f"{job_id} does not take it", lines, (again,)))
             return ("edit" if answer.word == "edit" else "left"), []
         said = [
             *screens.plan_screen(reply)[-1:],
             *([lost] if (lost := screens.lost_definitions(reply)) else []),
         ]
         choices = (
-            Choice("r", "apply and go on (-r)", "resume"),
-            Choice("s", "apply, stay paused", "stage"),
+            DialogChoice("r", "apply and go on (-r)", "resume"),
+            DialogChoice("s", "apply, stay paused", "stage"),
             again,
-            Choice("escape", "leave", "left"),
+            DialogChoice("escape", "leave", "left"),
         )
-        answer = await self._top.asked(
-            Plan(reply["message"], f"{line} -r --wait", reply["plan"], said, choices)
+        answer = await self._top.ask(
+            PlanDialog(reply["message"], f"{line} -r --wait", reply["plan"], said, choices)
         )
         if answer.word not in {"resume", "stage"}:
             return answer.word, []
@@ -250,6 +258,6 @@ class Doer:
         return ("sent" if was_sent else "left"), []
 
 
-def _not_now(job: Value, sheet: Value | None) -> str:
+def _not_now_text(job: Value, sheet: Value | None) -> str:
     about = "" if sheet is None else f", sheet {sheet['sheet']} is {sheet['status']}"
     return f"not now: {job['job_id']} is {job['status']}{about}; a shows what can be asked"

@@ -1,4 +1,4 @@
-"""What was asked, each by its `mzt` line: what is not carried out yet, and what came last."""
+"""The lines at the bottom of `mzt top`: requests that are not carried out yet, and the last result."""
 
 from collections.abc import Sequence
 
@@ -7,25 +7,25 @@ from marianne_cli.top.known.cells import Cell, Line
 _PENDING_MOST = 2
 
 
-class Deeds:
-    """Keeps what is shown at the bottom of each screen."""
+class ActivityLines:
+    """The requests that were sent from here, each as its `mzt` line, and what became of the last one."""
 
     def __init__(self) -> None:
         self._pending: dict[int, str] = {}
         self._count = 0
         self._last: Line = ()
         self._of_absence = False
-        """Whether what came last is that no daemon answers."""
+        """Whether the last result is that no daemon answers."""
 
-    def asked(self, line: str) -> int:
-        """Take a line that was sent, and is not carried out yet; return its number."""
+    def add_sent(self, line: str) -> int:
+        """Add a line that was sent and is not carried out yet; return its number."""
         self._count += 1
         self._pending[self._count] = line
-        self.forget()
+        self.clear_last()
         return self._count
 
-    def done(self, number: int, said: str) -> None:
-        """Hear that it was carried out."""
+    def mark_done(self, number: int, said: str) -> None:
+        """Show that a line was carried out."""
         self._of_absence = False
         self._last = [
             Cell("✓ ", "good bold"),
@@ -33,10 +33,10 @@ class Deeds:
             Cell(f"  {said}"),
         ]
 
-    def refused(
+    def mark_refused(
         self, line: str, said: str, hints: Sequence[str], number: int = 0, *, away: bool = False
     ) -> None:
-        """Hear that it was refused, and what to type instead; `away`: no daemon answers, which passes."""
+        """Show that a line was refused, and what to type instead; `away`: no daemon answers, for now."""
         self._pending.pop(number, None)
         hint = f"  ({' · '.join(hints)})" if hints else ""
         self._last = [
@@ -47,21 +47,21 @@ class Deeds:
         ]
         self._of_absence = away
 
-    def answers(self) -> None:
-        """Hear that the daemon answers: that it does not is no longer so."""
+    def daemon_answered(self) -> None:
+        """Take away the result that no daemon answers: one does again."""
         if self._of_absence:
-            self.forget()
+            self.clear_last()
 
     def note(self, said: str) -> None:
-        """Take something else that was done."""
+        """Show a remark as the last result."""
         self._last, self._of_absence = [Cell("· ", "dim"), Cell(said)], False
 
-    def forget(self) -> None:
-        """Leave out what came last."""
+    def clear_last(self) -> None:
+        """Show the last result no longer."""
         self._last, self._of_absence = (), False
 
     def lines(self) -> list[Line]:
-        """Return what is shown: what is not carried out, then what came last."""
+        """Return the lines to show: what is not carried out yet, then the last result."""
         pending = list(self._pending.values())
         told: list[Line] = [
             [Cell("… ", "run bold"), Cell(f"$ {line}", "bold"), Cell("  sent; waiting until it is so", "dim")]
