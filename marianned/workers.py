@@ -26,7 +26,7 @@ from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
-from marianned.score.expanded import Compiled, Expanded, unpacked
+from marianned.score.expanded import CompileResult, ExpandedScore, unpack_score
 from marianned.score.language.expressions import JobSeen, SheetSeen
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
@@ -107,7 +107,7 @@ def load(builtin: dict[str, Profile] | None = None) -> dict[str, Profile]:
     )
     packed = _compile(source, {})[1]
     if packed:
-        _explain(unpacked(packed), True)  # noqa: FBT003  as above
+        _explain(unpack_score(packed), True)  # noqa: FBT003  as above
     _known_profiles(None)
     return loader.builtin_profiles()
 
@@ -121,31 +121,31 @@ prompt: {template: "{{ sheet_num | string | upper }} {% for one in [1] %}{{ one 
 """
 
 
-async def compile_score(source: ScoreSource) -> Compiled:
+async def compile_score(source: ScoreSource) -> CompileResult:
     """Compile a score with the files beside it, as they are on the disk now."""
     return await _compiled(source, None)
 
 
-async def compile_stored(source: ScoreSource, files: Mapping[str, str]) -> Compiled:
+async def compile_stored(source: ScoreSource, files: Mapping[str, str]) -> CompileResult:
     """Compile a score with the files that were stored with its revision (absolute path → text)."""
     return await _compiled(source, dict(files))
 
 
-async def _compiled(source: ScoreSource, files: dict[str, str] | None) -> Compiled:
+async def _compiled(source: ScoreSource, files: dict[str, str] | None) -> CompileResult:
     told, packed = await call(_compile, source, files)
-    compiled = msgspec.msgpack.decode(told, type=Compiled)
+    compiled = msgspec.msgpack.decode(told, type=CompileResult)
     if not packed:
         return compiled
     return msgspec.structs.replace(compiled, expanded=await unpack(packed), packed=packed)
 
 
-async def unpack(data: bytes) -> Expanded:
-    """Decode an Expanded from msgpack, a large one in a thread.
+async def unpack(data: bytes) -> ExpandedScore:
+    """Decode an ExpandedScore from msgpack, a large one in a thread.
 
     Raises:
         msgspec.DecodeError: it is none of this version of the program.
     """
-    return unpacked(data) if len(data) < _SMALL_BYTES else await to_thread.run_sync(unpacked, data)
+    return unpack_score(data) if len(data) < _SMALL_BYTES else await to_thread.run_sync(unpack_score, data)
 
 
 def _compile(source: ScoreSource, files: dict[str, str] | None) -> tuple[bytes, bytes]:
@@ -180,7 +180,7 @@ async def render_prompt(
 
     Args:
         key: names these bytes and no others, for as long as this daemon lives.
-        expanded: an Expanded in msgpack; a worker that knows the key does not get them again.
+        expanded: an ExpandedScore in msgpack; a worker that knows the key does not get them again.
         sheet: its number.
         previous: what the sheet sees of earlier ones and of files.
         previous_attempt: for attempts of kind retry and completion.
@@ -193,7 +193,7 @@ async def render_prompt(
     return await _with_score(_render, key, expanded, sheet, previous, previous_attempt, fallback)
 
 
-_scores: OrderedDict[str, Expanded] = OrderedDict()
+_scores: OrderedDict[str, ExpandedScore] = OrderedDict()
 """In a worker: the scores it was given, the least recently used first."""
 
 
@@ -232,9 +232,9 @@ async def _with_score(
     return answer
 
 
-def _known(key: str, data: bytes | None) -> Expanded | None:
+def _known(key: str, data: bytes | None) -> ExpandedScore | None:
     if data is not None:
-        _scores[key] = msgspec.msgpack.decode(data, type=Expanded)
+        _scores[key] = msgspec.msgpack.decode(data, type=ExpandedScore)
     if key not in _scores:
         return None
     _scores.move_to_end(key)
@@ -371,18 +371,18 @@ class _File:
             raise BadExpression(f"file('{self._name}'): {error.strerror or 'it cannot be read'}") from None
 
 
-async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:
+async def explain(expanded: ExpandedScore, *, prompts: bool) -> list[dict[str, Any]]:
     """Write out the sheets of an expanded score as plain values, with their prompts if asked for."""
     return await call(_explain, expanded, prompts)
 
 
-def _explain(expanded: Expanded, prompts: bool) -> list[dict[str, Any]]:  # noqa: FBT001  a worker is called by position
+def _explain(expanded: ExpandedScore, prompts: bool) -> list[dict[str, Any]]:  # noqa: FBT001  a worker is called by position
     from marianned.score.check import explain
 
     return explain.explain(expanded, prompts)
 
 
-async def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+async def capture_patterns(expanded: ExpandedScore, sheet: int) -> list[str]:
     """Return the globs whose files the sheet sees as `previous_files`, absolute.
 
     Raises:
@@ -392,7 +392,7 @@ async def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
     return await call(_capture_patterns, expanded, sheet)
 
 
-def _capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+def _capture_patterns(expanded: ExpandedScore, sheet: int) -> list[str]:
     from marianned.score.render import template
 
     return template.capture_patterns(expanded, sheet)

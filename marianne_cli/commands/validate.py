@@ -13,7 +13,7 @@ from marianned.errors import Problem
 from marianned.formatting import assignments, plural
 
 if TYPE_CHECKING:
-    from marianned.score.expanded import Compiled
+    from marianned.score.expanded import CompileResult
 
 _MOST_SECONDS = 10.0
 _SLOWEST = 6
@@ -68,7 +68,7 @@ def command(
     return options.each(call, list(files), one)
 
 
-def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compiled":
+def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "CompileResult":
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles

@@ -109,7 +109,7 @@ class Injection(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
 
 
-class Skip(msgspec.Struct, frozen=True, kw_only=True):
+class SkipRules(msgspec.Struct, frozen=True, kw_only=True):
     """When a sheet is skipped (§14): an expression is true, then a command exits with 0.
 
     `description` is what is said of a sheet that the command has skipped.
@@ -121,7 +121,7 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 10.0
 
 
-class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SheetDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sheet, as far as it is known before it runs.
 
     `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
@@ -151,7 +151,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     words: str = ""
     extensions: tuple[str, ...] = ()
     injections: tuple[Injection, ...] = ()
-    skip: Skip | None = None
+    skip: SkipRules | None = None
     resources: Resources = Resources()
 
     @property
@@ -162,14 +162,14 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             *((one.instrument, one.settings) for one in self.fallbacks),
         ]
 
-    def on(self, fallback: int) -> "Sheet":
+    def on(self, fallback: int) -> "SheetDefinition":
         """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
         if not fallback:
             return self
         return msgspec.structs.replace(self, **msgspec.structs.asdict(self.fallbacks[fallback - 1]))
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class PromptDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What prompts are made of (§9): the template's text (null: none was given) and its variables.
 
     `variables` are packed (variables.py), so that JSON keeps their keys and dates.
@@ -182,7 +182,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often and when a failed sheet is tried again (§15.3); seconds."""
 
     max_retries: int = 3
@@ -195,7 +195,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     completion_threshold_percent: float = 50.0
 
 
-class Parallel(msgspec.Struct, frozen=True, kw_only=True):
+class Parallelism(msgspec.Struct, frozen=True, kw_only=True):
     """How many sheets of the job may be in flight (1: not parallel), and how they are paced (§17)."""
 
     max_concurrent: int = 1
@@ -204,7 +204,7 @@ class Parallel(msgspec.Struct, frozen=True, kw_only=True):
     pause_between_sheets_seconds: float = 0.0
 
 
-class CrossSheet(msgspec.Struct, frozen=True, kw_only=True):
+class CrossSheetSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a sheet sees of earlier ones (§11)."""
 
     auto_capture_stdout: bool = False
@@ -213,7 +213,7 @@ class CrossSheet(msgspec.Struct, frozen=True, kw_only=True):
     capture_files: tuple[str, ...] = ()
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a rate limit is known by, beside the profile's patterns, and how it is waited for (§16.3)."""
 
     detection_patterns: tuple[str, ...] = ()
@@ -232,7 +232,7 @@ class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
     warn_at_percent: float = 80.0
 
 
-class Silence(msgspec.Struct, frozen=True, kw_only=True):
+class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long an attempt may show no sign of life, and how often one is looked for; seconds (§16.2)."""
 
     idle_timeout_seconds: float
@@ -257,7 +257,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 _LABEL_MOST = 80
 
 
-class Hook(msgspec.Struct, frozen=True, kw_only=True):
+class HookDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What runs once all sheets are done (§20), or the job has failed (§28.8), its placeholders filled in.
 
     `files` are the places where the score of a run_job, or the script of a run_script, may lie, the first
@@ -308,7 +308,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Loop(msgspec.Struct, frozen=True, kw_only=True):
+class LoopDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """Stages that are played again until an expression holds (§29).
 
     `first` and `last` are the span's stages, `sheets` all sheets of it and `ends` those of its last stage,
@@ -336,7 +336,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
 
 
-class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+class StagePauses(msgspec.Struct, frozen=True, kw_only=True):
     """Pauses that the score asks for at one stage (§28.9).
 
     `pause_after`: the job pauses when the stage's last sheet is completed or skipped. `pause_on_fail`: it
@@ -353,7 +353,7 @@ class Concert(msgspec.Struct, frozen=True, kw_only=True):
     """How jobs follow each other (§20); `log_path` is absolute, null without a log.
 
     `ends_at_depth`: the score itself says how deep, so that one which chains to itself ends there.
-    `pins` says, of a pinned chain, of each score in it by its file what it was made of: see `digests`.
+    `pins` says, of a pinned chain, of each score in it by its file what it was made of: see `file_digests`.
     """
 
     max_chain_depth: int = 5
@@ -382,7 +382,7 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     contain: bool = False
 
 
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
+class ArchivePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where a fresh start moves what lies in the workspace, and what it leaves there (§19)."""
 
     directory: str
@@ -391,7 +391,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     preserve_patterns: tuple[str, ...]
 
 
-class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
+class ExpandedScore(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
     `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission;
@@ -408,32 +408,32 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     description: str | None
     workspace: str
     total_stages: int
-    sheets: tuple[Sheet, ...]
-    prompt: Prompt
-    retry: Retry
-    parallel: Parallel
-    cross_sheet: CrossSheet
+    sheets: tuple[SheetDefinition, ...]
+    prompt: PromptDefinition
+    retry: RetryPolicy
+    parallel: Parallelism
+    cross_sheet: CrossSheetSettings
     profiles: dict[str, Profile]
     directory: str = "/"
     labels: tuple[str, ...] = ()
     on_failure: str = "fail"
-    rate_limit: RateLimit = RateLimit()
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
     cost_limits: CostLimits | None = None
-    silence: Silence | None = None
+    silence: SilencePolicy | None = None
     notifications: tuple[Notification, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    hooks: tuple[HookDefinition, ...] = ()
     concert: Concert = Concert()
     isolation: Isolation | None = None
-    archive: Archive | None = None
+    archive: ArchivePolicy | None = None
     given_workspace: str | None = None
-    failure_hooks: tuple[Hook, ...] = ()
+    failure_hooks: tuple[HookDefinition, ...] = ()
     max_wall_seconds: float | None = None
-    loops: tuple[Loop, ...] = ()
-    triggers: dict[int, Trigger] = {}
-    retries: dict[int, Retry] = {}
+    loops: tuple[LoopDefinition, ...] = ()
+    triggers: dict[int, StagePauses] = {}
+    retries: dict[int, RetryPolicy] = {}
     executor: str | None = None
 
-    def retry_of(self, sheet: int) -> Retry:
+    def retry_of(self, sheet: int) -> RetryPolicy:
         """Return how a sheet (its number) is tried again: as its stage says, else as the score does."""
         return self.retries.get(self.sheets[sheet - 1].stage, self.retry) if self.retries else self.retry
 
@@ -453,7 +453,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
                 needs[place] = known[own]
         return needs
 
-    def loop_of(self, stage: int) -> Loop | None:
+    def loop_of(self, stage: int) -> LoopDefinition | None:
         """Return the loop that a stage is part of."""
         if not self.loops:
             return None
@@ -461,7 +461,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         loop = self.loops[place - 1] if place else None
         return loop if loop is not None and stage <= loop.last else None
 
-    def on(self, sheet: int, fallback: int) -> "Expanded":
+    def on(self, sheet: int, fallback: int) -> "ExpandedScore":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
         if not fallback:
             return self
@@ -469,7 +469,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         return msgspec.structs.replace(self, sheets=(*self.sheets[: sheet - 1], moved, *self.sheets[sheet:]))
 
     @property
-    def every_hook(self) -> tuple[Hook, ...]:
+    def every_hook(self) -> tuple[HookDefinition, ...]:
         """All hooks by their numbers: those of a success, then those of a failure."""
         return (*self.hooks, *self.failure_hooks)
 
@@ -492,30 +492,30 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         return {str(sheet.stage): sheet.movement for sheet in self.sheets if sheet.movement}
 
 
-def _first_stage(loop: Loop) -> int:
+def _first_stage(loop: LoopDefinition) -> int:
     return loop.first
 
 
-def unpacked(data: bytes) -> Expanded:
-    """Decode an Expanded from msgpack, one sheet after the other.
+def unpack_score(data: bytes) -> ExpandedScore:
+    """Decode a score from msgpack, one sheet after the other.
 
     As a whole, 10,000 sheets hold all other threads up for 40 ms; between two sheets they get their turn.
 
     Raises:
-        msgspec.DecodeError: it is none of this version of the program.
+        msgspec.DecodeError: the data is no score as this version of the program stores it.
     """
     parts = msgspec.msgpack.decode(data, type=dict[str, msgspec.Raw])
-    sheets = [_sheet.decode(raw) for raw in _sheets.decode(parts.get("sheets", _NO_SHEETS))]
+    sheets = [_sheet_decoder.decode(raw) for raw in _sheets_decoder.decode(parts.get("sheets", _NO_SHEETS))]
     rest = msgspec.msgpack.encode({**parts, "sheets": _NO_SHEETS})
-    return msgspec.structs.replace(msgspec.msgpack.decode(rest, type=Expanded), sheets=tuple(sheets))
+    return msgspec.structs.replace(msgspec.msgpack.decode(rest, type=ExpandedScore), sheets=tuple(sheets))
 
 
-_sheet = msgspec.msgpack.Decoder(Sheet)
-_sheets = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_sheet_decoder = msgspec.msgpack.Decoder(SheetDefinition)
+_sheets_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _NO_SHEETS = msgspec.Raw(msgspec.msgpack.encode([]))
 
 
-class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+class CompileResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a score compiles to: `expanded` is null when `problems` holds errors.
 
     `packed` is `expanded` in msgpack, where a worker has made it; `files` are the texts read with it by
@@ -523,7 +523,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     score are wrong. `parameters` are what a run can be given.
     """
 
-    expanded: Expanded | None
+    expanded: ExpandedScore | None
     problems: list[Problem]
     files: dict[str, str]
     name: str | None
@@ -533,13 +533,13 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     packed: bytes = b""
 
 
-def digests(file: str, text: bytes, files: Mapping[str, str]) -> dict[str, str]:
+def file_digests(file: str, text: bytes, files: Mapping[str, str]) -> dict[str, str]:
     """Return what tells of a score, and of each file that was read with it, whether it has changed."""
     texts = {file: text, **{path: other.encode() for path, other in files.items()}}
     return {path: hashlib.sha256(one).hexdigest() for path, one in sorted(texts.items())}
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Say what differs between the digests of a score and those of another, in some words a file."""
     told = [(path, "has changed") for path in before if path in now and before[path] != now[path]]
     told += [(path, "is new") for path in now if path not in before]

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import NamedTuple
 from weakref import ref
 
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 
 _IN_OLD, _IN_NEW = -2, -3
 """Numbers of what is in one score alone; -1 is where a circle of needs closes."""
@@ -29,7 +29,7 @@ _RUN = ("prompt", "files", "instrument", "settings")
 """The aspects of a definition that say what runs; the others say what is made of it."""
 _PROMPT = ("prompt",)
 
-Stages = dict[int, list[Sheet]]
+Stages = dict[int, list[SheetDefinition]]
 
 
 class Matched(NamedTuple):
@@ -50,14 +50,14 @@ class _Stage(NamedTuple):
     definition: int
     below: int
     above: int
-    sheets: list[Sheet]
+    sheets: list[SheetDefinition]
 
     def same(self, other: "_Stage") -> bool:
         """Tell whether nothing but their numbers tells them apart."""
         return self[1:4] == other[1:4]
 
 
-def match(old: Expanded, new: Expanded) -> Matched:
+def match(old: ExpandedScore, new: ExpandedScore) -> Matched:
     """Return which stage and sheet of `old` each of `new` is, where it is one.
 
     The last answer is remembered, for as long as both live: a modify is planned to be shown, to be stored and
@@ -69,10 +69,10 @@ def match(old: Expanded, new: Expanded) -> Matched:
     return known[2]
 
 
-_last: list[tuple["ref[Expanded]", "ref[Expanded]", Matched] | None] = [None]
+_last: list[tuple["ref[ExpandedScore]", "ref[ExpandedScore]", Matched] | None] = [None]
 
 
-def _match(old: Expanded, new: Expanded) -> Matched:
+def _match(old: ExpandedScore, new: ExpandedScore) -> Matched:
     old_stages, new_stages = _stages(old), _stages(new)
     worded = all(sheet.words for sheet in (*old.sheets, *new.sheets))
     stages = _match_stages(old_stages, new_stages, worded=worded)
@@ -88,8 +88,8 @@ def _match(old: Expanded, new: Expanded) -> Matched:
     return Matched(stages, sheets)
 
 
-def _stages(score: Expanded) -> Stages:
-    stages: defaultdict[int, list[Sheet]] = defaultdict(list)
+def _stages(score: ExpandedScore) -> Stages:
+    stages: defaultdict[int, list[SheetDefinition]] = defaultdict(list)
     for sheet in score.sheets:
         stages[sheet.stage].append(sheet)
     return {stage: stages[stage] for stage in sorted(stages)}
@@ -154,11 +154,11 @@ class _Prompts:
         self._old = {self.of(sheet) for group in old.values() for sheet in group}
         self._both = self._old & {self.of(sheet) for group in new.values() for sheet in group}
 
-    def of(self, sheet: Sheet) -> str | None:
+    def of(self, sheet: SheetDefinition) -> str | None:
         """Return what is compared of the prompt of a sheet."""
         return sheet.words if self._worded else sheet.digests.get("prompt")
 
-    def side(self, sheet: Sheet) -> int | None:
+    def side(self, sheet: SheetDefinition) -> int | None:
         """Return the number of all sheets of a score whose prompts the other has not; None: it has this."""
         prompt = self.of(sheet)
         if prompt in self._both:
@@ -193,19 +193,19 @@ class _Keys:
         known = {self._alone(group) for group in old.values()}
         return any(self._alone(group) in known for group in new.values()) if known else False
 
-    def fit(self, old: list[Sheet], new: list[Sheet]) -> bool:
+    def fit(self, old: list[SheetDefinition], new: list[SheetDefinition]) -> bool:
         """Tell whether two stages that are equal are one: where no name says so, all that both have is."""
         if not self._first or self._named:
             return True
         known = {sheet.instance: self._own(sheet) for sheet in old}
         return all(known.get(sheet.instance, own) == own for sheet in new for own in [self._own(sheet)])
 
-    def _alone(self, group: list[Sheet]) -> int:
+    def _alone(self, group: list[SheetDefinition]) -> int:
         if self._is_told_by_first(group):
             return self._own(group[0])
         return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
 
-    def _own(self, sheet: Sheet) -> int:
+    def _own(self, sheet: SheetDefinition) -> int:
         known = self._owns.get(id(sheet))
         if known is None:
             known = self._prompts.side(sheet)
@@ -239,7 +239,7 @@ class _Keys:
                 found.append(_Stage(stage, whole, under, over, group))
         return found
 
-    def _definition(self, sheet: Sheet) -> object:
+    def _definition(self, sheet: SheetDefinition) -> object:
         """Return what is looked at of a sheet, to be compared and hashed."""
         prompt = self._prompts.of(sheet)
         if not self._seen:
@@ -249,11 +249,11 @@ class _Keys:
         told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
         return (*told, sheet.movement) if self._named else tuple(told)
 
-    def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
+    def _whole(self, group: list[SheetDefinition], keys: Mapping[int, int]) -> int:
         """Number a stage by its sheets."""
         return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
 
-    def _is_told_by_first(self, group: list[Sheet]) -> bool:
+    def _is_told_by_first(self, group: list[SheetDefinition]) -> bool:
         return self._first or (len(group) == 1 and group[0].instance == 1)
 
     def _with_all(self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]) -> dict[int, int]:

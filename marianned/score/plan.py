@@ -13,7 +13,7 @@ import msgspec
 
 from marianned import formatting
 from marianned.protocol import PlanAction, PlanLine, SheetStatus
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 
 _ASPECTS = ("prompt", "files", "instrument", "settings", "fallbacks", "validations", "needs", "skip", "retry")
 _PLURAL = frozenset({"files", "settings", "fallbacks", "validations", "needs"})
@@ -70,8 +70,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(
-    old: Expanded,
-    new: Expanded,
+    old: ExpandedScore,
+    new: ExpandedScore,
     matched: dict[int, int],
     standing: Mapping[int, Standing],
     old_revision: int,
@@ -125,7 +125,7 @@ def plan(
     )
 
 
-def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
+def _differences(old: SheetDefinition, new: SheetDefinition, matched: Mapping[int, int]) -> list[str]:
     before, now = old.digests, new.digests
     differ = [] if before == now else [one for one in _ASPECTS if before.get(one) != now.get(one)]
     needs = tuple([matched.get(need) for need in new.needs])
@@ -135,7 +135,12 @@ def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str
 
 
 def _matched(
-    old: Sheet, new: Sheet, stands: Standing, differences: list[str], revision: int, words: str
+    old: SheetDefinition,
+    new: SheetDefinition,
+    stands: Standing,
+    differences: list[str],
+    revision: int,
+    words: str,
 ) -> PlanLine:
     runs = stands.status not in _STAYS
     reasons = differences
@@ -202,7 +207,7 @@ def _restarts(line: PlanLine, stands: Standing) -> bool:
     return stands.status in _STARTS_AGAIN or (line.action == PlanAction.CHANGED and begun)
 
 
-def _added(sheet: Sheet, *, stage_is_new: bool) -> PlanLine:
+def _added(sheet: SheetDefinition, *, stage_is_new: bool) -> PlanLine:
     return PlanLine(
         sheet=sheet.sheet,
         old_sheet=None,
@@ -227,7 +232,7 @@ def _under(revision: int | None) -> str:
     return f" under revision {revision}" if revision is not None else ""
 
 
-def _back(sheet: Sheet, stood: Back) -> PlanLine:
+def _back(sheet: SheetDefinition, stood: Back) -> PlanLine:
     return PlanLine(
         sheet=sheet.sheet,
         old_sheet=None,
@@ -243,7 +248,7 @@ def _back(sheet: Sheet, stood: Back) -> PlanLine:
 
 
 def _removed_lines(
-    old: Expanded,
+    old: ExpandedScore,
     stages: set[int],
     matched: Mapping[int, int],
     standing: Mapping[int, Standing],
@@ -277,5 +282,5 @@ def _removed_lines(
     return lines
 
 
-def _place(sheet: Sheet, *, whole_stage: bool) -> str:
+def _place(sheet: SheetDefinition, *, whole_stage: bool) -> str:
     return f"stage {sheet.stage}" if whole_stage else f"instance {sheet.instance} of stage {sheet.stage}"

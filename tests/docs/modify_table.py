@@ -17,7 +17,7 @@ from marianned.errors import WrongStatus  # noqa: E402
 from marianned.formatting import ranges  # noqa: E402
 from marianned.lifecycle import Action  # noqa: E402
 from marianned.protocol import JobStatus, Outcome  # noqa: E402
-from marianned.score.expanded import Expanded  # noqa: E402
+from marianned.score.expanded import ExpandedScore  # noqa: E402
 
 BEFORE = ("a", "b", "c")
 CHANGES = {
@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-def chained(prompts: tuple[str, ...]) -> Expanded:
+def chained(prompts: tuple[str, ...]) -> ExpandedScore:
     """Sheets one after the other, known by their stages' names."""
     stages = (
         stage([number] if number else [], prompt=prompt, name=prompt.lower())

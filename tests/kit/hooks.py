@@ -7,22 +7,22 @@ from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.triggers import ChainedJobEnded, ChainedJobsReady, HookEnded
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Exit
-from marianned.score.expanded import Concert, Expanded, Hook
+from marianned.score.expanded import Concert, ExpandedScore, HookDefinition
 
 
-def command(name: str, **fields: Any) -> Hook:
+def command(name: str, **fields: Any) -> HookDefinition:
     """A hook that runs a command."""
     given: dict[str, Any] = {"argv": ("bash", "-c", name), "timeout_seconds": 300.0}
-    return Hook(type="run_command", working_directory="/home/ann/rel/out", **given | fields)
+    return HookDefinition(type="run_command", working_directory="/home/ann/rel/out", **given | fields)
 
 
-def job(name: str, **fields: Any) -> Hook:
+def job(name: str, **fields: Any) -> HookDefinition:
     """A hook that starts a job."""
     given: dict[str, Any] = {"files": (f"/home/ann/rel/{name}.yaml",), "timeout_seconds": None}
-    return Hook(type="run_job", working_directory="/home/ann/rel/out", **given | fields)
+    return HookDefinition(type="run_job", working_directory="/home/ann/rel/out", **given | fields)
 
 
-def hooked(*hooks: Hook, sheets: int = 1, cooldown: float = 0.0, **concert: Any) -> Expanded:
+def hooked(*hooks: HookDefinition, sheets: int = 1, cooldown: float = 0.0, **concert: Any) -> ExpandedScore:
     """A chain of sheets with these hooks after it."""
     return chain(sheets, hooks=hooks, concert=Concert(cooldown_seconds=cooldown, **concert))
 

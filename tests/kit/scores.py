@@ -50,7 +50,14 @@ from marianned.rows import (
     SkipRow,
     SummaryRow,
 )
-from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+from marianned.score.expanded import (
+    CrossSheetSettings,
+    ExpandedScore,
+    Parallelism,
+    PromptDefinition,
+    RetryPolicy,
+    SheetDefinition,
+)
 
 NOON = 1_795_521_600_000
 """2026-11-24T12:00:00Z in milliseconds."""
@@ -68,10 +75,10 @@ def stage(
     return {"needs": needs, "count": count, "prompt": prompt, "name": name, "fields": fields}
 
 
-def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **fields: Any) -> Expanded:
-    """A score of these stages; `at_once` sheets may be in flight; other fields are Expanded's."""
+def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **fields: Any) -> ExpandedScore:
+    """A score of these stages; `at_once` sheets may be in flight; other fields are an ExpandedScore's."""
     numbers: dict[int, list[int]] = {}
-    sheets: list[Sheet] = []
+    sheets: list[SheetDefinition] = []
     last = 0
     for number, made in enumerate(stages, 1):
         numbers[number] = list(range(last + 1, last + 1 + made["count"]))
@@ -86,7 +93,7 @@ def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **f
                 "digests": {"prompt": made["prompt"], "validations": made["prompt"]},
             }
             sheets.append(
-                Sheet(
+                SheetDefinition(
                     sheet=sheet,
                     stage=number,
                     instance=instance,
@@ -105,21 +112,21 @@ def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **f
         "name": "release-notes",
         "description": None,
         "workspace": "/home/ann/rel/out",
-        "prompt": Prompt(template=None, variables={}),
-        "retry": Retry(jitter=False),
-        "parallel": Parallel(max_concurrent=at_once, fail_fast=fail_fast),
-        "cross_sheet": CrossSheet(),
+        "prompt": PromptDefinition(template=None, variables={}),
+        "retry": RetryPolicy(jitter=False),
+        "parallel": Parallelism(max_concurrent=at_once, fail_fast=fail_fast),
+        "cross_sheet": CrossSheetSettings(),
         "profiles": PROFILES,
     }
-    return Expanded(total_stages=len(stages), sheets=tuple(sheets), **shared | fields)
+    return ExpandedScore(total_stages=len(stages), sheets=tuple(sheets), **shared | fields)
 
 
-def chain(length: int, **fields: Any) -> Expanded:
+def chain(length: int, **fields: Any) -> ExpandedScore:
     """A score whose sheets run one after another."""
     return score(*(stage([number] if number else []) for number in range(length)), **fields)
 
 
-def row_of(expanded: Expanded, revision: int = 0, **fields: Any) -> RevisionRow:
+def row_of(expanded: ExpandedScore, revision: int = 0, **fields: Any) -> RevisionRow:
     """The row of a revision; equal scores have equal digests."""
     encoded = msgspec.msgpack.encode(expanded)
     given: dict[str, Any] = {
@@ -207,12 +214,12 @@ class Disk:
         )
 
 
-_scores: dict[bytes, Expanded] = {}
+_scores: dict[bytes, ExpandedScore] = {}
 
 
-def _decoded(encoded: bytes) -> Expanded:
+def _decoded(encoded: bytes) -> ExpandedScore:
     if encoded not in _scores:
-        _scores[encoded] = msgspec.msgpack.decode(encoded, type=Expanded)
+        _scores[encoded] = msgspec.msgpack.decode(encoded, type=ExpandedScore)
     return _scores[encoded]
 
 
@@ -239,7 +246,9 @@ def _key(row: Any) -> tuple[object, ...]:
 class Bench:
     """A job on a bench: its state, its rows on disk, a clock that only moves when it is told to."""
 
-    def __init__(self, expanded: Expanded, *, slots: int = 16, checked: bool = True, at: int = NOON) -> None:
+    def __init__(
+        self, expanded: ExpandedScore, *, slots: int = 16, checked: bool = True, at: int = NOON
+    ) -> None:
         self.now = Instant(at, "boot-1", 1_000_000)
         self.slots = slots
         self.checked = checked
@@ -351,7 +360,7 @@ class Bench:
     def ask(
         self,
         action: Action,
-        to: Expanded | None = None,
+        to: ExpandedScore | None = None,
         *,
         wait: bool = False,
         key: str | None = None,

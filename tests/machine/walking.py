@@ -15,7 +15,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.run import RunState
 from marianned.protocol import Outcome
 from marianned.rows import LoopRow
-from marianned.score.expanded import Expanded, Loop, Retry
+from marianned.score.expanded import ExpandedScore, LoopDefinition, RetryPolicy
 
 PROPHECY_EVERY = 4
 """At each so many comparisons what the job says of the future is tried: it takes as long as the rest."""
@@ -30,7 +30,7 @@ ENDS = {
 }
 
 
-def made(plan: Score) -> Expanded:
+def made(plan: Score) -> ExpandedScore:
     """The real score of a model's."""
     numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
     stages = [
@@ -51,15 +51,15 @@ def made(plan: Score) -> Expanded:
         fail_fast=plan.fail_fast,
         on_failure=plan.on_failure,
         max_wall_seconds=plan.wall,
-        retry=Retry(jitter=False, max_retries=MAX_RETRIES),
+        retry=RetryPolicy(jitter=False, max_retries=MAX_RETRIES),
     )
 
 
-def looped(loop: LoopPlan, numbers: dict[str, int]) -> Loop:
+def looped(loop: LoopPlan, numbers: dict[str, int]) -> LoopDefinition:
     """The real loop of a model's; its stages have one sheet each."""
     span = sorted(numbers[name] for name in loop.span)
     last = numbers[loop.last]
-    return Loop(
+    return LoopDefinition(
         first=span[0],
         last=last,
         sheets=tuple(span),

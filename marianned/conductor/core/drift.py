@@ -29,7 +29,7 @@ from marianned.paths import make_private_directory
 from marianned.progress.state.run import RunState
 from marianned.protocol import Drift, FileChange, FileDifference, JobStatus, WaitingFor
 from marianned.rows import WorktreeStatus
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 AT_REST = (JobStatus.PAUSED, JobStatus.FAILED)
 """Where nothing is in flight and a resume goes on: what changes there is somebody else's doing."""
@@ -133,7 +133,7 @@ def _unwatched(since: str, why: str) -> Drift:
 def _kept_and_walked(
     path: Path,
     since: int,
-    score: Expanded,
+    score: ExpandedScore,
     alone: bool,  # noqa: FBT001  a thread is called by position
 ) -> tuple[WorkspaceSnapshot | None, WorkspaceSnapshot | None]:
     """Return what was there when a job came to rest, null where that is not known, and what is there now.
@@ -203,13 +203,13 @@ def _in_repository(root: str) -> bool:
     return any(os.path.lexists(above / ".git") for above in (place, *place.parents))
 
 
-def _own(score: Expanded, root: str) -> frozenset[bytes]:
+def _own(score: ExpandedScore, root: str) -> frozenset[bytes]:
     """Return the names of what the daemon itself writes there."""
     log = score.concert.log_path
     return frozenset(_below(root, [log] if log else []))
 
 
-def _marked(score: Expanded, root: str) -> frozenset[bytes]:
+def _marked(score: ExpandedScore, root: str) -> frozenset[bytes]:
     """Return the names of files that checks look at, or that are captured: their content counts."""
     targets = [check.target for sheet in score.sheets for check in sheet.checks if check.type != _COMMAND]
     captured = [text for text in score.cross_sheet.capture_files if not set(text) & set(_IN_PATTERNS)]
@@ -224,7 +224,9 @@ def _below(root: str, paths: Collection[str]) -> Iterator[bytes]:
             yield os.fsencode(os.path.normpath(path)[len(top) :])
 
 
-def _looked_in_bounds(root: str, listed: bytes | None, score: Expanded, ends: float) -> WorkspaceSnapshot:
+def _looked_in_bounds(
+    root: str, listed: bytes | None, score: ExpandedScore, ends: float
+) -> WorkspaceSnapshot:
     """Look at what is there, in a thread; say so where that can't be done in bounds."""
     try:
         return _looked(root, listed, _own(score, root), _marked(score, root), ends)

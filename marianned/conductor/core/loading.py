@@ -14,7 +14,7 @@ from marianned.executors.base import Presence
 from marianned.progress.state.run import RunState, Version
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
 from marianned.rows import Flight, HoldRow, LoopRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
 from marianned.store.writer import Store
@@ -172,7 +172,7 @@ async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version
     return Version(row=row, score=score, plan=plan)
 
 
-async def _expanded(row: RevisionRow) -> Expanded | None:
+async def _expanded(row: RevisionRow) -> ExpandedScore | None:
     """Return what is stored; None: another version of this program wrote it."""
     try:
         return await workers.unpack(row.expanded)
@@ -180,7 +180,7 @@ async def _expanded(row: RevisionRow) -> Expanded | None:
         return None
 
 
-async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[Expanded, bytes]:
+async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[ExpandedScore, bytes]:
     """Expand a revision from its text and files, which say the same in every version of this program."""
     source = ScoreSource(
         text=row.text.encode(),

@@ -13,7 +13,7 @@ from marianned.progress.state.run import RunState, Version
 from marianned.progress.views import messages
 from marianned.protocol import JobStatus, Modify
 from marianned.rows import EventRow, RunRow, event_of
-from marianned.score.expanded import Expanded, Isolation
+from marianned.score.expanded import ExpandedScore, Isolation
 
 _DIGITS_MOST = 15
 """The most digits a run's number may have: it fits into any column."""
@@ -86,7 +86,7 @@ def without_effect(state: RunState, version: Version, file: str | None) -> list[
     ]
 
 
-def _isolation(score: Expanded) -> Isolation | None:
+def _isolation(score: ExpandedScore) -> Isolation | None:
     """Return what is written of it: where its repository is looked for follows from the score's place."""
     return None if score.isolation is None else msgspec.structs.replace(score.isolation, places=())
 

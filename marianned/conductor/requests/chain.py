@@ -27,7 +27,7 @@ from marianned.progress.state.run import Version
 from marianned.progress.state.triggers import ChainedJobsReady, HookEnded
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
-from marianned.score.expanded import Concert, Expanded, differences, digests
+from marianned.score.expanded import Concert, ExpandedScore, describe_differences, file_digests
 from marianned.score.read.reader import ScoreSource
 
 _AGAIN_SECONDS = 1.0
@@ -212,7 +212,7 @@ class _Chaining:
         last = None if before is None else await records.revision(before.run_id, before.revision)
         if before is None or last is None:
             return None
-        told = differences(_digests(last), _digests(version.row))
+        told = describe_differences(_digests(last), _digests(version.row))
         return f"unlike in {_address(before)}, {formatting.listing(told)}" if told else None
 
 
@@ -221,7 +221,7 @@ def _address(run: RunRow) -> str:
 
 
 def _digests(row: RevisionRow) -> dict[str, str]:
-    return digests(row.config_file or "the score", row.text.encode(), row.files)
+    return file_digests(row.config_file or "the score", row.text.encode(), row.files)
 
 
 def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> Version:
@@ -233,7 +233,9 @@ def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore
     version = valid.version
     if concert.pins is None:
         return version
-    told = differences(concert.pins.get(named, {}), digests(source.file, source.text, valid.compiled.files))
+    told = describe_differences(
+        concert.pins.get(named, {}), file_digests(source.file, source.text, valid.compiled.files)
+    )
     if told:
         raise BadRequest(f"concert.pinned: {formatting.listing(told)} since the submission")
     passed_on = msgspec.structs.replace(version.score.concert, pins=concert.pins)
@@ -262,6 +264,6 @@ def _decoded(kept: bytes) -> Version | MarianneError:
     """Return what was kept; another version of this program may have written it."""
     try:
         row = msgspec.msgpack.decode(kept, type=RevisionRow)
-        return Version(row=row, score=msgspec.msgpack.decode(row.expanded, type=Expanded))
+        return Version(row=row, score=msgspec.msgpack.decode(row.expanded, type=ExpandedScore))
     except msgspec.DecodeError:
         return WrongStatus("another version of this program kept it, which this one can't read")

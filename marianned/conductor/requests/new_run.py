@@ -13,7 +13,7 @@ from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.run import Version
 from marianned.protocol import Caller, JobStatus, RevisionStatus
 from marianned.rows import Changes, RevisionRow, Row, RunRow, SheetRow, WorktreeRow, event_of
-from marianned.score.expanded import Compiled
+from marianned.score.expanded import CompileResult
 from marianned.score.read.reader import ScoreSource
 
 
@@ -21,7 +21,7 @@ class ValidScore(msgspec.Struct, frozen=True, kw_only=True):
     """A valid score, ready to become a revision; its row has the number 0."""
 
     version: Version
-    compiled: Compiled
+    compiled: CompileResult
 
 
 UNNAMED = "the score"

@@ -67,7 +67,7 @@ from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, Keeper
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.render.plain import plain_body
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 
@@ -94,13 +94,13 @@ class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
 
     run: RunRow
     revision: RevisionRow
-    score: Expanded
+    score: ExpandedScore
     sheet: int
     fallback: int
     attempt: AttemptRow
 
     @property
-    def definition(self) -> Sheet:
+    def definition(self) -> SheetDefinition:
         """What the score says of the sheet, on the instrument it has come to."""
         return self.score.sheets[self.sheet - 1].on(self.fallback)
 

@@ -14,7 +14,7 @@ from marianned.executors.output import quoted
 from marianned.masks import Mask
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, SheetStatus
 from marianned.rows import AttemptRow, RunRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs, seen_outputs, upstream
 from marianned.store.writer import Store
 
@@ -24,7 +24,7 @@ _STDERR_TAIL_BYTES = 2_000
 
 
 async def gather(
-    store: Store, run: RunRow, score: Expanded, sheet: int, of_round: int | None
+    store: Store, run: RunRow, score: ExpandedScore, sheet: int, of_round: int | None
 ) -> tuple[UpstreamOutputs, list[str]]:
     """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
 
@@ -65,7 +65,9 @@ async def gather(
     return msgspec.structs.replace(in_loop, outputs=outputs, files=files, skipped=skipped), left_out
 
 
-async def _earlier(store: Store, run: RunRow, score: Expanded, sheet: int, number: int) -> dict[int, str]:
+async def _earlier(
+    store: Store, run: RunRow, score: ExpandedScore, sheet: int, number: int
+) -> dict[int, str]:
     """Return the result texts of a loop's own sheets in a round, by sheet; there is no round 0."""
     loop = score.loop_of(score.sheets[sheet - 1].stage)
     if loop is None or number == 0:

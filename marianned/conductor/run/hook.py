@@ -32,7 +32,7 @@ from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded, HookWarned
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import Exit, HookRow, RunRow
-from marianned.score.expanded import Concert, Expanded, Hook
+from marianned.score.expanded import Concert, ExpandedScore, HookDefinition
 
 _SHELL = ["bash", "-c"]
 _NO_PROCESS = Exit()
@@ -44,9 +44,9 @@ class HookContext(msgspec.Struct, frozen=True, kw_only=True):
 
     run: RunRow
     row: HookRow
-    hook: Hook
+    hook: HookDefinition
     concert: Concert
-    score: Expanded
+    score: ExpandedScore
 
 
 Chain = Callable[[HookContext], Awaitable[HookEnded | None]]

@@ -10,7 +10,7 @@ from marianned.conductor.run.surroundings import resumes
 from marianned.instruments.profile import Profile
 from marianned.protocol import AttemptKind, Outcome
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Sheet
+from marianned.score.expanded import SheetDefinition
 from marianned.store.writer import Store
 
 COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
@@ -35,7 +35,7 @@ async def gone_on_with(store: Store, profile: Profile, attempt: AttemptRow) -> s
     return last.session_id if last is not None and same else None
 
 
-async def told_of(process: Process, profile: Profile, seat: Sheet) -> str | None:
+async def told_of(process: Process, profile: Profile, seat: SheetDefinition) -> str | None:
     """Return the session of a lost attempt of which there is no record, by what it has printed, if any."""
     if not resumes(profile) or not await process.has_files():
         return None

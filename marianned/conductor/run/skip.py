@@ -21,7 +21,7 @@ from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.rows import SkipRow
-from marianned.score.expanded import Skip
+from marianned.score.expanded import SkipRules
 from marianned.score.language.expressions import BadExpression, JobSeen, names_of
 from marianned.score.render.prompt_inputs import CROSS_SHEET, RenderError, UpstreamOutputs
 from marianned.validations import CommandResult
@@ -40,7 +40,7 @@ class SkipEvaluation:
         self._row = row
         self._tell = tell
         self._round = state.round_of(state.number_of(row))
-        self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
+        self._rules = state.score.sheets[row.sheet - 1].skip or SkipRules()
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
         sheet = state.score.sheets[row.sheet - 1]
         directory = services.directory(row)

@@ -18,7 +18,7 @@ from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import AttemptRow, Placed, RunRow
-from marianned.score.expanded import Expanded, Resources, Sheet
+from marianned.score.expanded import ExpandedScore, Resources, SheetDefinition
 from marianned.score.render.script import script_of
 
 _SOCKET = "MARIANNE_SOCKET"
@@ -64,7 +64,7 @@ def stop_of(profile: Profile) -> Stop | None:
     return None if told is None else Stop(number=told.number, file=told.file, seconds=told.wait)
 
 
-def silence_of(score: Expanded, run: RunRow, cwd: str) -> Silence | None:
+def silence_of(score: ExpandedScore, run: RunRow, cwd: str) -> Silence | None:
     """Return how long it may show no sign of life, and where those are looked for."""
     limit = score.silence
     if limit is None:
@@ -88,7 +88,7 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
     return msgspec.structs.replace(spec, env=env)
 
 
-def of_checks_on_a_node(services: Services, attempt: AttemptRow, sheet: Sheet) -> Resources | None:
+def of_checks_on_a_node(services: Services, attempt: AttemptRow, sheet: SheetDefinition) -> Resources | None:
     """Return what the commands of its checks get on its node; None: there are none, or they run here."""
     there = (sheet.resources.checks or services.settings.slurm.checks) == "with_attempt"
     commands = any(check.type == "command_succeeds" for check in sheet.checks)

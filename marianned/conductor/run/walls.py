@@ -18,7 +18,7 @@ from marianned.executors.base import CannotStart, Spec
 from marianned.instruments.profile import Profile
 from marianned.paths import configuration_directory, home_directory, make_private_directory
 from marianned.places import LOCAL
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 _SOCKET = "MARIANNE_SOCKET"
 NOT_ON_A_NODE = (
@@ -99,7 +99,7 @@ def _hidden(services: Services) -> list[Path]:
     return wall.hidden((services.store.path.parent, *sorted(attempts)), services.socket)
 
 
-async def check(services: Services, score: Expanded, executor: str | None) -> None:
+async def check(services: Services, score: ExpandedScore, executor: str | None) -> None:
     """Look whether a score that wants a wall can have one where it runs, as run (`executor`) and score say.
 
     Raises:

@@ -20,7 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.errors import Unavailable
 from marianned.rows import ArchivedRow, ArchiveRow, Changes, Deleted, EventRow, RunRow, event_of
-from marianned.score.expanded import Archive
+from marianned.score.expanded import ArchivePolicy
 from marianned.score.read.reader import is_below
 from marianned.store.writer import Store
 
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 async def move_away(
-    store: Store, run_id: int, workspace: Path, archive: Archive, umask: int
+    store: Store, run_id: int, workspace: Path, archive: ArchivePolicy, umask: int
 ) -> ArchiveRow | None:
     """Move what the score does not preserve; None: there is nothing to move.
 
@@ -118,7 +118,7 @@ async def prune(store: Store, made: ArchivedRow, most: int) -> None:
         await store.commit(Changes(deleted=[Deleted(kind=ArchivedRow, run_id=row.run_id, key=0)]))
 
 
-def _planned(run_id: int, workspace: Path, archive: Archive) -> ArchiveRow | None:
+def _planned(run_id: int, workspace: Path, archive: ArchivePolicy) -> ArchiveRow | None:
     base = Path(os.path.normpath(workspace / archive.directory))
     inside = Path(os.path.relpath(base, workspace)).parts[:1]
     kept = set(inside)
@@ -148,7 +148,7 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern.removesuffix("/**"))
 
 
-def _name(workspace: Path, archive: Archive) -> str:
+def _name(workspace: Path, archive: ArchivePolicy) -> str:
     number = _iteration(workspace / _ITERATION) if archive.naming == "iteration" else None
     return (
         f"iteration-{number}" if number is not None else time.strftime("archive-%Y%m%d-%H%M%S", time.gmtime())

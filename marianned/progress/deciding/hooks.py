@@ -21,7 +21,7 @@ from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import ChainedJobEnded, ChainedJobsReady, HookEnded, HookWarned
 from marianned.protocol import HookLine, HookStatus, JobStatus, Outcome, PlanAction, WaitingFor
 from marianned.rows import Deleted, HookRow, PastHook, facts_of_end
-from marianned.score.expanded import Expanded, Hook
+from marianned.score.expanded import ExpandedScore, HookDefinition
 
 _SUBMIT_SECONDS = 60.0
 """How long checking and submitting a job is told to take at most."""
@@ -322,7 +322,7 @@ def rewind_hooks(draft: Draft) -> None:
             draft.put(_fresh(row))
 
 
-def revise_hooks(draft: Draft, new: Expanded) -> None:
+def revise_hooks(draft: Draft, new: ExpandedScore) -> None:
     """Give each hook of a new score the place of the one that did the same; what has failed runs again.
 
     What a hook that goes has done stays known: it is not done again when a later score has it once more.
@@ -350,7 +350,7 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
     draft.run(past_hooks=past)
 
 
-def _returning(state: RunState, new: Expanded, matched: Mapping[int, int]) -> dict[int, PastHook]:
+def _returning(state: RunState, new: ExpandedScore, matched: Mapping[int, int]) -> dict[int, PastHook]:
     """Return, by new number, what hooks did before that come back."""
     free = list(state.run.past_hooks)
     found: dict[int, PastHook] = {}
@@ -362,11 +362,11 @@ def _returning(state: RunState, new: Expanded, matched: Mapping[int, int]) -> di
     return found
 
 
-def _essence(hook: Hook) -> str:
+def _essence(hook: HookDefinition) -> str:
     return hashlib.sha256(msgspec.json.encode(hook.identity)).hexdigest()
 
 
-def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
+def _matched(old: tuple[HookDefinition, ...], new: tuple[HookDefinition, ...]) -> dict[int, int]:
     """Return, by new number, the old number of each hook that does the same."""
     free = dict(enumerate(old, 1))
     matched: dict[int, int] = {}
@@ -378,7 +378,7 @@ def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
     return matched
 
 
-def planned_hooks(state: RunState, new: Expanded, *, again: bool) -> list[HookLine]:
+def planned_hooks(state: RunState, new: ExpandedScore, *, again: bool) -> list[HookLine]:
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
     matched = _matched(state.score.every_hook, new.every_hook)
     rows = {row.hook: row for row in state.hooks}
@@ -411,7 +411,7 @@ def planned_hooks(state: RunState, new: Expanded, *, again: bool) -> list[HookLi
 _HAD_THEIR_TURN = (HookStatus.COMPLETED, HookStatus.FAILED, HookStatus.CANCELLED)
 
 
-def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool, failing: bool) -> HookLine:
+def _line(number: int, hook: HookDefinition, row: HookRow | None, *, again: bool, failing: bool) -> HookLine:
     done = row is not None and row.status == HookStatus.COMPLETED
     action, runs, why = (
         PlanAction.KEPT,

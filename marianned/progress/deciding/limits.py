@@ -17,7 +17,7 @@ from marianned.progress.state.loops import Round
 from marianned.progress.state.run import RunState
 from marianned.protocol import HoldCause, PlanAction, PlanLine
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 _ENDLESS = 10.0 * 365 * 86_400
 """Seconds; a limit of silence that was taken away while one counts."""
@@ -39,12 +39,12 @@ def _cost_of(state: RunState, one: Round) -> float:
     return sum((state.sheets[sheet].cost_usd or 0.0 for sheet in one.loop.sheets), 0.0)
 
 
-def _limit(state: RunState, score: Expanded) -> float | None:
+def _limit(state: RunState, score: ExpandedScore) -> float | None:
     most = score.cost_limits.max_cost_per_job if score.cost_limits is not None else None
     return None if most is None else most + state.run.over_budget
 
 
-def describe_budget(state: RunState, score: Expanded) -> str:
+def describe_budget(state: RunState, score: ExpandedScore) -> str:
     """Say how far over its limit the run is, or a loop of it: `it has cost $1.20 of $1.00`."""
     one = None if state.over_cost(score) else loop_over(state)
     if one is not None:
@@ -86,13 +86,13 @@ def judge_budget(draft: Draft) -> None:
 # --- time ----------------------------------------------------------------------------------------------
 
 
-def is_up(state: RunState, score: Expanded, now: Instant) -> bool:
+def is_up(state: RunState, score: ExpandedScore, now: Instant) -> bool:
     """Tell whether the run has taken as long as this score lets it."""
     limit = score.max_wall_seconds
     return limit is not None and state.taken(now) >= round(limit * 1000)
 
 
-def describe_time(state: RunState, score: Expanded, now: Instant) -> str:
+def describe_time(state: RunState, score: ExpandedScore, now: Instant) -> str:
     """Say how long the run has taken: `it has run 2h of 2h (max_wall_seconds)`."""
     taken, limit = state.taken(now) / 1000, score.max_wall_seconds or 0.0
     return f"it has run {duration(taken)} of {time_asked(limit)} (max_wall_seconds)"
@@ -126,7 +126,7 @@ def time_is_up(draft: Draft) -> Instant | None:
 # --- of what is in flight, under a new revision (docs/design/control.md §5 "Live limits") -----------------
 
 
-def with_live_limits(state: RunState, new: Expanded, lines: list[PlanLine]) -> list[PlanLine]:
+def with_live_limits(state: RunState, new: ExpandedScore, lines: list[PlanLine]) -> list[PlanLine]:
     """Say of sheets that are in flight which limit they have from now on, where the new score has another."""
     said: list[PlanLine] = []
     for line in lines:
@@ -136,7 +136,7 @@ def with_live_limits(state: RunState, new: Expanded, lines: list[PlanLine]) -> l
     return said
 
 
-def _of_time(state: RunState, new: Expanded, line: PlanLine, attempt: AttemptRow) -> Iterator[str]:
+def _of_time(state: RunState, new: ExpandedScore, line: PlanLine, attempt: AttemptRow) -> Iterator[str]:
     asked = _limit_under(new, line, state, attempt)
     if asked is None:
         return
@@ -153,7 +153,7 @@ def _of_time(state: RunState, new: Expanded, line: PlanLine, attempt: AttemptRow
 _BOUND = "for the time_limit of its executor can't be raised while it runs"
 
 
-def _asks_for_more(state: RunState, new: Expanded, line: PlanLine, asked: float) -> bool:
+def _asks_for_more(state: RunState, new: ExpandedScore, line: PlanLine, asked: float) -> bool:
     """Tell whether a new score gives a sheet more time than the one in force, its own or its executor's."""
     assert line.sheet is not None
     assert line.old_sheet is not None
@@ -163,7 +163,7 @@ def _asks_for_more(state: RunState, new: Expanded, line: PlanLine, asked: float)
     return more or asked > before.timeout_seconds
 
 
-def _of_silence(new: Expanded, attempt: AttemptRow) -> Iterator[str]:
+def _of_silence(new: ExpandedScore, attempt: AttemptRow) -> Iterator[str]:
     limit = _silence_under(new)
     if attempt.silence_seconds is None or limit == attempt.silence_seconds:
         return
@@ -173,11 +173,11 @@ def _of_silence(new: Expanded, attempt: AttemptRow) -> Iterator[str]:
         yield "no limit of silence" if limit == _ENDLESS else f"limit of silence {time_asked(limit)}"
 
 
-def _silence_under(new: Expanded) -> float:
+def _silence_under(new: ExpandedScore) -> float:
     return _ENDLESS if new.silence is None else new.silence.idle_timeout_seconds
 
 
-def extend_live(draft: Draft, new: Expanded, lines: list[PlanLine]) -> None:
+def extend_live(draft: Draft, new: ExpandedScore, lines: list[PlanLine]) -> None:
     """Raise the limits that the new score has raised; `lines` are its plan."""
     for line in lines:
         attempt = _in_flight(draft.state, line)
@@ -206,7 +206,7 @@ def _in_flight(state: RunState, line: PlanLine) -> AttemptRow | None:
     return state.attempts.get(state.sheets[line.old_sheet].uid)
 
 
-def _limit_under(new: Expanded, line: PlanLine, state: RunState, attempt: AttemptRow) -> float | None:
+def _limit_under(new: ExpandedScore, line: PlanLine, state: RunState, attempt: AttemptRow) -> float | None:
     """Return the limit, in seconds, that a new score has for the instrument that the attempt plays on.
 
     None: it has none, for the sheet is played on another one there.

@@ -30,7 +30,7 @@ from marianned.protocol import (
     WaitingFor,
 )
 from marianned.rows import AttemptRow, SheetRow, facts_of_end
-from marianned.score.expanded import Retry
+from marianned.score.expanded import RetryPolicy
 
 LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
@@ -384,7 +384,7 @@ def _may_complete(draft: Draft, row: SheetRow, ending: AttemptEnded) -> bool:
     return rate > retry.completion_threshold_percent and row.completions < retry.max_completion_attempts
 
 
-def retry_delay(retry: Retry, number: int, chance: float) -> float:
+def retry_delay(retry: RetryPolicy, number: int, chance: float) -> float:
     """Return the seconds before retry `number` (from 1); `chance` from 0 to 1 is the jitter's."""
     try:
         grown = retry.base_delay_seconds * retry.exponential_base ** (number - 1)

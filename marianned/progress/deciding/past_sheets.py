@@ -21,8 +21,8 @@ from marianned.progress.state.run import DONE, RunState
 from marianned.protocol import PlanAction, PlanLine
 from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, SheetRow
 from marianned.score import plan as planner
-from marianned.score.expanded import Expanded
-from marianned.score.expanded import Sheet as Definition
+from marianned.score.expanded import ExpandedScore
+from marianned.score.expanded import SheetDefinition as Definition
 from marianned.score.matching import match
 
 
@@ -72,7 +72,7 @@ def _place(sheet: Definition) -> SheetPlace:
     return SheetPlace(sheet=sheet.sheet, instance=sheet.instance, name=sheet.movement)
 
 
-def _shape(score: Expanded) -> str:
+def _shape(score: ExpandedScore) -> str:
     """Return the hash of all that tells the sheets of a score: two that have the same are the same score.
 
     The last ones are remembered, as matches are.
@@ -84,10 +84,10 @@ def _shape(score: Expanded) -> str:
     return known
 
 
-_shapes: list[tuple["ref[Expanded]", str]] = []
+_shapes: list[tuple["ref[ExpandedScore]", str]] = []
 
 
-def _hash_of(score: Expanded) -> str:
+def _hash_of(score: ExpandedScore) -> str:
     parts = [
         (sheet.movement, sheet.stage, sheet.instance, sorted(sheet.digests.items()), sorted(sheet.needs))
         for sheet in score.sheets
@@ -148,7 +148,7 @@ def forget(draft: Draft, again: Collection[int], *, in_round: bool = False) -> N
 # --- where the sheets of a score come from ------------------------------------------------------------------
 
 
-def origins(state: RunState, new: Expanded) -> Origins:
+def origins(state: RunState, new: ExpandedScore) -> Origins:
     """Return which sheets of this run those of a score are.
 
     A score that was in force has what was done of it, as it was. Of another one, a sheet that is as it was
@@ -178,7 +178,7 @@ def uids_of(state: RunState, where: Origins) -> dict[int, int]:
 
 
 def with_what_is_again(
-    state: RunState, score: Expanded, lines: list[PlanLine], where: Origins
+    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: Origins
 ) -> list[PlanLine]:
     """Say of sheets that differ from the score in force, but are as they were done, that nothing differs."""
     uids = uids_of(state, where)
@@ -196,13 +196,13 @@ def with_what_is_again(
     return [planner.as_it_was(line, revision_of(line)) if is_again(line) else line for line in lines]
 
 
-def told_loops(state: RunState, score: Expanded) -> dict[int, int]:
+def told_loops(state: RunState, score: ExpandedScore) -> dict[int, int]:
     """Return which sheets (uids) told loops of a score when it was in force, by number, and were not done."""
     left = state.left_scores.get(_shape(score)) if state.left_scores and score.loops else None
     return {} if left is None else left.loops
 
 
-def _as_it_was(state: RunState, new: Expanded) -> dict[int, int]:
+def _as_it_was(state: RunState, new: ExpandedScore) -> dict[int, int]:
     """Return what was done of a score that was in force, by number, if this is one: as far as it still is."""
     left = state.left_scores.get(_shape(new))
     if left is None:
@@ -224,7 +224,7 @@ class _Search:
     """Looks for what was done as the sheets of a score; `known` are those of which it is known already."""
 
     def __init__(
-        self, state: RunState, new: Expanded, plain: Mapping[int, int], known: Mapping[int, int]
+        self, state: RunState, new: ExpandedScore, plain: Mapping[int, int], known: Mapping[int, int]
     ) -> None:
         self._state = state
         self._new = {sheet.sheet: sheet for sheet in new.sheets}

@@ -35,8 +35,8 @@ from marianned.progress.state.triggers import JobRequest
 from marianned.protocol import ENDED, JobStatus, LoopState, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
-from marianned.score.expanded import Expanded, Loop
-from marianned.score.expanded import Sheet as Definition
+from marianned.score.expanded import ExpandedScore, LoopDefinition
+from marianned.score.expanded import SheetDefinition as Definition
 
 CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
@@ -101,7 +101,7 @@ def planned(
     return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
 
-def _judged_again(state: RunState, score: Expanded, where: Origins) -> set[int]:
+def _judged_again(state: RunState, score: ExpandedScore, where: Origins) -> set[int]:
     """Return the sheets that only the judgement of their loop has failed, where another loop is to judge it.
 
     It is another where it asks for something else, or may go round more often. Source:
@@ -171,7 +171,7 @@ def _with_rounds(
     Of those that have failed the round is said in which they run again. A loop of which a sheet is in `again`
     begins with round 1.
     """
-    follow: dict[int, tuple[int, Loop]] = {}
+    follow: dict[int, tuple[int, LoopDefinition]] = {}
     plays: dict[int, int] = {}
     for told in loops:
         loop, row = told.loop, rounds.as_revised(state, told)
@@ -193,7 +193,7 @@ def _with_rounds(
 
 
 def _loops_to_come(
-    state: RunState, score: Expanded, lines: list[PlanLine], where: Origins
+    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: Origins
 ) -> list[rounds.Told]:
     uids, once = uids_of(state, where), told_loops(state, score)
     played = {line.sheet for line in lines if line.sheet and _is_played(line)}
@@ -210,7 +210,7 @@ def _is_played(line: PlanLine) -> bool:
     return line.status in DONE or line.reasons == planner.JUDGED
 
 
-def _runs_again(line: PlanLine, first: int, loop: Loop) -> PlanLine:
+def _runs_again(line: PlanLine, first: int, loop: LoopDefinition) -> PlanLine:
     if not loop.exact:
         said = f"round {first} if there is one"
     else:
@@ -223,7 +223,7 @@ def _runs_again(line: PlanLine, first: int, loop: Loop) -> PlanLine:
     )
 
 
-def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:
+def _with_failed(score: ExpandedScore, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:
     """Say of failed sheets that stay as they are that they do, and of what they keep from starting."""
     stay = {line.sheet for line in lines if line.sheet and line.status == SheetStatus.FAILED}.difference(
         again
@@ -273,7 +273,7 @@ def _with_kept(lines: list[PlanLine], asked: Collection[int], dependents: Collec
     ]
 
 
-def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
+def below(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
     dependents: dict[int, list[int]] = {}
     for sheet, needs in enumerate(score.waits(), 1):
@@ -310,7 +310,7 @@ def asked_for(state: RunState, version: Version, ask: JobRequest) -> list[int]:
     return _named_in(state, version.score, select(sheets, version.score))
 
 
-def _named_in(state: RunState, new: Expanded, numbers: Collection[int]) -> list[int]:
+def _named_in(state: RunState, new: ExpandedScore, numbers: Collection[int]) -> list[int]:
     """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
     uids = uids_of(state, origins(state, new))
     added = [number for number in numbers if number not in uids]
@@ -399,7 +399,7 @@ def _chain(sheet: Definition) -> list[tuple[object, ...]]:
 
 
 def _sheets_of(
-    state: RunState, score: Expanded, result: planner.Planned, back: Mapping[int, PastSheetRow]
+    state: RunState, score: ExpandedScore, result: planner.Planned, back: Mapping[int, PastSheetRow]
 ) -> tuple[list[SheetRow], int]:
     """Return the rows of a score's sheets, and the next uid that is free.
 
@@ -436,7 +436,7 @@ def _sheets_of(
     return sheets, uid
 
 
-def _told(state: RunState, score: Expanded, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
+def _told(state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
     """Return the loops of a score that has these sheets."""
     once = told_loops(state, score)
     return [

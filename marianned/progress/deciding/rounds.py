@@ -20,7 +20,7 @@ from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import ErrorCategory, LoopState, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, LoopRow, SheetRow
-from marianned.score.expanded import Loop
+from marianned.score.expanded import LoopDefinition
 
 _UNANSWERED = "until has no answer: "
 
@@ -38,7 +38,7 @@ def played(row: SheetRow) -> SheetRow:
     return msgspec.structs.replace(row, status=SheetStatus.COMPLETED, error_category=None, error_message=None)
 
 
-def judges_as(loop: Loop) -> tuple[object, ...]:
+def judges_as(loop: LoopDefinition) -> tuple[object, ...]:
     """Return what the judgement of a loop's rounds depends on."""
     return loop.until, loop.rounds, loop.exact, loop.exhausted
 
@@ -89,7 +89,7 @@ def _holds(state: RunState, one: Round, said: UntilJudged) -> bool:
     return bool(said.holds) if one.loop.until is not None else ends_well(state, one.loop)
 
 
-def ends_well(state: RunState, loop: Loop) -> bool:
+def ends_well(state: RunState, loop: LoopDefinition) -> bool:
     """Tell whether the last stage of a loop went well: all exit codes 0, all checks passed."""
     rows = [state.sheets[number] for number in loop.ends]
     return all(
@@ -150,7 +150,7 @@ def close_by_word(draft: Draft) -> None:
             _close(draft, one, f"is closed, its last stage was {how}")
 
 
-def _said_by_people(state: RunState, loop: Loop) -> str | None:
+def _said_by_people(state: RunState, loop: LoopDefinition) -> str | None:
     """Say what people have said of a loop's last stage; None: not enough of it to end the rounds."""
     rows = [state.sheets[number] for number in loop.ends]
     words = [row.status for row in rows if row.word is not None]
@@ -185,7 +185,7 @@ class Told(NamedTuple):
     before (0: none did), `finished` whether all its sheets are done.
     """
 
-    loop: Loop
+    loop: LoopDefinition
     uid: int
     once: int
     finished: bool

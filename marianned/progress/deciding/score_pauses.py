@@ -8,10 +8,10 @@ from marianned.progress.state.run import DONE, RunState
 from marianned.progress.views.job import hold_view
 from marianned.protocol import HoldCause
 from marianned.rows import SheetRow
-from marianned.score.expanded import Trigger
+from marianned.score.expanded import StagePauses
 
 
-def trigger_of(state: RunState, row: SheetRow) -> Trigger | None:
+def trigger_of(state: RunState, row: SheetRow) -> StagePauses | None:
     """Return what the score asks for at the stage of a sheet."""
     return state.score.triggers.get(state.score.sheets[row.sheet - 1].stage)
 

@@ -7,8 +7,8 @@ import msgspec
 
 from marianned.instruments import command_line
 from marianned.rows import Account, SheetRow
-from marianned.score.expanded import Expanded
-from marianned.score.expanded import Sheet as Definition
+from marianned.score.expanded import ExpandedScore
+from marianned.score.expanded import SheetDefinition as Definition
 
 _MARK = 8
 """Hexadecimal digits by which people tell accounts with the same variables from each other."""
@@ -24,7 +24,7 @@ class Graph:
     stages of 300 sheets have 810,000 needs, and ten groups. What follows needs is followed by groups.
     """
 
-    def __init__(self, score: Expanded, rows: Sequence[SheetRow]) -> None:
+    def __init__(self, score: ExpandedScore, rows: Sequence[SheetRow]) -> None:
         self.numbers = {row.uid: row.sheet for row in rows}
         self.accounts = [[Account("")], *(_chain(score, definition) for definition in score.sheets)]
         of_needs: dict[tuple[int, ...], int] = {}
@@ -143,7 +143,7 @@ def _bits(numbers: Collection[int], most: int) -> int:
     return int.from_bytes(octets, "little")
 
 
-def _chain(score: Expanded, definition: Definition) -> list[Account]:
+def _chain(score: ExpandedScore, definition: Definition) -> list[Account]:
     profiles = score.profiles
     return [
         Account(name, command_line.model(profiles[name], settings) or "", _mark(settings.get("env") or {}))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from marianned.protocol import HookStatus, Outcome, WaitingFor
 from marianned.rows import HookRow, SheetRow
-from marianned.score.expanded import Concert, Expanded, Hook
+from marianned.score.expanded import Concert, ExpandedScore, HookDefinition
 
 
 def is_kept(row: HookRow) -> bool:
@@ -33,7 +33,7 @@ class HookQueue(NamedTuple):
     `due`: it is their time; `pauses`: a job that has failed pauses instead of ending.
     """
 
-    hooks: Sequence[Hook]
+    hooks: Sequence[HookDefinition]
     rows: Sequence[HookRow]
     concert: Concert
     depth: int
@@ -85,7 +85,7 @@ class HookQueue(NamedTuple):
 
 
 def hook_queue(
-    score: Expanded, rows: Sequence[HookRow], sheets: Collection[SheetRow], depth: int, *, done: int
+    score: ExpandedScore, rows: Sequence[HookRow], sheets: Collection[SheetRow], depth: int, *, done: int
 ) -> HookQueue:
     """Return where hooks stand; they are due when all sheets are done and an attempt was made for it.
 
@@ -97,7 +97,7 @@ def hook_queue(
     return HookQueue(score.every_hook, own, score.concert, depth, due, pauses)
 
 
-def failure_queue(score: Expanded, rows: Sequence[HookRow], depth: int) -> HookQueue:
+def failure_queue(score: ExpandedScore, rows: Sequence[HookRow], depth: int) -> HookQueue:
     """Return where the hooks of a failure stand, in a run that has failed; a cancel takes those that wait."""
     own = [row for row in rows[len(score.hooks) :] if row.status != HookStatus.CANCELLED]
     return HookQueue(score.every_hook, own, score.concert, depth, due=True, pauses=False)

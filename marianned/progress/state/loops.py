@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from marianned.protocol import LoopState
 from marianned.rows import LoopRow, SheetRow
-from marianned.score.expanded import Expanded, Loop
+from marianned.score.expanded import ExpandedScore, LoopDefinition
 
 
 class Round(NamedTuple):
     """A loop of the score in force, and where it stands."""
 
-    loop: Loop
+    loop: LoopDefinition
     row: LoopRow
 
     @property
@@ -33,7 +33,7 @@ class Loops:
     def __init__(self) -> None:
         self.rows: dict[int, LoopRow] = {}
         self._undone: list[int] = []
-        self._loops: tuple[Loop, ...] = ()
+        self._loops: tuple[LoopDefinition, ...] = ()
         self._rows: list[LoopRow] = []
         self._at: dict[int, int] = {}
         self.behind: list[list[int]] = []
@@ -51,7 +51,7 @@ class Loops:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def adopt(self, score: Expanded, run_id: int, sheets: Sequence[SheetRow]) -> None:
+    def adopt(self, score: ExpandedScore, run_id: int, sheets: Sequence[SheetRow]) -> None:
         """Take over the loops of a score, whose sheets, by number from 1, are yet to be told by `moved`."""
         self._loops = score.loops
         self._undone = [len(loop.sheets) for loop in score.loops]

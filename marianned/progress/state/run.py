@@ -41,8 +41,8 @@ from marianned.rows import (
     SheetRow,
     SkipRow,
 )
-from marianned.score.expanded import Expanded, Hook
-from marianned.score.expanded import Sheet as Definition
+from marianned.score.expanded import ExpandedScore, HookDefinition
+from marianned.score.expanded import SheetDefinition as Definition
 
 DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED})
 OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
@@ -68,7 +68,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A revision as a decision needs it: its row, what it expands to, and its plan."""
 
     row: RevisionRow
-    score: Expanded
+    score: ExpandedScore
     plan: list[PlanLine] = []
 
 
@@ -124,7 +124,7 @@ class RunState:
     # --- what it says ------------------------------------------------------------------------------
 
     @property
-    def score(self) -> Expanded:
+    def score(self) -> ExpandedScore:
         """The score in force."""
         return self.current.score
 
@@ -177,7 +177,7 @@ class RunState:
         since = self.run.counting_since
         return self.run.wall_milliseconds + (0 if since is None else max(0, since.until(now)))
 
-    def over_cost(self, score: Expanded, added: float = 0.0) -> bool:
+    def over_cost(self, score: ExpandedScore, added: float = 0.0) -> bool:
         """Tell whether the run has cost more than this score, and what was added to it, lets it."""
         most = score.cost_limits.max_cost_per_job if score.cost_limits is not None else None
         return most is not None and self.cost.usd > most + self.run.over_budget + added
@@ -271,7 +271,7 @@ class RunState:
         done = -1 if not rows or self.loops.undecided else self.done
         return hook_queue(self.score, rows, self.sheets.values(), self.run.depth, done=done)
 
-    def hook_definition(self, hook: int) -> Hook:
+    def hook_definition(self, hook: int) -> HookDefinition:
         """Return what the score in force says of a hook."""
         return self.score.every_hook[hook - 1]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from marianned.errors import BadRequest
 from marianned.formatting import did_you_mean, listing
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 _NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 _INSTANCE = re.compile(r"([^.]+)\.(\d+|all)")
@@ -14,7 +14,7 @@ WORDS = frozenset({"all", "changed", "hooks"})
 """What means something else wherever sheets are named, and is no stage's name there."""
 
 
-def select(text: str, score: Expanded) -> list[int]:
+def select(text: str, score: ExpandedScore) -> list[int]:
     """Return the sheet numbers that `text` names, ascending, each once.
 
     Raises:
@@ -29,12 +29,12 @@ def select(text: str, score: Expanded) -> list[int]:
     return sorted(chosen)
 
 
-def selectors(score: Expanded) -> list[str]:
+def selectors(score: ExpandedScore) -> list[str]:
     """Return the names of stages that can be typed as SHEETS, in the order of the stages."""
     return [name for name, stages in _named(score).items() if len(stages) == 1 and _can_be_typed(name)]
 
 
-def _part(part: str, score: Expanded) -> set[int]:
+def _part(part: str, score: ExpandedScore) -> set[int]:
     last = len(score.sheets)
     if numbers := _NUMBERS.fullmatch(part):
         first, end = int(numbers[1]), int(numbers[2] or numbers[1])
@@ -49,7 +49,7 @@ def _part(part: str, score: Expanded) -> set[int]:
     }
 
 
-def _stage(name: str, score: Expanded) -> int | None:
+def _stage(name: str, score: ExpandedScore) -> int | None:
     """Return the number of the stage of that name; null: no stage has it.
 
     Raises:
@@ -61,7 +61,7 @@ def _stage(name: str, score: Expanded) -> int | None:
     return stages[0] if stages else None
 
 
-def _named(score: Expanded) -> dict[str, list[int]]:
+def _named(score: ExpandedScore) -> dict[str, list[int]]:
     """Return which stages have a name: that of `movements`, else a description that is all their sheets'."""
     said: dict[int, set[str | None]] = {}
     for sheet in score.sheets:
@@ -83,7 +83,7 @@ def _are(name: str, stages: Sequence[int]) -> str:
     return f"'{name}' is the name of stage{'s' if len(stages) > 1 else ''} {listed}"
 
 
-def _none(part: str, score: Expanded) -> BadRequest:
+def _none(part: str, score: ExpandedScore) -> BadRequest:
     """Say why a part names nothing, and what would."""
     if stages := _named(score).get(part):  # a name, but none that can be told from other selectors
         return BadRequest(f"{_are(part, stages)} and can't be typed; write {stages[0]}.all")

@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from marianned.protocol import SheetNeeds, StageNode
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 
 
 class StageGraph(NamedTuple):
@@ -14,7 +14,7 @@ class StageGraph(NamedTuple):
     sheets: list[SheetNeeds]
 
 
-def stage_graph(score: Expanded) -> StageGraph:
+def stage_graph(score: ExpandedScore) -> StageGraph:
     """Return the graph of a score.
 
     What a stage needs is read off its first sheet; each sheet is then held against it, so that the whole is
@@ -40,7 +40,7 @@ def _numbers(first: int, count: int) -> range:
 
 
 def _needs(
-    sheet: Sheet, spans: dict[int, tuple[int, int]], stage_of: list[int]
+    sheet: SheetDefinition, spans: dict[int, tuple[int, int]], stage_of: list[int]
 ) -> tuple[list[int], list[int]]:
     """Return the stages all of which a sheet needs, and those of which it needs its own instance.
 
@@ -57,7 +57,7 @@ def _needs(
     return every, own
 
 
-def _node(stage: int, sheets: list[Sheet], every: list[int], own: list[int]) -> StageNode:
+def _node(stage: int, sheets: list[SheetDefinition], every: list[int], own: list[int]) -> StageNode:
     labels = {sheet.label for sheet in sheets}
     names = {sheet.movement for sheet in sheets}
     instruments = {sheet.instrument for sheet in sheets}

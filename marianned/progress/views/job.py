@@ -39,7 +39,7 @@ from marianned.protocol import (
     WaitingFor,
 )
 from marianned.rows import AttemptRow, Flight, HoldRow, SheetFlight, SheetRow, SkipRow
-from marianned.score.expanded import Sheet as Definition
+from marianned.score.expanded import SheetDefinition as Definition
 
 BLOCKERS_MOST = 100
 """How many of the failed sheets that keep one back a reply names: there may be thousands, for each."""

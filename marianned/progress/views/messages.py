@@ -23,7 +23,7 @@ from marianned.protocol import (
     lifted_by,
 )
 from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 TYPED = " type: "
 """What stands before the command that somebody has to type first, at the end of a text."""
@@ -488,7 +488,7 @@ def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus
 
 def nothing_would_run(
     state: RunState,
-    score: Expanded,
+    score: ExpandedScore,
     action: Action,
     status: JobStatus,
     options: str,

@@ -26,23 +26,23 @@ from marianned.score.check.skips import Skips
 from marianned.score.check.stages import executor_of, loops, resources_of, retries_of, retry_of, triggers
 from marianned.score.check.validations import Validations
 from marianned.score.expanded import (
-    Archive,
-    Compiled,
+    ArchivePolicy,
+    CompileResult,
     CostLimits,
-    CrossSheet,
-    Expanded,
+    CrossSheetSettings,
+    ExpandedScore,
     Fallback,
-    Hook,
+    HookDefinition,
     Injection,
     Isolation,
     Notification,
-    Parallel,
-    Prompt,
-    RateLimit,
+    Parallelism,
+    PromptDefinition,
+    RateLimitPolicy,
     Resources,
-    Sheet,
-    Silence,
-    digests,
+    SheetDefinition,
+    SilencePolicy,
+    file_digests,
 )
 from marianned.score.read import model
 from marianned.score.read.document import ScoreDocument, parse_document
@@ -71,7 +71,7 @@ def compile_score(
     *,
     portable: bool = False,
     chained: bool = False,
-) -> Compiled:
+) -> CompileResult:
     """Check a score and expand it; never raises for what is in it.
 
     With `portable` each extension that it uses is a warning, S510. `chained`: it is looked at because another
@@ -90,13 +90,15 @@ def compile_score(
     return compiler.compiled(portable=portable, chained=chained)
 
 
-def refused(file: str, code: str, message: str) -> Compiled:
+def refused(file: str, code: str, message: str) -> CompileResult:
     """Return what a file compiles to that could not be looked into: one problem, without a line."""
     return _nothing([Problem(code=code, severity=ERROR, message=message, file=file)])
 
 
-def _nothing(problems: list[Problem]) -> Compiled:
-    return Compiled(expanded=None, problems=problems, files={}, name=None, total_sheets=0, total_stages=0)
+def _nothing(problems: list[Problem]) -> CompileResult:
+    return CompileResult(
+        expanded=None, problems=problems, files={}, name=None, total_sheets=0, total_stages=0
+    )
 
 
 class _Compiler:
@@ -185,7 +187,7 @@ class _Compiler:
                 message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
                 self.report.add("S306", path, message, hint=f"mzt validate {formatting.typed(file)}")
 
-    def compiled(self, *, portable: bool, chained: bool) -> Compiled:
+    def compiled(self, *, portable: bool, chained: bool) -> CompileResult:
         check_score(self.score, self.layout, self.document, self.report)
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
         prompt = self._prompt()
@@ -202,7 +204,7 @@ class _Compiler:
             check_portable(self.score, self.report)
             places = (self.found.places.get(name) for name in (expanded.profiles if expanded else ()))
             self.report.problems += profile_extensions({p: self.files[p] for p in places if p is not None})
-        return Compiled(
+        return CompileResult(
             expanded=None if self.report.has_errors else expanded,
             problems=self.report.sorted(),
             files=self.files,
@@ -212,7 +214,7 @@ class _Compiler:
             parameters=self.parameters,
         )
 
-    def _pins(self, first: Expanded) -> dict[str, dict[str, str]]:
+    def _pins(self, first: ExpandedScore) -> dict[str, dict[str, str]]:
         """Return what each score that this one leads to is made of by now; report what can't be read (S308).
 
         Chains lead in circles: a file is looked at once.
@@ -234,7 +236,7 @@ class _Compiler:
                 todo += _chained_to(compiled)
         return pins
 
-    def _chained(self, file: str, workspace: str | None) -> tuple[Expanded, dict[str, str]] | None:
+    def _chained(self, file: str, workspace: str | None) -> tuple[ExpandedScore, dict[str, str]] | None:
         """Return a score that is chained to, and its digests; report why there is none."""
         place = self.reader.real(file)
         try:
@@ -254,15 +256,15 @@ class _Compiler:
             hint = f"mzt validate {formatting.typed(file)}"
             self.report.add("S308", _PINNED, f"'{file}' can't be pinned: it is itself invalid", hint=hint)
             return None
-        return compiled.expanded, digests(place, text, compiled.files)
+        return compiled.expanded, file_digests(place, text, compiled.files)
 
-    def _prompt(self) -> Prompt:
+    def _prompt(self) -> PromptDefinition:
         part = self.score.prompt
         template = part.template
         if part.template_file is not None and template is None:
             template = self._file(part.template_file, ("prompt", "template_file"))
         variables = {name: with_number_keys(value) for name, value in part.variables.items()}
-        return Prompt(
+        return PromptDefinition(
             template=template,
             variables=pack(variables),
             stakes=part.stakes,
@@ -289,7 +291,7 @@ class _Compiler:
                 self.report.add("S208", (*path, index), message)
         return tuple(texts)
 
-    def _expanded(self, layout: SheetPlan, prompt: Prompt) -> Expanded | None:
+    def _expanded(self, layout: SheetPlan, prompt: PromptDefinition) -> ExpandedScore | None:
         """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
         chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
         self.instruments.finish(self.report)
@@ -307,14 +309,14 @@ class _Compiler:
         expanded = self._whole(sheets, prompt, layout, known)
         return self._finished(expanded, layout, known)
 
-    def _sheet(self, seat: SheetPosition, chosen: ResolvedInstrument, layout: SheetPlan) -> Sheet:
+    def _sheet(self, seat: SheetPosition, chosen: ResolvedInstrument, layout: SheetPlan) -> SheetDefinition:
         """Return a sheet, still without checks and digests: they need to know of all sheets."""
         movement = self.score.movements.get(seat.stage)
         part = self.score.sheet
         by_stage = layout.fan_out and part.descriptions.keys() == layout.stages.keys()
         settings = self._settings_of(chosen)
         extensions = part.prompt_extensions.get(seat.sheet, [])
-        return Sheet(
+        return SheetDefinition(
             sheet=seat.sheet,
             stage=seat.stage,
             instance=seat.instance,
@@ -390,16 +392,16 @@ class _Compiler:
 
     def _whole(
         self,
-        sheets: tuple[Sheet, ...],
-        prompt: Prompt,
+        sheets: tuple[SheetDefinition, ...],
+        prompt: PromptDefinition,
         layout: SheetPlan,
         chosen: dict[int, ResolvedInstrument],
-    ) -> Expanded:
+    ) -> ExpandedScore:
         score = self.score
         used = [choice.profile for choice in chosen.values()]
         used += [profile for choice in chosen.values() for profile, _ in choice.fallbacks]
         cross_sheet = msgspec.structs.asdict(score.cross_sheet)
-        return Expanded(
+        return ExpandedScore(
             name=score.name,
             description=score.description,
             labels=tuple(dict.fromkeys(score.labels)),
@@ -409,13 +411,13 @@ class _Compiler:
             prompt=prompt,
             retry=retry_of(score),
             retries=retries_of(score, self.document),
-            parallel=Parallel(
+            parallel=Parallelism(
                 max_concurrent=score.parallel.max_concurrent if score.parallel.enabled else 1,
                 fail_fast=score.parallel.fail_fast,
                 stagger_seconds=score.parallel.stagger_delay_ms,
                 pause_between_sheets_seconds=score.pause_between_sheets_seconds,
             ),
-            cross_sheet=CrossSheet(
+            cross_sheet=CrossSheetSettings(
                 **{**cross_sheet, "capture_files": tuple(score.cross_sheet.capture_files)}
             ),
             profiles={profile.name: profile for profile in used},
@@ -434,11 +436,11 @@ class _Compiler:
             executor=executor_of(score),
         )
 
-    def _rate_limit(self) -> RateLimit:
+    def _rate_limit(self) -> RateLimitPolicy:
         given = self.score.rate_limit
         if given is None:
-            return RateLimit()
-        return RateLimit(
+            return RateLimitPolicy()
+        return RateLimitPolicy(
             detection_patterns=tuple(given.detection_patterns or ()),
             wait_seconds=given.wait_minutes,
             max_waits=given.max_waits,
@@ -453,7 +455,7 @@ class _Compiler:
         del fields["enabled"]
         return CostLimits(**fields)
 
-    def _isolation(self, sheets: tuple[Sheet, ...], *, contain: bool) -> Isolation | None:
+    def _isolation(self, sheets: tuple[SheetDefinition, ...], *, contain: bool) -> Isolation | None:
         given = self.score.isolation
         if not given.enabled or given.mode == "none":
             return None
@@ -466,18 +468,18 @@ class _Compiler:
         places = (own, directory) if own else (directory,)
         return Isolation(**fields, places=places, contain=contain)
 
-    def _archive(self) -> Archive | None:
+    def _archive(self) -> ArchivePolicy | None:
         given = self.score.workspace_lifecycle
         if not given.archive_on_fresh:
             return None
-        return Archive(
+        return ArchivePolicy(
             directory=given.archive_dir,
             naming=given.archive_naming,
             max_archives=given.max_archives,
             preserve_patterns=tuple(given.preserve_patterns),
         )
 
-    def _silence(self) -> Silence | None:
+    def _silence(self) -> SilencePolicy | None:
         given = self.score.stale_detection
         if not given.enabled:
             return None
@@ -485,11 +487,11 @@ class _Compiler:
         interval = given.check_interval_seconds
         if interval is None:
             interval = _LOOK_SECONDS if idle > _LOOK_SECONDS else idle / 3
-        return Silence(idle_timeout_seconds=idle, check_interval_seconds=interval)
+        return SilencePolicy(idle_timeout_seconds=idle, check_interval_seconds=interval)
 
     def _finished(
-        self, expanded: Expanded, layout: SheetPlan, chosen: dict[int, ResolvedInstrument]
-    ) -> Expanded:
+        self, expanded: ExpandedScore, layout: SheetPlan, chosen: dict[int, ResolvedInstrument]
+    ) -> ExpandedScore:
         """Add checks and digests; report what rendering and expanding found."""
         for name in expanded.profiles:
             self.report.problems.extend(self.found.warnings.get(name, []))
@@ -497,23 +499,23 @@ class _Compiler:
         validations = Validations(self.score, layout, variables, self.reader, self.report)
         skips = Skips(self.score, variables, self.report)
         prompts = Prompts(expanded, self.document, self.report, self.score, self.reader)
-        digests = Digests(self.score, expanded, self.files)
-        finished: list[Sheet] = []
+        fingerprints = Digests(self.score, expanded, self.files)
+        finished: list[SheetDefinition] = []
         readable = not self.report.wrong("prompt")
         for sheet in expanded.sheets:
             built_in = prompts.names(sheet)
             checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
             checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
             body = prompts.definition(checked) if readable else ""
-            aspects = digests.of(checked, chosen[sheet.sheet], body)
-            words = digests.words(checked, chosen[sheet.sheet], body)
+            aspects = fingerprints.of(checked, chosen[sheet.sheet], body)
+            words = fingerprints.words(checked, chosen[sheet.sheet], body)
             finished.append(msgspec.structs.replace(checked, digests=aspects, words=words))
         validations.finish()
         prompts.finish()
         return msgspec.structs.replace(expanded, sheets=tuple(finished))
 
 
-def _chained_to(score: Expanded) -> list[tuple[Hook, str | None]]:
+def _chained_to(score: ExpandedScore) -> list[tuple[HookDefinition, str | None]]:
     """Return the hooks of a score that start jobs, each with the workspace that it gives its job."""
     inherited = score.workspace if score.concert.inherit_workspace else None
     hooks = (*score.hooks, *score.failure_hooks)

@@ -10,7 +10,7 @@ import msgspec
 
 from marianned.instruments import command_line
 from marianned.score.check.prompts import SAMPLE
-from marianned.score.expanded import Check, Expanded, Loop, Sheet
+from marianned.score.expanded import Check, ExpandedScore, LoopDefinition, SheetDefinition
 from marianned.score.read.model import FILE_CHECKS
 from marianned.score.read.reader import DiskReader, FileReader
 from marianned.score.render.assembly import assemble_prompt
@@ -26,7 +26,7 @@ from marianned.score.render.template import INJECTED, Renderer, names_used
 
 
 def explain(
-    expanded: Expanded,
+    expanded: ExpandedScore,
     prompts: bool,  # noqa: FBT001  a door agreed on
     reader: FileReader | None = None,
 ) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def explain(
     return sheets
 
 
-def _injected(renderer: Renderer, sheet: Sheet, reader: FileReader) -> InjectedText:
+def _injected(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedText:
     """Return what is injected as far as it is there; the run may still make what is required."""
     optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
     return inject(
@@ -63,12 +63,12 @@ def _injected(renderer: Renderer, sheet: Sheet, reader: FileReader) -> InjectedT
     )
 
 
-def _samples(renderer: Renderer, sheet: Sheet) -> UpstreamOutputs:
+def _samples(renderer: Renderer, sheet: SheetDefinition) -> UpstreamOutputs:
     seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
     return UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
 
 
-def _body(renderer: Renderer, sheet: Sheet, injected: InjectedText) -> str:
+def _body(renderer: Renderer, sheet: SheetDefinition, injected: InjectedText) -> str:
     try:
         return renderer.body(sheet, UpstreamOutputs(), injected)
     except RenderError:
@@ -79,7 +79,7 @@ def _body(renderer: Renderer, sheet: Sheet, injected: InjectedText) -> str:
         return renderer.body(sheet, _samples(renderer, sheet), stand_ins(sheet, SAMPLE))
 
 
-def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
+def _described(expanded: ExpandedScore, sheet: SheetDefinition, body: str) -> dict[str, Any]:
     after = [loop.span for loop in expanded.loops if _waits_for(sheet, loop)]
     return {
         "sheet": sheet.sheet,
@@ -104,12 +104,12 @@ def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
     }
 
 
-def _waits_for(sheet: Sheet, loop: Loop) -> bool:
+def _waits_for(sheet: SheetDefinition, loop: LoopDefinition) -> bool:
     """Tell whether a sheet outside of a loop starts when the loop has ended: it needs a sheet of it."""
     return not loop.first <= sheet.stage <= loop.last and not set(loop.sheets).isdisjoint(sheet.needs)
 
 
-def _loop(expanded: Expanded, stage: int) -> dict[str, Any] | None:
+def _loop(expanded: ExpandedScore, stage: int) -> dict[str, Any] | None:
     """Return the loop that a stage is part of: its span, how many rounds, and whether exactly so many."""
     loop = expanded.loop_of(stage)
     return None if loop is None else {"span": loop.span, "up_to": loop.rounds, "exact": loop.exact}

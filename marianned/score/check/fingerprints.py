@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from marianned.score.check.instruments import ResolvedInstrument
-from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.expanded import Check, ExpandedScore, SheetDefinition
 from marianned.score.read.model import Score
 from marianned.score.read.variables import pack
 
@@ -21,7 +21,7 @@ _TIMES = {"timeout_seconds", "timeout_overrides", "working_directory"}
 class Digests:
     """Makes the digests of one score's sheets."""
 
-    def __init__(self, score: Score, expanded: Expanded, files: dict[str, str]) -> None:
+    def __init__(self, score: Score, expanded: ExpandedScore, files: dict[str, str]) -> None:
         self.score = score
         self.expanded = expanded
         self.files = files
@@ -32,7 +32,7 @@ class Digests:
         self._known: dict[bytes, str] = {}
         self._of_chosen: dict[int, tuple[ResolvedInstrument, dict[str, str]]] = {}
 
-    def words(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> str:
+    def words(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> str:
         """Return the hash of a prompt without white space that says nothing; in scripts most of it does."""
         if chosen.profile.raw_prompt:
             bare = body.strip("\n")
@@ -43,7 +43,7 @@ class Digests:
             said = "\n".join(line.rstrip() for line in body.split("\n")).strip("\n")
         return digest([said, *self.around, *sheet.extensions])
 
-    def of(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
+    def of(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
         """Return a hash by aspect; `body` is rendered with what comes from earlier sheets left blank.
 
         A sheet's number is in none of them, so that a sheet which only moves is the same.
@@ -59,7 +59,7 @@ class Digests:
             found["files"] = self._files(sheet, cadenzas)
         return found
 
-    def _of_instrument(self, sheet: Sheet, chosen: ResolvedInstrument) -> dict[str, str]:
+    def _of_instrument(self, sheet: SheetDefinition, chosen: ResolvedInstrument) -> dict[str, str]:
         """Return the aspects that all sheets have alike that share an instrument and its settings."""
         known = self._of_chosen.get(id(chosen))
         if known is None:
@@ -74,7 +74,7 @@ class Digests:
             known = self._of_chosen[id(chosen)] = (chosen, aspects)
         return known[1]
 
-    def _files(self, sheet: Sheet, cadenzas: list[Any]) -> str:
+    def _files(self, sheet: SheetDefinition, cadenzas: list[Any]) -> str:
         system_prompt = self.files.get(sheet.settings.get("system_prompt_file", ""))
         return digest([self.score.sheet.prelude, cadenzas, system_prompt])
 

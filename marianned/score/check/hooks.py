@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 
 from marianned.formatting import did_you_mean
-from marianned.score.expanded import Concert, Hook
+from marianned.score.expanded import Concert, HookDefinition
 from marianned.score.language.placeholders import (
     MisplacedPlaceholder,
     UnknownPlaceholder,
@@ -65,7 +65,7 @@ class Hooks:
             "score_dir": source.directory,
         }
 
-    def expanded(self, reader: FileReader, report: ProblemReport) -> tuple[Hook, ...]:
+    def expanded(self, reader: FileReader, report: ProblemReport) -> tuple[HookDefinition, ...]:
         """Return the hooks in their order; those that are wrong are left out."""
         found = []
         for index, item in enumerate(self.items):
@@ -135,7 +135,7 @@ class Hooks:
             except MisplacedPlaceholder as fault:
                 report.add("S515", (*path, "command"), fault.message, hint=fault.hint)
 
-    def _hook(self, item: Item, path: KeyPath, reader: FileReader, report: ProblemReport) -> Hook:
+    def _hook(self, item: Item, path: KeyPath, reader: FileReader, report: ProblemReport) -> HookDefinition:
         def filled(key: str) -> str | None:
             text = getattr(item, key)
             try:
@@ -148,7 +148,7 @@ class Hooks:
         is_job = item.type == "run_job"
         argv = () if is_job else self._argv(item)
         first = filled("job_path") if is_job else argv[0]
-        return Hook(
+        return HookDefinition(
             type=item.type,
             description=item.description,
             files=self._places(first or "", reader) if item.type != "run_command" else (),

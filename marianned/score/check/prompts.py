@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from marianned.formatting import did_you_mean
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.read.document import ScoreDocument
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader
@@ -44,7 +44,7 @@ class Prompts:
 
     def __init__(
         self,
-        expanded: Expanded,
+        expanded: ExpandedScore,
         document: ScoreDocument,
         report: ProblemReport,
         score: Score,
@@ -71,7 +71,7 @@ class Prompts:
         except RenderError:
             return False
 
-    def names(self, sheet: Sheet) -> dict[str, object]:
+    def names(self, sheet: SheetDefinition) -> dict[str, object]:
         """Return the values that a placeholder or a condition of a sheet may name, but for constants.
 
         Variables that are templates are among them; one that can't be rendered is noted (S214).
@@ -84,7 +84,7 @@ class Prompts:
             self.found[_Fault("S214", path, message, None, hint)].append(sheet.sheet)
         return {**scalars(variables), **self.renderer.built_in(sheet)}
 
-    def definition(self, sheet: Sheet) -> str:
+    def definition(self, sheet: SheetDefinition) -> str:
         """Render a sheet's body, note what is wrong, return it with cross-sheet values left blank."""
         lookback = self.expanded.cross_sheet.lookback_sheets
         lowest = max(1, sheet.sheet - lookback) if lookback else 1
@@ -112,7 +112,7 @@ class Prompts:
             self._note_shell(sheet)
         return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
 
-    def _note_shell(self, sheet: Sheet) -> None:
+    def _note_shell(self, sheet: SheetDefinition) -> None:
         """Note what a template does that a script does not want."""
         source = self.expanded.prompt.template or ""
         if self.long_comments is None:
@@ -126,7 +126,7 @@ class Prompts:
             hint = "write '| sh' behind it, or read the files in $MARIANNE_PREVIOUS"
             self.found[_Fault("S513", self.path, message, None, hint)].append(sheet.sheet)
 
-    def _injected(self, sheet: Sheet, previous: UpstreamOutputs) -> InjectedText:
+    def _injected(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedText:
         """Return what the template may use of injected files: samples where one is not there yet."""
         for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
             if is_dynamic(item.path):
@@ -143,7 +143,7 @@ class Prompts:
             return stand_ins(sheet, SAMPLE)
         return stand_ins(sheet, SAMPLE) if injected.missing else injected
 
-    def _injection_paths(self, sheet: Sheet) -> Iterator[KeyPath]:
+    def _injection_paths(self, sheet: SheetDefinition) -> Iterator[KeyPath]:
         for index, item in enumerate(sheet.injections):
             key = "directory" if item.directory else "file"
             own = index - self.preludes
@@ -151,7 +151,7 @@ class Prompts:
                 ("sheet", "prelude", index, key) if own < 0 else ("sheet", "cadenzas", sheet.sheet, own, key)
             )
 
-    def _check_patterns(self, sheet: Sheet) -> None:
+    def _check_patterns(self, sheet: SheetDefinition) -> None:
         for index, text in enumerate(self.expanded.cross_sheet.capture_files):
             try:
                 self.renderer.text(text, sheet)
@@ -160,7 +160,7 @@ class Prompts:
                 hint = self._hint(fault, sheet)
                 self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
 
-    def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
+    def _hint(self, fault: RenderError, sheet: SheetDefinition) -> str | None:
         if fault.code == "S201" and (dotted := _DOTTED.search(self.expanded.prompt.template or "")):
             return f"write '{{{{ {dotted[1]} }}}}': a name stands without a dot in front"
         loop = self.expanded.loop_of(sheet.stage)
@@ -172,7 +172,7 @@ class Prompts:
             return f"--var {fault.name}=VALUE gives it one; '| default(…)' or a default does without"
         return self.report.nearest(fault.name, list(self.renderer.values(sheet, UpstreamOutputs())))
 
-    def _note(self, fault: RenderError, sheet: Sheet) -> None:
+    def _note(self, fault: RenderError, sheet: SheetDefinition) -> None:
         place = None
         message = fault.message
         node = find(self.document.root, self.path)
@@ -194,7 +194,7 @@ class Prompts:
 class _Above:
     """All that each sheet needs, directly or not, as bits: a thousand sheets must not take a second."""
 
-    def __init__(self, expanded: Expanded) -> None:
+    def __init__(self, expanded: ExpandedScore) -> None:
         self.needs = {sheet.sheet: sheet.needs for sheet in expanded.sheets}
         self.bits: dict[int, int] = {}
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from marianned.formatting import did_you_mean
-from marianned.score.expanded import Skip
+from marianned.score.expanded import SkipRules
 from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
 from marianned.score.read.model import Score, SkipCommandSection
@@ -47,14 +47,14 @@ class Skips:
             if found.doubled and found.name in known:
                 report.add("S207", path, f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
 
-    def of(self, stage: int, built_in: Mapping[str, Any]) -> Skip | None:
+    def of(self, stage: int, built_in: Mapping[str, Any]) -> SkipRules | None:
         """Return the rules of a sheet of this stage; `built_in` are its values of §9.2."""
         when = self.expressions.get(stage)
         asked, place = self.commands.get(stage, (None, ()))
         if when is None and asked is None:
             return None
         names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
-        return Skip(
+        return SkipRules(
             when=when,
             command=None if asked is None else self._command(place, asked.command, {**self.scalars, **names}),
             description=None if asked is None else asked.description,

@@ -17,7 +17,7 @@ import msgspec
 from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
 from marianned.score.check.expand import SheetPlan, SheetPosition
-from marianned.score.expanded import Loop, Resources, Retry, Trigger
+from marianned.score.expanded import LoopDefinition, Resources, RetryPolicy, StagePauses
 from marianned.score.language.advice import advice, advice_for_name, objection
 from marianned.score.language.expressions import (
     OWN_NAMES,
@@ -45,9 +45,9 @@ _SPAN = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")
 _TAKEN = ("previous", "passed")
 
 
-def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop, ...]:
+def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[LoopDefinition, ...]:
     """Return the loops in the order of their stages; those that are wrong are left out, and reported."""
-    found: dict[str, Loop] = {}
+    found: dict[str, LoopDefinition] = {}
     for key, part in score.sheet.loops.items():
         path: KeyPath = ("sheet", "loops", key)
         span = _span(key, layout, path, report)
@@ -108,9 +108,9 @@ def _span(key: str, layout: SheetPlan, path: KeyPath, report: ProblemReport) -> 
     return span
 
 
-def _loop(part: LoopSection, first: int, last: int, layout: SheetPlan) -> Loop:
+def _loop(part: LoopSection, first: int, last: int, layout: SheetPlan) -> LoopDefinition:
     exact = part.count is not None and part.until is None
-    return Loop(
+    return LoopDefinition(
         first=first,
         last=last,
         sheets=tuple(sheet for stage in range(first, last + 1) for sheet in layout.stages[stage]),
@@ -185,7 +185,7 @@ def _check_until(
             report.add("S017", path, problem)
 
 
-def _check_overlaps(found: Mapping[str, Loop], report: ProblemReport) -> None:
+def _check_overlaps(found: Mapping[str, LoopDefinition], report: ProblemReport) -> None:
     other, last = "", 0
     for key, loop in sorted(found.items(), key=lambda entry: entry[1].first):
         if loop.first <= last:
@@ -196,7 +196,9 @@ def _check_overlaps(found: Mapping[str, Loop], report: ProblemReport) -> None:
             other, last = key, loop.last
 
 
-def _check_shape(score: Score, found: Mapping[str, Loop], layout: SheetPlan, report: ProblemReport) -> None:
+def _check_shape(
+    score: Score, found: Mapping[str, LoopDefinition], layout: SheetPlan, report: ProblemReport
+) -> None:
     """Report loops that can't go round: each stage leads to the last, and no way leads out and back."""
     if score.sheet.dependencies:
         needs = {stage: set(score.sheet.dependencies.get(stage, ())) for stage in layout.stages}
@@ -257,9 +259,9 @@ def _stages_in(bits: int) -> Iterator[int]:
         bits ^= lowest
 
 
-def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
+def triggers(score: Score, report: ProblemReport) -> dict[int, StagePauses]:
     """Return the pauses that the score asks for, by stage; report what is no action."""
-    found: dict[int, Trigger] = {}
+    found: dict[int, StagePauses] = {}
     for stage, part in score.sheet.triggers.items():
         path: KeyPath = ("sheet", "triggers", stage)
         for key, actions in (("on_success", part.on_success), ("on_fail", part.on_fail)):
@@ -269,7 +271,7 @@ def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
         after = any(action.pause for action in part.on_success)
         if after or failed:
             reason = next((action.escalate for action in failed if action.escalate is not None), None)
-            found[stage] = Trigger(pause_after=after, pause_on_fail=bool(failed), reason=reason)
+            found[stage] = StagePauses(pause_after=after, pause_on_fail=bool(failed), reason=reason)
     return found
 
 
@@ -284,14 +286,14 @@ def _check_action(action: ActionSection, key: str, path: KeyPath, report: Proble
         report.add("S511", (*path, "escalate"), message, key=True, hint="write {pause: true}")
 
 
-def retry_of(score: Score) -> Retry:
+def retry_of(score: Score) -> RetryPolicy:
     """Return how sheets are tried again whose stage says nothing else."""
     return _retry(msgspec.structs.asdict(score.retry))
 
 
-def retries_of(score: Score, document: ScoreDocument) -> dict[int, Retry]:
+def retries_of(score: Score, document: ScoreDocument) -> dict[int, RetryPolicy]:
     """Return the same of each stage that says something: key by key, what it leaves out is the score's."""
-    found: dict[int, Retry] = {}
+    found: dict[int, RetryPolicy] = {}
     for stage, movement in score.movements.items():
         node = find(document.root, ("movements", stage, "retry"))
         if movement.retry is not None and isinstance(node, yaml_tree.MappingNode):
@@ -301,10 +303,10 @@ def retries_of(score: Score, document: ScoreDocument) -> dict[int, Retry]:
     return found
 
 
-def _retry(values: dict[str, Any]) -> Retry:
+def _retry(values: dict[str, Any]) -> RetryPolicy:
     if values["max_delay_seconds"] is None:
         values = values | {"max_delay_seconds": max(_LONGEST_DELAY, values["base_delay_seconds"])}
-    return Retry(**values)
+    return RetryPolicy(**values)
 
 
 def check_retries(score: Score, report: ProblemReport) -> None:

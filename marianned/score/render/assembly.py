@@ -7,7 +7,7 @@ Source: docs/reference/score-format.md §9.4, §15.3.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from marianned.score.expanded import Check, DataCheck, Expanded, Sheet
+from marianned.score.expanded import Check, DataCheck, ExpandedScore, SheetDefinition
 from marianned.score.read.variables import as_json, unpack
 from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
 from marianned.score.render.template import names_used
@@ -33,7 +33,7 @@ _CHECKED = {
 
 
 def assemble_prompt(
-    expanded: Expanded,
+    expanded: ExpandedScore,
     sheet: int,
     body: str,
     previous_attempt: PreviousAttempt | None,
@@ -70,7 +70,7 @@ def _joined(parts: Iterable[str]) -> str:
     return text
 
 
-def _preamble(expanded: Expanded, seat: Sheet) -> str:
+def _preamble(expanded: ExpandedScore, seat: SheetDefinition) -> str:
     movement = f' "{seat.movement}"' if seat.movement else ""
     instance = f", instance {seat.instance} of {seat.fan_count}" if seat.fan_count > 1 else ""
     place = f"sheet {seat.sheet} of {len(expanded.sheets)}, stage {seat.stage}{movement}{instance}"
@@ -86,7 +86,7 @@ def _preamble(expanded: Expanded, seat: Sheet) -> str:
     return "\n".join(lines)
 
 
-def in_one_row(sheets: Sequence[Sheet]) -> bool:
+def in_one_row(sheets: Sequence[SheetDefinition]) -> bool:
     """Whether every two sheets depend on each other, directly or not: nothing can run in parallel."""
     return one_row({sheet.sheet: sheet.needs for sheet in sheets})
 

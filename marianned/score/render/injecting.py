@@ -7,7 +7,7 @@ import codecs
 import os
 from collections.abc import Iterator
 
-from marianned.score.expanded import Injection, Sheet
+from marianned.score.expanded import Injection, SheetDefinition
 from marianned.score.read.reader import FileReader, is_below, resolve
 from marianned.score.render.prompt_inputs import InjectedPiece, InjectedText, RenderError, UpstreamOutputs
 from marianned.score.render.template import MOST_OUTPUT, Renderer
@@ -21,7 +21,9 @@ class _Missing(Exception):
     """An item is not there or can't be read; the message says which and why."""
 
 
-def inject(renderer: Renderer, sheet: Sheet, previous: UpstreamOutputs, reader: FileReader) -> InjectedText:
+def inject(
+    renderer: Renderer, sheet: SheetDefinition, previous: UpstreamOutputs, reader: FileReader
+) -> InjectedText:
     """Read what is injected into a sheet's prompt, as it is now.
 
     A raw prompt is the body alone (§12): nothing is read for it.
@@ -67,7 +69,7 @@ def passed_over_text(names: list[str], shown: str) -> str:
     return f"of the directory '{shown}' only its own files are injected, not what lies in {named}{more}"
 
 
-def stand_ins(sheet: Sheet, text: str) -> InjectedText:
+def stand_ins(sheet: SheetDefinition, text: str) -> InjectedText:
     """Return one text for each item of a sheet, for where the real ones don't matter."""
     return InjectedText(pieces=[InjectedPiece(item.section, item.path, text) for item in sheet.injections])
 

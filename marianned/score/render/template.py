@@ -16,7 +16,7 @@ import jinja2.meta
 import jinja2.nodes
 import jinja2.sandbox
 
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.read.variables import BUILT_IN, unpack
 from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
 from marianned.score.render.shell_bodies import quoted, shielded, unquoted
@@ -183,14 +183,18 @@ class Renderer:
     With `any_loop` a loop of the score is wrong, so that each sheet may be part of it.
     """
 
-    def __init__(self, expanded: Expanded, *, any_loop: bool = False) -> None:
+    def __init__(self, expanded: ExpandedScore, *, any_loop: bool = False) -> None:
         self.expanded = expanded
         self.any_loop = any_loop
         self._variables: dict[str, Any] = unpack(expanded.prompt.variables)
         self.templates = templates(self._variables)
-        self._templated: tuple[Sheet | None, dict[str, Any], dict[str, RenderError]] = (None, {}, {})
+        self._templated: tuple[SheetDefinition | None, dict[str, Any], dict[str, RenderError]] = (
+            None,
+            {},
+            {},
+        )
 
-    def templated(self, sheet: Sheet) -> tuple[dict[str, Any], dict[str, RenderError]]:
+    def templated(self, sheet: SheetDefinition) -> tuple[dict[str, Any], dict[str, RenderError]]:
         """Return the variables that are templates as they are for a sheet, and why one can't be rendered."""
         if self.templates.variables and self._templated[0] is not sheet:
             known = {**unpack(self.expanded.prompt.variables), **self.built_in(sheet)}
@@ -199,7 +203,7 @@ class Renderer:
 
     def values(
         self,
-        sheet: Sheet,
+        sheet: SheetDefinition,
         previous: UpstreamOutputs,
         injected: InjectedText | None = None,
         *,
@@ -225,7 +229,7 @@ class Renderer:
             **self._loop(sheet, previous.round, dict(sorted(previous.earlier.items()))),
         }
 
-    def built_in(self, sheet: Sheet) -> dict[str, Any]:
+    def built_in(self, sheet: SheetDefinition) -> dict[str, Any]:
         """Return the names of §9.2 whose values are known before the run."""
         expanded = self.expanded
         return {
@@ -248,7 +252,7 @@ class Renderer:
             "thinking_method": expanded.prompt.thinking_method,
         }
 
-    def _loop(self, sheet: Sheet, number: int, earlier: dict[int, str]) -> dict[str, Any]:
+    def _loop(self, sheet: SheetDefinition, number: int, earlier: dict[int, str]) -> dict[str, Any]:
         """Return the name `loop` of a sheet that is played in rounds; nothing for others."""
         if self.any_loop:
             return {"loop": _AnyLoop()}
@@ -257,7 +261,9 @@ class Renderer:
             return {}
         return {"loop": SimpleNamespace(**{"round": number, loop.index: number, "previous": earlier})}
 
-    def body(self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None) -> str:
+    def body(
+        self, sheet: SheetDefinition, previous: UpstreamOutputs, injected: InjectedText | None = None
+    ) -> str:
         """Render the body of a sheet.
 
         Raises:
@@ -269,7 +275,7 @@ class Renderer:
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
         return _render(source, self.values(sheet, previous, injected, source=source))
 
-    def definition(self, sheet: Sheet, body: str, blank: InjectedText | None = None) -> str:
+    def definition(self, sheet: SheetDefinition, body: str, blank: InjectedText | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
 
         In a loop it is what the first round is told, and what a later one is. `blank` is an empty text for
@@ -289,7 +295,7 @@ class Renderer:
         except RenderError:
             return body
 
-    def text(self, source: str, sheet: Sheet, previous: UpstreamOutputs | None = None) -> str:
+    def text(self, source: str, sheet: SheetDefinition, previous: UpstreamOutputs | None = None) -> str:
         """Render another template of the score for a sheet.
 
         Raises:
@@ -298,7 +304,7 @@ class Renderer:
         return _render(source, self.values(sheet, previous or UpstreamOutputs(), source=source))
 
 
-def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+def capture_patterns(expanded: ExpandedScore, sheet: int) -> list[str]:
     """Return the globs whose files the sheet sees as `previous_files`, absolute.
 
     Raises:

@@ -3,7 +3,7 @@
 from kit.scores import Bench, chain
 
 from marianned.protocol import LoopState
-from marianned.score.expanded import Loop
+from marianned.score.expanded import LoopDefinition
 
 
 def looped(stages: int = 3, first: int = 1, last: int = 2, **fields) -> Bench:
@@ -14,7 +14,7 @@ def looped(stages: int = 3, first: int = 1, last: int = 2, **fields) -> Bench:
         if name in fields
     }
     given = {"until": "file('ok').exists", "rounds": 3} | fields
-    loop = Loop(first=first, last=last, sheets=tuple(range(first, last + 1)), ends=(last,), **given)
+    loop = LoopDefinition(first=first, last=last, sheets=tuple(range(first, last + 1)), ends=(last,), **given)
     bench = Bench(chain(stages, loops=(loop,), **more))
     bench.go()
     return bench

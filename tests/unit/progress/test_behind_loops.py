@@ -5,12 +5,12 @@ from kit.scores import Bench, score, stage
 from marianned.lifecycle import Action
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import LoopState
-from marianned.score.expanded import Loop
+from marianned.score.expanded import LoopDefinition
 
 
 def test_what_is_behind_a_closed_loop_waits_for_its_last_stage_that_runs_again_alone_and_is_told_so():
     """`next` named a sheet that did not start when what is in flight had ended."""
-    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="file('ok').exists", rounds=3)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2), ends=(2,), until="file('ok').exists", rounds=3)
     stages = [stage(), stage([1]), stage(), stage([1, 3]), stage()]
     bench = Bench(score(*stages, loops=(loop,), fail_fast=False))
     bench.go()

@@ -19,7 +19,7 @@ from marianned.progress.views import messages
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 TWO = NOON + 2 * 3_600_000
 """14:00:00, when the job of the examples was submitted and started."""
@@ -101,7 +101,7 @@ OF_THE_CLIENT = {"success", "error_code"}
 OF_THE_CONDUCTOR = {"event"}
 
 
-def notes(*, changed: bool = False, **fields: Any) -> Expanded:
+def notes(*, changed: bool = False, **fields: Any) -> ExpandedScore:
     """The score of the examples; `changed`: as new.yaml changes it."""
     words = ["list changes", "notes", "merge"]
     stages = [
@@ -268,7 +268,7 @@ def test_an_entry_of_the_history() -> None:
     assert found == wanted | NO_HOOK
 
 
-def message(bench: Bench, action: Action, to: Expanded | None = None, **fields: Any) -> str:
+def message(bench: Bench, action: Action, to: ExpandedScore | None = None, **fields: Any) -> str:
     text: str = bench.answer(bench.ask(action, to, **fields)).message
     return text.removeprefix("release-notes: ")
 

@@ -14,7 +14,7 @@ from marianned.progress.state.graph import Graph
 from marianned.progress.state.run import RunState
 from marianned.progress.views.job import WAITS_MOST, job_view, problems_of_sheets, sheet_views
 from marianned.protocol import Outcome
-from marianned.score.expanded import Expanded, Loop
+from marianned.score.expanded import ExpandedScore, LoopDefinition
 
 
 def ways(graph: Graph) -> int:
@@ -22,7 +22,7 @@ def ways(graph: Graph) -> int:
     return sum(len(groups) for groups in graph._needed_by)
 
 
-def wide(stages: int, width: int) -> Expanded:
+def wide(stages: int, width: int) -> ExpandedScore:
     """Return stages that each need the whole of the one before."""
     every = [stage() for _ in range(width)]
     for number in range(1, stages):
@@ -160,7 +160,7 @@ def test_what_starts_next_is_found_without_a_walk_over_the_needs_of_each_sheet()
 def test_what_is_kept_back_by_a_loop_is_found_without_a_walk_over_the_needs_of_each_sheet() -> None:
     took = []
     for width in (50, 200):
-        loop = Loop(first=1, last=1, sheets=(1,), ends=(1,), until="file('ok').exists", rounds=3)
+        loop = LoopDefinition(first=1, last=1, sheets=(1,), ends=(1,), until="file('ok').exists", rounds=3)
         every = [stage() for _ in range(width)] + [stage(range(1, width + 1)) for _ in range(width)]
         bench = Bench(score(*every, at_once=20, loops=(loop,)), slots=20, checked=False)
         bench.go()

@@ -15,7 +15,7 @@ from marianned.progress.state.triggers import AttemptEnded
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import HoldCause, JobStatus, Outcome
-from marianned.score.expanded import CostLimits, Parallel
+from marianned.score.expanded import CostLimits, Parallelism
 
 NOTHING = "nothing is left to do; resume ends it"
 
@@ -185,7 +185,7 @@ def test_a_limit_is_looked_at_when_what_raised_it_is_taken_back() -> None:
     ],
 )
 def test_of_a_failure_that_pauses_it_is_said_what_failed_and_how_many_wait_for_it(made, said) -> None:
-    bench = Bench(msgspec.structs.replace(made, on_failure="pause", parallel=Parallel(max_concurrent=2)))
+    bench = Bench(msgspec.structs.replace(made, on_failure="pause", parallel=Parallelism(max_concurrent=2)))
     for sheet in bench.go():
         bench.fail(sheet)
     view = job_view(bench.state, bench.now)

@@ -13,7 +13,7 @@ from marianned.progress.views.job import HOLDS_MOST
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Changes, LimitRow
-from marianned.score.expanded import CostLimits, Expanded, Retry
+from marianned.score.expanded import CostLimits, ExpandedScore, RetryPolicy
 
 
 def graph() -> Bench:
@@ -80,7 +80,7 @@ def test_a_resume_of_a_pause_leaves_a_breakpoint_that_lies_ahead() -> None:
 
 @each("given", ["running", "completed", "waiting", "failed"])
 def test_there_is_no_breakpoint_before_what_has_started(given: str) -> None:
-    bench = Bench(score(stage(), stage(), fail_fast=False, retry=Retry(jitter=False)))
+    bench = Bench(score(stage(), stage(), fail_fast=False, retry=RetryPolicy(jitter=False)))
     bench.go()
     match given:
         case "completed":
@@ -186,7 +186,7 @@ def reason_of(bench: Bench) -> str | None:
 
 
 def test_the_hold_of_a_breakpoint_names_sheets_as_the_score_in_force_does_and_says_which_are_gone() -> None:
-    def named(*names: str) -> Expanded:
+    def named(*names: str) -> ExpandedScore:
         """All need the first one."""
         return score(*(stage([1] if n else [], name=name, prompt=name) for n, name in enumerate(names)))
 
@@ -209,7 +209,7 @@ def test_the_hold_of_a_breakpoint_names_sheets_as_the_score_in_force_does_and_sa
 
 
 def test_a_breakpoint_waits_for_a_retry_that_does_not_stand_behind_it() -> None:
-    bench = Bench(score(stage(), stage(), at_once=2, retry=Retry(jitter=False), fail_fast=False))
+    bench = Bench(score(stage(), stage(), at_once=2, retry=RetryPolicy(jitter=False), fail_fast=False))
     bench.ask(Action.BREAK, sheets="2")
     bench.go()
     bench.end(1, Outcome.FAILED, category="exit")
@@ -267,7 +267,7 @@ def test_a_pause_with_an_end_ends_over_a_crash_too() -> None:
 
 
 def test_a_pause_that_ends_by_itself_lets_a_retry_wait_as_long_as_it_still_had_to() -> None:
-    bench = Bench(chain(1, retry=Retry(jitter=False)))
+    bench = Bench(chain(1, retry=RetryPolicy(jitter=False)))
     bench.go()
     bench.end(1, Outcome.FAILED, category="exit")
     bench.after(4).ask(Action.PAUSE, lasts=60_000)
@@ -527,7 +527,7 @@ def test_without_auto_resume_a_rate_limit_that_others_have_met_is_a_hold_too() -
 
 
 def test_a_resume_lets_a_sheet_cost_as_much_again_as_it_may() -> None:
-    bench = Bench(chain(1, cost_limits=CostLimits(max_cost_per_sheet=1.0), retry=Retry(max_retries=9)))
+    bench = Bench(chain(1, cost_limits=CostLimits(max_cost_per_sheet=1.0), retry=RetryPolicy(max_retries=9)))
     bench.go()
     bench.end(1, Outcome.FAILED, category="exit", cost_usd=1.5)
     assert bench.status is JobStatus.FAILED

@@ -6,10 +6,10 @@ from kit.scores import chain
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 
-def at_hooks(expanded: Expanded) -> HookBench:
+def at_hooks(expanded: ExpandedScore) -> HookBench:
     """A job whose sheets are all done, at the moment when its hooks are due."""
     bench = HookBench(expanded)
     bench.play()

@@ -12,13 +12,13 @@ from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import Outcome
 from marianned.rows import Account, AttemptRow, LimitRow
-from marianned.score.expanded import RateLimit
+from marianned.score.expanded import RateLimitPolicy
 
 CLAUDE = Account("claude-code")
 
 
 def bench() -> Bench:
-    wide = Bench(score(stage(count=2), at_once=2, rate_limit=RateLimit(wait_seconds=1_800)))
+    wide = Bench(score(stage(count=2), at_once=2, rate_limit=RateLimitPolicy(wait_seconds=1_800)))
     wide.go()
     return wide
 
@@ -67,7 +67,7 @@ def test_what_falls_back_on_the_scores_time_says_so() -> None:
     assert met(silent).message == f"429 ({said})"
     assert met(told, resets_in=300).message == "429"
     assert met(told, 2).message == "429"  # what the other has heard is waited for
-    alone = Bench(score(stage(), rate_limit=RateLimit(wait_seconds=1_800)))
+    alone = Bench(score(stage(), rate_limit=RateLimitPolicy(wait_seconds=1_800)))
     alone.go()
     texts = [event.text for event in alone.end(1, Outcome.RATE_LIMITED).changes.events]
     assert [said in text for text in texts] == [False, True, True], texts

@@ -12,18 +12,18 @@ from marianned.progress.deciding.revisions import planned
 from marianned.progress.state.run import Version
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded, Fallback, Resources, Silence
+from marianned.score.expanded import ExpandedScore, Fallback, Resources, SilencePolicy
 
 WITH = {"digests": {"prompt": "same", "validations": "same", "settings": "other"}}
 
 
-def limited(seconds: float, length: int = 2, **given: Any) -> Expanded:
+def limited(seconds: float, length: int = 2, **given: Any) -> ExpandedScore:
     """A chain each of whose sheets has this limit."""
     stages = [stage([n] if n else [], timeout_seconds=seconds, **WITH, **given) for n in range(length)]
     return score(*stages)
 
 
-def running(expanded: Expanded | None = None) -> Bench:
+def running(expanded: ExpandedScore | None = None) -> Bench:
     bench = Bench(expanded or chain(2))
     bench.go()
     return bench
@@ -111,7 +111,7 @@ def test_a_sheet_that_another_instrument_plays_from_now_on_keeps_its_limit() -> 
 
 
 def test_on_a_fallback_the_limit_of_that_instrument_counts() -> None:
-    def with_fallback(seconds: float) -> Expanded:
+    def with_fallback(seconds: float) -> ExpandedScore:
         other = Fallback(
             instrument="shell", settings={}, timeout_seconds=seconds, working_directory="/home/ann"
         )
@@ -136,7 +136,7 @@ def test_where_the_tool_itself_was_told_the_limit_the_plan_says_so() -> None:
     assert line(bench).why == "finishes under revision 1; limit 1h (claude-code was told 15m)"
 
 
-def on_a_cluster(seconds: float, limit: float) -> Expanded:
+def on_a_cluster(seconds: float, limit: float) -> ExpandedScore:
     return limited(seconds, resources=Resources(executor="slurm", time_limit=limit))
 
 
@@ -183,8 +183,10 @@ def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:
     assert all("limit" not in one.why for one in planned(bench.state, version).lines)
 
 
-def silent(seconds: float | None) -> Expanded:
-    limit = None if seconds is None else Silence(idle_timeout_seconds=seconds, check_interval_seconds=10)
+def silent(seconds: float | None) -> ExpandedScore:
+    limit = (
+        None if seconds is None else SilencePolicy(idle_timeout_seconds=seconds, check_interval_seconds=10)
+    )
     return msgspec.structs.replace(chain(2), silence=limit)
 
 

@@ -12,7 +12,7 @@ from marianned.progress.state.triggers import SkipEvaluated
 from marianned.progress.views.job import sheet_views
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Account, LimitRow
-from marianned.score.expanded import Fallback, Retry, Skip
+from marianned.score.expanded import Fallback, RetryPolicy, SkipRules
 
 NAMES = ("claude-code", "second", "third")
 THREE = {**PROFILES, **{name: Profile(name=name, kind="cli") for name in NAMES}}
@@ -25,7 +25,7 @@ def on(name: str, **settings: object) -> Fallback:
 
 
 def bench(count: int = 1, tries: int = 1) -> Bench:
-    retry = Retry(max_retries=tries, jitter=False)
+    retry = RetryPolicy(max_retries=tries, jitter=False)
     made = score(stage(count=count), profiles=THREE, retry=retry)
     sheets = [msgspec.structs.replace(sheet, fallbacks=CHAIN) for sheet in made.sheets]
     return Bench(msgspec.structs.replace(made, sheets=tuple(sheets)))
@@ -111,7 +111,7 @@ def test_one_whose_own_account_is_limited_is_skipped() -> None:
 
 
 def test_a_fallback_that_differs_by_env_alone_is_an_account_of_its_own() -> None:
-    retry = Retry(max_retries=1, jitter=False)
+    retry = RetryPolicy(max_retries=1, jitter=False)
     made = score(stage(count=2), profiles=THREE, retry=retry)
     chain = (
         on("claude-code", env={"CLAUDE_CONFIG_DIR": "/second"}),
@@ -195,7 +195,7 @@ def test_a_limited_sheet_waits_when_nothing_behind_its_instrument_can_be_used(
 def test_a_sheet_that_moves_on_is_not_asked_again_whether_to_skip_it() -> None:
     moving = bench()
     made = moving.state.score
-    sheets = [msgspec.structs.replace(sheet, skip=Skip(command="false")) for sheet in made.sheets]
+    sheets = [msgspec.structs.replace(sheet, skip=SkipRules(command="false")) for sheet in made.sheets]
     moving = Bench(msgspec.structs.replace(made, sheets=tuple(sheets)))
     moving.go()
     moving.step(SkipEvaluated(uid=moving.sheet(1).uid, skip=False))

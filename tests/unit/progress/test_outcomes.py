@@ -13,11 +13,11 @@ from marianned.progress.state.triggers import AttemptEnded
 from marianned.progress.views.messages import hints
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import Retry, Trigger
+from marianned.score.expanded import RetryPolicy, StagePauses
 
 
-def failing(retry: Retry | None = None, **fields: Any) -> Bench:
-    bench = Bench(score(stage(**fields), retry=retry or Retry(jitter=False)))
+def failing(retry: RetryPolicy | None = None, **fields: Any) -> Bench:
+    bench = Bench(score(stage(**fields), retry=retry or RetryPolicy(jitter=False)))
     bench.go()
     return bench
 
@@ -50,7 +50,7 @@ def test_a_retry_never_starts_before_its_delay_is_over() -> None:
 
 
 def test_delays_are_capped_and_their_base_can_be_set() -> None:
-    retry = Retry(jitter=False, base_delay_seconds=4.0, exponential_base=3.0, max_delay_seconds=30.0)
+    retry = RetryPolicy(jitter=False, base_delay_seconds=4.0, exponential_base=3.0, max_delay_seconds=30.0)
     bench = failing(retry)
     assert [again(bench) for _ in range(3)] == [4.0, 12.0, 30.0]
 
@@ -66,23 +66,23 @@ def test_jitter_moves_a_delay_by_a_quarter_at_most_and_never_over_the_cap(
     number: int, chance: float, base: float, most: float, exponential: float
 ) -> None:
     most = max(base, most)
-    given_retry = Retry(base_delay_seconds=base, max_delay_seconds=most, exponential_base=exponential)
-    exact = retry_delay(Retry(**{**_fields(given_retry), "jitter": False}), number, chance)
+    given_retry = RetryPolicy(base_delay_seconds=base, max_delay_seconds=most, exponential_base=exponential)
+    exact = retry_delay(RetryPolicy(**{**_fields(given_retry), "jitter": False}), number, chance)
     delay = retry_delay(given_retry, number, chance)
     assert base <= exact <= most
     assert 0.75 * exact * 0.999999 <= delay <= min(most, 1.25 * exact * 1.000001)
 
 
-def _fields(retry: Retry) -> dict[str, Any]:
+def _fields(retry: RetryPolicy) -> dict[str, Any]:
     return {name: getattr(retry, name) for name in retry.__struct_fields__}
 
 
 def test_the_thousandth_retry_waits_as_long_as_the_cap_says() -> None:
-    assert retry_delay(Retry(jitter=False, max_delay_seconds=60.0), 2_000, 0.5) == 60.0
+    assert retry_delay(RetryPolicy(jitter=False, max_delay_seconds=60.0), 2_000, 0.5) == 60.0
 
 
 def test_jitter_comes_in_as_a_value() -> None:
-    bench = failing(Retry())
+    bench = failing(RetryPolicy())
     assert [again(bench, chance=chance) for chance in (0.0, 0.5, 1.0)] == [7.5, 20.0, 50.0]
 
 
@@ -114,7 +114,7 @@ def test_what_no_retry_can_mend_fails_at_once(category: str) -> None:
 def test_what_a_resume_can_only_meet_again_is_told_with_the_change_first(
     message: str, first: str, *, pauses: bool
 ) -> None:
-    triggers = {1: Trigger(pause_on_fail=True)} if pauses else {}
+    triggers = {1: StagePauses(pause_on_fail=True)} if pauses else {}
     bench = Bench(score(stage(), triggers=triggers))
     bench.go()
     bench.end(1, Outcome.FAILED, category="refused", message=message)
@@ -150,7 +150,7 @@ def test_half_of_the_checks_is_not_enough_for_a_completion() -> None:
 
 
 def test_completions_count_anew_with_each_try_and_then_the_try_has_failed() -> None:
-    bench = failing(Retry(jitter=False, max_retries=1, max_completion_attempts=2))
+    bench = failing(RetryPolicy(jitter=False, max_retries=1, max_completion_attempts=2))
     kinds = []
     while bench.status is JobStatus.RUNNING:
         kinds.append(next(iter(bench.state.attempts.values())).kind)

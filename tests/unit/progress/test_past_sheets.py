@@ -3,16 +3,16 @@
 from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 
-def named(*prompts: str) -> Expanded:
+def named(*prompts: str) -> ExpandedScore:
     """A chain whose stages are told apart by what they do."""
     stages = (stage([n] if n else [], name=p[0], prompt=p) for n, p in enumerate(prompts))
     return score(*stages)
 
 
-def paused_before_the_last(expanded: Expanded) -> Bench:
+def paused_before_the_last(expanded: ExpandedScore) -> Bench:
     """All sheets but the last are done, and it may not start."""
     bench = Bench(expanded)
     bench.ask(Action.BREAK, sheets=str(len(expanded.sheets)))
@@ -21,7 +21,7 @@ def paused_before_the_last(expanded: Expanded) -> Bench:
     return bench
 
 
-def plan_of(bench: Bench, to: Expanded, **fields: object) -> list[tuple[int | None, str, bool, str]]:
+def plan_of(bench: Bench, to: ExpandedScore, **fields: object) -> list[tuple[int | None, str, bool, str]]:
     bench.ask(Action.MODIFY, to, **fields)
     assert bench.state.current.plan
     return [(line.sheet, line.action, line.runs, line.why) for line in bench.state.current.plan]
@@ -131,7 +131,7 @@ def test_what_was_not_done_is_new_when_it_is_back() -> None:
 # --- whatever happened in between --------------------------------------------------------------------------
 
 
-def walk(bench: Bench, *scores: Expanded) -> list[int]:
+def walk(bench: Bench, *scores: ExpandedScore) -> list[int]:
     """Modify to each of these in turn; return what the last plan says will run."""
     for to in scores:
         bench.ask(Action.MODIFY, to)
@@ -183,7 +183,7 @@ def test_a_sheet_that_stands_as_another_one_is_itself_beside_it() -> None:
 
 
 def test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted() -> None:
-    def unnamed(*prompts: str) -> Expanded:
+    def unnamed(*prompts: str) -> ExpandedScore:
         return score(*(stage([n] if n else [], prompt=p) for n, p in enumerate(prompts)))
 
     bench = paused_before_the_last(unnamed("x", "l"))
@@ -194,7 +194,7 @@ def test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted() -> None
 
 
 def test_the_name_of_a_stage_is_its_place_so_nothing_is_done_by_another_one() -> None:
-    def only(*names: str) -> Expanded:
+    def only(*names: str) -> ExpandedScore:
         return score(*(stage(name=name, prompt="same") for name in names))
 
     bench = Bench(only("a", "b", "c"))
@@ -242,7 +242,7 @@ def test_what_stood_behind_a_sheet_that_never_ran_is_done_when_both_are_back() -
 # --- wherever it stood -------------------------------------------------------------------------------------
 
 
-def apart(*prompts: str) -> Expanded:
+def apart(*prompts: str) -> ExpandedScore:
     """Stages without names, none of which needs another."""
     return score(*(stage(prompt=prompt) for prompt in prompts))
 
@@ -301,7 +301,7 @@ def test_what_is_in_flight_or_done_does_not_give_way() -> None:
 
 
 def test_what_stands_as_one_that_another_sheet_is_again_is_itself_where_it_was_done() -> None:
-    def unnamed(*prompts: str) -> Expanded:
+    def unnamed(*prompts: str) -> ExpandedScore:
         return score(*(stage(prompt=prompt) for prompt in prompts))
 
     bench = Bench(unnamed("a", "e"))

@@ -6,10 +6,10 @@ from kit.tables import each
 
 from marianned.lifecycle import Action
 from marianned.protocol import HoldCause, JobStatus, Outcome
-from marianned.score.expanded import Trigger
+from marianned.score.expanded import StagePauses
 
-AFTER = Trigger(pause_after=True)
-ON_FAIL = Trigger(pause_on_fail=True, reason="call ann")
+AFTER = StagePauses(pause_after=True)
+ON_FAIL = StagePauses(pause_on_fail=True, reason="call ann")
 
 
 def holds(bench: Bench) -> list[tuple[str, str | None]]:
@@ -73,7 +73,7 @@ def test_what_is_in_flight_elsewhere_does_not_end_the_job_over_the_pause():
 
 
 def test_a_person_s_word_pauses_nothing_for_a_resume_goes_on():
-    bench = Bench(chain(2, triggers={1: Trigger(pause_after=True, pause_on_fail=True)}))
+    bench = Bench(chain(2, triggers={1: StagePauses(pause_after=True, pause_on_fail=True)}))
     bench.go()
     bench.fail(1)
     bench.ask(Action.RESUME_MARK, accept="1")

@@ -8,12 +8,12 @@ from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, PlanLine
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 PAIRS = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-def symphony(*stages: tuple[str, str, int]) -> Expanded:
+def symphony(*stages: tuple[str, str, int]) -> ExpandedScore:
     """Stages by name, prompt and width, each needing the one before."""
     return score(
         *(
@@ -180,7 +180,7 @@ def test_a_resume_from_a_sheet_does_what_its_plan_said() -> None:
 
 
 @st.composite
-def scores(draw: st.DrawFn) -> Expanded:
+def scores(draw: st.DrawFn) -> ExpandedScore:
     stages: list[dict[str, Any]] = []
     for number in range(draw(st.integers(1, 6))):
         below = list(range(1, number + 1))
@@ -222,7 +222,7 @@ def completed(bench: Bench) -> dict[int, int]:
 @PAIRS
 @given(begun(), scores(), st.data())
 def test_what_was_shown_is_what_is_done_and_what_was_done_is_what_runs(
-    bench: Bench, new: Expanded, data: st.DataObject
+    bench: Bench, new: ExpandedScore, data: st.DataObject
 ) -> None:
     at_rest(bench)
     if bench.status is JobStatus.COMPLETED:
@@ -283,7 +283,9 @@ def test_reruns_that_wait_for_what_is_in_flight_run_all_that_was_asked_for(
 
 @PAIRS
 @given(begun(), scores())
-def test_what_is_staged_in_flight_does_what_it_said_brought_up_to_date(bench: Bench, new: Expanded) -> None:
+def test_what_is_staged_in_flight_does_what_it_said_brought_up_to_date(
+    bench: Bench, new: ExpandedScore
+) -> None:
     if not bench.flying:
         return
     flying = set(bench.flying)
@@ -315,7 +317,7 @@ def test_the_same_score_again_runs_nothing_again(bench: Bench) -> None:
 
 @PAIRS
 @given(begun(), scores())
-def test_there_and_back_again_runs_nothing_again_that_was_kept(bench: Bench, other: Expanded) -> None:
+def test_there_and_back_again_runs_nothing_again_that_was_kept(bench: Bench, other: ExpandedScore) -> None:
     at_rest(bench)
     if bench.state.run.ended:
         return

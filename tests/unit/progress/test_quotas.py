@@ -9,12 +9,12 @@ from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify
 from marianned.instruments.result import Reading
 from marianned.protocol import Outcome
-from marianned.score.expanded import RateLimit
+from marianned.score.expanded import RateLimitPolicy
 
 
 @each(("quota", "waits"), [(False, 1), (True, 3)])
 def test_a_sheet_waits_longer_for_a_quota_than_for_a_rate(quota: bool, waits: int) -> None:
-    limits = RateLimit(wait_seconds=60, max_waits=1, max_quota_waits=3)
+    limits = RateLimitPolicy(wait_seconds=60, max_waits=1, max_quota_waits=3)
     bench = Bench(score(stage(), rate_limit=limits))
     bench.go()
     for _ in range(waits):

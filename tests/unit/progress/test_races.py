@@ -9,7 +9,7 @@ from kit.tables import each
 from marianned.errors import MarianneError, WaitOverridden, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
-from marianned.score.expanded import Retry
+from marianned.score.expanded import RetryPolicy
 
 BOB = Caller(uid=1001, pid=7, name="mzt 1.2.0")
 
@@ -220,7 +220,12 @@ SITUATIONS = ("running", "parallel", "retry", "breakpoint", "held until", "none"
 def situation(name: str) -> Bench:
     """A job in which this is so; `none`: nothing has begun."""
     bench = Bench(
-        score(stage(count=2), stage([1]), at_once=2 if name == "parallel" else 1, retry=Retry(jitter=False))
+        score(
+            stage(count=2),
+            stage([1]),
+            at_once=2 if name == "parallel" else 1,
+            retry=RetryPolicy(jitter=False),
+        )
     )
     match name:
         case "running" | "parallel":

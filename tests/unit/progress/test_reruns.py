@@ -6,7 +6,7 @@ from marianned.errors import Problem
 from marianned.lifecycle import Action
 from marianned.progress.views.job import job_view
 from marianned.protocol import Outcome
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 WARNING = Problem(code="S501", severity="warning", message="it has no effect", file="/home/ann/rel/new.yaml")
 
@@ -34,7 +34,7 @@ def test_a_new_score_takes_the_place_of_a_staged_rerun_and_whoever_waits_for_tha
     assert bench.state.run.rewind == []
 
 
-def at_third_of(expanded: Expanded) -> Bench:
+def at_third_of(expanded: ExpandedScore) -> Bench:
     bench = Bench(expanded)
     bench.go()
     bench.end(1)
@@ -43,7 +43,7 @@ def at_third_of(expanded: Expanded) -> Bench:
     return bench
 
 
-def versions(*prompts: str) -> Expanded:
+def versions(*prompts: str) -> ExpandedScore:
     return score(
         *(
             stage([number] if number else [], name=f"s{number}", prompt=prompt)

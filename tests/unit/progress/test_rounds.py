@@ -13,7 +13,7 @@ from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import HoldCause, JobStatus, LoopState, Outcome
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Loop, Trigger
+from marianned.score.expanded import LoopDefinition, StagePauses
 
 
 def test_the_question_is_asked_when_all_sheets_are_done_and_nothing_behind_starts_before_its_answer():
@@ -150,7 +150,7 @@ def test_a_pause_while_it_is_asked_is_pausing_and_its_answer_counts():
 
 def test_an_answer_that_finds_a_new_revision_is_dropped_and_asked_again():
     bench = to_the_question(looped())
-    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="loop.round > 1", rounds=3)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2), ends=(2,), until="loop.round > 1", rounds=3)
     bench.ask(Action.MODIFY_RESUME, chain(3, loops=(loop,)))
     bench.judged(True)
     assert standing(bench) == (1, LoopState.OPEN)
@@ -193,7 +193,7 @@ def test_a_loop_put_around_finished_sheets_is_closed_unless_a_rerun_names_one():
     bench.end(1)
     bench.end(2)
     bench.ask(Action.PAUSE)
-    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=3)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=3)
     bench.end(3, Outcome.INTERRUPTED)
     bench.ask(Action.MODIFY_RESUME, chain(3, loops=(loop,)))
     assert bench.flying == [3]
@@ -233,7 +233,7 @@ def test_a_breakpoint_in_the_span_stops_each_round_once():
 
 
 def test_a_sheet_outside_waits_for_the_end_of_the_loop_whichever_sheet_of_it_it_needs():
-    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=2)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=2)
     bench = Bench(score(stage(), stage([1]), stage([1]), at_once=3, loops=(loop,)))
     bench.go()
     bench.end(1)
@@ -312,7 +312,7 @@ def test_a_word_or_a_way_back_that_is_refused_in_a_loop_names_its_stages():
 
 def fanned_out(stop: str) -> Bench:
     """Sheet 1, sheets 2 and 3 that are the last stage of its loop, and sheet 4; held before one of them."""
-    loop = Loop(first=1, last=2, sheets=(1, 2, 3), ends=(2, 3), until="it is so", rounds=3)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2, 3), ends=(2, 3), until="it is so", rounds=3)
     stages = stage([]), stage([1], count=2), stage([2])
     bench = Bench(score(*stages, loops=(loop,)))
     bench.ask(Action.BREAK, sheets=stop)
@@ -342,7 +342,7 @@ def test_one_skipped_sheet_of_the_last_stage_leaves_the_question_to_the_others()
 
 
 def test_a_loop_with_nothing_behind_it_that_a_word_closes_late_ends_its_job():
-    loop = Loop(first=1, last=1, sheets=(1, 2), ends=(1, 2), until="it is so", rounds=3)
+    loop = LoopDefinition(first=1, last=1, sheets=(1, 2), ends=(1, 2), until="it is so", rounds=3)
     bench = Bench(score(stage([], count=2), loops=(loop,)))
     bench.ask(Action.BREAK, sheets="1-2")
     bench.go()
@@ -377,7 +377,7 @@ def test_hooks_and_the_end_wait_for_the_answer():
 
 
 def test_a_pause_after_a_stage_comes_once_in_the_run_and_is_before_the_question():
-    bench = looped(triggers={2: Trigger(pause_after=True)})
+    bench = looped(triggers={2: StagePauses(pause_after=True)})
     bench.end(1)
     bench.end(2)
     assert bench.status is JobStatus.PAUSED
@@ -536,7 +536,9 @@ def test_a_sheet_alone_plays_in_the_present_round_and_does_not_open_the_loop_aga
 def test_what_was_taken_out_of_a_round_is_played_in_the_next_one_when_it_is_back():
     def played(*prompts: str):
         span = range(1, len(prompts))
-        loop = Loop(first=1, last=span[-1], sheets=tuple(span), ends=(span[-1],), until="it is so", rounds=3)
+        loop = LoopDefinition(
+            first=1, last=span[-1], sheets=tuple(span), ends=(span[-1],), until="it is so", rounds=3
+        )
         stages = (stage([place] if place else [], prompt=prompt) for place, prompt in enumerate(prompts))
         return score(*stages, loops=(loop,))
 
@@ -556,7 +558,7 @@ def test_what_was_taken_out_of_a_round_is_played_in_the_next_one_when_it_is_back
 def of_instances(count: int):
     """A stage, a loop of its instances and a last stage, and one behind it."""
     span = tuple(range(2, count + 3))
-    loop = Loop(first=2, last=3, sheets=span, ends=(span[-1],), until="it is so", rounds=3)
+    loop = LoopDefinition(first=2, last=3, sheets=span, ends=(span[-1],), until="it is so", rounds=3)
     stages = (stage(), stage([1], count=count, prompt="b"), stage([2], prompt="l"), stage([3], prompt="z"))
     return score(*stages, loops=(loop,))
 

@@ -6,7 +6,7 @@ from looping import looped, standing, to_the_question
 
 from marianned.lifecycle import Action
 from marianned.protocol import LoopState, Outcome
-from marianned.score.expanded import Loop
+from marianned.score.expanded import LoopDefinition
 
 
 def in_round_two(*, stages: int = 3) -> Bench:
@@ -28,7 +28,7 @@ def without_the_last_of_the_loop():
 
 
 def whole_with_the_loop():
-    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="it is so", rounds=3)
+    loop = LoopDefinition(first=1, last=2, sheets=(1, 2), ends=(2,), until="it is so", rounds=3)
     return score(stage(), stage([1], prompt="l"), stage([2], prompt="z"), loops=(loop,))
 
 
@@ -78,7 +78,7 @@ def test_a_closed_loop_that_comes_back_is_closed_though_a_sheet_of_it_runs_alone
 
 def test_a_span_with_another_last_stage_counts_from_one_and_plan_reply_and_journal_say_so():
     bench = in_round_two()
-    wide = Loop(first=1, last=3, sheets=(1, 2, 3), ends=(3,), until="it is so", rounds=3)
+    wide = LoopDefinition(first=1, last=3, sheets=(1, 2, 3), ends=(3,), until="it is so", rounds=3)
     said = "loop 1-3 counts from round 1, for its last stage is another; loop 1-2 in round 2 is gone"
     shown = bench.answer(bench.ask(Action.MODIFY, chain(3, loops=(wide,)), plan=True))
     assert shown.message.endswith(f"nothing is changed; {said}")

@@ -9,7 +9,7 @@ from kit.tables import each
 
 from marianned.errors import BadRequest
 from marianned.progress.state.selection import select, selectors
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 SCORE = score(stage(), stage([1], count=3), stage([2], count=2))
 
@@ -46,7 +46,7 @@ def test_no_text_selects_a_sheet_that_is_not_there(text: str) -> None:
     assert set(chosen) <= {1, 2, 3, 4, 5, 6}
 
 
-def _named(score_: Expanded, **names: int | tuple[int, ...]) -> Expanded:
+def _named(score_: ExpandedScore, **names: int | tuple[int, ...]) -> ExpandedScore:
     """Give stages names: `review=2`, or a name that several have."""
     by_stage = {
         stage: name for name, of in names.items() for stage in (of if isinstance(of, tuple) else (of,))

@@ -7,10 +7,10 @@ from kit.tables import each
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
 from marianned.protocol import Outcome
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 
-def resumable(*, resumes: bool = True) -> Expanded:
+def resumable(*, resumes: bool = True) -> ExpandedScore:
     """A chain of two whose instrument can go on in a session."""
     made = chain(2)
     name = made.sheets[0].instrument
@@ -19,7 +19,7 @@ def resumable(*, resumes: bool = True) -> Expanded:
     return msgspec.structs.replace(made, profiles={**made.profiles, name: profile})
 
 
-def interrupted(expanded: Expanded, session: str | None = "s-1") -> Bench:
+def interrupted(expanded: ExpandedScore, session: str | None = "s-1") -> Bench:
     bench = Bench(expanded)
     bench.go()
     bench.ask(Action.PAUSE_NOW)
@@ -39,7 +39,7 @@ def test_it_goes_on_in_the_session_that_the_attempt_told_of() -> None:
 
 
 @each(("expanded", "session"), [(resumable(), None), (resumable(resumes=False), "s-1")])
-def test_without_a_session_it_begins_anew(expanded: Expanded, session: str | None) -> None:
+def test_without_a_session_it_begins_anew(expanded: ExpandedScore, session: str | None) -> None:
     bench = interrupted(expanded, session)
     bench.ask(Action.RESUME)
     assert kind(bench) == "first"

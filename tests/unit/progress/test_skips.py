@@ -7,9 +7,9 @@ from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow, SkipRow
-from marianned.score.expanded import Skip
+from marianned.score.expanded import SkipRules
 
-RULE = Skip(command="true", description="there already")
+RULE = SkipRules(command="true", description="there already")
 
 
 def ruled(**fields):

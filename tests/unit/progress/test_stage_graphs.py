@@ -9,11 +9,11 @@ from kit.tables import each
 from marianned.instruments.loader import builtin_profiles
 from marianned.progress.views.graph import stage_graph
 from marianned.score.check.compiler import compile_score
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 from marianned.score.read.reader import DiskReader, ScoreSource
 
 
-def expanded(**sheet: Any) -> Expanded:
+def expanded(**sheet: Any) -> ExpandedScore:
     text = yaml.safe_dump(
         {
             "name": "graph",
@@ -29,7 +29,7 @@ def expanded(**sheet: Any) -> Expanded:
     return compiled.expanded
 
 
-def spelled_out(score: Expanded) -> dict[int, list[int]]:
+def spelled_out(score: ExpandedScore) -> dict[int, list[int]]:
     """Return what each sheet needs, by its graph alone."""
     graph = stage_graph(score)
     spans = {one.stage: range(one.first, one.first + one.count) for one in graph.stages}

@@ -7,7 +7,7 @@ from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import CostLimits, Parallel
+from marianned.score.expanded import CostLimits, Parallelism
 
 
 def wide(count: int, **fields: object) -> Bench:
@@ -106,7 +106,7 @@ def test_a_failed_sheet_blocks_all_that_need_it_directly_or_not() -> None:
 
 
 def test_stagger_is_the_least_time_between_two_starts() -> None:
-    bench = wide(3, parallel=Parallel(max_concurrent=3, stagger_seconds=2.0))
+    bench = wide(3, parallel=Parallelism(max_concurrent=3, stagger_seconds=2.0))
     assert bench.go() == [1]
     assert bench.last is not None
     assert bench.last.wake == bench.now.plus(2000)
@@ -119,7 +119,7 @@ def test_stagger_is_the_least_time_between_two_starts() -> None:
 
 
 def test_the_pause_between_sheets_is_waited_after_the_last_sheet_in_flight_has_ended() -> None:
-    bench = wide(3, parallel=Parallel(max_concurrent=2, pause_between_sheets_seconds=30.0))
+    bench = wide(3, parallel=Parallelism(max_concurrent=2, pause_between_sheets_seconds=30.0))
     bench.go()
     bench.end(1)
     assert bench.flying == [2, 3]
@@ -129,7 +129,7 @@ def test_the_pause_between_sheets_is_waited_after_the_last_sheet_in_flight_has_e
 
 
 def test_the_pause_between_sheets_keeps_the_next_sheet_back() -> None:
-    bench = Bench(chain(2, parallel=Parallel(pause_between_sheets_seconds=30.0)))
+    bench = Bench(chain(2, parallel=Parallelism(pause_between_sheets_seconds=30.0)))
     bench.go()
     bench.end(1)
     following = job_view(bench.state, bench.now).next
@@ -144,7 +144,7 @@ def test_the_pause_between_sheets_keeps_the_next_sheet_back() -> None:
 
 
 def test_a_pause_keeps_what_is_left_of_pacing() -> None:
-    bench = Bench(chain(2, parallel=Parallel(pause_between_sheets_seconds=30.0)))
+    bench = Bench(chain(2, parallel=Parallelism(pause_between_sheets_seconds=30.0)))
     bench.go()
     bench.end(1)
     bench.after(10).ask(Action.PAUSE)
@@ -155,7 +155,7 @@ def test_a_pause_keeps_what_is_left_of_pacing() -> None:
 
 
 def test_a_stagger_that_lasts_longer_than_the_pause_between_sheets_is_kept() -> None:
-    bench = Bench(chain(2, parallel=Parallel(pause_between_sheets_seconds=1.0, stagger_seconds=5.0)))
+    bench = Bench(chain(2, parallel=Parallelism(pause_between_sheets_seconds=1.0, stagger_seconds=5.0)))
     bench.go()
     bench.after(1).end(1)
     assert bench.tick(3) == []

@@ -10,7 +10,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.triggers import TimeReached
 from marianned.progress.views.job import job_view
 from marianned.protocol import HoldCause, JobStatus, Outcome
-from marianned.score.expanded import Retry
+from marianned.score.expanded import RetryPolicy
 
 
 def limited(seconds: float = 600.0, **fields) -> Bench:
@@ -22,7 +22,7 @@ def limited(seconds: float = 600.0, **fields) -> Bench:
 def test_a_limit_that_is_reached_in_the_moment_a_wait_ends_is_what_comes_next():
     until = {}
     for most in (7200.0, 3600.0):
-        bench = limited(most, retry=Retry(base_delay_seconds=3600, jitter=False))
+        bench = limited(most, retry=RetryPolicy(base_delay_seconds=3600, jitter=False))
         bench.fail(1, "exit")
         view = job_view(bench.state, bench.now)
         assert view.next is not None

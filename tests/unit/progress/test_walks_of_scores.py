@@ -10,7 +10,7 @@ from kit.scores import Bench, score, stage
 from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, Outcome, PlanLine
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded, Retry
+from marianned.score.expanded import ExpandedScore, RetryPolicy
 
 WALKS = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 NAMES = "vwxyz"
@@ -19,14 +19,14 @@ Text = tuple[tuple[str, str | None], ...]
 """The stages of a score, each by what it does and its name."""
 
 
-def made(text: Text, *, chained: bool) -> Expanded:
+def made(text: Text, *, chained: bool) -> ExpandedScore:
     return score(
         *(
             stage([place] if place and chained else [], prompt=prompt, name=name)
             for place, (prompt, name) in enumerate(text)
         ),
         at_once=2,
-        retry=Retry(jitter=False, max_retries=5),
+        retry=RetryPolicy(jitter=False, max_retries=5),
         fail_fast=False,
     )
 

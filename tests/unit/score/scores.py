@@ -4,7 +4,7 @@ import re
 
 from marianned.instruments.profile import Cli, Command, Http, OutputFormat, Profile
 from marianned.score.check.compiler import compile_score
-from marianned.score.expanded import Compiled, Expanded
+from marianned.score.expanded import CompileResult, ExpandedScore
 from marianned.score.read.reader import ScoreSource
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 from marianned.score.render.template import Renderer
@@ -103,7 +103,7 @@ def score(**parts: str | None) -> str:
     return "".join(f"{key}: {value}\n" for key, value in (PARTS | parts).items() if value is not None)
 
 
-def compiled(text: str, disk: Disk | None = None, *, portable: bool = False, **source) -> Compiled:
+def compiled(text: str, disk: Disk | None = None, *, portable: bool = False, **source) -> CompileResult:
     values = {"file": "/s/n.yaml", "directory": "/s", "submit_directory": "/sub"} | source
     return compile_score(
         ScoreSource(text=text.encode(), **values), disk or Disk(), PROFILES, portable=portable
@@ -122,6 +122,6 @@ def marked(text: str) -> tuple[str, int, int]:
     return before + after, before.count("\n") + 1, len(re.split("\n", before)[-1]) + 1
 
 
-def body_of(found: Expanded, sheet: int, previous: UpstreamOutputs | None = None) -> str:
+def body_of(found: ExpandedScore, sheet: int, previous: UpstreamOutputs | None = None) -> str:
     """Render the body of a sheet (its number)."""
     return Renderer(found).body(found.sheets[sheet - 1], previous or UpstreamOutputs())

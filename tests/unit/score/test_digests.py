@@ -4,7 +4,7 @@ import msgspec
 from kit.tables import each
 from scores import Disk, compiled, expanded, score
 
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 
 
 def digests(text: str, sheet: int = 2, disk: Disk | None = None) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_the_text_of_a_system_prompt_belongs_to_the_definition():
 
 def test_an_expanded_score_is_the_same_after_being_stored():
     before = expanded(BASE)
-    assert msgspec.json.decode(msgspec.json.encode(before), type=Expanded) == before
+    assert msgspec.json.decode(msgspec.json.encode(before), type=ExpandedScore) == before
 
 
 def test_a_thousand_sheets_are_all_there():

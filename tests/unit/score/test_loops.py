@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from kit.tables import each
 from scores import body_of, compiled, expanded, score
 
-from marianned.score.expanded import Loop, Trigger
+from marianned.score.expanded import LoopDefinition, StagePauses
 from marianned.score.language.expressions import SheetSeen, evaluate
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 
@@ -33,11 +33,11 @@ def test_a_loop_knows_its_sheets_and_those_that_end_its_round():
         f"{FOUR}, fan_out: {{3: 2}}",
     )
     (loop,) = expanded(text).loops
-    assert loop == Loop(
+    assert loop == LoopDefinition(
         first=2, last=3, sheets=(2, 3, 4), ends=(3, 4), index="go", until="loop.passed", rounds=5,
         exhausted="continue", cost_limit_usd=2,
     )  # fmt: skip
-    assert (loop.span, Loop(first=2, last=2, sheets=(2,), ends=(2,)).span) == ("2-3", "2")
+    assert (loop.span, LoopDefinition(first=2, last=2, sheets=(2,), ends=(2,)).span) == ("2-3", "2")
     assert [expanded(text).loop_of(stage) for stage in (1, 2, 3, 4)] == [None, loop, loop, None]
 
 
@@ -247,9 +247,9 @@ def test_triggers_say_where_the_job_pauses():
         "2: {on_fail: [{escalate: look at it}], on_success: [{continue: true}]}, 3: {on_fail: [{pause: true}]}}}"
     )
     assert expanded(text).triggers == {
-        1: Trigger(pause_after=True),
-        2: Trigger(pause_on_fail=True, reason="look at it"),
-        3: Trigger(pause_on_fail=True),
+        1: StagePauses(pause_after=True),
+        2: StagePauses(pause_on_fail=True, reason="look at it"),
+        3: StagePauses(pause_on_fail=True),
     }
 
 

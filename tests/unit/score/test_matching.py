@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kit.tables import each
 from test_plan import planned, score, stage
 
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 from marianned.score.matching import match
 from marianned.score.plan import Planned
 
@@ -102,7 +102,7 @@ def with_needs(draw: st.DrawFn) -> tuple[Stages, dict[int, list[int]]]:
     return stages, needs
 
 
-def sheets_below(made: Expanded, first: set[int]) -> set[int]:
+def sheets_below(made: ExpandedScore, first: set[int]) -> set[int]:
     found = set(first)
     for sheet in made.sheets:  # needs are lower numbers here
         if found & set(sheet.needs):
@@ -110,7 +110,7 @@ def sheets_below(made: Expanded, first: set[int]) -> set[int]:
     return found
 
 
-def sheets_of(made: Expanded, number: int) -> set[int]:
+def sheets_of(made: ExpandedScore, number: int) -> set[int]:
     return {sheet.sheet for sheet in made.sheets if sheet.stage == number}
 
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.tables import each
 
-from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+from marianned.score.expanded import (
+    CrossSheetSettings,
+    ExpandedScore,
+    Parallelism,
+    PromptDefinition,
+    RetryPolicy,
+    SheetDefinition,
+)
 from marianned.score.matching import match
 from marianned.score.plan import Planned, Standing, plan
 
@@ -15,7 +22,7 @@ def stage(prompt: str, count: int = 1, name: str | None = None, **digests: str) 
     return {"digests": {"prompt": prompt, "retry": "3"} | digests, "count": count, "name": name}
 
 
-def score(*stages: dict[str, Any], needs: dict[int, list[int]] | None = None) -> Expanded:
+def score(*stages: dict[str, Any], needs: dict[int, list[int]] | None = None) -> ExpandedScore:
     """A score of these stages, each needing none, or all sheets of those that `needs` names for it."""
     numbers: dict[int, list[int]] = {}
     last = 0
@@ -23,7 +30,7 @@ def score(*stages: dict[str, Any], needs: dict[int, list[int]] | None = None) ->
         numbers[number] = list(range(last + 1, last + 1 + made["count"]))
         last += made["count"]
     sheets = [
-        Sheet(
+        SheetDefinition(
             sheet=sheet,
             stage=number,
             instance=instance,
@@ -44,21 +51,21 @@ def score(*stages: dict[str, Any], needs: dict[int, list[int]] | None = None) ->
         for number, made in enumerate(stages, 1)
         for instance, sheet in enumerate(numbers[number], 1)
     ]
-    return Expanded(
+    return ExpandedScore(
         name="notes",
         description=None,
         workspace="/w",
         total_stages=len(stages),
         sheets=tuple(sheets),
-        prompt=Prompt(template=None, variables={}),
-        retry=Retry(),
-        parallel=Parallel(),
-        cross_sheet=CrossSheet(),
+        prompt=PromptDefinition(template=None, variables={}),
+        retry=RetryPolicy(),
+        parallel=Parallelism(),
+        cross_sheet=CrossSheetSettings(),
         profiles={},
     )
 
 
-def standing(old: Expanded, *statuses: str) -> dict[int, Standing]:
+def standing(old: ExpandedScore, *statuses: str) -> dict[int, Standing]:
     """The sheets in order; those that are not given are pending."""
     given_ones = dict(enumerate(statuses, 1))
     stands = {}
@@ -68,7 +75,7 @@ def standing(old: Expanded, *statuses: str) -> dict[int, Standing]:
     return stands
 
 
-def planned(old: Expanded, new: Expanded, *statuses: str) -> Planned:
+def planned(old: ExpandedScore, new: ExpandedScore, *statuses: str) -> Planned:
     return plan(old, new, match(old, new).sheets, standing(old, *statuses), 1)
 
 
@@ -249,7 +256,7 @@ STATUSES = st.sampled_from(["pending", "running", "waiting", "completed", "faile
 
 
 @st.composite
-def scores(draw: st.DrawFn) -> Expanded:
+def scores(draw: st.DrawFn) -> ExpandedScore:
     stages = draw(st.lists(STAGES, min_size=1, max_size=7))
     numbers = range(1, len(stages) + 1)
     needs = {
@@ -260,7 +267,7 @@ def scores(draw: st.DrawFn) -> Expanded:
 
 
 @given(scores(), st.data())
-def test_the_same_score_again_changes_nothing(same: Expanded, data: st.DataObject) -> None:
+def test_the_same_score_again_changes_nothing(same: ExpandedScore, data: st.DataObject) -> None:
     statuses = [data.draw(STATUSES.filter(lambda s: s not in ("running", "failed"))) for _ in same.sheets]
     result = planned(same, same, *statuses)
     assert result.matched == {sheet.sheet: sheet.sheet for sheet in same.sheets}
@@ -270,7 +277,7 @@ def test_the_same_score_again_changes_nothing(same: Expanded, data: st.DataObjec
 
 @given(scores(), scores(), st.data())
 def test_every_sheet_of_both_is_told_once_and_in_order(
-    old: Expanded, new: Expanded, data: st.DataObject
+    old: ExpandedScore, new: ExpandedScore, data: st.DataObject
 ) -> None:
     result = planned(old, new, *[data.draw(STATUSES) for _ in old.sheets])
     numbers = [line.sheet for line in result.lines if line.sheet is not None]
@@ -286,7 +293,7 @@ def test_every_sheet_of_both_is_told_once_and_in_order(
 
 
 @given(scores(), scores())
-def test_there_and_back_again_everybody_is_who_he_was(first: Expanded, second: Expanded) -> None:
+def test_there_and_back_again_everybody_is_who_he_was(first: ExpandedScore, second: ExpandedScore) -> None:
     there, back = planned(first, second), planned(second, first)
     assert back.matched == {before: number for number, before in there.matched.items()}
     kept = {line.sheet for line in there.lines if line.action == "kept"}

@@ -6,7 +6,7 @@ from kit.tables import each
 from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.check.explain import explain
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import ExpandedScore
 from marianned.score.read.reader import DiskReader, StoredReader
 from marianned.score.read.variables import unpack
 from marianned.score.render import template as rendering
@@ -20,7 +20,7 @@ def body(
 ) -> str:
     prompt = msgspec.json.encode({"template": template}).decode()[:-1] + f', "variables": {variables}}}'
     stored = msgspec.json.encode(expanded(score(prompt=prompt, **parts)))
-    return body_of(msgspec.json.decode(stored, type=Expanded), sheet, previous)
+    return body_of(msgspec.json.decode(stored, type=ExpandedScore), sheet, previous)
 
 
 FAN = "{size: 1, total_items: 3, fan_out: {2: 2}}"
@@ -163,7 +163,7 @@ WHOLE = (
 )
 
 
-def whole() -> Expanded:
+def whole() -> ExpandedScore:
     return expanded(WHOLE, Disk({"/s/x.md": "from x"}))
 
 

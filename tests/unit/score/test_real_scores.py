@@ -12,7 +12,7 @@ from scores import body_of
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
 from marianned.score.check.explain import explain
-from marianned.score.expanded import Compiled, Expanded
+from marianned.score.expanded import CompileResult, ExpandedScore
 from marianned.score.read.reader import DiskReader, ScoreSource
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 
@@ -43,7 +43,7 @@ def expected(name: str) -> dict:
     return json.loads((SCORES / "expected" / f"{name}.json").read_text("utf-8"))
 
 
-def compiled(name: str) -> Compiled:
+def compiled(name: str) -> CompileResult:
     path = (SCORES / expected(name)["score"]).resolve()
     source = ScoreSource(
         text=path.read_bytes(),
@@ -55,7 +55,7 @@ def compiled(name: str) -> Compiled:
     return compile_score(source, Anywhere(), builtin_profiles())
 
 
-def expanded(name: str) -> Expanded:
+def expanded(name: str) -> ExpandedScore:
     """Return what a score expands to, without what is newer than what is expected: variables as templates."""
     found = compiled(name).expanded
     assert found is not None
