@@ -40,8 +40,8 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
 from marianned.executors.base import Spec
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
-from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.clusters.executor import ClusterExecutor, ClusterSettings
+from marianned.executors.clusters.slurm import SlurmEngine
 from marianned.executors.host.local import LocalExecutor
 from marianned.formatting import visible
 from marianned.holder import holder
@@ -176,8 +176,8 @@ class Daemon:
     def _cluster(self, grounds: Grounds) -> ClusterExecutor:
         """Return what runs attempts on a cluster; it does nothing before one is started there, or waits."""
         slurm = self._settings.slurm
-        tuning = Tuning(slurm.python, tuple(slurm.arguments), slurm.lost_after)
-        return ClusterExecutor(Slurm(), grounds.attempts, tuning, grounds.missing)
+        tuning = ClusterSettings(slurm.python, tuple(slurm.arguments), slurm.lost_after)
+        return ClusterExecutor(SlurmEngine(), grounds.attempts, tuning, grounds.missing)
 
     def _services(self, store: Store, local: LocalExecutor) -> tuple[Services, ClusterExecutor]:
         grounds = Grounds(store.incarnation, store.incarnations.values(), self._state)

@@ -16,7 +16,7 @@ from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
-from marianned.executors.base import Executor, Place, id_in
+from marianned.executors.base import AttemptPlace, Executor, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
 from marianned.places import LOCAL
 from marianned.protocol import Stranger
@@ -100,7 +100,7 @@ class Services(msgspec.Struct, kw_only=True):
         """Return what names a revision to workers, which keep it decoded; they may outlive the store."""
         return f"{self.store.daemon_id}.{revision.run_id}.{revision.revision}"
 
-    def place(self, flight: Placed) -> Place:
+    def place(self, flight: Placed) -> AttemptPlace:
         """Return where the files of an attempt or hook lie: below the incarnation that started it."""
         incarnation = self.store.incarnations.get(flight.incarnation)
         if incarnation is None:
@@ -108,14 +108,14 @@ class Services(msgspec.Struct, kw_only=True):
         top = _top(incarnation.name, incarnation.attempts, self.attempts)
         return _place(top, incarnation.name, flight.run_id, flight.name)
 
-    def _place_of_0_1_0(self, flight: Placed) -> Place:
+    def _place_of_0_1_0(self, flight: Placed) -> AttemptPlace:
         """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
         name = f"{flight.run_id}-{flight.name}"
         tops = (self.attempts, self.store.path.with_name("attempts"))
         directories = [top / str(flight.run_id) / flight.name for top in tops]
         attempt = f"{self.store.daemon_id}-{name}"
         found = next((one for one in directories if id_in(one) == attempt), directories[0])
-        return Place(found, attempt)
+        return AttemptPlace(found, attempt)
 
     def directories_of(self, run_id: int) -> list[Path]:
         """Return all places where files of a run can be: of its attempts, hooks and git; 0.1.0's are not."""
@@ -154,12 +154,12 @@ class Services(msgspec.Struct, kw_only=True):
 
 
 @lru_cache(maxsize=4096)
-def _place(top: Path, incarnation: str, run_id: int, name: str) -> Place:
+def _place(top: Path, incarnation: str, run_id: int, name: str) -> AttemptPlace:
     """Return a place below an incarnation's directory: it is asked for a dozen times in an attempt.
 
     What is in flight of a wide job is looked at with each status, so that thousands are kept.
     """
-    return Place(top / str(run_id) / name, f"{incarnation}-{run_id}-{name}", top)
+    return AttemptPlace(top / str(run_id) / name, f"{incarnation}-{run_id}-{name}", top)
 
 
 def _top(name: str, then: str, now: Path) -> Path:

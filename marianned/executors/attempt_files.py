@@ -12,7 +12,7 @@ import msgspec
 
 from marianned import files
 from marianned.executors import limit, shim
-from marianned.executors.base import ExitRecord, Place, id_in
+from marianned.executors.base import AttemptPlace, ExitRecord, id_in
 from marianned.paths import make_private_directory
 
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -39,7 +39,7 @@ def write(path: Path, content: bytes, *, durable: bool = True) -> None:
         raise
 
 
-def claim(place: Place) -> bool:
+def claim(place: AttemptPlace) -> bool:
     """Take the claim ourselves, in a directory that is made where it is missing; False: it is taken.
 
     Raises:
@@ -68,7 +68,7 @@ def given_up(directory: Path) -> bool:
         return False
 
 
-def raise_limit(place: Place, seconds: float, name: str = limit.NAME) -> None:
+def raise_limit(place: AttemptPlace, seconds: float, name: str = limit.NAME) -> None:
     """Write the file of this name that a shim reads when its limit is over."""
     make_private_directory(place.directory, place.root)
     path, text = place.directory / name, limit.text(place.id, seconds)
@@ -87,7 +87,7 @@ def read(path: Path, kind: type[_S]) -> _S | None:
         return None
 
 
-def record_of(place: Place) -> ExitRecord | None:
+def record_of(place: AttemptPlace) -> ExitRecord | None:
     """Return the record of this attempt; where it was taken away, what the claim says: that became it."""
     record = read(place.directory / shim.RECORD, ExitRecord)
     if owner(place, record) == place.id and record is not None:
@@ -96,6 +96,6 @@ def record_of(place: Place) -> ExitRecord | None:
     return record if record is not None and record.id == place.id else None
 
 
-def owner(place: Place, record: ExitRecord | None) -> str | None:
+def owner(place: AttemptPlace, record: ExitRecord | None) -> str | None:
     """Return whose a record is: it says so itself, else the spec beside it does."""
     return record.id if record is not None and record.id is not None else id_in(place.directory)

@@ -24,7 +24,7 @@ from marianned.protocol import ErrorCategory
 from marianned.score.expanded import Resources
 
 
-class Place(NamedTuple):
+class AttemptPlace(NamedTuple):
     """Where an attempt's files lie, and which attempt that is: `id` is its spec's.
 
     `root` is the directory above it that its incarnation made before it started anything. Where that is
@@ -66,7 +66,7 @@ def brand_of(attempt: str) -> int:
     return 1 << 62 | int.from_bytes(hashlib.blake2b(attempt.encode(), digest_size=7).digest())
 
 
-class Silence(msgspec.Struct, frozen=True, kw_only=True):
+class SilenceLimit(msgspec.Struct, frozen=True, kw_only=True):
     """After `idle` seconds without a sign of life it is ended; looked for every `interval` seconds.
 
     Signs are output, CPU time, and what is made or changed below `directories`.
@@ -77,7 +77,7 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     directories: list[str]
 
 
-class Final(msgspec.Struct, frozen=True, kw_only=True):
+class LastWordRule(msgspec.Struct, frozen=True, kw_only=True):
     """It is ended when its stdout has had its last word, and nothing more has come for `grace` seconds.
 
     The last word is a line of JSON: an object whose `type` is `event` and that has `where` (keys joined by
@@ -92,7 +92,7 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
     idle: list[str] = []
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True):
+class GracefulStop(msgspec.Struct, frozen=True, kw_only=True):
     """How a command is asked to stop before it is ended, where `end` asks for that.
 
     `number` is a signal to its process group, `file` a name: an empty file in `out/` of its directory. It has
@@ -127,10 +127,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None
     grace_seconds: float = 10.0
     output_cap: int | None = None
-    silence: Silence | None = None
+    silence: SilenceLimit | None = None
     drain_seconds: float = 0.0
-    final: Final | None = None
-    stop: Stop | None = None
+    final: LastWordRule | None = None
+    stop: GracefulStop | None = None
     brand: int | None = None
     wall: list[str] | None = None
     resources: Resources | None = None
@@ -142,14 +142,14 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 SPEC = "spec.json"
 
 
-class _Named(msgspec.Struct):
+class _SpecId(msgspec.Struct):
     id: str
 
 
 def id_in(directory: Path) -> str | None:
     """Return the id of the attempt whose spec lies in a directory; None: there is none."""
     try:
-        return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_Named).id
+        return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_SpecId).id
     except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
         return None
 
@@ -251,7 +251,7 @@ class Whereabouts(NamedTuple):
     began_at: int | None = None
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class SupervisorIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Who looks after it: identity.json. `pid` is the keeper's; start times are in clock ticks since boot.
 
     `started_at` is when the keeper began (UTC milliseconds), null in what an older release started; `node`
@@ -280,7 +280,7 @@ _NAMED = re.compile(r"[!-~]{1,255}")
 """What can be the name of a node or of a job: it is shown to people."""
 
 
-class Wait(NamedTuple):
+class WaitReason(NamedTuple):
     """What keeps an attempt from beginning, from going on, or from being known.
 
     `typed`: a person has to act first, and types this; null: it passes by itself, as far as is known.
@@ -341,7 +341,7 @@ class Presence(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Withdrawn(Exception):
+class AttemptWithdrawn(Exception):
     """It was taken back before it began, and never will: nothing of it has run.
 
     `fate` is what its cluster says of that, where somebody else has done it.
@@ -363,13 +363,13 @@ class CannotStart(Exception):
     """What its failure counts as."""
 
 
-class NotTaken(CannotStart):
+class StartRefused(CannotStart):
     """It never can be, as it is: what it wants has to change first."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.REFUSED
 
 
-class NotStarted(CannotStart, Accident):
+class StartFailed(CannotStart, Accident):
     """A start failed for a reason of ours, which passes: its shim was killed, or something is short."""
 
 
@@ -390,57 +390,57 @@ class Executor(Protocol):
 
         Raises:
             AlreadyClaimed: it was started before, or its directory is another's.
-            NotStarted: it could not be, for a reason of ours.
+            StartFailed: it could not be, for a reason of ours.
             CannotStart: it never can be.
         """
 
-    async def presence(self, place: Place) -> Presence:
+    async def presence(self, place: AttemptPlace) -> Presence:
         """Tell what is so; `lost` and `never_started` only after a look for its processes.
 
         What was left of a lost one has been killed.
         """
 
-    async def running(self, place: Place) -> Running | None:
+    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Tell who looks after it, or did; None before it has been started."""
 
-    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+    async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that.
 
         Raises:
-            Withdrawn: it never began, and won't.
+            AttemptWithdrawn: it never began, and won't.
         """
 
-    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> Whereabouts | None:
+    async def whereabouts(self, place: AttemptPlace, known: Whereabouts | None = None) -> Whereabouts | None:
         """Wait until it has begun elsewhere than where it is `known` to be; tell where.
 
         None: it runs on this host, or its end has come first and nothing else is known.
         """
 
-    async def fate(self, place: Place) -> Fate | None:
+    async def fate(self, place: AttemptPlace) -> Fate | None:
         """Ask what has become of its job, behind an end that its record does not explain; None: nobody knows.
 
         That end has been waited for here.
         """
 
-    def waits(self, attempt: str) -> Wait | None:
+    def waits(self, attempt: str) -> WaitReason | None:
         """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""
 
     async def trouble(self) -> str | None:
         """Say, within some seconds, why nothing can be started there now; None: nothing speaks against it."""
 
-    async def withdraw(self, place: Place) -> None:
+    async def withdraw(self, place: AttemptPlace) -> None:
         """Take it back if it has not begun, so that it never will; whoever waits for it is told so."""
 
-    async def end(self, place: Place, *, drop: bool = False) -> None:
+    async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         """Ask for its end (TERM, grace, KILL) without waiting for it; nothing happens if it has ended.
 
         Where its spec has a `stop`, it is asked like that first, unless what it does is to be dropped.
         """
 
-    async def claim(self, place: Place) -> bool:
+    async def claim(self, place: AttemptPlace) -> bool:
         """Take the claim ourselves, so that a start that comes late is refused. False: it is taken."""
 
-    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+    async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
         """Let its time limit be so many seconds from its start, durably; a limit that is larger stays.
 
         `silence`: its limit of silence instead, from its last sign of life. It counts once the

@@ -157,7 +157,7 @@ class _Keeper:
             spec = shim.read_spec(directory)
             _carry(spec["id"], spec.get("brand"))
             claim = shim.open_claim()
-        except shim.Refused as refused:
+        except shim.ShimRefusal as refused:
             status, message = refused.args
             self._daemon.send(f"{status} {message}".encode(errors="replace"))
             return False

@@ -23,13 +23,13 @@ _LOOKS = 10
 """How often it is looked within the time of silence; so exact is its end."""
 
 
-class _Lenient:
+class _LenientJSON:
     strict = False
     object_hook = object_pairs_hook = None
     parse_float, parse_int, parse_constant = float, int, float
 
 
-class LastWord:
+class LastWordWatch:
     """Looks when it is `due` (monotonic clock) whether the last word stands there, and nothing behind it."""
 
     def __init__(
@@ -125,7 +125,7 @@ def _bare(line: bytes) -> bytes:
 def _read_object(text: str) -> "dict[str, Any]":
     """Return the object that a text is, as json.loads does where it is not strict."""
     value: dict[str, Any]
-    value, end = _json.make_scanner(_Lenient)(text, 0)  # type: ignore[arg-type]
+    value, end = _json.make_scanner(_LenientJSON)(text, 0)  # type: ignore[arg-type]
     if text[end:].strip(" \t\r\n"):
         raise ValueError("more stands behind it")
     return value

@@ -24,7 +24,7 @@ _TAKEN = "next.taken"
 _MOST = 4096
 
 
-class Order:
+class EndOrderWatch:
     """Looks when it is `due` (monotonic clock) whether the file is there."""
 
     def __init__(self) -> None:

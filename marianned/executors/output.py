@@ -1,4 +1,4 @@
-"""What an attempt has printed, piece by piece; its middle may have been punched out (shim.py, Output)."""
+"""What an attempt has printed, by pieces; its middle may have been punched out (OutputCap in shim.py)."""
 
 import errno
 import os

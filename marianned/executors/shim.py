@@ -41,7 +41,7 @@ after a silence be. Where holes can't be punched, the attempt is ended (`output_
 
 In DIR: claim (O_EXCL: a second start exits 125), with room for the record, which is written into it and then
 linked as exit.json (base.ExitRecord): that needs no block on a full disk, and the first link wins;
-identity.json (base.Running); stdout, stderr (appended).
+identity.json (base.SupervisorIdentity); stdout, stderr (appended).
 """
 
 # Private cores of json, signal, ctypes: those double the time of a start (benchmarks/attempt_start.py).
@@ -58,11 +58,12 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children, Used, begin, behind_the_wall
-    from marianned.executors.lastword import LastWord
-    from marianned.executors.order import Order
-    from marianned.executors.silence import Silence
+    from marianned.executors.lastword import LastWordWatch
+    from marianned.executors.order import EndOrderWatch
+    from marianned.executors.silence import SilenceWatch
 
     Facts = dict[str, Any]
+    EndWatch = EndOrderWatch | LastWordWatch | SilenceWatch
 else:
     import _signal as signal
 
@@ -93,13 +94,13 @@ _CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 GO = b"!"
 
 
-class _JSON:
+class _StrictJSON:
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int, parse_constant = float, int, float
 
 
-class Refused(Exception):
+class ShimRefusal(Exception):
     """Nothing was started: (the front's exit status, why)."""
 
 
@@ -108,7 +109,7 @@ def main() -> "NoReturn":
     try:
         spec = read_spec(sys.argv[1])
         claim = take_claim()
-    except Refused as refused:
+    except ShimRefusal as refused:
         os.write(2, f"{refused.args[1]}\n".encode(errors="replace"))
         _go_back(sys.argv[3:])
         os._exit(refused.args[0])
@@ -150,7 +151,7 @@ def read_spec(directory: str | bytes) -> "Facts":
     """Go into an attempt's directory and read what is to be run."""
     try:
         os.chdir(directory)
-        spec: Facts = _json.make_scanner(_JSON)(read(SPEC).decode(), 0)[0]  # type: ignore[arg-type]
+        spec: Facts = _json.make_scanner(_StrictJSON)(read(SPEC).decode(), 0)[0]  # type: ignore[arg-type]
         if spec["version"] != VERSION:
             raise ValueError(f"version {spec['version']}, this shim reads {VERSION}")  # noqa: TRY301
         if not spec["argv"]:
@@ -158,7 +159,7 @@ def read_spec(directory: str | bytes) -> "Facts":
         if missing := [name for name in _WANTED if name not in spec]:
             raise ValueError(f"{missing} missing")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001  whatever is wrong with a spec, the answer is one line
-        raise Refused(BAD_SPEC_STATUS, f"no usable {SPEC}: {type(error).__name__}: {error}") from None
+        raise ShimRefusal(BAD_SPEC_STATUS, f"no usable {SPEC}: {type(error).__name__}: {error}") from None
     return spec
 
 
@@ -167,7 +168,7 @@ def take_claim() -> int:
     try:
         become_fit()
     except OSError as error:
-        raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
+        raise ShimRefusal(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
     return open_claim()
 
 
@@ -178,11 +179,11 @@ def open_claim() -> int:
         claim = os.open(CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.posix_fallocate(claim, 0, _RESERVED)
     except FileExistsError:
-        raise Refused(CLAIMED_STATUS, "the attempt is claimed already") from None
+        raise ShimRefusal(CLAIMED_STATUS, "the attempt is claimed already") from None
     except OSError as error:
         if claim is not None:
             os.unlink(CLAIM)
-        raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
+        raise ShimRefusal(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
     return claim
 
 
@@ -305,7 +306,7 @@ def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) ->
 
     Return whether it has ended by itself and left nothing: no process, and no descriptor here.
     """
-    children, output = Children(), Output(spec["output_cap"])
+    children, output = Children(), OutputCap(spec["output_cap"])
     started, error, told = now(), None, 0
     seen: Facts = {}
     if go:
@@ -329,7 +330,7 @@ def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) ->
     return go and not (error or told or seen or children.swept)
 
 
-class Output:
+class OutputCap:
     """Keeps stdout and stderr within `cap` bytes each (None: all they have); `due`: the next look."""
 
     def __init__(self, cap: int | None) -> None:
@@ -370,7 +371,7 @@ class Output:
         return possible
 
 
-def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int, ordered: int) -> "Facts":
+def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: int, ordered: int) -> "Facts":
     """Wait until the command and its output have ended; say what of the record is so because of us.
 
     One wait for everything: a signal, or the next moment at which something has to be looked at. After
@@ -423,7 +424,7 @@ def _spoken(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
     return {"spoken": last_word.has_spoken()} if last_word is not None and "asked_by" in why else {}
 
 
-def _end(children: "Children", output: Output, spec: "Facts", keeper: int, *, ask: bool) -> None:
+def _end(children: "Children", output: OutputCap, spec: "Facts", keeper: int, *, ask: bool) -> None:
     """End the command; ask it to stop before, where that is wanted and the spec says how."""
     if ask and spec.get("stop"):
         children.ask(**spec["stop"], keeper=keeper, look=output.poll)
@@ -442,22 +443,22 @@ def _raised(spec: "Facts", name: str) -> float:
     return limit
 
 
-def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Order | Silence]":
+def _watches(spec: "Facts", output: OutputCap) -> "dict[str, EndWatch]":
     """Return what else may end the command, each by the name that the record has for it."""
-    watches: dict[str, LastWord | Order | Silence] = {}
+    watches: dict[str, EndWatch] = {}
     if sys.argv[2:3] == [STAY]:
-        watches["asked_by"] = __import__("order").Order()
+        watches["asked_by"] = __import__("order").EndOrderWatch()
     if spec.get("final"):
         module: Any = __import__("lastword")
         # not by its name: the command runs by now, and may have put a pipe there
-        watches["final"] = module.LastWord(**spec["final"], path=f"/proc/self/fd/{output.files[0]}")
+        watches["final"] = module.LastWordWatch(**spec["final"], path=f"/proc/self/fd/{output.files[0]}")
     if spec["silence"]:
         module = __import__("silence")
-        watches["stale"] = module.Silence(**spec["silence"], output=output.files)
+        watches["stale"] = module.SilenceWatch(**spec["silence"], output=output.files)
     return watches
 
 
-def _start(spec: "Facts", output: Output) -> "tuple[int, str | None, int]":
+def _start(spec: "Facts", output: OutputCap) -> "tuple[int, str | None, int]":
     """Start the command: its pid, why it could not be started, where its end is told (0: it has no wall).
 
     It is spawned, which copies no memory, where the interpreter can do that with a session of its own; one
@@ -555,7 +556,7 @@ def _why(subject: str, error: Exception) -> str:
 
 
 def identity(runner: int) -> "Facts":
-    """Return who looks after it, this keeper and its runner, and where (base.Running)."""
+    """Return who looks after it, this keeper and its runner, and where (base.SupervisorIdentity)."""
     where = {name: os.environ[variable] for name, variable in AT.items() if variable in os.environ}
     return {
         "pid": os.getpid(),

@@ -17,7 +17,7 @@ _BUSY = 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Silence:
+class SilenceWatch:
     """Looks when it is `due` (monotonic clock) whether the limit of silence has been reached."""
 
     def __init__(self, idle: float, interval: float, directories: list[str], output: list[int]) -> None:

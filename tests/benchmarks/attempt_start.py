@@ -18,7 +18,7 @@ from pathlib import Path
 
 import anyio
 
-from marianned.executors.base import Place, Running, Spec
+from marianned.executors.base import AttemptPlace, Spec, SupervisorIdentity
 from marianned.executors.host.local import LocalExecutor
 
 IMPORTS = ("pass", "import os, _json, _signal, _ctypes", "import os, json, signal, ctypes")
@@ -37,8 +37,8 @@ def spec(name: str, *argv: str) -> Spec:
     return Spec(id=f"benchmark-{name}", argv=list(argv), cwd="/", env={}, timeout_seconds=60.0)
 
 
-def place(root: Path, name: str) -> Place:
-    return Place(root / name, spec(name).id)
+def place(root: Path, name: str) -> AttemptPlace:
+    return AttemptPlace(root / name, spec(name).id)
 
 
 async def timed(executor: LocalExecutor, directory: Path, attempt: Spec) -> tuple[float, float]:
@@ -46,7 +46,7 @@ async def timed(executor: LocalExecutor, directory: Path, attempt: Spec) -> tupl
     before = time.perf_counter()
     await executor.start(directory, attempt)
     started = time.perf_counter()
-    await executor.wait(Place(directory, attempt.id))
+    await executor.wait(AttemptPlace(directory, attempt.id))
     return (started - before) * 1000, (time.perf_counter() - before) * 1000
 
 
@@ -66,7 +66,7 @@ async def memory(executor: LocalExecutor, root: Path, count: int) -> str:
     return f"{statistics.median(private):.1f} MiB"
 
 
-def own(running: Running) -> float:
+def own(running: SupervisorIdentity) -> float:
     kib = 0
     for pid in (running.pid, running.runner_pid):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

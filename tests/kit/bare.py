@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import Process, TaskGroup
 
 from kit.memory import Entry, MemoryExecutor
-from marianned.executors.base import CannotStart, Place, Spec
+from marianned.executors.base import AttemptPlace, CannotStart, Spec
 
 
 class BareExecutor(MemoryExecutor):
@@ -61,7 +61,7 @@ class BareExecutor(MemoryExecutor):
         self.finish(entry, None if ended["signal"] else code, timed_out=timed_out, asked=asked, **ended)
         await process.aclose()
 
-    async def end(self, place: Place, *, drop: bool = False) -> None:
+    async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         entry, process = self.entries.get(place.id), self._processes.get(place.id)
         if entry is None or process is None or not entry.runs or place.id in self._asked:
             return

@@ -97,12 +97,12 @@ def cluster(_clusters, monkeypatch):
 async def watched(engine, shared, **tuning):
     """An executor over an engine, which looks after its attempts as long as it is entered."""
     from marianned import config  # not for all who collect tests
-    from marianned.executors.clusters.executor import ClusterExecutor, Tuning
+    from marianned.executors.clusters.executor import ClusterExecutor, ClusterSettings
 
     usual = config.Slurm()
     known = {"python": usual.python, "arguments": tuple(usual.arguments), "lost_after": usual.lost_after}
     async with anyio.create_task_group() as tasks:
-        made = ClusterExecutor(engine, shared, Tuning(**known | tuning))
+        made = ClusterExecutor(engine, shared, ClusterSettings(**known | tuning))
         tasks.start_soon(made.serve)
         yield made
         tasks.cancel_scope.cancel()
@@ -110,9 +110,9 @@ async def watched(engine, shared, **tuning):
 
 def on_slurm(shared):
     """Return an executor on the cluster that is there; `shared` is the directory of all its attempts."""
-    from marianned.executors.clusters.slurm import Slurm
+    from marianned.executors.clusters.slurm import SlurmEngine
 
-    return watched(Slurm(), shared, lost_after=LOST_AFTER)
+    return watched(SlurmEngine(), shared, lost_after=LOST_AFTER)
 
 
 @contextmanager

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import anyio
 
-from marianned.executors.base import AlreadyClaimed, ExitRecord, NotStarted, Place, Presence, Running, Spec
+from marianned.executors.base import (
+    AlreadyClaimed,
+    AttemptPlace,
+    ExitRecord,
+    Presence,
+    Spec,
+    StartFailed,
+    SupervisorIdentity,
+)
 
 NOBODY = 2**30
 """A pid that no process has."""
@@ -104,7 +112,7 @@ class MemoryExecutor:
             write()
         if self.refuses:
             self.refuses -= 1
-            raise NotStarted("a start that was to fail")
+            raise StartFailed("a start that was to fail")
         if spec.id in self._claimed:
             raise AlreadyClaimed
         self._claimed.add(spec.id)
@@ -126,7 +134,7 @@ class MemoryExecutor:
         """Whether git is asked, as it is where tests run below a repository: workspaces in memory are in none."""
         return spec.argv[0] == "git"
 
-    async def presence(self, place: Place) -> Presence:
+    async def presence(self, place: AttemptPlace) -> Presence:
         entry = self.entries.get(place.id)
         if entry is None:
             return Presence.LOST if place.id in self._claimed else Presence.NEVER_STARTED
@@ -134,12 +142,14 @@ class MemoryExecutor:
             return Presence.RUNNING
         return Presence.LOST if entry.record is None else Presence.ENDED
 
-    async def running(self, place: Place) -> Running | None:
+    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
         if place.id not in self.entries:
             return None
-        return Running(pid=NOBODY, start_time=1, runner_pid=NOBODY, runner_start_time=1, boot_id="")
+        return SupervisorIdentity(
+            pid=NOBODY, start_time=1, runner_pid=NOBODY, runner_start_time=1, boot_id=""
+        )
 
-    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+    async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         entry = self.entries.get(place.id)
         if entry is None:
             return None
@@ -148,10 +158,10 @@ class MemoryExecutor:
         await entry.over.wait()
         return entry.record
 
-    async def fate(self, place: Place) -> None:
+    async def fate(self, place: AttemptPlace) -> None:
         """It has no job."""
 
-    async def whereabouts(self, place: Place, known: object = None) -> None:
+    async def whereabouts(self, place: AttemptPlace, known: object = None) -> None:
         """It runs here."""
 
     def waits(self, attempt: str) -> None:
@@ -160,21 +170,21 @@ class MemoryExecutor:
     async def trouble(self) -> str | None:
         return None
 
-    async def withdraw(self, place: Place) -> None:
+    async def withdraw(self, place: AttemptPlace) -> None:
         """What was started has begun."""
 
-    async def end(self, place: Place, *, drop: bool = False) -> None:
+    async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         entry = self.entries.get(place.id)
         if entry is not None and entry.runs and not self.stubborn:
             self.finish(entry, None, signal=15, asked=True)
 
-    async def claim(self, place: Place) -> bool:
+    async def claim(self, place: AttemptPlace) -> bool:
         if place.id in self._claimed:
             return False
         self._claimed.add(place.id)
         return True
 
-    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+    async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
         (self.silences if silence else self.limits)[place.id] = seconds
 
     async def leftovers(self, prefix: str) -> set[str]:

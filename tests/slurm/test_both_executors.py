@@ -7,7 +7,7 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 
-from marianned.executors.base import AlreadyClaimed, Final, Presence, Silence, lost
+from marianned.executors.base import AlreadyClaimed, LastWordRule, Presence, SilenceLimit, lost
 from marianned.executors.host import traces
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(in_each_run=True)]
@@ -103,13 +103,13 @@ async def test_a_command_that_is_not_there_is_told(trial):
 
 
 async def test_silence_ends_it(trial):
-    silence = Silence(idle=0.5, interval=0.1, directories=[])
+    silence = SilenceLimit(idle=0.5, interval=0.1, directories=[])
     record = await trial.run(trial.script("echo one; sleep 1000", silence=silence))
     assert record.stale
 
 
 async def test_its_last_word_ends_it(trial):
-    final = Final(grace=0.2, event="result")
+    final = LastWordRule(grace=0.2, event="result")
     record = await trial.run(trial.script("""echo '{"type": "result"}'; sleep 1000""", final=final))
     assert record.final
 

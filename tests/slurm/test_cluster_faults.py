@@ -7,9 +7,9 @@ from kit.executors import watched
 from kit.loopback import LONG
 from trying import Trial, said, until
 
-from marianned.executors.base import CannotStart, Place, Withdrawn, lost
-from marianned.executors.clusters.evidence import SUBMISSION
-from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.base import AttemptPlace, AttemptWithdrawn, CannotStart, lost
+from marianned.executors.clusters.cluster_files import SUBMISSION
+from marianned.executors.clusters.slurm import SlurmEngine
 from marianned.score.expanded import Resources
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slurm]
@@ -22,7 +22,7 @@ def runs_on(cluster):
     return "slurm"
 
 
-class Forgetful(Slurm):
+class Forgetful(SlurmEngine):
     """A cluster that has no memory of what has ended: what is cancelled there is to us what it has forgotten."""
 
     async def fates(self, keys):
@@ -83,7 +83,7 @@ async def test_a_crash_between_the_submission_and_its_answer_leaves_one_job(clus
     async with trial.executor() as executor, anyio.create_task_group() as tasks:
 
         async def wait():
-            with pytest.raises(Withdrawn):
+            with pytest.raises(AttemptWithdrawn):
                 await executor.wait(trial.place)
 
         await until_listed(cluster, trial, "PENDING")
@@ -109,7 +109,7 @@ async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial)
         await executor.start(trial.directory, trial.script("echo begun >&9", resources=_HELD))
         await executor.withdraw(trial.place)
         with anyio.fail_after(DEADLINE):
-            with pytest.raises(Withdrawn):
+            with pytest.raises(AttemptWithdrawn):
                 await executor.wait(trial.place)
         await until(lambda: not cluster.queue())
     assert not (trial.directory / "stdout").exists()
@@ -139,7 +139,7 @@ async def test_what_slurm_will_never_take_is_refused_with_its_words(cluster, tri
 
 async def test_a_node_without_the_interpreter_is_told(cluster, trial, tmp_path):
     shared = tmp_path / "attempts"
-    async with watched(Slurm(), shared, python="python99", lost_after=2.0) as executor:
+    async with watched(SlurmEngine(), shared, python="python99", lost_after=2.0) as executor:
         with anyio.fail_after(DEADLINE):
             await executor.start(trial.directory, trial.spec("true"))
             record = await executor.wait(trial.place)
@@ -177,7 +177,7 @@ async def all_of(executor, trial, count):
     records = {}
 
     async def one(number):
-        place = Place(trial.root / "1" / f"{number}-1", f"{trial.id}-{number}", trial.root)
+        place = AttemptPlace(trial.root / "1" / f"{number}-1", f"{trial.id}-{number}", trial.root)
         await executor.start(place.directory, trial.spec("sh", "-c", f"echo {number}", id=place.id))
         record = await executor.wait(place)
         records[number] = (record.exit_code, (place.directory / "stdout").read_text())

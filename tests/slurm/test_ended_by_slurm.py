@@ -10,7 +10,7 @@ from kit.loopback import LONG
 from test_told_of_a_cluster import SECONDS, queued, sheets
 
 from marianned.executors.base import Fate, FateKind
-from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.clusters.slurm import SlurmEngine
 
 pytestmark = pytest.mark.slurm
 WAITS = 'note start {{ sheet_num }}; read _ < "$HOME/gate-all"; note end {{ sheet_num }}'
@@ -273,7 +273,7 @@ async def test_accounting_says_who_has_cancelled_and_what_became_of_what_squeue_
         "m-other|16|CANCELLED by 0",
     )
     keys = [("m-a", None), ("m-b", 3), ("m-c", None), ("m-d", None), ("m-e", None), ("m-f", None)]
-    assert await Slurm().fates(keys) == {
+    assert await SlurmEngine().fates(keys) == {
         ("m-a", None): Fate(FateKind.CANCELLED, "its job 11 of Slurm was cancelled by uid 4294"),
         ("m-b", 3): Fate(FateKind.TIME, "its job 12_3 of Slurm has used up its time limit"),
         ("m-c", None): Fate(
@@ -288,5 +288,5 @@ async def test_accounting_says_who_has_cancelled_and_what_became_of_what_squeue_
 async def test_without_accounting_squeue_says_what_has_ended_lately(cluster):
     number = cluster.command("sbatch", "--parsable", "--hold", "--job-name=m-x", "--wrap", "true").strip()
     cluster.command("scancel", number)
-    fates = await Slurm().fates([("m-x", None), ("m-y", None)])
+    fates = await SlurmEngine().fates([("m-x", None), ("m-y", None)])
     assert fates == {("m-x", None): Fate(FateKind.CANCELLED, f"its job {number} of Slurm was cancelled")}

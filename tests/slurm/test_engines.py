@@ -9,13 +9,13 @@ from kit.daemon import DEADLINE
 from kit.executors import watched
 from trying import said, until
 
-from marianned.executors.base import Withdrawn
-from marianned.executors.clusters.engine import Away
-from marianned.executors.clusters.slurm import Slurm, options, read
+from marianned.executors.base import AttemptWithdrawn
+from marianned.executors.clusters.engine import EngineUnavailable
+from marianned.executors.clusters.slurm import SlurmEngine, options, read
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
-ENGINES = {"slurm": Slurm, "torque": torque.Torque}
+ENGINES = {"slurm": SlurmEngine, "torque": torque.Torque}
 on_the_cluster = pytest.mark.slurm
 
 
@@ -63,7 +63,7 @@ async def test_what_waits_says_so_and_is_withdrawn(cluster, executor, trial):
     await executor.start(trial.directory, trial.script("true", resources=held))
     await until(lambda: "queue (" in said(executor, trial.id))
     await executor.withdraw(trial.place)
-    with anyio.fail_after(DEADLINE), pytest.raises(Withdrawn):
+    with anyio.fail_after(DEADLINE), pytest.raises(AttemptWithdrawn):
         await executor.wait(trial.place)
     await until(lambda: not cluster.queue())
 
@@ -108,13 +108,13 @@ async def test_a_command_that_was_killed_says_nothing_of_jobs(tmp_path, monkeypa
     program.write_text("#!/bin/sh\nkill -9 $$\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    slurm = Slurm()
+    slurm = SlurmEngine()
     asked = {
         "sbatch": lambda: slurm.submit("m-x", "#!/bin/sh\n", None, Resources(), None),
         "squeue": slurm.look,
         "scancel": lambda: slurm.cancel(["1"]),
     }
-    with pytest.raises(Away, match=f"{name} was ended by signal 9"):
+    with pytest.raises(EngineUnavailable, match=f"{name} was ended by signal 9"):
         await asked[name]()
 
 

@@ -13,11 +13,11 @@ from kit.loopback import LONG
 from trying import said, until
 
 from marianned import accidents
-from marianned.executors.base import Place, Presence, Withdrawn
+from marianned.executors.base import AttemptPlace, AttemptWithdrawn, Presence
 from marianned.executors.clusters import executor as executor_module
 from marianned.executors.clusters import submitting
-from marianned.executors.clusters.engine import Away, Busy
-from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.clusters.engine import EngineBusy, EngineUnavailable
+from marianned.executors.clusters.slurm import SlurmEngine
 from marianned.score.expanded import Resources
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slurm]
@@ -34,7 +34,7 @@ def shared(trial):
     return trial.root.parent
 
 
-class Doubtful(Slurm):
+class Doubtful(SlurmEngine):
     """A cluster whose answers to looks are, in turn, those that are given; then its own."""
 
     def __init__(self, *answers):
@@ -43,12 +43,12 @@ class Doubtful(Slurm):
     async def look(self):
         if not self.answers:
             return await super().look()
-        if (answer := self.answers.pop(0)) is Away:
-            raise Away("it has just been started again")
+        if (answer := self.answers.pop(0)) is EngineUnavailable:
+            raise EngineUnavailable("it has just been started again")
         return answer
 
 
-class Forgetful(Slurm):
+class Forgetful(SlurmEngine):
     """A cluster that lists nothing any more, once it is `forgetful`; `looks`: when it was looked at since, in seconds."""
 
     def __init__(self):
@@ -62,7 +62,7 @@ class Forgetful(Slurm):
         return {}
 
 
-class Silent(Slurm):
+class Silent(SlurmEngine):
     """A cluster that, once it is `silent`, answers no look before it is `heard`; `asked`: it has been, meanwhile."""
 
     def __init__(self):
@@ -76,7 +76,7 @@ class Silent(Slurm):
         return await super().look()
 
 
-class Limited(Slurm):
+class Limited(SlurmEngine):
     """A cluster that takes at most so many in one submission, and nothing of the account `full`."""
 
     def __init__(self, most=1000):
@@ -86,7 +86,9 @@ class Limited(Slurm):
     async def submit(self, name, script, count, resources, seconds):
         full = resources.account == "full" and not self.open
         if full or (count or 1) > self.most:
-            raise Busy("Batch job submission failed: Job violates accounting/QOS policy (job submit limit)")
+            raise EngineBusy(
+                "Batch job submission failed: Job violates accounting/QOS policy (job submit limit)"
+            )
         resources = Resources()
         return await super().submit(name, script, count, resources, seconds)
 
@@ -94,13 +96,16 @@ class Limited(Slurm):
 def named(trial, count):
     """Return places of one run, by the names that they have in a daemon."""
     return [
-        Place(trial.root / "1" / f"{n}-1", f"{trial.root.name}-1-{n}-1", trial.root) for n in range(count)
+        AttemptPlace(trial.root / "1" / f"{n}-1", f"{trial.root.name}-1-{n}-1", trial.root)
+        for n in range(count)
     ]
 
 
 def places(trial, count):
     named = [f"{trial.id}-{number}" for number in range(count)]
-    return [Place(trial.root / "1" / f"{number}-1", one, trial.root) for number, one in enumerate(named)]
+    return [
+        AttemptPlace(trial.root / "1" / f"{number}-1", one, trial.root) for number, one in enumerate(named)
+    ]
 
 
 @pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
@@ -117,7 +122,9 @@ async def test_what_a_node_prints_before_it_begins_does_not_fail_what_the_list_l
 
 @pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
 async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, shared):
-    async with watched(Doubtful({}, Away, {}, Away, {}), shared, lost_after=2.0) as executor:
+    async with watched(
+        Doubtful({}, EngineUnavailable, {}, EngineUnavailable, {}), shared, lost_after=2.0
+    ) as executor:
         with anyio.fail_after(DEADLINE):
             await executor.start(trial.directory, trial.script("sleep 11; exit 7"))
             record = await executor.wait(trial.place)
@@ -299,7 +306,7 @@ async def test_while_a_mounted_directory_is_away_nothing_is_concluded_of_what_ru
     async def wait(executor, place):
         try:
             records[place.id] = await executor.wait(place)
-        except Withdrawn as why:
+        except AttemptWithdrawn as why:
             records[place.id] = why
 
     async with trial.executor() as executor, anyio.create_task_group() as tasks:
@@ -319,7 +326,7 @@ async def test_while_a_mounted_directory_is_away_nothing_is_concluded_of_what_ru
         await anyio.to_thread.run_sync(subprocess.check_call, bring)
         await until(lambda: len(records) == 2)
         assert records[running.id].exit_code == 7
-        assert isinstance(records[waiting.id], Withdrawn)
+        assert isinstance(records[waiting.id], AttemptWithdrawn)
         await executor.withdraw(later)
         await until(lambda: len(records) == 3 and not cluster.queue())
 
@@ -332,15 +339,15 @@ async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial
             file.unlink()
         trial.directory.rmdir()
         cluster.command("scancel", "--me")
-        with anyio.fail_after(DEADLINE), pytest.raises(Withdrawn, match="was cancelled"):
+        with anyio.fail_after(DEADLINE), pytest.raises(AttemptWithdrawn, match="was cancelled"):
             await executor.wait(trial.place)
 
 
-class Unheard(Slurm):
+class Unheard(SlurmEngine):
     """A cluster that does not answer looks."""
 
     async def look(self):
-        raise Away("it is being upgraded")
+        raise EngineUnavailable("it is being upgraded")
 
 
 async def test_what_runs_is_known_by_its_name_where_its_files_were_deleted(trial):
@@ -456,7 +463,7 @@ async def test_what_could_not_be_submitted_can_be_given_up_while_files_are_away(
 
 
 async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine_answers(trial, shared):
-    for answers, expected in (([{}], Presence.NEVER_STARTED), ([Away], Presence.RUNNING)):
+    for answers, expected in (([{}], Presence.NEVER_STARTED), ([EngineUnavailable], Presence.RUNNING)):
         async with watched(Doubtful(), shared) as executor:
             await until(lambda: executor._swept)  # what it looks for by itself at its start is over
             executor._engine.answers = [*answers, AssertionError]
@@ -468,7 +475,7 @@ async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine
 
 @pytest.mark.usefixtures("usual_looks")  # so much time has to lie between them
 async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submitted(cluster, trial, shared):
-    async with watched(Doubtful(Away, Away), shared) as executor:
+    async with watched(Doubtful(EngineUnavailable, EngineUnavailable), shared) as executor:
         with anyio.fail_after(2 * DEADLINE):
             trial.directory.mkdir(mode=0o700, parents=True)
             assert await executor.presence(trial.place) is Presence.RUNNING

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from test_told_of_a_cluster import SECONDS, sheets
 
-from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.clusters.slurm import SlurmEngine
 
 pytestmark = pytest.mark.slurm
 WAITS = 'note start {{ sheet_num }}; read _ < "$HOME/gate-all"; note end {{ sheet_num }}'
@@ -145,7 +145,7 @@ async def test_a_signal_that_does_not_reach_one_reaches_the_others_and_is_not_tr
             await anyio.sleep(0.1)
     still = jobs[1]
     cluster.command("scontrol", "suspend", still)
-    assert await Slurm().signal([*jobs, "99999"], signal.SIGTERM) == [still]
+    assert await SlurmEngine().signal([*jobs, "99999"], signal.SIGTERM) == [still]
     with anyio.fail_after(SECONDS):
         while any("heard" not in (tmp_path / job).read_text() for job in jobs if job != still):  # noqa: ASYNC110
             await anyio.sleep(0.1)

@@ -8,7 +8,14 @@ file (marianned/executors/order.py).
 import math
 import shutil
 
-from marianned.executors.clusters.engine import Away, Busy, Job, Refused, Words, command
+from marianned.executors.clusters.engine import (
+    ClusterJob,
+    EngineBusy,
+    EngineUnavailable,
+    JobRefused,
+    ReasonExplanation,
+    command,
+)
 
 COMMANDS = ("qsub", "qstat", "qdel")
 WAITING = frozenset("QHWT")
@@ -44,10 +51,14 @@ class Torque:
         done = await command(["sh", "-c", FROM_A_FILE, "qsub", *words], script, BEGINS)
         if done.status == 0:
             return done.out.split()[-1].partition(".")[0]
-        for kind, word in ((Away, "unable to contact"), (Busy, "temporarily unable"), (Busy, "limit")):
+        for kind, word in (
+            (EngineUnavailable, "unable to contact"),
+            (EngineBusy, "temporarily unable"),
+            (EngineBusy, "limit"),
+        ):
             if word in done.error.lower():
                 raise kind(done.error)
-        raise Refused(done.error)
+        raise JobRefused(done.error)
 
     def holding(self, arguments, resources):
         return arguments
@@ -55,7 +66,7 @@ class Torque:
     async def look(self):
         done = await command(["qstat", "-f"], begins=BEGINS)
         if done.status != 0:
-            raise Away(done.error)
+            raise EngineUnavailable(done.error)
         return read(done.out)
 
     async def fates(self, keys):
@@ -70,7 +81,7 @@ class Torque:
         await command(["qdel", *jobs], begins=BEGINS)
 
     def words(self, reason):
-        return Words(REASONS.get(reason, reason))
+        return ReasonExplanation(REASONS.get(reason, reason))
 
 
 def wanted(resources, seconds):
@@ -96,6 +107,6 @@ def read(text):
         if state not in GONE:
             node = facts.get("exec_host", "").partition("/")[0] or None
             number = number.strip().partition(".")[0]
-            job = Job(number, state in WAITING, state, node, suspended=state == "S")
+            job = ClusterJob(number, state in WAITING, state, node, suspended=state == "S")
             found[facts.get("Job_Name", ""), None] = job
     return found

@@ -9,7 +9,7 @@ from kit.leash import Leash
 from kit.left_behind import ends_with_us
 
 from marianned.executors import shim
-from marianned.executors.base import Place, Spec
+from marianned.executors.base import AttemptPlace, Spec
 
 
 async def until(so):
@@ -38,7 +38,7 @@ class Trial:
         self.leash = Leash(tmp_path / "leash", DEADLINE)
         self.id = uuid.uuid4().hex
         ends_with_us(f"{shim.MARK}={self.id}")
-        self.place = Place(self.directory, self.id, self.root)
+        self.place = AttemptPlace(self.directory, self.id, self.root)
 
     def spec(self, *argv, **given):
         env = {"PATH": os.environ["PATH"], "LEASH": str(self.leash.path)} | given.pop("env", {})

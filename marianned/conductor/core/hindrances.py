@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from marianned.conductor.services import Services
-from marianned.executors.base import Wait
+from marianned.executors.base import WaitReason
 from marianned.progress.state.run import RunState
 from marianned.progress.views import reasons
 from marianned.protocol import Job as JobView
@@ -15,7 +15,7 @@ from marianned.protocol import Reason, SafeTo, Waiting, WaitingFor
 from marianned.rows import AttemptRow, Flight
 from marianned.store.place import Displaced
 
-_TAKEN = Wait("it is taken out of the queue", queued=True)
+_TAKEN = WaitReason("it is taken out of the queue", queued=True)
 
 
 class JobBlockers(NamedTuple):
@@ -26,7 +26,7 @@ class JobBlockers(NamedTuple):
 
     waits: Sequence[tuple[Flight, str]] = ()
     by: str | None = None
-    queued: Sequence[tuple[Flight, Wait]] = ()
+    queued: Sequence[tuple[Flight, WaitReason]] = ()
 
 
 def is_endless(state: RunState, blockers: JobBlockers) -> bool:
@@ -58,13 +58,13 @@ def hindrances(
     ]
 
 
-def _not_told(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, Wait]]:
+def _not_told(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, WaitReason]]:
     """Return what waits at a cluster, without what waits for its engine to answer a submission as it is.
 
     What was taken back waits for nothing any more, and is told with what is yet to be.
     """
     told = {id(flight) for flight, _ in blockers.waits}
-    found: list[tuple[Flight, Wait]] = [one for one in blockers.queued if id(one[0]) not in told]
+    found: list[tuple[Flight, WaitReason]] = [one for one in blockers.queued if id(one[0]) not in told]
     if state.takes_back:
         told.update(id(flight) for flight, _ in blockers.queued)
         attempts = state.attempts.values()

@@ -28,7 +28,7 @@ from marianned.conductor.run.hook import HookContext
 from marianned.conductor.run.supervisor import Supervisor, bare
 from marianned.conductor.services import Services
 from marianned.errors import MarianneError, Unavailable, WrongStatus
-from marianned.executors.base import Presence, Wait
+from marianned.executors.base import Presence, WaitReason
 from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.progress.deciding.decide import decide, to_be_terminated
@@ -166,7 +166,7 @@ class JobActor:
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 
-    def queued(self) -> list[tuple[Flight, Wait]]:
+    def queued(self) -> list[tuple[Flight, WaitReason]]:
         """Return which attempts wait at a cluster, and for what."""
         waits = {} if self._players is None else self._players.queued()
         if not waits:

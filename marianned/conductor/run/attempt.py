@@ -49,13 +49,13 @@ from marianned.conductor.run.surroundings import (
 from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import (
+    AttemptWithdrawn,
     ExitRecord,
     Fate,
     Presence,
     Spec,
-    Wait,
+    WaitReason,
     Whereabouts,
-    Withdrawn,
     may_be_foreign,
 )
 from marianned.held import interpreter
@@ -177,7 +177,7 @@ class Attempt:
         faults.point("attempt.started")
         try:
             record = await self._process.ended()
-        except Withdrawn as why:
+        except AttemptWithdrawn as why:
             self._fate = why.fate
             return self._ending(Outcome.INTERRUPTED, None, str(why))
         self.patience.tell(None)
@@ -202,7 +202,7 @@ class Attempt:
         """Take it back if it waits in a cluster's queue: it has not begun."""
         await self._process.withdraw()
 
-    def queued(self) -> Wait | None:
+    def queued(self) -> WaitReason | None:
         """Say what it waits for at a cluster; null: nothing."""
         return self._process.waits()
 

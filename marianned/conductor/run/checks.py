@@ -26,15 +26,15 @@ from marianned.conductor.run.surroundings import for_a_node
 from marianned.conductor.services import Services, is_away
 from marianned.executors.base import (
     AlreadyClaimed,
+    AttemptPlace,
+    AttemptWithdrawn,
     CannotStart,
     Executor,
     ExitRecord,
     Fate,
-    NotStarted,
-    Place,
     Presence,
     Spec,
-    Withdrawn,
+    StartFailed,
     id_in,
     lost,
     may_be_foreign,
@@ -100,7 +100,7 @@ class Checking:
         self._fate: Fate | None = None
         anew = flight.incarnation != services.store.incarnation.number
         self._picked_up = {*self._places} if anew else set[str]()
-        self._running: Place | None = None
+        self._running: AttemptPlace | None = None
         self._over = set[str]()
         """Commands whose end was waited for: a cluster that was to say it again would take its time again."""
         self.untouched = False
@@ -179,15 +179,15 @@ class Checking:
     def _executor(self) -> Executor:
         return self._places[self._own]
 
-    async def _end_of(self, place: Place) -> ExitRecord | None:
+    async def _end_of(self, place: AttemptPlace) -> ExitRecord | None:
         self._fate = None
         try:
             return await self._executor.wait(place)
-        except Withdrawn as why:
+        except AttemptWithdrawn as why:
             self._fate = why.fate
             return None
 
-    async def _lost(self, place: Place, record: ExitRecord | None) -> str | None:
+    async def _lost(self, place: AttemptPlace, record: ExitRecord | None) -> str | None:
         """Say how the end of a command was not its own; None: it was, or we have ended it.
 
         Raises:
@@ -221,14 +221,14 @@ class Checking:
             return
         if below in self._picked_up:
             found = await executor.leftovers(self._ids)
-            left += [Place(directory / name, name) for name in found - {place.id for place in left}]
+            left += [AttemptPlace(directory / name, name) for name in found - {place.id for place in left}]
             self._picked_up.discard(below)
         for place in left:
             if place.id in self._over or not place.id.startswith(self._ids):
                 continue
             if await executor.presence(place) is Presence.RUNNING:
                 await executor.end(place)
-                with suppress(Withdrawn):
+                with suppress(AttemptWithdrawn):
                     await executor.wait(place)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
 
@@ -276,7 +276,7 @@ class Checking:
             Accident: it could not be started.
         """
         directory = self._attempt / self._own / _UNSAFE.sub("-", name)
-        place = Place(directory, f"{self._ids}{os.urandom(4).hex()}", self._roots[self._own])
+        place = AttemptPlace(directory, f"{self._ids}{os.urandom(4).hex()}", self._roots[self._own])
         try:
             argv = await to_thread.run_sync(self._script, directory, name, command)
         except OSError as error:
@@ -304,7 +304,7 @@ class Checking:
         faults.point("check.starting")
         try:
             await self._executor.start(directory, spec, root=self._root)
-        except NotStarted:
+        except StartFailed:
             self._running = None
             raise
         except (CannotStart, AlreadyClaimed) as error:
@@ -361,7 +361,7 @@ def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
     return list(rows[start:])
 
 
-def _clear(directory: Path, anew: bool, root: Path | None) -> list[Place] | None:  # noqa: FBT001  a thread takes no names
+def _clear(directory: Path, anew: bool, root: Path | None) -> list[AttemptPlace] | None:  # noqa: FBT001  a thread takes no names
     """Return what may run there; where nothing can, and it is not looked at `anew`, clear it away: None."""
     left = _below(directory, root)
     if left or anew:
@@ -370,12 +370,12 @@ def _clear(directory: Path, anew: bool, root: Path | None) -> list[Place] | None
     return None
 
 
-def _below(directory: Path, root: Path | None) -> list[Place]:
+def _below(directory: Path, root: Path | None) -> list[AttemptPlace]:
     try:
         found = [(path, id_in(path)) for path in directory.iterdir() if path.is_dir()]
     except OSError:
         return []
-    return [Place(path, attempt, root) for path, attempt in found if attempt is not None]
+    return [AttemptPlace(path, attempt, root) for path, attempt in found if attempt is not None]
 
 
 def _tail(directory: Path, mask: Mask) -> str:

@@ -19,16 +19,16 @@ from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
+    AttemptPlace,
+    AttemptWithdrawn,
     CannotStart,
     ExitRecord,
     Fate,
-    NotStarted,
-    Place,
     Presence,
     Spec,
-    Wait,
+    StartFailed,
+    WaitReason,
     Whereabouts,
-    Withdrawn,
     id_in,
 )
 from marianned.instruments.result import Ended
@@ -118,7 +118,7 @@ class Process:
         with suppress(OSError):
             await self._executor.end(self.place)
 
-    def waits(self) -> Wait | None:
+    def waits(self) -> WaitReason | None:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
         return self._executor.waits(self.place.id)
 
@@ -162,7 +162,7 @@ class Process:
             if runs_short(why.message):
                 raise Accident(why.message) from None
             raise
-        except NotStarted:
+        except StartFailed:
             await to_thread.run_sync(self._check_grounds)
             raise
         except CannotStart as error:
@@ -184,7 +184,7 @@ class Process:
         One whose command could not be started for a shortage ends a moment later: it is to be tried again.
 
         Raises:
-            Withdrawn: it never began, and won't.
+            AttemptWithdrawn: it never began, and won't.
         """
         running = await self._executor.running(self.place)
         self.pid = running.pid if running else None
@@ -212,7 +212,7 @@ class Process:
             tasks.start_soon(self._tell_where)
             try:
                 record = await self._executor.wait(self.place, self._tell)
-            except Withdrawn as why:
+            except AttemptWithdrawn as why:
                 withdrawn = why
             tasks.cancel_scope.cancel()
         if withdrawn is not None:
@@ -293,7 +293,7 @@ def left_behind(record: ExitRecord) -> list[str]:
     return [f"{ended} ended{cut}"]
 
 
-def _loss(place: Place) -> str:
+def _loss(place: AttemptPlace) -> str:
     try:
         if not place.directory.exists():
             if place.root_is_missing():  # asked last: it may have gone with all of them

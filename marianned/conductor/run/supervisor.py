@@ -15,7 +15,7 @@ from marianned.conductor.run.until import UntilQuestion
 from marianned.conductor.run.watch import Watch
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
-from marianned.executors.base import Presence, Wait
+from marianned.executors.base import Presence, WaitReason
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
     AttemptEnded,
@@ -169,7 +169,7 @@ class Supervisor:
         except OSError:
             _logger.exception("an attempt of '%s' can't be withdrawn", self._state.run.job_name)
 
-    def queued(self) -> dict[str, Wait]:
+    def queued(self) -> dict[str, WaitReason]:
         """Return what attempts, by their ids, wait for at a cluster."""
         items = self._playing.items()
         players = ((name, player) for name, player in items if isinstance(player, Attempt) and player.away)

@@ -12,7 +12,7 @@ import msgspec
 from marianned.conductor.run import walls
 from marianned.conductor.run.process import Unprepared
 from marianned.conductor.services import Services, is_away
-from marianned.executors.base import Final, Silence, Spec, Stop
+from marianned.executors.base import GracefulStop, LastWordRule, SilenceLimit, Spec
 from marianned.instruments import command_line
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
@@ -47,29 +47,29 @@ def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, s
     }
 
 
-def final_of(profile: Profile, settings: Mapping[str, Any]) -> Final | None:
+def final_of(profile: Profile, settings: Mapping[str, Any]) -> LastWordRule | None:
     """Return what its last word looks like, where its output tells."""
     output = output_of(profile, settings)
     if output.format == "text" or output.final_event is None:
         return None
     last = output.final_event
-    return Final(
+    return LastWordRule(
         grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on, idle=last.idle
     )
 
 
-def stop_of(profile: Profile) -> Stop | None:
+def stop_of(profile: Profile) -> GracefulStop | None:
     """Return how its tool is asked to stop, if it can be."""
     told = profile.cli.stop if profile.cli else None
-    return None if told is None else Stop(number=told.number, file=told.file, seconds=told.wait)
+    return None if told is None else GracefulStop(number=told.number, file=told.file, seconds=told.wait)
 
 
-def silence_of(score: ExpandedScore, run: RunRow, cwd: str) -> Silence | None:
+def silence_of(score: ExpandedScore, run: RunRow, cwd: str) -> SilenceLimit | None:
     """Return how long it may show no sign of life, and where those are looked for."""
     limit = score.silence
     if limit is None:
         return None
-    return Silence(
+    return SilenceLimit(
         idle=limit.idle_timeout_seconds,
         interval=limit.check_interval_seconds,
         directories=list(dict.fromkeys([run.workspace, cwd])),

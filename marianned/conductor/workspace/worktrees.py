@@ -23,9 +23,9 @@ from marianned.accidents import Accident, Losses, runs_short, until_it_works
 from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
+    AttemptPlace,
     CannotStart,
     Executor,
-    Place,
     Presence,
     Spec,
     id_in,
@@ -281,7 +281,7 @@ class Worktrees:
         for directory in directories:
             attempt = await to_thread.run_sync(id_in, directory)
             if attempt is not None:
-                await self._executor.wait(Place(directory, attempt))
+                await self._executor.wait(AttemptPlace(directory, attempt))
         return directories[-1]
 
     async def end_git(self, run: RunRow) -> None:
@@ -292,7 +292,7 @@ class Worktrees:
             attempt = await to_thread.run_sync(id_in, directory)
             if attempt is None:
                 continue
-            begun = Place(directory, attempt)
+            begun = AttemptPlace(directory, attempt)
             if await self._executor.presence(begun) is Presence.RUNNING:
                 await self._executor.end(begun)
                 await self._executor.wait(begun)
@@ -341,7 +341,7 @@ class Worktrees:
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             raise _Failed(str(error)) from None
-        record = await self._executor.wait(Place(directory, spec.id))
+        record = await self._executor.wait(AttemptPlace(directory, spec.id))
         printed = await to_thread.run_sync(read_tail, directory / "stdout", most)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
         if (why := lost(record)) is not None or record is None:

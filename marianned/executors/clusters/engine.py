@@ -15,7 +15,7 @@ from anyio.abc import ByteReceiveStream, Process
 from marianned.executors.base import Fate
 from marianned.score.expanded import Resources
 
-Key = tuple[str, int | None]
+JobKey = tuple[str, int | None]
 """What finds a job again: the name it was submitted under, and its number in an array, if it is in one."""
 
 _COMMAND_SECONDS = 30.0
@@ -23,7 +23,7 @@ _COMMAND_SECONDS = 30.0
 _SAID_MOST = 300
 
 
-class Job(NamedTuple):
+class ClusterJob(NamedTuple):
     """A job as the engine's list has it. `waits`: it is queued; `suspended`: it has begun, and stands still.
 
     `reason` is why it does either, in the engine's own word.
@@ -41,7 +41,7 @@ class Job(NamedTuple):
         return not (self.waits or self.suspended)
 
 
-class Words(NamedTuple):
+class ReasonExplanation(NamedTuple):
     """What a reason means. `typed`: a person has to act, and types this, with the job's id for `{job}`.
 
     Null: it passes by itself, as far as is known. `change`: it never does, what the job wants has to change.
@@ -56,7 +56,7 @@ class Words(NamedTuple):
     many: bool = False
 
 
-class Away(Exception):
+class EngineUnavailable(Exception):
     """The engine does not answer: nobody knows whether it has done what it was asked.
 
     `typed`: a person may have to act first, and types this.
@@ -67,15 +67,15 @@ class Away(Exception):
         self.typed = typed
 
 
-class Busy(Exception):
+class EngineBusy(Exception):
     """The engine takes no more jobs at the moment; the message has its words."""
 
 
-class TooWide(Exception):
+class ArrayTooLarge(Exception):
     """So many jobs can't be one array here."""
 
 
-class Refused(Exception):
+class JobRefused(Exception):
     """The engine will never take a job like this; the message has its words.
 
     `apart`: how those arguments begin that this can't be about.
@@ -87,7 +87,7 @@ class Refused(Exception):
 
 
 class Engine(Protocol):
-    """A batch system. Everything here may raise Away."""
+    """A batch system. Everything here may raise EngineUnavailable."""
 
     name: ClassVar[str]
     """What people call it."""
@@ -110,18 +110,18 @@ class Engine(Protocol):
         `seconds` is how long it may take at most, as a backstop; null: without a limit of ours.
 
         Raises:
-            Busy: not now.
-            TooWide: not as one array.
-            Refused: never.
+            EngineBusy: not now.
+            ArrayTooLarge: not as one array.
+            JobRefused: never.
         """
 
     def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Return those of the site's arguments that hold beside what a score wants: that counts more."""
 
-    async def look(self) -> Mapping[Key, Job]:
+    async def look(self) -> Mapping[JobKey, ClusterJob]:
         """Return all jobs of this user that wait or run."""
 
-    async def fates(self, keys: Collection[Key]) -> Mapping[Key, Fate]:
+    async def fates(self, keys: Collection[JobKey]) -> Mapping[JobKey, Fate]:
         """Say what has become of these jobs; what is not known is left out.
 
         It is asked seldom: where an attempt has ended, and its own files do not say why.
@@ -137,11 +137,11 @@ class Engine(Protocol):
     async def cancel(self, jobs: Sequence[str]) -> None:
         """Take these jobs out of the queue, or end all of them that runs."""
 
-    def words(self, reason: str) -> Words:
+    def words(self, reason: str) -> ReasonExplanation:
         """Say what a reason means."""
 
 
-class Said(NamedTuple):
+class EngineCommandResult(NamedTuple):
     """How a command ended, and what it said."""
 
     status: int
@@ -165,13 +165,13 @@ def _environment(begins: tuple[str, ...]) -> dict[str, str]:
 
 async def command(
     argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: tuple[str, ...] = ()
-) -> Said:
+) -> EngineCommandResult:
     """Run a command of an engine in an environment of its own.
 
     It is ended as soon as it says one of `until` on stderr, which is what it would then say for minutes.
 
     Raises:
-        Away: it is not there, can't be run, did not end in time, or somebody has killed it.
+        EngineUnavailable: it is not there, can't be run, did not end in time, or somebody has killed it.
     """
     out, error = bytearray(), bytearray()
     try:
@@ -186,12 +186,12 @@ async def command(
                 status = await process.wait()
     except TimeoutError:
         why = f" ({said(error)})" if error else ""
-        raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
+        raise EngineUnavailable(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
     except OSError as failed:
-        raise Away(f"{argv[0]} can't be run: {failed.strerror}") from None
+        raise EngineUnavailable(f"{argv[0]} can't be run: {failed.strerror}") from None
     if status < 0 and not any(one.encode() in error for one in until):
-        raise Away(f"{argv[0]} was ended by signal {-status}")
-    return Said(status, out.decode(errors="replace"), said(error))
+        raise EngineUnavailable(f"{argv[0]} was ended by signal {-status}")
+    return EngineCommandResult(status, out.decode(errors="replace"), said(error))
 
 
 _GONE = anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError

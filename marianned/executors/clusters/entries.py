@@ -7,16 +7,16 @@ import anyio
 import msgspec
 
 from marianned import accidents
-from marianned.executors.base import ExitRecord, Fate, Place, Spec, lost
-from marianned.executors.clusters.engine import Job
-from marianned.executors.clusters.evidence import Submission, cut_short
+from marianned.executors.base import AttemptPlace, ExitRecord, Fate, Spec, lost
+from marianned.executors.clusters.cluster_files import SubmissionRecord, cut_short_record
+from marianned.executors.clusters.engine import ClusterJob
 from marianned.score.expanded import Resources
 
 _BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
 """What the engine lets an attempt take beyond its time limit, which can be raised; the engine's can't."""
 
 
-class Entry:
+class AttemptEntry:
     """An attempt that somebody starts or waits for.
 
     `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: since when it
@@ -28,19 +28,19 @@ class Entry:
     job that has not begun. Times are the loop's.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: AttemptPlace) -> None:
         self.place = place
         self.resources = Resources()
         self.seconds: float | None = None
         self.grace = 0.0
-        self.submission = Submission(id=place.id)
+        self.submission = SubmissionRecord(id=place.id)
         self.submitting = self.unwanted = self.doubtful = self.away = False
         self.unsure = self.written_down = False
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
         self.refused: str | None = None
         self.patience = accidents.current.get()
-        self.job: Job | None = None
+        self.job: ClusterJob | None = None
         self.news = anyio.Event()
         self.placed = False
         self.fate: Fate | None = None
@@ -70,20 +70,20 @@ class Entry:
         """How long it has, told to end: its grace; nothing more where the engine was to end its whole job."""
         return 0.0 if self.insisted or self.submission.cut_short else self.grace
 
-    def is_late(self, job: Job, since: float) -> bool:
+    def is_late(self, job: ClusterJob, since: float) -> bool:
         """Tell whether its whole job is to end: its grace was over before `since`, or it can not be told."""
         if self.ending is None or self.insisted:
             return False
         tried = bool(self.told) or self.deaf >= self.ending
         return job.suspended or (tried and self.ending + self.grace < since)
 
-    def hears(self, job: Job) -> bool:
+    def hears(self, job: ClusterJob) -> bool:
         """Tell whether a signal may reach it; what has reached nobody is sent again behind another list."""
         return job.hears and self.deaf <= self.listed_at
 
     def vanish(self) -> None:
         """Note that it is in no list any more: lost, but where the engine was to end its whole job."""
-        self.settle(cut_short(self.place) if self.insisted or self.submission.cut_short else None)
+        self.settle(cut_short_record(self.place) if self.insisted or self.submission.cut_short else None)
 
     @property
     def ended_by_us(self) -> bool:
@@ -99,7 +99,7 @@ class Entry:
         """Tell whether it may, forgotten by the engine so often at most, if it is known what it is."""
         return self.written_down and self.submission.forgotten < most and self.ending is None
 
-    def accept(self, job: Job) -> None:
+    def accept(self, job: ClusterJob) -> None:
         """Note that the engine has it."""
         self.job = job
         self.submitting = self.doubtful = False
@@ -122,7 +122,7 @@ class Entry:
         self.news.set()
         self.news = anyio.Event()
 
-    def goes_with(self, other: "Entry") -> bool:
+    def goes_with(self, other: "AttemptEntry") -> bool:
         """Tell whether both can be of one array: the same wants, of the same run."""
         mine, yours = self.place.directory.parent, other.place.directory.parent
         return (self.resources, self.seconds, mine) == (other.resources, other.seconds, yours)

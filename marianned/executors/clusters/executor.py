@@ -29,38 +29,28 @@ from anyio.to_thread import run_sync
 from marianned import accidents, faults, files
 from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
+    AttemptPlace,
+    AttemptWithdrawn,
     ExitRecord,
     Fate,
     FateKind,
-    NotTaken,
-    Place,
     Presence,
-    Running,
     Spec,
-    Wait,
+    StartRefused,
+    SupervisorIdentity,
+    WaitReason,
     Whereabouts,
-    Withdrawn,
     may_be_foreign,
 )
 from marianned.executors.children import HURRY
-from marianned.executors.clusters.engine import Away, Engine, Job, Key
-from marianned.executors.clusters.entries import Entry
-from marianned.executors.clusters.evidence import (
-    Found,
-    Submission,
-    join,
-    look,
-    look_all,
-    note_cut,
-    order_end,
-    prepare,
-    submission_of,
-    unstarted,
-)
-from marianned.executors.clusters.fates import Fates, taken_out
+from marianned.executors.clusters import cluster_files
+from marianned.executors.clusters.cluster_files import AttemptFilesState, SubmissionRecord
+from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, JobKey
+from marianned.executors.clusters.entries import AttemptEntry
+from marianned.executors.clusters.fates import FateLookup, taken_out
 from marianned.executors.clusters.strays import leading_to, over
 from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter, granted
-from marianned.executors.clusters.unwanted import Unwanted
+from marianned.executors.clusters.unwanted import UnwantedJobs
 from marianned.executors.clusters.waiting import keeps, silence_of
 
 _TICK_SECONDS = 0.5
@@ -84,7 +74,7 @@ _NOT_YET = frozenset({FateKind.RUNS, FateKind.ENDING})
 _logger = logging.getLogger(__name__)
 
 
-class Tuning(NamedTuple):
+class ClusterSettings(NamedTuple):
     """What a site sets: the nodes' interpreter; arguments of each submission; patience in seconds.
 
     It has no defaults of its own: those are the settings'.
@@ -99,24 +89,28 @@ class ClusterExecutor:
     """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
 
     def __init__(
-        self, engine: Engine, shared: Path, tuning: Tuning, missing: Callable[[], str | None] = lambda: None
+        self,
+        engine: Engine,
+        shared: Path,
+        tuning: ClusterSettings,
+        missing: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Build it; `shared` is the directory of all attempts, and `missing` says whether that is away."""
         self._engine = engine
         self._missing = missing
         self._tuning = tuning
-        self._entries: dict[str, Entry] = {}
-        self._unwanted = Unwanted()
-        self._away: Away | None = None
+        self._entries: dict[str, AttemptEntry] = {}
+        self._unwanted = UnwantedJobs()
+        self._away: EngineUnavailable | None = None
         self._due = self._earliest = self._stale_at = float("-inf")
         self._shared = shared
         self._swept = True
-        self._known_strays = set[Key]()
+        self._known_strays = set[JobKey]()
         self._never_submitted = set[str]()
-        self._fates = Fates(engine)
-        self._ended_oddly = dict[str, Submission]()
+        self._fates = FateLookup(engine)
+        self._ended_oddly = dict[str, SubmissionRecord]()
         self._asking, self._answered_at = anyio.Lock(), float("-inf")
-        self._answered: Mapping[Key, Job] | Away = {}
+        self._answered: Mapping[JobKey, ClusterJob] | EngineUnavailable = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
         self._submitter = Submitter(
             engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop, self._known
@@ -135,11 +129,13 @@ class ClusterExecutor:
         spec = granted(spec, self._engine.grants)
         if write is not None:
             await run_sync(write)
-        await run_sync(prepare, directory, spec, root)
-        entry = self._entry(Place(directory, spec.id, root))
+        await run_sync(cluster_files.write_spec, directory, spec, root)
+        entry = self._entry(AttemptPlace(directory, spec.id, root))
         entry.patience = accidents.current.get()
         entry.know(spec)
-        joined = None if spec.beside is None else await run_sync(join, entry.place, Path(spec.beside))
+        joined = None
+        if spec.beside is not None:
+            joined = await run_sync(cluster_files.join_job, entry.place, Path(spec.beside))
         if joined is not None:
             entry.submission = joined
             self._known(entry)
@@ -155,52 +151,52 @@ class ClusterExecutor:
             raise
         if entry.refused is not None:
             self._entries.pop(spec.id, None)
-            raise NotTaken(entry.refused)
+            raise StartRefused(entry.refused)
 
-    async def presence(self, place: Place) -> Presence:
+    async def presence(self, place: AttemptPlace) -> Presence:
         """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out.
 
         Where they say nothing of it, they may have been deleted, and the engine's list is asked by its name.
         """
         try:
-            submission = await run_sync(submission_of, place)
+            submission = await run_sync(cluster_files.read_submission, place)
         except OSError:
             return Presence.RUNNING
-        found = await run_sync(look, place)
+        found = await run_sync(cluster_files.inspect, place)
         if found.record is not None:
             return Presence.ENDED
         if found.away or found.claimed or submission:
             return Presence.RUNNING
         try:
             keys, _ = await run_sync(leading_to, place, await self._listed_lately())
-        except (OSError, Away):
+        except (OSError, EngineUnavailable):
             return Presence.RUNNING
         return Presence.RUNNING if keys else Presence.NEVER_STARTED
 
-    async def _listed_lately(self) -> Mapping[Key, Job]:
+    async def _listed_lately(self) -> Mapping[JobKey, ClusterJob]:
         """Return a list that is some seconds old at most: all that are taken up at a start share one.
 
         What it leaves out was submitted since, by us, and its files say so.
 
         Raises:
-            Away: the engine did not answer.
+            EngineUnavailable: the engine did not answer.
         """
         async with self._asking:
             if anyio.current_time() > self._answered_at + _USUAL_LOOK_SECONDS:
                 try:
                     self._answered = await self._engine.look()
-                except Away as why:
+                except EngineUnavailable as why:
                     self._answered = why
                 self._answered_at = anyio.current_time()
-        if isinstance(self._answered, Away):
+        if isinstance(self._answered, EngineUnavailable):
             raise self._answered
         return self._answered
 
-    async def running(self, place: Place) -> Running | None:
+    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Read identity.json: pids, start times and boot id are those of its node."""
-        return await run_sync(attempt_files.read, place.directory / shim.IDENTITY, Running)
+        return await run_sync(attempt_files.read, place.directory / shim.IDENTITY, SupervisorIdentity)
 
-    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+    async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait until its files or the engine say that it is over (see Executor)."""
         del tell  # what keeps it from being known is the same for all of them: see `waits`
         entry = self._entry(place)
@@ -211,12 +207,12 @@ class ClusterExecutor:
         self._entries.pop(place.id, None)
         if entry.withdrawn:
             why = f"it was taken out of {self._engine.name}'s queue before it began"
-            raise Withdrawn(why if entry.fate is None else entry.fate.text, entry.fate)
+            raise AttemptWithdrawn(why if entry.fate is None else entry.fate.text, entry.fate)
         if may_be_foreign(entry.record) and not entry.ended_by_us:
             self._ended_oddly[place.id] = entry.submission
         return entry.record
 
-    async def fate(self, place: Place) -> Fate | None:
+    async def fate(self, place: AttemptPlace) -> Fate | None:
         """Ask the engine what has become of its job, and again while that is just ending (see Executor).
 
         Nothing is known where the engine does not answer, or of what this daemon itself has ended.
@@ -225,7 +221,7 @@ class ClusterExecutor:
         if submission is None or not submission.keys:
             return None
         began = anyio.current_time()
-        with suppress(Away):
+        with suppress(EngineUnavailable):
             while True:
                 told = await self._fates.of(submission.keys)
                 fate = next((told[key] for key in reversed(submission.keys) if key in told), None)
@@ -237,7 +233,7 @@ class ClusterExecutor:
                 await anyio.sleep(_LOOK_SECONDS)
         return None
 
-    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> Whereabouts | None:
+    async def whereabouts(self, place: AttemptPlace, known: Whereabouts | None = None) -> Whereabouts | None:
         """Wait until it runs elsewhere than `known`, as far as the engine's list says (see Executor).
 
         Its own record outranks the list: it can have been submitted twice. Where it has none yet, its job may
@@ -258,7 +254,7 @@ class ClusterExecutor:
                 return None
             await news.wait()
 
-    def waits(self, attempt: str) -> Wait | None:
+    def waits(self, attempt: str) -> WaitReason | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
         entry = self._entries.get(attempt)
         return None if entry is None else keeps(entry, self._engine, self._away, self._tuning.arguments)
@@ -267,13 +263,13 @@ class ClusterExecutor:
         """Look for the directory of attempts, then ask the engine for its list (see Executor)."""
         return await run_sync(self._missing) or await silence_of(self._engine)
 
-    async def withdraw(self, place: Place) -> None:
+    async def withdraw(self, place: AttemptPlace) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).
 
         Where the claim can't be had, because its files are away, that is done as soon as they are back. Where
         they were deleted it would fence nothing that runs: what the next list says of its job counts.
         """
-        found = await run_sync(look, place)
+        found = await run_sync(cluster_files.inspect, place)
         if found.claimed or found.record is not None:
             if (known := self._entries.get(place.id)) is not None:
                 known.recalled = None
@@ -289,7 +285,7 @@ class ClusterExecutor:
                 if taken:
                     self._give_up(entry)
 
-    def _judge_by_list(self, entry: Entry, recalled: float) -> None:
+    def _judge_by_list(self, entry: AttemptEntry, recalled: float) -> None:
         """Take back what waits without its files: it can't begin any more. What runs is left alone."""
         if entry.job is None or entry.listed_at < recalled:
             self._due = min(self._due, max(recalled, self._earliest))
@@ -299,14 +295,14 @@ class ClusterExecutor:
         if entry.job.waits and not entry.unsure:
             self._give_up(entry)
 
-    async def end(self, place: Place, *, drop: bool = False) -> None:
+    async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         """Withdraw what has not begun; tell the rest by a file and by the engine, whichever is first.
 
         The file says nothing of `drop`: where only it arrives, what is asked to stop has its time.
         """
-        found = await run_sync(look, place)
+        found = await run_sync(cluster_files.inspect, place)
         if found.record is not None:
-            await run_sync(order_end, place)  # its job may stay
+            await run_sync(cluster_files.order_end, place)  # its job may stay
             return
         if not (found.claimed or found.away):
             await self.withdraw(place)
@@ -318,11 +314,11 @@ class ClusterExecutor:
         self._nudge.set()
         await self._order(entry)
 
-    async def _order(self, entry: Entry) -> None:
-        if await run_sync(order_end, entry.place):
+    async def _order(self, entry: AttemptEntry) -> None:
+        if await run_sync(cluster_files.order_end, entry.place):
             entry.ordered = anyio.current_time()
 
-    async def claim(self, place: Place) -> bool:
+    async def claim(self, place: AttemptPlace) -> bool:
         """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue.
 
         While the directory of all attempts is not there, that is so of what this daemon has never submitted.
@@ -334,11 +330,11 @@ class ClusterExecutor:
                 return False
         except OSError:
             return never
-        if (submission := await run_sync(submission_of, place)) is not None:
+        if (submission := await run_sync(cluster_files.read_submission, place)) is not None:
             self._drop(submission)
         return True
 
-    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+    async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
         """Write the file that its shim reads when its limit is over; the engine's backstop stays as it is."""
         name = limit.SILENCE if silence else limit.NAME
         await run_sync(attempt_files.raise_limit, place, seconds, name)
@@ -358,25 +354,25 @@ class ClusterExecutor:
 
     # --- entries -----------------------------------------------------------------------------------------
 
-    def _entry(self, place: Place) -> Entry:
-        entry = self._entries.setdefault(place.id, Entry(place))
+    def _entry(self, place: AttemptPlace) -> AttemptEntry:
+        entry = self._entries.setdefault(place.id, AttemptEntry(place))
         self._entered.set()
         if place.root is not None:  # who starts it does not say what may be away
             entry.place = place
         return entry
 
-    async def _remember(self, entry: Entry) -> None:
+    async def _remember(self, entry: AttemptEntry) -> None:
         """Read what an earlier daemon has done with it; the next look says what has become of it."""
         await self._read(entry)
-        found = await run_sync(look, entry.place)
+        found = await run_sync(cluster_files.inspect, entry.place)
         entry.away = found.away
         await self._notice_beginning(entry, found)
         if not entry.submitting:
             self._known(entry)
 
-    async def _read(self, entry: Entry) -> None:
+    async def _read(self, entry: AttemptEntry) -> None:
         """Read under which names it was submitted, and what it is, where its files say so."""
-        submission = await run_sync(submission_of, entry.place)
+        submission = await run_sync(cluster_files.read_submission, entry.place)
         spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
         if entry.submitting or entry.submission.keys:
             return
@@ -384,7 +380,7 @@ class ClusterExecutor:
             entry.know(spec)
         entry.submission = submission or entry.submission
 
-    async def _find_again(self, one: Entry, listed: Mapping[Key, Job]) -> None:
+    async def _find_again(self, one: AttemptEntry, listed: Mapping[JobKey, ClusterJob]) -> None:
         """Find out under which names it was submitted, where its files are back, or say nothing of it."""
         try:
             await self._read(one)
@@ -398,7 +394,7 @@ class ClusterExecutor:
             one.submission = msgspec.structs.replace(one.submission, keys=keys)
             one.unsure = not sure
 
-    async def _notice_beginning(self, one: Entry, found: Found) -> None:
+    async def _notice_beginning(self, one: AttemptEntry, found: AttemptFilesState) -> None:
         """Note that it has begun as soon as its files say so: the engine may not answer for a while."""
         if found.claimed and not found.given_up and not one.placed:
             running = await self.running(one.place)
@@ -406,30 +402,30 @@ class ClusterExecutor:
                 one.placed = True
                 one.tell()
 
-    def _known(self, entry: Entry) -> None:
+    def _known(self, entry: AttemptEntry) -> None:
         """Note that it was submitted before."""
         entry.accepted_at = anyio.current_time()
         entry.accepted.set()
         self._due = min(self._due, max(entry.accepted_at, self._earliest))
         self._some.set()
 
-    def _give_up(self, entry: Entry) -> None:
+    def _give_up(self, entry: AttemptEntry) -> None:
         self._leave(entry)
         entry.settle(None, withdrawn=True)
 
-    def _leave(self, entry: Entry) -> None:
+    def _leave(self, entry: AttemptEntry) -> None:
         """Submit it no more; take out of the engine's queue what was."""
         self._submitter.remove(entry)
         self._drop(entry.submission)
 
-    def _submit(self, entry: Entry) -> None:
+    def _submit(self, entry: AttemptEntry) -> None:
         self._submitter.put(entry)
         self._some.set()
 
     def _look_soon(self) -> None:
         self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
 
-    def _drop(self, submission: Submission) -> None:
+    def _drop(self, submission: SubmissionRecord) -> None:
         self._unwanted.add(submission.keys)
         self._due = float("-inf")
         self._some.set()
@@ -473,7 +469,7 @@ class ClusterExecutor:
                 _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
             await anyio.sleep(max(_TICK_SECONDS, len(begun) / _RECORDS_A_SECOND))
 
-    def _may_have_begun(self, one: Entry) -> bool:
+    def _may_have_begun(self, one: AttemptEntry) -> bool:
         """Tell whether it runs as far as is known, or may by now: what the list said of it is old."""
         return one.job is None or not one.job.waits or anyio.current_time() > self._stale_at
 
@@ -489,8 +485,8 @@ class ClusterExecutor:
                 if anyio.current_time() >= self._due:
                     await self._look_at_the_list()
                 await self._carry_out()
-            except (OSError, Away) as why:
-                if isinstance(why, Away):
+            except (OSError, EngineUnavailable) as why:
+                if isinstance(why, EngineUnavailable):
                     self._told_away(why)
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
@@ -508,7 +504,7 @@ class ClusterExecutor:
         self._swept = not any(name.startswith(SHIPPED) for name in files.names(self._shared))
         return True
 
-    def _watched(self) -> list[Entry]:
+    def _watched(self) -> list[AttemptEntry]:
         return [one for one in self._entries.values() if one.accepted.is_set() and not one.over.is_set()]
 
     async def _look_at_the_list(self) -> None:
@@ -519,7 +515,7 @@ class ClusterExecutor:
         try:
             asked = bool(watched or self._unwanted) or not self._swept
             listed = await self._engine.look() if asked else {}
-        except Away as why:
+        except EngineUnavailable as why:
             self._told_away(why)
             for one in watched:
                 one.missing = None
@@ -554,7 +550,7 @@ class ClusterExecutor:
         self._due = min(self._due, began + took + pause)
         self._stale_at = began + took + pause + _USUAL_LOOK_SECONDS
 
-    async def _find_strays(self, listed: Mapping[Key, Job]) -> None:
+    async def _find_strays(self, listed: Mapping[JobKey, ClusterJob]) -> None:
         """Find what waits in the queue though its attempt is over: an earlier daemon was killed meanwhile."""
         known = {key for one in self._entries.values() for key in one.submission.keys}
         waits = {key for key, job in listed.items() if job.waits}
@@ -564,15 +560,15 @@ class ClusterExecutor:
         self._known_strays = (self._known_strays & waits) | found.keys()
         self._swept = self._swept or asked <= found.keys()
 
-    def _told_away(self, why: Away) -> None:
+    def _told_away(self, why: EngineUnavailable) -> None:
         """Note, and log once, that nothing is known of any attempt for now."""
         if self._away is None:
             _logger.warning("%s does not answer: %s", self._engine.name, why)
         self._away = why
 
-    async def _collect(self, entries: Sequence[Entry]) -> dict[str, Found]:
+    async def _collect(self, entries: Sequence[AttemptEntry]) -> dict[str, AttemptFilesState]:
         """Look at the files of these, and settle those that have ended."""
-        found = await run_sync(look_all, [one.place for one in entries])
+        found = await run_sync(cluster_files.inspect_all, [one.place for one in entries])
         for one in [one for one in entries if not one.over.is_set()]:
             one.away = (seen := found[one.place.id]).away
             if seen.record is not None:
@@ -583,12 +579,14 @@ class ClusterExecutor:
                 await self._notice_beginning(one, seen)
         return found
 
-    async def _miss(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
+    async def _miss(
+        self, one: AttemptEntry, found: AttemptFilesState, began: float, listed: Collection[JobKey]
+    ) -> None:
         """Conclude what can be, of an attempt that is not over and not in the list.
 
         Raises:
             OSError: its files can't be read or written.
-            Away: the engine has answered before, and now does not.
+            EngineUnavailable: the engine has answered before, and now does not.
         """
         if found.away and one.ending is None:
             one.missing = None
@@ -603,12 +601,14 @@ class ClusterExecutor:
         elif missing >= min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
             await self._miss_unbegun(one, found, began, listed)
 
-    async def _miss_unbegun(self, one: Entry, found: Found, began: float, listed: Collection[Key]) -> None:
+    async def _miss_unbegun(
+        self, one: AttemptEntry, found: AttemptFilesState, began: float, listed: Collection[JobKey]
+    ) -> None:
         """Say why it has not begun, or submit it again: the engine has forgotten it."""
         if found.log:
             if await run_sync(attempt_files.claim, one.place):
-                python = self._tuning.python
-                one.settle(unstarted(one.place, one.job, found.log, self._engine.name, python))
+                engine, python = self._engine.name, self._tuning.python
+                one.settle(cluster_files.failed_start_record(one.place, one.job, found.log, engine, python))
         elif (fate := await self._cancelled(one, began, listed)) is not None:
             if await run_sync(attempt_files.claim, one.place):
                 one.fate = fate
@@ -622,7 +622,7 @@ class ClusterExecutor:
         elif await run_sync(attempt_files.claim, one.place):
             one.settle(None)
 
-    async def _cancelled(self, one: Entry, began: float, listed: Collection[Key]) -> Fate | None:
+    async def _cancelled(self, one: AttemptEntry, began: float, listed: Collection[JobKey]) -> Fate | None:
         """Say who has cancelled what had not begun; None: nobody, or it is to end anyway."""
         keys = one.submission.own
         if one.ending is not None or not keys:
@@ -632,7 +632,7 @@ class ClusterExecutor:
             return taken_out(keys, one.job, listed, self._engine.name)
         return fate if fate.kind is FateKind.CANCELLED else None
 
-    async def _miss_running(self, one: Entry, missing: float) -> None:
+    async def _miss_running(self, one: AttemptEntry, missing: float) -> None:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
         if missing < self._tuning.lost_after:
             return
@@ -656,14 +656,14 @@ class ClusterExecutor:
         since = anyio.current_time() - _INSIST_SECONDS
         late = [(one, job) for one, job in ends if one.is_late(job, since)]
         for one, _ in late:
-            one.submission = await run_sync(note_cut, one.place, one.submission)
+            one.submission = await run_sync(cluster_files.note_cut_short, one.place, one.submission)
         if late:
             await self._engine.cancel([job.id for _, job in late])
             faults.point("cluster.cancelled")
         for one, _ in late:
             one.insisted = True
 
-    async def _signal(self, ends: Sequence[tuple[Entry, Job]], number: int) -> None:
+    async def _signal(self, ends: Sequence[tuple[AttemptEntry, ClusterJob]], number: int) -> None:
         """Send a signal; what it does not reach stands still, which the next list tells."""
         deaf = await self._engine.signal([job.id for _, job in ends], number)
         for one, job in ends:

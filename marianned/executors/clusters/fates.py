@@ -8,28 +8,28 @@ from collections.abc import Collection, Iterable, Mapping
 import anyio
 
 from marianned.executors.base import Fate, FateKind
-from marianned.executors.clusters.engine import Away, Engine, Job, Key
+from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, JobKey
 
 
-class Fates:
+class FateLookup:
     """Asks an engine; whoever asks while it is being asked shares the next answer. Times are the loop's."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = anyio.Lock()
-        self._wanted = set[Key]()
-        self._asked, self._asked_at = frozenset[Key](), float("-inf")
-        self._answer: Mapping[Key, Fate] | Away = {}
+        self._wanted = set[JobKey]()
+        self._asked, self._asked_at = frozenset[JobKey](), float("-inf")
+        self._answer: Mapping[JobKey, Fate] | EngineUnavailable = {}
 
-    def expect(self, keys: Iterable[Key]) -> None:
+    def expect(self, keys: Iterable[JobKey]) -> None:
         """Have these answered with whatever is asked for next."""
         self._wanted.update(keys)
 
-    async def of(self, keys: Collection[Key], since: float | None = None) -> Mapping[Key, Fate]:
+    async def of(self, keys: Collection[JobKey], since: float | None = None) -> Mapping[JobKey, Fate]:
         """Say what has become of these, by an answer that was asked for after `since` (None: now).
 
         Raises:
-            Away: the engine does not answer.
+            EngineUnavailable: the engine does not answer.
         """
         since = anyio.current_time() if since is None else since
         self.expect(keys)
@@ -39,14 +39,16 @@ class Fates:
                 self._wanted.clear()
                 try:
                     self._answer = await self._engine.fates(self._asked)
-                except Away as why:
+                except EngineUnavailable as why:
                     self._answer = why
-            if isinstance(self._answer, Away):
+            if isinstance(self._answer, EngineUnavailable):
                 raise self._answer
             return self._answer
 
 
-def taken_out(keys: Collection[Key], job: Job | None, listed: Iterable[Key], engine: str) -> Fate | None:
+def taken_out(
+    keys: Collection[JobKey], job: ClusterJob | None, listed: Iterable[JobKey], engine: str
+) -> Fate | None:
     """Say that a job that has not begun was taken out of its array: the others are there, it alone is not.
 
     An engine that forgets an array forgets all of it, and of what is taken out some know nothing any more.

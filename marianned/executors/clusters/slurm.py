@@ -19,14 +19,14 @@ import msgspec
 from marianned.executors.base import Fate, FateKind
 from marianned.executors.clusters import slurm_fates, slurm_reasons
 from marianned.executors.clusters.engine import (
-    Away,
-    Busy,
-    Job,
-    Key,
-    Refused,
-    Said,
-    TooWide,
-    Words,
+    ArrayTooLarge,
+    ClusterJob,
+    EngineBusy,
+    EngineCommandResult,
+    EngineUnavailable,
+    JobKey,
+    JobRefused,
+    ReasonExplanation,
     command,
 )
 from marianned.executors.clusters.waiting import silence_of
@@ -125,7 +125,7 @@ _SACCT = (
 _COMMANDS = ("sbatch", "squeue", "scancel")
 
 
-class Slurm:
+class SlurmEngine:
     """Slurm by sbatch, squeue and scancel, as they are found in the daemon's PATH."""
 
     name: ClassVar[str] = "Slurm"
@@ -158,31 +158,31 @@ class Slurm:
         if done.status == 0:
             return done.out.strip().partition(";")[0]
         kind, why = _failure(done.error), done.error or f"sbatch ended with status {done.status}"
-        if kind is Refused and any(one in why.lower() for one in _OF_NODES):
-            raise Refused(why, _APART_FROM_NODES)
-        raise _away(why) if kind is Away else kind(why)
+        if kind is JobRefused and any(one in why.lower() for one in _OF_NODES):
+            raise JobRefused(why, _APART_FROM_NODES)
+        raise _away(why) if kind is EngineUnavailable else kind(why)
 
     def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Leave out what the score says itself, by a key or an argument (see Engine)."""
         keys = {key for key, value in msgspec.structs.asdict(resources).items() if value is not None}
         return sbatch.arguments_in_force(arguments, keys, resources.arguments)
 
-    async def look(self) -> Mapping[Key, Job]:
+    async def look(self) -> Mapping[JobKey, ClusterJob]:
         """Have one squeue list all (see Engine)."""
         return read(await _listed())
 
-    async def fates(self, keys: Collection[Key]) -> Mapping[Key, Fate]:
+    async def fates(self, keys: Collection[JobKey]) -> Mapping[JobKey, Fate]:
         """Ask squeue for what ended lately, sacct for what is older and who has cancelled (see Engine)."""
-        found: dict[Key, Fate] = {}
+        found: dict[JobKey, Fate] = {}
         asked = sorted(keys)
         for first in range(0, len(asked), _MOST_AT_ONCE):
             some = asked[first : first + _MOST_AT_ONCE]
             names = f"--name={','.join(dict.fromkeys(name for name, _ in some))}"
             lines = _split(await _listed("--states=all", names), _FIELDS)
-            found |= slurm_fates.fates(some, (slurm_fates.Told(*line[:3]) for line in lines))
+            found |= slurm_fates.fates(some, (slurm_fates.JobStateLine(*line[:3]) for line in lines))
             if any(key not in found or found[key].kind is FateKind.CANCELLED for key in some):
-                lines = _split(await _accounted(names), len(slurm_fates.Told._fields))
-                found |= slurm_fates.fates(some, (slurm_fates.Told(*line) for line in lines))
+                lines = _split(await _accounted(names), len(slurm_fates.JobStateLine._fields))
+                found |= slurm_fates.fates(some, (slurm_fates.JobStateLine(*line) for line in lines))
         return found
 
     async def signal(self, jobs: Sequence[str], number: int) -> Collection[str]:
@@ -193,7 +193,7 @@ class Slurm:
         """Cancel (see Engine)."""
         await _cancel(["--quiet"], jobs)
 
-    def words(self, reason: str) -> Words:
+    def words(self, reason: str) -> ReasonExplanation:
         """Say what one of Slurm's reasons means, and who has to act (see Engine)."""
         return slurm_reasons.words(reason)
 
@@ -205,32 +205,32 @@ def missing() -> list[str]:
 
 def trouble() -> str | None:
     """Say why Slurm does not answer, if its commands are on PATH; None: it does. It has some seconds."""
-    return anyio.run(silence_of, Slurm())
+    return anyio.run(silence_of, SlurmEngine())
 
 
-async def _run(argv: Sequence[str], given: str = "", until: str | None = None) -> Said:
+async def _run(argv: Sequence[str], given: str = "", until: str | None = None) -> EngineCommandResult:
     """Run one of its commands, to its end, or until it says this, or that its configuration is not there.
 
     Raises:
-        Away: nothing came of it.
+        EngineUnavailable: nothing came of it.
     """
     return await command(argv, given, _BEGINS, (_NOT_CONFIGURED, *([] if until is None else [until])))
 
 
-def _away(said: str) -> Away:
+def _away(said: str) -> EngineUnavailable:
     """Return that Slurm does not answer; where its configuration is missing, which file that is."""
     missed = _NO_FILE.search(said)
     if missed is None:
-        return Away(said)
+        return EngineUnavailable(said)
     text = f"its configuration '{missed['file']}' can't be looked at: {missed['why']}"
-    return Away(text, f"ls -ld {shlex.quote(missed['file'])}")
+    return EngineUnavailable(text, f"ls -ld {shlex.quote(missed['file'])}")
 
 
 async def _listed(*further: str) -> str:
     """Have squeue list this user's jobs.
 
     Raises:
-        Away: it does not answer.
+        EngineUnavailable: it does not answer.
     """
     done = await _run([*_SQUEUE, *further])
     if done.status != 0:
@@ -240,7 +240,7 @@ async def _listed(*further: str) -> str:
 
 async def _accounted(names: str) -> str:
     """Ask the accounting; many clusters have none, nor all hosts the command: then nothing is known."""
-    with suppress(Away):
+    with suppress(EngineUnavailable):
         done = await _run([*_SACCT, names])
         return done.out if done.status == 0 else ""
     return ""
@@ -265,7 +265,7 @@ async def _cancel(given: list[str], jobs: Sequence[str], until: str | None = Non
         if until is not None and until in done.error:
             halves = [some[: len(some) // 2], some[len(some) // 2 :]] if len(some) > 1 else []
             found += [job for half in halves for job in await _cancel(given, half, until)] if halves else some
-        elif done.status != 0 and _failure(done.error) is Away:
+        elif done.status != 0 and _failure(done.error) is EngineUnavailable:
             raise _away(done.error)
     return found
 
@@ -281,14 +281,14 @@ def options(resources: Resources, seconds: float | None) -> list[str]:
     return [*words, *resources.arguments]
 
 
-def read(text: str) -> dict[Key, Job]:
+def read(text: str) -> dict[JobKey, ClusterJob]:
     """Read what squeue lists; of several under one name the one that runs counts."""
-    found: dict[Key, Job] = {}
+    found: dict[JobKey, ClusterJob] = {}
     for name, number, state, reason, node in _split(text, _FIELDS):
         key = slurm_fates.key_of(name, number)
         suspended = state in _SUSPENDED
         why = state if suspended else reason  # squeue has no reason for what has begun
-        job = Job(number, state in _WAITING, why or None, node or None, suspended)
+        job = ClusterJob(number, state in _WAITING, why or None, node or None, suspended)
         if key not in found or found[key].waits:
             found[key] = job
     return found
@@ -296,7 +296,7 @@ def read(text: str) -> dict[Key, Job]:
 
 def _failure(text: str) -> type[Exception]:
     small = text.lower()
-    for kind, known in ((TooWide, _TOO_WIDE), (Away, _AWAY), (Busy, _BUSY)):
+    for kind, known in ((ArrayTooLarge, _TOO_WIDE), (EngineUnavailable, _AWAY), (EngineBusy, _BUSY)):
         if any(one in small for one in known):
             return kind
-    return Refused
+    return JobRefused

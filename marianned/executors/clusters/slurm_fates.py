@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from marianned.executors.base import Fate, FateKind
-from marianned.executors.clusters.engine import Key
+from marianned.executors.clusters.engine import JobKey
 
 _STATES: dict[str, tuple[FateKind, str]] = {
     "RUNNING": (FateKind.RUNS, "runs"),
@@ -51,7 +51,7 @@ _LEAST = (
 """Of several jobs under one name the one whose kind is the last of these counts: one of them has begun."""
 
 
-class Told(NamedTuple):
+class JobStateLine(NamedTuple):
     """A line about a job; `state` may name who has cancelled it."""
 
     name: str
@@ -59,15 +59,15 @@ class Told(NamedTuple):
     state: str
 
 
-def key_of(name: str, job: str) -> Key:
+def key_of(name: str, job: str) -> JobKey:
     """Return what finds a job again, by its name and its id, as `12_3`."""
     _, _, task = job.partition("_")
     return name, int(task) if task.isdigit() else None
 
 
-def fates(keys: Collection[Key], lines: Iterable[Told]) -> dict[Key, Fate]:
+def fates(keys: Collection[JobKey], lines: Iterable[JobStateLine]) -> dict[JobKey, Fate]:
     """Say what has become of these jobs, by what is told of some."""
-    found: dict[Key, Fate] = {}
+    found: dict[JobKey, Fate] = {}
     for told in lines:
         key, fate = key_of(told.name, told.job), _fate(told)
         if key in keys and fate is not None:
@@ -75,7 +75,7 @@ def fates(keys: Collection[Key], lines: Iterable[Told]) -> dict[Key, Fate]:
     return found
 
 
-def _fate(told: Told) -> Fate | None:
+def _fate(told: JobStateLine) -> Fate | None:
     match = _BY.match(told.state)
     if match is None or match["state"] not in _STATES:
         return None

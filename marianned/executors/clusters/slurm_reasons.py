@@ -7,10 +7,10 @@ stand in a table. A reason that neither knows is told as it is. Source: docs/des
 import re
 from enum import StrEnum
 
-from marianned.executors.clusters.engine import Words
+from marianned.executors.clusters.engine import ReasonExplanation
 
 
-class Acts(StrEnum):
+class RequiredAction(StrEnum):
     """Who has to act before a job that waits for this can go on: what is said of it; empty: nobody has to."""
 
     NOBODY = ""
@@ -25,82 +25,82 @@ class Acts(StrEnum):
 
 _LOOK = "scontrol show job {job}"
 _TYPED = {
-    Acts.NOBODY: None,
-    Acts.OWNER: "scontrol release {job}",
-    Acts.CHANGE: _LOOK,
-    Acts.ADMINISTRATOR: _LOOK,
-    Acts.NODES: "sinfo -R",
-    Acts.RESUME: "scontrol resume {job}",
-    Acts.CONTINUE: "scancel --full --signal=CONT {job}",
-    Acts.USED_UP: _LOOK,
+    RequiredAction.NOBODY: None,
+    RequiredAction.OWNER: "scontrol release {job}",
+    RequiredAction.CHANGE: _LOOK,
+    RequiredAction.ADMINISTRATOR: _LOOK,
+    RequiredAction.NODES: "sinfo -R",
+    RequiredAction.RESUME: "scontrol resume {job}",
+    RequiredAction.CONTINUE: "scancel --full --signal=CONT {job}",
+    RequiredAction.USED_UP: _LOOK,
 }
-_OF_MANY = frozenset({Acts.OWNER, Acts.RESUME})
+_OF_MANY = frozenset({RequiredAction.OWNER, RequiredAction.RESUME})
 """What one command does for several jobs."""
 
 _NODES_DOWN = "its nodes are down, drained, or kept for others"
 
-_KNOWN: dict[str, tuple[str, Acts]] = {
-    "None": ("its turn has not come yet", Acts.NOBODY),
-    "Priority": ("others have a higher priority", Acts.NOBODY),
-    "Resources": ("waits for nodes, processors or memory to become free", Acts.NOBODY),
-    "Dependency": ("waits for another job", Acts.NOBODY),
-    "DependencyNeverSatisfied": ("the job that it waits for has ended otherwise", Acts.CHANGE),
-    "BeginTime": ("its time to begin has not come", Acts.NOBODY),
-    "DeadLine": ("it can't be done by its deadline any more", Acts.CHANGE),
-    "JobHeldUser": ("held by its user", Acts.OWNER),
-    "JobHeldAdmin": ("held by an administrator", Acts.ADMINISTRATOR),
-    "JobHoldMaxRequeue": ("it was started again too often, and is held", Acts.OWNER),
-    "JobLaunchFailure": ("it could not be launched", Acts.ADMINISTRATOR),
-    "launch_failed_requeued_held": ("its start has failed, and it is held", Acts.OWNER),
-    "job_requeued_in_held_state": ("it was put back into the queue, and is held", Acts.OWNER),
-    "RequeueExit": ("it has ended and was put back into the queue", Acts.NOBODY),
-    "RequeueExitHold": ("it has ended, was put back into the queue, and is held", Acts.OWNER),
-    "JobArrayTaskLimit": ("as many of its array run as may", Acts.NOBODY),
-    "Licenses": ("waits for a licence", Acts.NOBODY),
-    "Reservation": ("waits for its reservation", Acts.NOBODY),
-    "ReservationDeleted": ("its reservation is gone", Acts.CHANGE),
-    "ReqNodeNotAvail": ("a node that it needs is not available", Acts.NOBODY),
-    "NodeDown": ("nodes that it needs are down", Acts.NODES),
-    "Nodes_required_for_job_are_DOWN": (_NODES_DOWN, Acts.NODES),
-    "Nodes required for job are DOWN": (_NODES_DOWN, Acts.NODES),
-    "FrontEndDown": ("its front end is down", Acts.ADMINISTRATOR),
-    "PowerNotAvail": ("waits for electrical power", Acts.NOBODY),
-    "PowerReserved": ("waits for electrical power", Acts.NOBODY),
-    "PartitionDown": ("its partition is down", Acts.ADMINISTRATOR),
-    "PartitionInactive": ("its partition is inactive", Acts.ADMINISTRATOR),
-    "PartitionConfig": ("it wants what its partition does not allow", Acts.CHANGE),
-    "PartitionNodeLimit": ("its partition has no such nodes", Acts.CHANGE),
-    "PartitionTimeLimit": ("its time limit is longer than its partition allows", Acts.CHANGE),
-    "BadConstraints": ("no node is as it wants", Acts.CHANGE),
-    "Constraints": ("no node is as it wants at the moment", Acts.NOBODY),
-    "InvalidAccount": ("its account is not known", Acts.CHANGE),
-    "InvalidQOS": ("its QOS is not known", Acts.CHANGE),
-    "AccountNotAllowed": ("its account may not use its partition", Acts.CHANGE),
-    "QOSNotAllowed": ("its account or partition may not use its QOS", Acts.CHANGE),
-    "QOSUsageThreshold": ("more is used than its QOS lets one have that begins", Acts.USED_UP),
-    "AccountingPolicy": ("a limit of its account or QOS", Acts.NOBODY),
-    "AssociationJobLimit": ("its account runs as many jobs as it may", Acts.NOBODY),
-    "AssociationResourceLimit": ("its account uses as much as it may", Acts.NOBODY),
-    "AssociationTimeLimit": ("its account has used up its time", Acts.USED_UP),
-    "QOSJobLimit": ("as many jobs of its QOS run as may", Acts.NOBODY),
-    "QOSResourceLimit": ("its QOS uses as much as it may", Acts.NOBODY),
-    "QOSTimeLimit": ("its QOS has used up its time", Acts.USED_UP),
-    "MaxMemPerLimit": ("it wants more memory of a node or processor than it may", Acts.CHANGE),
-    "BurstBufferResources": ("waits for room in a burst buffer", Acts.NOBODY),
-    "BurstBufferStageIn": ("its data are brought into a burst buffer", Acts.NOBODY),
-    "BurstBufferOperation": ("its burst buffer has failed", Acts.ADMINISTRATOR),
-    "Cleaning": ("its last start is still being cleaned up", Acts.NOBODY),
-    "Prolog": ("its node is being prepared", Acts.NOBODY),
-    "WaitingForScheduling": ("its turn has not come yet", Acts.NOBODY),
-    "SchedDefer": ("its turn has not come yet", Acts.NOBODY),
-    "FedJobLock": ("waits for the other clusters of its federation", Acts.NOBODY),
-    "SystemFailure": ("Slurm, a file system or the network has failed", Acts.ADMINISTRATOR),
-    "InactiveLimit": ("it was inactive for too long", Acts.NOBODY),
-    "TimeLimit": ("it has used up its time", Acts.NOBODY),
-    "NonZeroExitCode": ("it has ended with a failure", Acts.NOBODY),
-    "SUSPENDED": ("its processes are stopped", Acts.RESUME),
-    "STOPPED": ("its processes were stopped by a signal", Acts.CONTINUE),
-    "OutOfMemory": ("it ran out of memory", Acts.NOBODY),
+_KNOWN: dict[str, tuple[str, RequiredAction]] = {
+    "None": ("its turn has not come yet", RequiredAction.NOBODY),
+    "Priority": ("others have a higher priority", RequiredAction.NOBODY),
+    "Resources": ("waits for nodes, processors or memory to become free", RequiredAction.NOBODY),
+    "Dependency": ("waits for another job", RequiredAction.NOBODY),
+    "DependencyNeverSatisfied": ("the job that it waits for has ended otherwise", RequiredAction.CHANGE),
+    "BeginTime": ("its time to begin has not come", RequiredAction.NOBODY),
+    "DeadLine": ("it can't be done by its deadline any more", RequiredAction.CHANGE),
+    "JobHeldUser": ("held by its user", RequiredAction.OWNER),
+    "JobHeldAdmin": ("held by an administrator", RequiredAction.ADMINISTRATOR),
+    "JobHoldMaxRequeue": ("it was started again too often, and is held", RequiredAction.OWNER),
+    "JobLaunchFailure": ("it could not be launched", RequiredAction.ADMINISTRATOR),
+    "launch_failed_requeued_held": ("its start has failed, and it is held", RequiredAction.OWNER),
+    "job_requeued_in_held_state": ("it was put back into the queue, and is held", RequiredAction.OWNER),
+    "RequeueExit": ("it has ended and was put back into the queue", RequiredAction.NOBODY),
+    "RequeueExitHold": ("it has ended, was put back into the queue, and is held", RequiredAction.OWNER),
+    "JobArrayTaskLimit": ("as many of its array run as may", RequiredAction.NOBODY),
+    "Licenses": ("waits for a licence", RequiredAction.NOBODY),
+    "Reservation": ("waits for its reservation", RequiredAction.NOBODY),
+    "ReservationDeleted": ("its reservation is gone", RequiredAction.CHANGE),
+    "ReqNodeNotAvail": ("a node that it needs is not available", RequiredAction.NOBODY),
+    "NodeDown": ("nodes that it needs are down", RequiredAction.NODES),
+    "Nodes_required_for_job_are_DOWN": (_NODES_DOWN, RequiredAction.NODES),
+    "Nodes required for job are DOWN": (_NODES_DOWN, RequiredAction.NODES),
+    "FrontEndDown": ("its front end is down", RequiredAction.ADMINISTRATOR),
+    "PowerNotAvail": ("waits for electrical power", RequiredAction.NOBODY),
+    "PowerReserved": ("waits for electrical power", RequiredAction.NOBODY),
+    "PartitionDown": ("its partition is down", RequiredAction.ADMINISTRATOR),
+    "PartitionInactive": ("its partition is inactive", RequiredAction.ADMINISTRATOR),
+    "PartitionConfig": ("it wants what its partition does not allow", RequiredAction.CHANGE),
+    "PartitionNodeLimit": ("its partition has no such nodes", RequiredAction.CHANGE),
+    "PartitionTimeLimit": ("its time limit is longer than its partition allows", RequiredAction.CHANGE),
+    "BadConstraints": ("no node is as it wants", RequiredAction.CHANGE),
+    "Constraints": ("no node is as it wants at the moment", RequiredAction.NOBODY),
+    "InvalidAccount": ("its account is not known", RequiredAction.CHANGE),
+    "InvalidQOS": ("its QOS is not known", RequiredAction.CHANGE),
+    "AccountNotAllowed": ("its account may not use its partition", RequiredAction.CHANGE),
+    "QOSNotAllowed": ("its account or partition may not use its QOS", RequiredAction.CHANGE),
+    "QOSUsageThreshold": ("more is used than its QOS lets one have that begins", RequiredAction.USED_UP),
+    "AccountingPolicy": ("a limit of its account or QOS", RequiredAction.NOBODY),
+    "AssociationJobLimit": ("its account runs as many jobs as it may", RequiredAction.NOBODY),
+    "AssociationResourceLimit": ("its account uses as much as it may", RequiredAction.NOBODY),
+    "AssociationTimeLimit": ("its account has used up its time", RequiredAction.USED_UP),
+    "QOSJobLimit": ("as many jobs of its QOS run as may", RequiredAction.NOBODY),
+    "QOSResourceLimit": ("its QOS uses as much as it may", RequiredAction.NOBODY),
+    "QOSTimeLimit": ("its QOS has used up its time", RequiredAction.USED_UP),
+    "MaxMemPerLimit": ("it wants more memory of a node or processor than it may", RequiredAction.CHANGE),
+    "BurstBufferResources": ("waits for room in a burst buffer", RequiredAction.NOBODY),
+    "BurstBufferStageIn": ("its data are brought into a burst buffer", RequiredAction.NOBODY),
+    "BurstBufferOperation": ("its burst buffer has failed", RequiredAction.ADMINISTRATOR),
+    "Cleaning": ("its last start is still being cleaned up", RequiredAction.NOBODY),
+    "Prolog": ("its node is being prepared", RequiredAction.NOBODY),
+    "WaitingForScheduling": ("its turn has not come yet", RequiredAction.NOBODY),
+    "SchedDefer": ("its turn has not come yet", RequiredAction.NOBODY),
+    "FedJobLock": ("waits for the other clusters of its federation", RequiredAction.NOBODY),
+    "SystemFailure": ("Slurm, a file system or the network has failed", RequiredAction.ADMINISTRATOR),
+    "InactiveLimit": ("it was inactive for too long", RequiredAction.NOBODY),
+    "TimeLimit": ("it has used up its time", RequiredAction.NOBODY),
+    "NonZeroExitCode": ("it has ended with a failure", RequiredAction.NOBODY),
+    "SUSPENDED": ("its processes are stopped", RequiredAction.RESUME),
+    "STOPPED": ("its processes were stopped by a signal", RequiredAction.CONTINUE),
+    "OutOfMemory": ("it ran out of memory", RequiredAction.NOBODY),
 }
 
 _OF = {
@@ -128,23 +128,27 @@ _LIMIT = re.compile(
 )
 
 
-def words(reason: str) -> Words:
+def words(reason: str) -> ReasonExplanation:
     """Say what one of Slurm's reasons means, and what people type to see, or to do, what it waits for."""
     name = re.split(r"[,(]", reason, maxsplit=1)[0].strip()
     found = _KNOWN.get(name) or _limit(name)
     if found is None:
-        return Words(reason)
+        return ReasonExplanation(reason)
     text, acts = found
     if name == "ReqNodeNotAvail" and "Unavailable" in reason:
-        text, acts = "nodes that it needs are down or drained", Acts.NODES
+        text, acts = "nodes that it needs are down or drained", RequiredAction.NODES
     said = [text if name == "None" else f"{reason}: {text}", *([str(acts)] if acts else [])]
-    shows = _LOOK if acts is Acts.NODES else None
-    return Words(
-        "; ".join(said), _TYPED[acts], change=acts is Acts.CHANGE, shows=shows, many=acts in _OF_MANY
+    shows = _LOOK if acts is RequiredAction.NODES else None
+    return ReasonExplanation(
+        "; ".join(said),
+        _TYPED[acts],
+        change=acts is RequiredAction.CHANGE,
+        shows=shows,
+        many=acts in _OF_MANY,
     )
 
 
-def _limit(name: str) -> tuple[str, Acts] | None:
+def _limit(name: str) -> tuple[str, RequiredAction] | None:
     """Read the name of a limit of an account or a QOS.
 
     What is counted over jobs passes as they end, what has been used up over time does so only where that is
@@ -156,13 +160,13 @@ def _limit(name: str) -> tuple[str, Acts] | None:
     whose = "QOS" if match["whose"] == "QOS" or match["each"] == "PerAccount" else "account"
     of = f"{'minutes of ' if match['minutes'] else ''}{_OF[match['of']]}"
     if match["kind"] == "Min":
-        return f"it wants less than its {whose} demands ({of})", Acts.CHANGE
+        return f"it wants less than its {whose} demands ({of})", RequiredAction.CHANGE
     if match["each"] in {"PerJob", "PerNode"}:
         one = "job" if match["each"] == "PerJob" else "node"
-        return f"it wants more than its {whose} lets a {one} have ({of})", Acts.CHANGE
+        return f"it wants more than its {whose} lets a {one} have ({of})", RequiredAction.CHANGE
     if match["minutes"] == "Minutes" or (match["kind"], match["of"]) == ("Grp", "Wall"):
-        return f"its {whose} has used up what it may ({of})", Acts.USED_UP
+        return f"its {whose} has used up what it may ({of})", RequiredAction.USED_UP
     if match["kind"] == "Grp":
-        return f"its {whose} has as much as it may ({of})", Acts.NOBODY
+        return f"its {whose} has as much as it may ({of})", RequiredAction.NOBODY
     who = "its account has" if match["each"] == "PerAccount" else "you have"
-    return f"{who} as much as its {whose} allows ({of})", Acts.NOBODY
+    return f"{who} as much as its {whose} allows ({of})", RequiredAction.NOBODY

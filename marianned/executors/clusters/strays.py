@@ -13,8 +13,8 @@ from pathlib import Path
 
 from marianned import files
 from marianned.executors import attempt_files
-from marianned.executors.base import Place
-from marianned.executors.clusters.engine import Key
+from marianned.executors.base import AttemptPlace
+from marianned.executors.clusters.engine import JobKey
 
 BEGINS = "m-"
 _ARRAYS = "arrays"
@@ -32,7 +32,7 @@ def list_of(directory: Path, name: str) -> Path:
     return directory.parent / _ARRAYS / hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def over(shared: Path, keys: Iterable[Key]) -> dict[Key, bool]:
+def over(shared: Path, keys: Iterable[JobKey]) -> dict[JobKey, bool]:
     """Tell of each job below `shared` whether it can never begin; those of whose files nothing is known lack.
 
     Attempts are named INCARNATION-RUN-UID-ATTEMPT, and lie below the incarnation's directory.
@@ -41,7 +41,7 @@ def over(shared: Path, keys: Iterable[Key]) -> dict[Key, bool]:
     return {key: known for key, known in found.items() if known is not None}
 
 
-def leading_to(place: Place, keys: Iterable[Key]) -> tuple[list[Key], bool]:
+def leading_to(place: AttemptPlace, keys: Iterable[JobKey]) -> tuple[list[JobKey], bool]:
     """Return which of these jobs run an attempt, and whether that is sure.
 
     It is not where the list of an array is gone as its files are: then each job of it may.
@@ -49,7 +49,7 @@ def leading_to(place: Place, keys: Iterable[Key]) -> tuple[list[Key], bool]:
     Raises:
         OSError: that can't be known at the moment.
     """
-    mine, perhaps = list[Key](), list[Key]()
+    mine, perhaps = list[JobKey](), list[JobKey]()
     listed = cache(lambda name: _lines(list_of(place.directory, name)))  # once an array, not once a job of it
     for name, task in keys:
         if task is None:
@@ -70,13 +70,15 @@ def _run_of(attempt: str) -> str:
     return attempt.rsplit("-", 2)[0]
 
 
-def _over(shared: Path, key: Key) -> bool | None:
+def _over(shared: Path, key: JobKey) -> bool | None:
     name, task = key
     attempt = _attempt(name)
     incarnation, *rest = attempt.rsplit("-", 3)
     if not name.startswith(BEGINS) or len(rest) != 3 or not all(part.isdecimal() for part in rest):  # noqa: PLR2004
         return False  # of somebody else
-    place = Place(shared / incarnation / rest[0] / f"{rest[1]}-{rest[2]}", attempt, shared / incarnation)
+    place = AttemptPlace(
+        shared / incarnation / rest[0] / f"{rest[1]}-{rest[2]}", attempt, shared / incarnation
+    )
     try:
         if place.root_is_missing():
             return None

@@ -18,9 +18,17 @@ from anyio.to_thread import run_sync
 from marianned.executors import attempt_files, programs, shim
 from marianned.executors.base import Spec
 from marianned.executors.clusters import strays
-from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
-from marianned.executors.clusters.entries import Entry
-from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission, look_all
+from marianned.executors.clusters.cluster_files import LOG, SUBMISSION, SubmissionRecord, inspect_all
+from marianned.executors.clusters.engine import (
+    ArrayTooLarge,
+    ClusterJob,
+    Engine,
+    EngineBusy,
+    EngineUnavailable,
+    JobKey,
+    JobRefused,
+)
+from marianned.executors.clusters.entries import AttemptEntry
 from marianned.paths import make_private_directory
 from marianned.score.expanded import Resources
 
@@ -47,7 +55,7 @@ def granted(spec: Spec, grants: Collection[str]) -> Spec:
     return msgspec.structs.replace(spec, env=env, inherits=[*grants])
 
 
-class Kind:
+class SubmissionThrottle:
     """What is known of those that want the same: how many go together, and that none goes before `due`.
 
     Times are the loop's.
@@ -86,8 +94,8 @@ class Submitter:
         python: str,
         arguments: Sequence[str],
         taken: Callable[[], None],
-        drop: Callable[[Submission], None],
-        judge: Callable[[Entry], None],
+        drop: Callable[[SubmissionRecord], None],
+        judge: Callable[[AttemptEntry], None],
     ) -> None:
         self._engine = engine
         self._judge = judge
@@ -97,18 +105,18 @@ class Submitter:
         digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
         self._shared, self._shipped = shared, shared / f"{SHIPPED}{digest[:16]}"
         self._shipped_now = False
-        self._queue: list[Entry] = []
+        self._queue: list[AttemptEntry] = []
         self._widest = _WIDEST
-        self._kinds = defaultdict[Resources, Kind](Kind)
+        self._kinds = defaultdict[Resources, SubmissionThrottle](SubmissionThrottle)
         self._some = anyio.Event()
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: AttemptEntry) -> None:
         """Submit it, with all that has gathered by then and wants the same."""
         entry.submitting, entry.unwanted = True, False
         self._queue.append(entry)
         self._some.set()
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: AttemptEntry) -> None:
         """Submit it no more."""
         entry.unwanted = True
         if entry in self._queue:
@@ -125,14 +133,14 @@ class Submitter:
                 kind.taken()
                 failures = 0
                 continue
-            except TooWide:
+            except ArrayTooLarge:
                 self._widest = max(1, len(group) // 2)
                 continue
-            except Busy as why:
+            except EngineBusy as why:
                 if not kind.refused(len(group)):
                     _tell(group, f"{self._engine.name} takes no more jobs at the moment: {why}")
                 continue
-            except Away as why:
+            except EngineUnavailable as why:
                 text = f"{self._engine.name} does not answer: {why}"
             except OSError as error:
                 text = f"its files can't be written: {error.strerror}"
@@ -143,18 +151,18 @@ class Submitter:
             await anyio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
 
-    def _put_back(self, group: Sequence[Entry], where: int) -> None:
+    def _put_back(self, group: Sequence[AttemptEntry], where: int) -> None:
         """Put those back into the queue that are still to be submitted, and are not in it."""
         there = set(map(id, self._queue))
         left = [one for one in group if not (one.unwanted or one.accepted.is_set() or id(one) in there)]
         self._queue[where:where] = left
 
-    async def _next(self) -> list[Entry]:
+    async def _next(self) -> list[AttemptEntry]:
         """Wait until there is one that may go, and take what can be one array with it."""
         while True:
             self._some = anyio.Event()
             dues = {one.resources: self._kinds[one.resources].due for one in self._queue}
-            self._kinds = defaultdict(Kind, {want: self._kinds[want] for want in dues})
+            self._kinds = defaultdict(SubmissionThrottle, {want: self._kinds[want] for want in dues})
             now = anyio.current_time()
             for one in self._queue:
                 if dues[one.resources] <= now:
@@ -162,7 +170,7 @@ class Submitter:
             with anyio.CancelScope(deadline=min(dues.values(), default=float("inf"))):
                 await self._some.wait()
 
-    def _together(self, first: Entry) -> list[Entry]:
+    def _together(self, first: AttemptEntry) -> list[AttemptEntry]:
         """Take from the queue what can be one array."""
         wide = min(self._kinds[first.resources].wide, self._widest)
         group = [one for one in self._queue if one.goes_with(first)][:wide]
@@ -172,7 +180,7 @@ class Submitter:
         self._queue = [one for one in self._queue if id(one) not in chosen]
         return group
 
-    async def _submit_group(self, group: Sequence[Entry]) -> None:
+    async def _submit_group(self, group: Sequence[AttemptEntry]) -> None:
         """Have one command take them all; what was withdrawn meanwhile is left out.
 
         What may have been taken before, by an engine that could not say so, is looked for first.
@@ -194,20 +202,20 @@ class Submitter:
             number = await self._engine.submit(
                 name, script, len(group) if wide else None, resources, group[0].seconds
             )
-        except (TooWide, Busy):
+        except (ArrayTooLarge, EngineBusy):
             for one in group:  # it was said that nothing was done
                 one.doubtful = False
             raise
-        except Refused as why:
+        except JobRefused as why:
             self._refuse(group, why)
             return
         for task, one in enumerate(group):
-            one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
+            one.accept(ClusterJob(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
             if one.unwanted:
                 self._drop(one.submission)
         self._taken()
 
-    def _refuse(self, group: Sequence[Entry], why: Refused) -> None:
+    def _refuse(self, group: Sequence[AttemptEntry], why: JobRefused) -> None:
         held = self._engine.holding(self._arguments, group[0].resources)
         told = [word for word in held if not (why.apart and word.startswith(why.apart))]
         for one in group:
@@ -219,7 +227,7 @@ class Submitter:
             one.submitting = False
             one.settle(None)
 
-    async def _written(self, group: Sequence[Entry], name: str) -> str | None:
+    async def _written(self, group: Sequence[AttemptEntry], name: str) -> str | None:
         """Note and write under which name each is submitted now; return the job's script.
 
         Null: the files of some were deleted, so that they are left out, and the others may go without them.
@@ -242,24 +250,24 @@ class Submitter:
                 return None
             raise
 
-    async def _leave_out_deleted(self, group: Sequence[Entry]) -> bool:
+    async def _leave_out_deleted(self, group: Sequence[AttemptEntry]) -> bool:
         """Have those judged by the list whose files were deleted; tell whether there were any.
 
         They are not written again: one that nobody knows to have been taken may have begun in those files.
         """
-        found = await run_sync(look_all, [one.place for one in group])
+        found = await run_sync(inspect_all, [one.place for one in group])
         deleted = [one for one in group if found[one.place.id].gone]
         for one in deleted:
             one.submitting = one.doubtful = False
             self._judge(one)
         return bool(deleted)
 
-    def _find(self, group: Sequence[Entry], listed: Mapping[Key, Job]) -> None:
+    def _find(self, group: Sequence[AttemptEntry], listed: Mapping[JobKey, ClusterJob]) -> None:
         for one in group:
             if (job := one.submission.job(listed)) is not None:
                 one.accept(job)
 
-    def _files(self, group: Sequence[Entry], name: str) -> str:
+    def _files(self, group: Sequence[AttemptEntry], name: str) -> str:
         """Write what the job needs; return its script.
 
         First into directories that have to be there: nothing else is made where all of them are away.
@@ -294,7 +302,7 @@ class Submitter:
         self._shipped_now = True
 
 
-def _tell(entries: Iterable[Entry], text: str) -> None:
+def _tell(entries: Iterable[AttemptEntry], text: str) -> None:
     """Tell those who wait for them what keeps them from being started."""
     for one in entries:
         if one.patience is not None:

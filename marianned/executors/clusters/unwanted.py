@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import anyio
 
-from marianned.executors.clusters.engine import Away, Engine, Job, Key
+from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, JobKey
 
 _LOOKED_FOR_SECONDS = 60.0
 """How long it is looked for, from the first answer on: it may be submitted late, and without our knowing."""
@@ -16,24 +16,24 @@ _LAST_SECONDS = 3.0
 """How long a daemon that ends stays for it."""
 
 
-class Unwanted:
+class UnwantedJobs:
     """The names of jobs whose claim is taken: they would only refuse. Times are the loop's."""
 
     def __init__(self) -> None:
-        self._since: dict[Key, float | None] = {}
+        self._since: dict[JobKey, float | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._since)
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def add(self, keys: Iterable[JobKey]) -> None:
         """Note that nobody wants these."""
         self._since |= dict.fromkeys(keys)
 
-    async def clear(self, engine: Engine, listed: Mapping[Key, Job], began: float) -> None:
+    async def clear(self, engine: Engine, listed: Mapping[JobKey, ClusterJob], began: float) -> None:
         """Take out of the queue what is listed there; `began` is when that list was asked for.
 
         Raises:
-            Away: the engine does not answer.
+            EngineUnavailable: the engine does not answer.
         """
         if jobs := [listed[key].id for key in self._since if key in listed]:
             await engine.cancel(jobs)
@@ -44,5 +44,5 @@ class Unwanted:
     async def finish(self, engine: Engine) -> None:
         """Take out what is there, before the daemon ends: nobody would look for it any more."""
         if self._since:
-            with anyio.move_on_after(_LAST_SECONDS, shield=True), suppress(Away):
+            with anyio.move_on_after(_LAST_SECONDS, shield=True), suppress(EngineUnavailable):
                 await self.clear(engine, await engine.look(), anyio.current_time())

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import anyio
 
-from marianned.executors.base import Place, Wait, not_there
-from marianned.executors.clusters.engine import Away, Engine, Job, Words
-from marianned.executors.clusters.entries import Entry
+from marianned.executors.base import AttemptPlace, WaitReason, not_there
+from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, ReasonExplanation
+from marianned.executors.clusters.entries import AttemptEntry
 from marianned.executors.clusters.submitting import OF_ALL
 
 _GONE_SECONDS = 5.0
@@ -19,7 +19,9 @@ _ANSWER_SECONDS = 15.0
 """How long somebody waits who asks whether the engine answers; squeue says after nine that it does not."""
 
 
-def keeps(entry: Entry, engine: Engine, away: Away | None, arguments: Sequence[str]) -> Wait | None:
+def keeps(
+    entry: AttemptEntry, engine: Engine, away: EngineUnavailable | None, arguments: Sequence[str]
+) -> WaitReason | None:
     """Say what keeps it from beginning, from going on, or from being known; null: nothing does.
 
     `away` says what the engine says where it does not answer; `arguments` are those of all submissions.
@@ -27,15 +29,17 @@ def keeps(entry: Entry, engine: Engine, away: Away | None, arguments: Sequence[s
     if away is not None or entry.away:
         return _unknown(entry.place, engine, away)
     if entry.unsure and entry.job is not None:
-        return Wait(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
+        return WaitReason(f"its files were deleted; it is over when {engine.name}'s job {entry.job.id} is")
     if entry.submitting:
-        return Wait(f"{engine.name} is to take it", queued=True, of_many=f"{engine.name} is to take them")
+        return WaitReason(
+            f"{engine.name} is to take it", queued=True, of_many=f"{engine.name} is to take them"
+        )
     if entry.placed or (entry.job is not None and not entry.job.waits):
         return _begun(entry, engine)
     return _queued(entry, engine, arguments)
 
 
-def _begun(entry: Entry, engine: Engine) -> Wait | None:
+def _begun(entry: AttemptEntry, engine: Engine) -> WaitReason | None:
     """Say what is so of what has begun and does not run: it is suspended, or the list has nothing of it.
 
     What is suspended and is to end does so as it is: then nobody has to let it go on.
@@ -50,23 +54,23 @@ def _begun(entry: Entry, engine: Engine) -> Wait | None:
     text = f"{engine.name} lists {which} no more, and its end is not seen"
     if entry.ending is None:
         text += "; where nothing comes of it any more it is lost, and runs again"
-    return Wait(text, stopped=True)
+    return WaitReason(text, stopped=True)
 
 
-def _suspended(job: Job, engine: Engine) -> Wait:
+def _suspended(job: ClusterJob, engine: Engine) -> WaitReason:
     """Say which job stands still, where, and how it goes on."""
     why = engine.words(job.reason or "None")
     typed = None if why.typed is None else why.typed.format(job=job.id)
     node = "" if job.node is None else f" on {job.node}"
     text = f"its job {job.id} of {engine.name} is suspended{node} ({why.text})"
-    return Wait(text, typed, stopped=True, suspended=True, own=_own(job, why))
+    return WaitReason(text, typed, stopped=True, suspended=True, own=_own(job, why))
 
 
-def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
+def _queued(entry: AttemptEntry, engine: Engine, arguments: Sequence[str]) -> WaitReason:
     """Say why something has not begun, as far as the list says; before it does that is not known."""
     if entry.job is None:
         asked = f"{engine.name} is asked whether"
-        return Wait(f"{asked} it has begun", of_many=f"{asked} they have begun")
+        return WaitReason(f"{asked} it has begun", of_many=f"{asked} they have begun")
     why = engine.words(entry.job.reason or "None")
     typed = None if why.typed is None else why.typed.format(job=entry.job.id)
     text, change = f"in {engine.name}'s queue ({why.text})", None
@@ -75,24 +79,24 @@ def _queued(entry: Entry, engine: Engine, arguments: Sequence[str]) -> Wait:
         text, change = (f"{text}; {OF_ALL}", "config") if of_all else (text, "score")
     shows = None if why.shows is None else why.shows.format(job=entry.job.id)
     of_many, own = f"they wait {text}", _own(entry.job, why)
-    return Wait(f"it waits {text}", typed, change, queued=True, of_many=of_many, shows=shows, own=own)
+    return WaitReason(f"it waits {text}", typed, change, queued=True, of_many=of_many, shows=shows, own=own)
 
 
-def _own(job: Job, why: Words) -> tuple[str, str] | None:
+def _own(job: ClusterJob, why: ReasonExplanation) -> tuple[str, str] | None:
     """Return how a job is named where several are typed in one command: by itself, and with its array."""
     return (job.id, job.id.partition("_")[0]) if why.many else None
 
 
-def _unknown(place: Place, engine: Engine, away: Away | None) -> Wait:
+def _unknown(place: AttemptPlace, engine: Engine, away: EngineUnavailable | None) -> WaitReason:
     """Say why nothing is known of it: no answer, or no files, which a person may have to bring back."""
     if away is not None:
         silent = f"{engine.name} does not answer, so nothing is known of"
         shows = engine.ping if away.typed is None else None
-        return Wait(f"{silent} it ({away})", away.typed, of_many=f"{silent} them ({away})", shows=shows)
+        return WaitReason(f"{silent} it ({away})", away.typed, of_many=f"{silent} them ({away})", shows=shows)
     if place.root is None:
-        return Wait("its files can't be looked at", of_many="their files can't be looked at")
+        return WaitReason("its files can't be looked at", of_many="their files can't be looked at")
     typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", not_there(place.root)
-    return Wait(f"nothing is known of it: {why}", typed, of_many=f"nothing is known of them: {why}")
+    return WaitReason(f"nothing is known of it: {why}", typed, of_many=f"nothing is known of them: {why}")
 
 
 async def silence_of(engine: Engine) -> str | None:
@@ -102,6 +106,6 @@ async def silence_of(engine: Engine) -> str | None:
             await engine.look()
     except TimeoutError:
         return f"{engine.name} has not answered for {_ANSWER_SECONDS:.0f} s"
-    except Away as why:
+    except EngineUnavailable as why:
         return f"{engine.name} does not answer: {why}"
     return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from marianned.executors import forkserver, programs, shim
-from marianned.executors.base import Running
+from marianned.executors.base import SupervisorIdentity
 from marianned.executors.host import traces
 
 _PATIENCE_MILLISECONDS = 5000
@@ -26,20 +26,20 @@ _RESTING_MOST = 16
 """How many pairs may rest: as many as begin at once in a job that keeps two cores busy; 1.3 MiB each."""
 
 
-class Answer(NamedTuple):
+class StartAnswer(NamedTuple):
     """What the keeper has said: the shim's exit status, a message, and, if it was GO, the way to the pair."""
 
     status: int
     message: str
-    pair: "Pair | None" = None
+    pair: "SupervisorChannel | None" = None
 
 
-class Pair:
+class SupervisorChannel:
     """The daemon's end of the way to a keeper and its runner; readable at an attempt's end, or their own."""
 
     def __init__(self, way: socket.socket) -> None:
         self._way = way
-        self.running: Running | None = None
+        self.running: SupervisorIdentity | None = None
         """Who they are, once it is known."""
 
     def fileno(self) -> int:
@@ -115,7 +115,7 @@ class ForkServer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
-        self._resting: list[Pair] = []
+        self._resting: list[SupervisorChannel] = []
         self._closed = False
 
     @property
@@ -144,7 +144,7 @@ class ForkServer:
         for pair in resting:
             pair.outlast(until)
 
-    def start(self, directory: Path, attempt: str) -> Answer | None:
+    def start(self, directory: Path, attempt: str) -> StartAnswer | None:
         """Have a pair that rests take the attempt, or one forked for it; None: there was no answer.
 
         Without an answer nothing has been started, or it was killed: then there is a claim.
@@ -162,7 +162,7 @@ class ForkServer:
         except OSError:
             return None
 
-    def rest(self, pair: Pair) -> None:
+    def rest(self, pair: SupervisorChannel) -> None:
         """Keep a pair that waits for another attempt, if there is room for it."""
         with self._lock:
             if len(self._resting) >= _RESTING_MOST:
@@ -175,11 +175,11 @@ class ForkServer:
             else:
                 self._resting.append(pair)
 
-    def _rested(self) -> Pair | None:
+    def _rested(self) -> SupervisorChannel | None:
         with self._lock:
             return self._resting.pop() if self._resting else None
 
-    def _ask(self, directory: bytes) -> Answer | None:
+    def _ask(self, directory: bytes) -> StartAnswer | None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs, self._lock:
@@ -189,7 +189,7 @@ class ForkServer:
             watch.register(ours, select.POLLIN)
             if not watch.poll(_PATIENCE_MILLISECONDS):
                 asked.kill()  # stopped, most likely: then this is the end of our question, too
-            pair = Pair(ours)
+            pair = SupervisorChannel(ours)
             return _answer(pair, pair.answer())
         except BaseException:
             ours.close()
@@ -221,12 +221,12 @@ class ForkServer:
             process.wait()
 
 
-def _answer(pair: Pair, said: bytes) -> Answer | None:
+def _answer(pair: SupervisorChannel, said: bytes) -> StartAnswer | None:
     if said == shim.GO:
-        return Answer(0, "", pair)
+        return StartAnswer(0, "", pair)
     pair.close()
     status, _, message = said.decode(errors="replace").partition(" ")
-    return Answer(int(status), message) if status else None
+    return StartAnswer(int(status), message) if status else None
 
 
 def _launch(far: socket.socket) -> subprocess.Popen[bytes]:

@@ -29,20 +29,20 @@ from anyio import to_thread
 from marianned.executors import attempt_files, limit, programs, shim
 from marianned.executors.base import (
     AlreadyClaimed,
+    AttemptPlace,
     CannotStart,
     ExitRecord,
-    NotStarted,
-    Place,
     Presence,
-    Running,
     Spec,
+    StartFailed,
+    SupervisorIdentity,
     Whereabouts,
     brand_of,
     not_there,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.host import supervisors, traces
-from marianned.executors.host.forking import Answer, ForkServer, Pair, shim_environment
+from marianned.executors.host.forking import ForkServer, StartAnswer, SupervisorChannel, shim_environment
 from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01
@@ -66,14 +66,14 @@ class LocalExecutor:
 
     def __init__(self) -> None:
         self._forks: ForkServer | None = None
-        self._known: dict[str, Running] = {}
+        self._known: dict[str, SupervisorIdentity] = {}
         """Who looks after attempts that somebody waits for, by id: their files can be taken away."""
         self._asked_to_end: set[str] = set()
         """Attempts, by id, that were told to end: how they would have ended does not matter any more."""
-        self._started: dict[str, Pair] = {}
+        self._started: dict[str, SupervisorChannel] = {}
         """Attempts, by id, that were started here and that nobody has waited for yet, each with the way to
         its pair."""
-        self._lookout = supervisors.Lookout(self._known.get)
+        self._lookout = supervisors.AttemptPoller(self._known.get)
         self._walking, self._walked_at, self._walked = anyio.Lock(), float("-inf"), set[str]()
 
     async def __aenter__(self) -> Self:
@@ -114,12 +114,12 @@ class LocalExecutor:
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
-        place = Place(directory, spec.id)
+        place = AttemptPlace(directory, spec.id)
         if status and await self.presence(place) not in {Presence.RUNNING, Presence.ENDED}:
-            kind = CannotStart if status == shim.BAD_SPEC_STATUS else NotStarted
+            kind = CannotStart if status == shim.BAD_SPEC_STATUS else StartFailed
             raise kind(message or f"the shim ended with status {status}")
 
-    async def presence(self, place: Place) -> Presence:
+    async def presence(self, place: AttemptPlace) -> Presence:
         """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor).
 
         The files are looked at first, again for a moment where a claim was made and nobody has said yet who
@@ -142,16 +142,16 @@ class LocalExecutor:
         swept = await _sweep(place.id)
         return await _patiently(_conclude, place, seen, swept, place.id in self._asked_to_end)
 
-    async def running(self, place: Place) -> Running | None:
+    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Read identity.json, and remember it (see Executor); of what was just started it is known."""
         if place.id in self._started:
             return self._known[place.id]
-        running = await _patiently(attempt_files.read, place.directory / shim.IDENTITY, Running)
+        running = await _patiently(attempt_files.read, place.directory / shim.IDENTITY, SupervisorIdentity)
         if running is not None:
             self._known[place.id] = running
         return running or self._known.get(place.id)
 
-    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+    async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor).
 
         As long as one of the pair lives, it waits for that one's end, the keeper's first, which is the last,
@@ -167,10 +167,10 @@ class LocalExecutor:
                 tell(text)
 
         while True:
-            found: int | Pair | ExitRecord | None = self._started.pop(place.id, None)
+            found: int | SupervisorChannel | ExitRecord | None = self._started.pop(place.id, None)
             if found is None:
                 found = await self._patiently_of(_next, place)
-            if isinstance(found, int | Pair):
+            if isinstance(found, int | SupervisorChannel):
                 if not await self._outlived(place, found, say):
                     continue
                 found = await _patiently(attempt_files.record_of, place)
@@ -183,7 +183,9 @@ class LocalExecutor:
                 self._asked_to_end.discard(place.id)
                 return found or await _patiently(attempt_files.record_of, place)
 
-    async def _outlived(self, place: Place, watch: int | Pair, say: Callable[[str], None]) -> bool:
+    async def _outlived(
+        self, place: AttemptPlace, watch: int | SupervisorChannel, say: Callable[[str], None]
+    ) -> bool:
         """Wait until the process of a pidfd has ended, or the attempt of a pair, and be done with it.
 
         Tell whether it is a pair that rests: then nothing of the attempt is left, and its record is there.
@@ -192,7 +194,7 @@ class LocalExecutor:
         try:
             with self._lookout.watching(place, say):
                 await anyio.wait_readable(watch)
-            rests = isinstance(watch, Pair) and watch.rests()
+            rests = isinstance(watch, SupervisorChannel) and watch.rests()
         finally:
             if isinstance(watch, int):
                 os.close(watch)
@@ -202,10 +204,10 @@ class LocalExecutor:
                 watch.close()
         return rests
 
-    async def whereabouts(self, place: Place, known: Whereabouts | None = None) -> None:
+    async def whereabouts(self, place: AttemptPlace, known: Whereabouts | None = None) -> None:
         """Tell nothing: it runs here (see Executor)."""
 
-    async def fate(self, place: Place) -> None:
+    async def fate(self, place: AttemptPlace) -> None:
         """Tell nothing: it has no job (see Executor)."""
 
     def waits(self, attempt: str) -> None:
@@ -215,10 +217,10 @@ class LocalExecutor:
         """Say nothing: it is this host."""
         return None
 
-    async def withdraw(self, place: Place) -> None:
+    async def withdraw(self, place: AttemptPlace) -> None:
         """Do nothing: what was started has begun (see Executor)."""
 
-    async def end(self, place: Place, *, drop: bool = False) -> None:
+    async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway.
 
         One that is older than that signal lets HURRY be: it blocks all it does not know.
@@ -229,14 +231,14 @@ class LocalExecutor:
         await self._patiently_of(supervisors.send, place, signal.SIGTERM)
         await self._patiently_of(supervisors.send, place, signal.SIGCONT)
 
-    async def claim(self, place: Place) -> bool:
+    async def claim(self, place: AttemptPlace) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor).
 
         Where all attempts are away nothing could be started there, so nobody comes late.
         """
         return await _patiently(_claim, place)
 
-    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+    async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
         """Write the file that its shim reads when its limit is over (see Executor)."""
         name = limit.SILENCE if silence else limit.NAME
         await _patiently(attempt_files.raise_limit, place, seconds, name)
@@ -265,7 +267,10 @@ class LocalExecutor:
                 await _gone(pid, started)
 
     async def _patiently_of(
-        self, function: Callable[[Place, Running | None, Unpack[_Ts]], _T], place: Place, *args: *_Ts
+        self,
+        function: Callable[[AttemptPlace, SupervisorIdentity | None, Unpack[_Ts]], _T],
+        place: AttemptPlace,
+        *args: *_Ts,
     ) -> _T:
         """Call it, see `_patiently`, with what is remembered of the attempt."""
         return await _patiently(function, place, self._known.get(place.id), *args)
@@ -317,7 +322,7 @@ def _introduced(
     write: Callable[[], None] | None,
     forks: ForkServer | None,
     root: Path | None,
-) -> tuple[int, str, Running | None, Pair | None]:
+) -> tuple[int, str, SupervisorIdentity | None, SupervisorChannel | None]:
     """Start it as `_begin` does; add who looks after it and the way to the pair, where these can be had."""
     if write is None:
         status, message, pair = _begin(directory, spec, forks, root)
@@ -328,7 +333,7 @@ def _introduced(
         return status, message, None, None
     if pair.running is None:  # one that has had an attempt before is the same
         with contextlib.suppress(OSError):
-            pair.running = attempt_files.read(directory / shim.IDENTITY, Running)
+            pair.running = attempt_files.read(directory / shim.IDENTITY, SupervisorIdentity)
     if pair.running is None:
         pair.close()
         return status, message, None, None
@@ -337,7 +342,7 @@ def _introduced(
 
 def _begin(
     directory: Path, spec: Spec, forks: ForkServer | None, root: Path | None, *, made: bool = False
-) -> Answer:
+) -> StartAnswer:
     """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message.
 
     `made`: its directory is there, and was looked at, a moment ago.
@@ -347,23 +352,23 @@ def _begin(
         if not made:
             make_private_directory(directory, root)
         if (directory / shim.CLAIM).exists():
-            return Answer(shim.CLAIMED_STATUS, "the attempt is claimed already")
+            return StartAnswer(shim.CLAIMED_STATUS, "the attempt is claimed already")
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
         attempt_files.write(directory / shim.SPEC, msgspec.json.encode(branded), durable=False)
         answer = forks.start(directory, spec.id) if forks else None
         if answer:
             return answer
         if forks and (directory / shim.CLAIM).exists():
-            return Answer(shim.NO_CLAIM_STATUS, "the shim was killed")
-        return Answer(*_spawn(directory, spec.id))
+            return StartAnswer(shim.NO_CLAIM_STATUS, "the shim was killed")
+        return StartAnswer(*_spawn(directory, spec.id))
     except OSError as error:
         lasting = error.errno == errno.ENOSYS  # a kernel without pidfds
-        return Answer(shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error))
+        return StartAnswer(shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error))
     except UnicodeError as error:
-        return Answer(shim.BAD_SPEC_STATUS, str(error))
+        return StartAnswer(shim.BAD_SPEC_STATUS, str(error))
 
 
-def _claim(place: Place) -> bool:
+def _claim(place: AttemptPlace) -> bool:
     try:
         return attempt_files.claim(place)
     except FileNotFoundError:
@@ -392,7 +397,7 @@ def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
     return front.returncode, said.decode(errors="replace").strip()
 
 
-def _look(place: Place, known: Running | None) -> Presence | None:
+def _look(place: AttemptPlace, known: SupervisorIdentity | None) -> Presence | None:
     """Look once. None: somebody has claimed it, lives, and has not yet said who it is.
 
     What is asked last here comes first in the life of an attempt (claim, identity, record, death), so
@@ -413,7 +418,7 @@ def _look(place: Place, known: Running | None) -> Presence | None:
     return Presence.NEVER_STARTED
 
 
-def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> Presence:  # noqa: FBT001
+def _conclude(place: AttemptPlace, seen: Presence | None, swept: bool, asked: bool) -> Presence:  # noqa: FBT001
     """Tell what is so once no supervisor of it is left.
 
     `seen` is what the files said before, `swept` whether processes of it were killed, `asked` whether it was
@@ -428,7 +433,7 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
     return Presence.NEVER_STARTED
 
 
-def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
+def _next(place: AttemptPlace, known: SupervisorIdentity | None) -> int | ExitRecord | None:
     """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
     for process in supervisors.pair(place, known):
         watch = traces.open_process(process.pid, process.started)
@@ -437,6 +442,6 @@ def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
     return attempt_files.record_of(place)
 
 
-def _unknown(place: Place) -> str:
+def _unknown(place: AttemptPlace) -> str:
     missing = not_there(place.root or place.directory)
     return f"how it ended can't be known, and no process of it is found: {missing}"

@@ -19,7 +19,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from marianned.executors import attempt_files, shim
-from marianned.executors.base import Place, Running
+from marianned.executors.base import AttemptPlace, SupervisorIdentity
 from marianned.executors.host import traces
 from marianned.moment import boot_id
 
@@ -34,7 +34,7 @@ _AT_ONCE, _LEAST_SECONDS = 50, 0.5
 _logger = logging.getLogger(__name__)
 
 
-class Process(NamedTuple):
+class SupervisorProcess(NamedTuple):
     """One of a pair; `started` is its start time (traces.start_time)."""
 
     pid: int
@@ -42,23 +42,25 @@ class Process(NamedTuple):
     stopped: bool
 
 
-class _Seen(NamedTuple):
+class _LookResult(NamedTuple):
     """What a look has found: whether nothing of it is left with them, and what is to be said of its files."""
 
     over: bool
     trouble: str | None = None
 
 
-def pair(place: Place, known: Running | None) -> list[Process]:
+def pair(place: AttemptPlace, known: SupervisorIdentity | None) -> list[SupervisorProcess]:
     """Return keeper and runner, in this order, as far as they live; each can end it alone; blocks."""
     return _alive(place, known, _said(place))
 
 
-def _said(place: Place) -> Running | None:
-    return attempt_files.read(place.directory / shim.IDENTITY, Running)
+def _said(place: AttemptPlace) -> SupervisorIdentity | None:
+    return attempt_files.read(place.directory / shim.IDENTITY, SupervisorIdentity)
 
 
-def _alive(place: Place, known: Running | None, said: Running | None) -> list[Process]:
+def _alive(
+    place: AttemptPlace, known: SupervisorIdentity | None, said: SupervisorIdentity | None
+) -> list[SupervisorProcess]:
     mark = traces.trace_of(place.id).mark
     for running in [said] if said == known else [said, known]:
         if running is None or running.boot_id != boot_id():
@@ -70,16 +72,16 @@ def _alive(place: Place, known: Running | None, said: Running | None) -> list[Pr
         ):
             found = traces.standing(pid)
             if found is not None and found.start_time == started and traces.has_mark(pid, mark):
-                alive.append(Process(pid, started, found.stopped))
+                alive.append(SupervisorProcess(pid, started, found.stopped))
         if alive:
             return alive
     return []
 
 
-def running_of(found: Sequence[tuple[int, int]]) -> Running:
+def running_of(found: Sequence[tuple[int, int]]) -> SupervisorIdentity:
     """Return who looks after it, of the processes (pid, start time) that were found, the keeper first."""
     (pid, start_time), (runner, runner_start_time) = found[0], found[-1]
-    return Running(
+    return SupervisorIdentity(
         pid=pid,
         start_time=start_time,
         runner_pid=runner,
@@ -88,7 +90,7 @@ def running_of(found: Sequence[tuple[int, int]]) -> Running:
     )
 
 
-def send(place: Place, known: Running | None, number: int) -> None:
+def send(place: AttemptPlace, known: SupervisorIdentity | None, number: int) -> None:
     """Send a signal to the first of the pair that lives, CONT to both; blocks."""
     with traces.moving:
         found = pair(place, known)
@@ -104,22 +106,24 @@ def send(place: Place, known: Running | None, number: int) -> None:
                 os.close(opened)
 
 
-def _look_up(place: Place, known: Running | None) -> _Seen:
+def _look_up(place: AttemptPlace, known: SupervisorIdentity | None) -> _LookResult:
     said = _said(place)
     alive = _alive(place, known, said)
     if not alive:
-        return _Seen(over=True)
+        return _LookResult(over=True)
     if any(process.stopped for process in alive):
         send(place, known, signal.SIGCONT)
     if said is not None or (place.directory / shim.IDENTITY).exists():
-        return _Seen(over=False)
+        return _LookResult(over=False)
     who = known.pid if known is not None else "unknown"
     gone = f"its files in '{place.directory}' are gone; it runs on and is waited for (pid {who})"
-    return _Seen(over=False, trouble=gone)
+    return _LookResult(over=False, trouble=gone)
 
 
-def _look_up_all(asked: Sequence[tuple[Place, Running | None]]) -> list[_Seen | OSError]:
-    found: list[_Seen | OSError] = []
+def _look_up_all(
+    asked: Sequence[tuple[AttemptPlace, SupervisorIdentity | None]],
+) -> list[_LookResult | OSError]:
+    found: list[_LookResult | OSError] = []
     for place, known in asked:
         try:
             found.append(_look_up(place, known))
@@ -131,27 +135,27 @@ def _look_up_all(asked: Sequence[tuple[Place, Running | None]]) -> list[_Seen | 
 class _Waiter:
     """Somebody who waits for an attempt, with what the looks have found of it."""
 
-    def __init__(self, place: Place, say: Callable[[str], None]) -> None:
+    def __init__(self, place: AttemptPlace, say: Callable[[str], None]) -> None:
         self.place = place
         self.say = say
         self.scope = anyio.CancelScope()
         self.failed: OSError | None = None
 
 
-class Lookout:
+class AttemptPoller:
     """Looks up all attempts that somebody waits for, as long as `serve` runs.
 
     `known` tells who is remembered to look after an attempt, by its id.
     """
 
-    def __init__(self, known: Callable[[str], Running | None]) -> None:
+    def __init__(self, known: Callable[[str], SupervisorIdentity | None]) -> None:
         self._known = known
         self._waiters: dict[_Waiter, None] = {}
         """The one that was looked up last stands last."""
         self._some = anyio.Event()
 
     @contextmanager
-    def watching(self, place: Place, say: Callable[[str], None]) -> Iterator[None]:
+    def watching(self, place: AttemptPlace, say: Callable[[str], None]) -> Iterator[None]:
         """Look an attempt up while the block waits for it; once nothing of it is left, that is cancelled.
 
         Raises:

@@ -47,17 +47,17 @@ def trace_of(attempt: str) -> Trace:
     return Trace(f"{shim.MARK}={attempt}".encode(), b"%d" % brand_of(attempt))
 
 
-class Standing(NamedTuple):
+class ProcessState(NamedTuple):
     """A process that lives: field 22 of its /proc/PID/stat; whether somebody has stopped it."""
 
     start_time: int
     stopped: bool
 
 
-def standing(pid: int) -> Standing | None:
+def standing(pid: int) -> ProcessState | None:
     """Return what is so of a process; None when there is none of that number, or a zombie."""
     fields = _stat(pid)
-    return None if fields is None else Standing(int(fields[19]), fields[0] == b"T")
+    return None if fields is None else ProcessState(int(fields[19]), fields[0] == b"T")
 
 
 def start_time(pid: int) -> int | None:

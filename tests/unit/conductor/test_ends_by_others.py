@@ -7,14 +7,16 @@ import msgspec
 import pytest
 
 from marianned.conductor.run.ends import ended_early, judged_by, not_its_own
-from marianned.executors.base import ExitRecord, Fate, FateKind, Place, may_be_foreign
-from marianned.executors.clusters.evidence import cut_short
+from marianned.executors.base import AttemptPlace, ExitRecord, Fate, FateKind, may_be_foreign
+from marianned.executors.clusters.cluster_files import cut_short_record
 from marianned.protocol import Outcome
 
 
 def ended(**given: object) -> ExitRecord:
     """Return a record of an end of which nothing else is known."""
-    return msgspec.structs.replace(cut_short(Place(Path("/nowhere"), "one")), asked=False, **given)
+    return msgspec.structs.replace(
+        cut_short_record(AttemptPlace(Path("/nowhere"), "one")), asked=False, **given
+    )
 
 
 AHEAD = ended(exit_code=128 + signal.SIGTERM)

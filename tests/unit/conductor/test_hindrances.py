@@ -17,7 +17,7 @@ from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.run import strangers
 from marianned.errors import Unavailable, WaitTimeout
-from marianned.executors.base import Spec, Wait, Whereabouts
+from marianned.executors.base import Spec, WaitReason, Whereabouts
 from marianned.protocol import ExplainJob, GetDaemon, GetJob, Pause, SafeTo, Stop
 from marianned.systemd.notify import Notifier
 from marianned.systemd.watchdog import Watchdog
@@ -149,14 +149,14 @@ async def held_at_a_cluster(path, wait):
 @pytest.mark.parametrize(
     ("wait", "to_type"),
     [
-        (Wait("held", "scontrol release 7", queued=True), ["scontrol release 7"]),
+        (WaitReason("held", "scontrol release 7", queued=True), ["scontrol release 7"]),
         (
-            Wait("too wide", "scontrol show job 7", "score"),
+            WaitReason("too wide", "scontrol show job 7", "score"),
             ["mzt modify a -c FILE -r", "scontrol show job 7"],
         ),
-        (Wait("held", "scontrol release 7_3", queued=True, own=("7_3", "7")), ["scontrol release 7_3"]),
-        (Wait("others go first", queued=True), []),
-        (Wait("Slurm does not answer", shows="scontrol ping"), []),
+        (WaitReason("held", "scontrol release 7_3", queued=True, own=("7_3", "7")), ["scontrol release 7_3"]),
+        (WaitReason("others go first", queued=True), []),
+        (WaitReason("Slurm does not answer", shows="scontrol ping"), []),
     ],
 )
 def test_what_helps_where_somebody_has_to_act_comes_before_all_that_is_usually_typed(
@@ -184,7 +184,7 @@ async def two_at_a_cluster(path, wait):
 
 
 def test_what_a_pause_takes_back_has_not_begun_until_it_is_out_of_the_queue(loop, tmp_path):
-    for status, why in loop.call(two_at_a_cluster, tmp_path, Wait("others go first", queued=True)):
+    for status, why in loop.call(two_at_a_cluster, tmp_path, WaitReason("others go first", queued=True)):
         (flight,) = status.in_flight
         assert running(msgspec.to_builtins(flight)).endswith(", not begun")
         assert status.next.latest_at is None
@@ -193,7 +193,7 @@ def test_what_a_pause_takes_back_has_not_begun_until_it_is_out_of_the_queue(loop
 
 async def suspended(path):
     executor = MemoryExecutor()
-    wait = Wait("its job 7 is suspended", "scontrol resume 7", stopped=True, suspended=True)
+    wait = WaitReason("its job 7 is suspended", "scontrol resume 7", stopped=True, suspended=True)
     executor.waits = lambda _attempt: wait
     begun = anyio.Event()
 

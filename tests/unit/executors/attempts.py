@@ -19,7 +19,7 @@ from kit.left_behind import ends_with_us
 from refusing import NUMBERS
 
 from marianned.executors import shim
-from marianned.executors.base import Executor, ExitRecord, Place, Running, Spec
+from marianned.executors.base import AttemptPlace, Executor, ExitRecord, Spec, SupervisorIdentity
 from marianned.executors.clusters.executor import ClusterExecutor
 from marianned.executors.host.forking import ForkServer
 from marianned.executors.host.local import LocalExecutor
@@ -52,7 +52,7 @@ class Attempt:
         self.leash = Leash(tmp_path / "leash")
         self.id = uuid.uuid4().hex
         ends_with_us(f"{shim.MARK}={self.id}")
-        self.place = Place(self.directory, self.id)
+        self.place = AttemptPlace(self.directory, self.id)
 
     def open_fork_server(self, lent: ForkServer | None = None) -> ForkServer:
         """What entering the executor does, from a fixture; with one that is `lent`, no other is started."""
@@ -87,7 +87,7 @@ class Attempt:
         return self.spec("sh", "-c", f'exec 9>"$LEASH"\n{text}', **given)
 
     async def start(self, spec: Spec) -> None:
-        self.place = Place(self.directory, spec.id)
+        self.place = AttemptPlace(self.directory, spec.id)
         await soon(self.executor.start(self.directory, spec))
 
     async def wait(self) -> ExitRecord | None:
@@ -107,7 +107,7 @@ class Attempt:
         env = {shim.MARK: self.id}
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
-    async def running(self) -> Running:
+    async def running(self) -> SupervisorIdentity:
         running = await self.executor.running(self.place)
         assert running is not None
         return running

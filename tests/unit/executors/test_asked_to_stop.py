@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from attempts import Attempt, soon
 
-from marianned.executors.base import Stop
+from marianned.executors.base import GracefulStop
 from marianned.paths import make_private_directory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True, in_each_run=True)]
@@ -16,8 +16,8 @@ POLITE = "trap 'echo put down; exit 0' INT; trap 'echo hurried; exit 1' TERM; ec
 FOREVER = "while :; do sleep 0.05; done"
 
 
-def by_signal(seconds: float = LONG) -> Stop:
-    return Stop(number=signal.SIGINT, seconds=seconds)
+def by_signal(seconds: float = LONG) -> GracefulStop:
+    return GracefulStop(number=signal.SIGINT, seconds=seconds)
 
 
 async def test_it_is_asked_by_its_signal_and_has_time_to_go(attempt: Attempt) -> None:
@@ -35,7 +35,7 @@ async def test_it_is_asked_by_its_file(attempt: Attempt) -> None:
         make_private_directory(place)
     wait = f'until [ -e "{attempt.directory}/out/stop" ]; do sleep 0.02; done; echo seen'
     await attempt.start(
-        attempt.script(f"echo begun >&9; {wait}", stop=Stop(file="stop", seconds=LONG)),
+        attempt.script(f"echo begun >&9; {wait}", stop=GracefulStop(file="stop", seconds=LONG)),
     )
     await attempt.leash.line()
     await soon(attempt.executor.end(attempt.place))
@@ -98,7 +98,9 @@ async def test_nothing_that_a_command_put_in_the_place_of_its_file_is_followed(
         out.mkdir()
         (out / "stop").symlink_to(elsewhere / "stop")
     seconds = 0.3 if there == "a link of that name" else LONG
-    await attempt.start(attempt.script(f"{POLITE}; {FOREVER}", stop=Stop(file="stop", seconds=seconds)))
+    await attempt.start(
+        attempt.script(f"{POLITE}; {FOREVER}", stop=GracefulStop(file="stop", seconds=seconds))
+    )
     await attempt.leash.line()
     await soon(attempt.executor.end(attempt.place))
     record = await attempt.wait()

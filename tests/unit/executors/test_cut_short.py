@@ -6,14 +6,16 @@ from pathlib import Path
 import msgspec
 from kit.tables import each
 
-from marianned.executors.base import ExitRecord, Place
-from marianned.executors.clusters.entries import Entry
-from marianned.executors.clusters.evidence import cut_short
+from marianned.executors.base import AttemptPlace, ExitRecord
+from marianned.executors.clusters.cluster_files import cut_short_record
+from marianned.executors.clusters.entries import AttemptEntry
 
 
 def ended(**given: object) -> ExitRecord:
     """Return a record of an end of which nothing else is known."""
-    return msgspec.structs.replace(cut_short(Place(Path("/nowhere"), "one")), asked=False, **given)
+    return msgspec.structs.replace(
+        cut_short_record(AttemptPlace(Path("/nowhere"), "one")), asked=False, **given
+    )
 
 
 @each(
@@ -29,7 +31,7 @@ def ended(**given: object) -> ExitRecord:
 def test_what_was_cut_short_was_asked_to_end_unless_it_has_ended_by_itself(
     record: ExitRecord, noted: bool, asked: bool
 ) -> None:
-    entry = Entry(Place(Path("/nowhere"), "one"))
+    entry = AttemptEntry(AttemptPlace(Path("/nowhere"), "one"))
     entry.submission = msgspec.structs.replace(entry.submission, cut_short=noted)
     entry.settle(record)
     assert entry.record is not None

@@ -14,7 +14,7 @@ import pytest
 from attempts import Attempt, ended, soon
 
 from marianned.executors import forkserver
-from marianned.executors.base import AlreadyClaimed, CannotStart, Place, Presence
+from marianned.executors.base import AlreadyClaimed, AttemptPlace, CannotStart, Presence
 from marianned.executors.host import forking
 from marianned.executors.host.forking import ForkServer
 from marianned.executors.host.local import LocalExecutor
@@ -40,7 +40,7 @@ async def test_a_forked_attempt_sees_what_a_spawned_one_sees(attempt: Attempt, t
             directory = tmp_path / name
             spec = attempt.spec("sh", "-c", SURROUNDINGS)
             await soon(executor.start(directory, spec))
-            await soon(executor.wait(Place(directory, spec.id)))
+            await soon(executor.wait(AttemptPlace(directory, spec.id)))
             outputs.append((directory / "stdout").read_text().replace(str(directory), "DIR"))
     assert "leads a session" in outputs[0]
     assert outputs[0] == outputs[1]
@@ -104,7 +104,7 @@ async def test_killed_at_any_moment_it_fails_no_start(attempt: Attempt, tmp_path
         assert forks is not None
 
         async def one(number: int) -> None:
-            place = Place(tmp_path / str(number), f"{attempt.id}-{number}")
+            place = AttemptPlace(tmp_path / str(number), f"{attempt.id}-{number}")
             spec = attempt.spec("sh", "-c", f"exit {number}", id=place.id)
             await executor.start(place.directory, spec)
             record = await executor.wait(place)

@@ -17,7 +17,7 @@ STATUS = {"type": "system", "subtype": "status", "status": None}
 def test_what_the_command_puts_in_the_place_of_its_output_is_not_opened(tmp_path, monkeypatch, planted):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(shim.__file__).parent))
-    output = shim.Output(None)
+    output = shim.OutputCap(None)
     output.open()
     Path(shim.STDOUT).unlink()
     if planted == "pipe":
@@ -55,7 +55,7 @@ def seconds_until_ended(clock, place, events, most=200):
     rule = builtin_profiles()["claude-code"].cli.output.final_event
     path = place / "stdout"
     path.touch()
-    watch = lastword.LastWord(30.0, rule.event, rule.where, rule.goes_on, str(path), rule.idle)
+    watch = lastword.LastWordWatch(30.0, rule.event, rule.where, rule.goes_on, str(path), rule.idle)
     try:
         for second in range(most):
             event = events[second] if second < len(events) else STATUS

@@ -16,7 +16,15 @@ import pytest
 from attempts import LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running, Spec
+from marianned.executors.base import (
+    AlreadyClaimed,
+    AttemptPlace,
+    CannotStart,
+    Presence,
+    Spec,
+    StartFailed,
+    SupervisorIdentity,
+)
 from marianned.executors.host import traces
 from marianned.executors.host.local import LocalExecutor
 
@@ -210,7 +218,7 @@ async def test_what_was_never_started_is_told_from_what_is_lost(attempt: Attempt
 @pytest.mark.both(in_each_run=True)
 async def test_where_the_directory_cannot_be_made_nothing_starts(attempt: Attempt) -> None:
     attempt.directory.parent.write_text("a file in the way")
-    with pytest.raises(NotStarted, match="1"):
+    with pytest.raises(StartFailed, match="1"):
         await attempt.start(attempt.spec("true"))
 
 
@@ -279,11 +287,11 @@ def sleeper(attempt: Attempt) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "1000"], env={shim.MARK: attempt.id, "PATH": os.environ["PATH"]})
 
 
-def identity_of(pid: int) -> Running:
+def identity_of(pid: int) -> SupervisorIdentity:
     start_time = traces.start_time(pid)
     assert start_time is not None
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return Running(
+    return SupervisorIdentity(
         pid=pid, start_time=start_time, runner_pid=pid, runner_start_time=start_time, boot_id=boot_id
     )
 
@@ -381,7 +389,7 @@ async def test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_f
 @LOOKED_FOR_HERE
 async def test_what_lies_there_of_another_attempt_is_neither_taken_nor_touched(attempt: Attempt) -> None:
     await attempt.run(attempt.spec("true"))
-    other = Place(attempt.directory, "another")
+    other = AttemptPlace(attempt.directory, "another")
     assert await attempt.executor.presence(other) is Presence.LOST
     assert await soon(attempt.executor.wait(other)) is None
     assert await attempt.executor.presence(attempt.place) is Presence.ENDED

@@ -12,7 +12,7 @@ import pytest
 from attempts import Attempt, ended, soon
 
 from marianned.executors import forkserver
-from marianned.executors.base import ExitRecord, Place, Running, Spec, brand_of
+from marianned.executors.base import AttemptPlace, ExitRecord, Spec, SupervisorIdentity, brand_of
 from marianned.executors.host import forking, supervisors, traces
 from marianned.executors.host.local import LocalExecutor
 
@@ -30,13 +30,13 @@ class Turns:
     def __init__(self, attempt: Attempt, executor: LocalExecutor) -> None:
         self.attempt, self.executor = attempt, executor
 
-    def place(self, name: str) -> Place:
-        return Place(self.attempt.directory / name, f"{self.attempt.id}-{name}")
+    def place(self, name: str) -> AttemptPlace:
+        return AttemptPlace(self.attempt.directory / name, f"{self.attempt.id}-{name}")
 
     def spec(self, name: str, *argv: str, **given: Any) -> Spec:
         return self.attempt.spec(*argv, id=self.place(name).id, **given)
 
-    async def start(self, name: str, *argv: str, **given: Any) -> Running:
+    async def start(self, name: str, *argv: str, **given: Any) -> SupervisorIdentity:
         await soon(self.executor.start(self.place(name).directory, self.spec(name, *argv, **given)))
         running = await self.executor.running(self.place(name))
         assert running is not None
@@ -47,7 +47,7 @@ class Turns:
         assert record is not None
         return record
 
-    async def run(self, name: str, *argv: str, **given: Any) -> Running:
+    async def run(self, name: str, *argv: str, **given: Any) -> SupervisorIdentity:
         running = await self.start(name, *argv, **given)
         await self.wait(name)
         return running
@@ -59,7 +59,7 @@ async def turns(attempt: Attempt) -> AsyncIterator[Turns]:
         yield Turns(attempt, executor)
 
 
-def pair(running: Running) -> tuple[int, int]:
+def pair(running: SupervisorIdentity) -> tuple[int, int]:
     return running.pid, running.runner_pid
 
 
@@ -198,13 +198,13 @@ async def test_an_end_that_comes_late_does_not_reach_the_next_attempt(turns: Tur
 
 def no_patience_with_a_stuck_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let it be given up at once; who comes then may take as long as ever."""
-    kill = forking.Pair._kill
+    kill = forking.SupervisorChannel._kill
 
-    def killed(pair: forking.Pair) -> None:
+    def killed(pair: forking.SupervisorChannel) -> None:
         monkeypatch.undo()
         kill(pair)
 
-    monkeypatch.setattr(forking.Pair, "_kill", killed)
+    monkeypatch.setattr(forking.SupervisorChannel, "_kill", killed)
     monkeypatch.setattr(forking, "_PATIENCE_MILLISECONDS", 50)
 
 
@@ -247,7 +247,7 @@ async def test_no_pair_is_moved_between_a_look_for_it_and_the_signal(
     await turns.start("second", "sleep", "1000")
     look, send = supervisors.pair, signal.pidfd_send_signal
 
-    def looked(place: Place, known: Running | None) -> list[supervisors.Process]:
+    def looked(place: AttemptPlace, known: SupervisorIdentity | None) -> list[supervisors.SupervisorProcess]:
         held["look"] = traces.moving.locked()
         return look(place, known)
 

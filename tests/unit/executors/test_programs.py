@@ -14,7 +14,7 @@ DAEMON = textwrap.dedent("""
     from pathlib import Path
     import anyio
     from marianned import captures, data_checks, notifications, service, validations, worker_pool, workers
-    from marianned.executors.base import Place, Silence, Spec
+    from marianned.executors.base import AttemptPlace, SilenceLimit, Spec
     from marianned.executors.host.local import LocalExecutor
     from marianned.score.expanded import DataCheck, Notification
     from marianned.score.read.reader import ScoreSource
@@ -26,7 +26,7 @@ DAEMON = textwrap.dedent("""
         directory = Path.cwd() / name
         spec = Spec(id=f"test-{os.getpid()}-{name}", argv=argv, cwd="/", env={}, timeout_seconds=20, **limits)
         await executor.start(directory, spec)
-        return await executor.wait(Place(directory, spec.id))
+        return await executor.wait(AttemptPlace(directory, spec.id))
 
     async def all_is_known():
         assert await workers.known_profiles(None)
@@ -42,7 +42,7 @@ DAEMON = textwrap.dedent("""
             pass
 
     async def main(package):
-        silence = Silence(idle=0.5, interval=0.1, directories=[])
+        silence = SilenceLimit(idle=0.5, interval=0.1, directories=[])
         async with workers.running(), LocalExecutor() as executor:
             await workers.warm()
             await anyio.wait_readable(worker_pool.pool()._nursery[0]._control)  # what is held is handed over

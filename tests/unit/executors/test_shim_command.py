@@ -11,7 +11,7 @@ import pytest
 from attempts import ANY_START, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
-from marianned.executors.base import ExitRecord, Place, Spec
+from marianned.executors.base import AttemptPlace, ExitRecord, Spec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True, in_each_run=True)]
 GLIBCS_OWN = 0b11 << 31
@@ -56,7 +56,7 @@ async def side_by_side(attempt: Attempt, specs: list[Spec]) -> list[ExitRecord]:
     records: dict[int, ExitRecord | None] = {}
 
     async def one(number: int, spec: Spec) -> None:
-        place = Place(attempt.directory.with_name(f"many{number}"), f"{attempt.id}-{number}")
+        place = AttemptPlace(attempt.directory.with_name(f"many{number}"), f"{attempt.id}-{number}")
         await attempt.executor.start(place.directory, msgspec.structs.replace(spec, id=place.id))
         records[number] = await attempt.executor.wait(place)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from attempts import Attempt, soon
 
-from marianned.executors.base import Silence
-from marianned.executors.silence import Silence as Watch
+from marianned.executors.base import SilenceLimit
+from marianned.executors.silence import SilenceWatch as Watch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
 
-def limit(attempt: Attempt, idle: float = 0.3) -> Silence:
-    return Silence(idle=idle, interval=0.1, directories=[str(attempt.workspace)])
+def limit(attempt: Attempt, idle: float = 0.3) -> SilenceLimit:
+    return SilenceLimit(idle=idle, interval=0.1, directories=[str(attempt.workspace)])
 
 
 async def test_what_shows_no_sign_of_life_is_ended(attempt: Attempt) -> None:

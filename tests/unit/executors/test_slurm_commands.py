@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from kit.daemon import DEADLINE
 
 from marianned.executors.clusters import slurm
-from marianned.executors.clusters.engine import Away, Said, command
+from marianned.executors.clusters.engine import EngineCommandResult, EngineUnavailable, command
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_something(written):
-    engine = slurm.Slurm()
+    engine = slurm.SlurmEngine()
     await engine.submit("m-1", "#!/bin/sh\n", None, Resources(), None)
     await engine.look()
     await engine.fates([("m-1", None)])
@@ -54,7 +54,7 @@ async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_somethi
 
 async def test_one_that_ends_before_it_has_read_what_it_is_given_is_judged_by_its_end():
     for _ in range(10):
-        assert await command(("sh", "-c", "exit 3"), "#" * 200_000) == Said(3, "", "")
+        assert await command(("sh", "-c", "exit 3"), "#" * 200_000) == EngineCommandResult(3, "", "")
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ async def test_a_configuration_that_is_not_there_is_told_by_its_name_and_not_wai
     why = "cannot stat file /share/of mine/slurm.conf: Permission denied, retrying in 1sec up to 60sec"
     saying.write_text(f"sbatch: error: s_p_parse_file: {why}\n")
     given = {"submit": ("m-1", "", None, Resources(), None), "signal": (["1"], 15), "cancel": (["1"],)}
-    with anyio.fail_after(DEADLINE), pytest.raises(Away) as told:
-        await getattr(slurm.Slurm(), call)(*given.get(call, ()))
+    with anyio.fail_after(DEADLINE), pytest.raises(EngineUnavailable) as told:
+        await getattr(slurm.SlurmEngine(), call)(*given.get(call, ()))
     typed = "ls -ld '/share/of mine/slurm.conf'"
     said = "its configuration '/share/of mine/slurm.conf' can't be looked at: Permission denied"
     assert (told.value.typed, str(told.value)) == (typed, f"{said}; type: {typed}")
@@ -84,5 +84,5 @@ async def test_a_configuration_that_can_not_be_read_fails_no_submission(saying):
         "error: Parse error in file /etc/slurm/slurm.conf line 3\nfatal: Unable to process configuration file"
     )
     (saying.parent / "sbatch").write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
-    with pytest.raises(Away, match=r"Parse error in file /etc/slurm/slurm\.conf line 3"):
-        await slurm.Slurm().submit("m-1", "", None, Resources(), None)
+    with pytest.raises(EngineUnavailable, match=r"Parse error in file /etc/slurm/slurm\.conf line 3"):
+        await slurm.SlurmEngine().submit("m-1", "", None, Resources(), None)

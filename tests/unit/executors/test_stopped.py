@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 from attempts import BOTH_GONE, WOKEN_BY_US, Attempt, ended, write
 
-from marianned.executors.base import Place
+from marianned.executors.base import AttemptPlace
 from marianned.executors.host import supervisors
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both]
@@ -96,17 +96,17 @@ async def test_of_more_than_are_looked_up_at_a_time_each_has_its_turn(
     seen: list[str] = []
     enough = anyio.Event()
 
-    async def noted(function: Callable[..., object], asked: list[tuple[Place, object]]) -> object:
+    async def noted(function: Callable[..., object], asked: list[tuple[AttemptPlace, object]]) -> object:
         seen.extend(place.id for place, _ in asked)
         if len(seen) >= 10:
             enough.set()
-        return [supervisors._Seen(over=False)] * len(asked)
+        return [supervisors._LookResult(over=False)] * len(asked)
 
     monkeypatch.setattr(supervisors, "run_sync", noted)
-    lookout = supervisors.Lookout(lambda _: None)
+    lookout = supervisors.AttemptPoller(lambda _: None)
 
     async def waits(name: str) -> None:
-        with lookout.watching(Place(attempt.directory, name), lambda _: None):
+        with lookout.watching(AttemptPlace(attempt.directory, name), lambda _: None):
             await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:

@@ -10,7 +10,7 @@ from attempts import Attempt
 from kit.tables import each
 
 from marianned.executors import shim
-from marianned.executors.base import Running, Whereabouts
+from marianned.executors.base import SupervisorIdentity, Whereabouts
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +39,11 @@ async def test_in_a_job_of_a_cluster_it_notes_the_node_and_the_job_and_the_comma
 @each("forged", ["n\n1", "", "x" * 256, "\x1b[31m", "a b", "\u202e"])
 def test_a_name_that_none_can_have_is_not_believed(forged: str) -> None:
     known = {"pid": 1, "start_time": 1, "runner_pid": 1, "runner_start_time": 1, "boot_id": ""}
-    node = msgspec.convert(known | {"node": forged, "cluster_job": "1", "started_at": 5}, Running)
+    node = msgspec.convert(known | {"node": forged, "cluster_job": "1", "started_at": 5}, SupervisorIdentity)
     assert node.where == Whereabouts(None, "1", 5)
-    assert msgspec.convert(known | {"node": "n1", "cluster_job": forged}, Running).where is None
+    assert msgspec.convert(known | {"node": "n1", "cluster_job": forged}, SupervisorIdentity).where is None
 
 
 def test_what_an_older_release_has_noted_can_be_read() -> None:
     old = {"pid": 1, "start_time": 1, "runner_pid": 1, "runner_start_time": 1, "boot_id": ""}
-    assert msgspec.json.decode(json.dumps(old), type=Running).where is None
+    assert msgspec.json.decode(json.dumps(old), type=SupervisorIdentity).where is None

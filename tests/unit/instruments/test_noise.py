@@ -6,7 +6,7 @@ import pytest
 from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, CLAUDE_SAID, lines
 
-from marianned.executors.lastword import LastWord
+from marianned.executors.lastword import LastWordWatch
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import read_output
 from marianned.instruments.stream_view import StreamReader
@@ -38,7 +38,7 @@ def spoken(printed, path):
     """Tell whether the runner takes it for the last word."""
     path.write_bytes(printed)
     last = CLAUDE.cli.output.final_event
-    word = LastWord(0.0, last.event, last.where, last.goes_on, str(path))
+    word = LastWordWatch(0.0, last.event, last.where, last.goes_on, str(path))
     return [word.poll() for _ in range(3)][-1] is False
 
 

@@ -4,7 +4,7 @@ import msgspec
 from kit.scores import Bench, chain, score, stage
 from kit.tables import each
 
-from marianned.executors.base import Wait
+from marianned.executors.base import WaitReason
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import AttemptEnded, AttemptWarned
 from marianned.progress.views.job import job_view
@@ -204,7 +204,7 @@ def test_of_a_job_that_waits_in_a_queue_with_all_it_may_have_in_flight_one_begin
     assert (coming.code, coming.text) == ("start", "one of sheets 1, 2 begins")
 
 
-IN_QUEUE = Wait("it waits in Slurm's queue (Resources)", queued=True)
+IN_QUEUE = WaitReason("it waits in Slurm's queue (Resources)", queued=True)
 
 
 def two_on_slurm() -> tuple[Bench, list[AttemptRow]]:
@@ -236,14 +236,16 @@ def test_what_a_pause_takes_back_is_told_as_that_and_not_as_waiting() -> None:
         "cluster",
         [],
     )
-    unknown = Wait("Slurm does not answer, so nothing is known of it")
+    unknown = WaitReason("Slurm does not answer, so nothing is known of it")
     (told,) = queued(bench.state, [(second, unknown)])
     assert told.text == f"sheet 2: {unknown[0]}"
 
 
 def test_those_that_wait_for_the_same_are_told_once_and_together() -> None:
     bench, flights = two_on_slurm()
-    wait = Wait("it waits in Slurm's queue (Resources)", of_many="they wait in Slurm's queue (Resources)")
+    wait = WaitReason(
+        "it waits in Slurm's queue (Resources)", of_many="they wait in Slurm's queue (Resources)"
+    )
     (told,) = queued(bench.state, [(one, wait) for one in flights])
     assert (told.text, told.sheets) == ("sheets 1, 2: they wait in Slurm's queue (Resources)", [1, 2])
     silent = "Slurm does not answer: Unable to contact slurm controller"
@@ -256,8 +258,8 @@ def test_those_that_wait_for_the_same_are_told_once_and_together() -> None:
     assert (second.sheets, second.unblocked_by, second.hints) == ([2], "caller", ["mkdir /x"])
 
 
-def held(job: str) -> Wait:
-    return Wait("held", f"scontrol release {job}", own=(job, job.partition("_")[0]))
+def held(job: str) -> WaitReason:
+    return WaitReason("held", f"scontrol release {job}", own=(job, job.partition("_")[0]))
 
 
 @each(
@@ -278,7 +280,7 @@ def test_what_takes_several_jobs_is_typed_once_for_all_of_them(jobs: list[str], 
     bench, (first, _) = two_on_slurm()
     (told,) = queued(bench.state, [(first, held(job)) for job in jobs])
     assert (told.unblocked_by, told.hints) == ("caller", commands)
-    looked_at = [Wait("odd", f"scontrol show job {job}") for job in jobs]
+    looked_at = [WaitReason("odd", f"scontrol show job {job}") for job in jobs]
     (told,) = queued(bench.state, [(first, one) for one in looked_at])
     assert told.hints == [*dict.fromkeys(one[1] for one in looked_at)][:3]
 

@@ -12,8 +12,8 @@ import msgspec
 
 from marianned import files
 from marianned.executors import attempt_files, order, shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Place, Spec
-from marianned.executors.clusters.engine import Job, Key
+from marianned.executors.base import AlreadyClaimed, AttemptPlace, CannotStart, ExitRecord, Spec, StartFailed
+from marianned.executors.clusters.engine import ClusterJob, JobKey
 from marianned.moment import now
 from marianned.paths import make_private_directory
 
@@ -24,7 +24,7 @@ _TAIL = 2000
 _SAID_MOST = 500
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class SubmissionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
 
     `forgotten` is how often the engine has forgotten it before it began. `cut_short`: it is to end, and the
@@ -33,23 +33,23 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    keys: list[Key] = []
+    keys: list[JobKey] = []
     forgotten: int = 0
     cut_short: bool = False
     joined: int = 0
 
     @property
-    def own(self) -> list[Key]:
+    def own(self) -> list[JobKey]:
         """The names that are its own: what becomes of another's job says nothing of it."""
         return self.keys[self.joined :]
 
-    def job(self, listed: Mapping[Key, Job]) -> Job | None:
+    def job(self, listed: Mapping[JobKey, ClusterJob]) -> ClusterJob | None:
         """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
         jobs = [listed[key] for key in self.keys if key in listed]
         return next((job for job in jobs if not job.waits), jobs[-1] if jobs else None)
 
 
-class Found(NamedTuple):
+class AttemptFilesState(NamedTuple):
     """What an attempt's files say. `away`: they can't be looked at.
 
     `gone`: what is to run is not there, so they were deleted, and no job begins it any more; one may run it.
@@ -63,12 +63,12 @@ class Found(NamedTuple):
     log: str = ""
 
 
-def prepare(directory: Path, spec: Spec, root: Path | None) -> None:
+def write_spec(directory: Path, spec: Spec, root: Path | None) -> None:
     """Write what is to run.
 
     Raises:
         AlreadyClaimed: it was started before.
-        NotStarted: that can't be written at the moment.
+        StartFailed: that can't be written at the moment.
         CannotStart: it can't be written down at all.
     """
     try:
@@ -77,38 +77,38 @@ def prepare(directory: Path, spec: Spec, root: Path | None) -> None:
             raise AlreadyClaimed("the attempt is claimed already")
         attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
     except OSError as error:
-        raise NotStarted(str(error)) from None
+        raise StartFailed(str(error)) from None
     except UnicodeError as error:
         raise CannotStart(str(error)) from None
 
 
-def submission_of(place: Place) -> Submission | None:
+def read_submission(place: AttemptPlace) -> SubmissionRecord | None:
     """Read what an attempt's own submission says."""
-    found = attempt_files.read(place.directory / SUBMISSION, Submission)
+    found = attempt_files.read(place.directory / SUBMISSION, SubmissionRecord)
     return found if found is not None and found.id == place.id else None
 
 
-def join(place: Place, host: Path) -> Submission | None:
+def join_job(place: AttemptPlace, host: Path) -> SubmissionRecord | None:
     """Have the job of the attempt of directory `host` run this one next; None: it never had a job.
 
     It may be gone by now: this one is then missing in the list as any other.
 
     Raises:
-        NotStarted: that can't be written at the moment.
+        StartFailed: that can't be written at the moment.
     """
     try:
-        found = attempt_files.read(host / SUBMISSION, Submission)
+        found = attempt_files.read(host / SUBMISSION, SubmissionRecord)
         if found is None or not found.keys:
             return None
-        joined = Submission(id=place.id, keys=found.keys, joined=len(found.keys))
+        joined = SubmissionRecord(id=place.id, keys=found.keys, joined=len(found.keys))
         attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(joined))
         attempt_files.write(host / order.NEXT, f"{place.directory.relative_to(host)}\n".encode())
     except OSError as error:
-        raise NotStarted(str(error)) from None
+        raise StartFailed(str(error)) from None
     return joined
 
 
-def note_cut(place: Place, submission: Submission) -> Submission:
+def note_cut_short(place: AttemptPlace, submission: SubmissionRecord) -> SubmissionRecord:
     """Write down that it is cut short, before that is done, and return that; blocks.
 
     Where its files are away, only this daemon knows.
@@ -120,7 +120,7 @@ def note_cut(place: Place, submission: Submission) -> Submission:
     return noted
 
 
-def order_end(place: Place) -> bool:
+def order_end(place: AttemptPlace) -> bool:
     """Tell its runner to end; False: its directory is not there, so nothing is said."""
     if not place.directory.is_dir():
         return False
@@ -128,32 +128,34 @@ def order_end(place: Place) -> bool:
     return True
 
 
-def look_all(places: Sequence[Place]) -> dict[str, Found]:
+def inspect_all(places: Sequence[AttemptPlace]) -> dict[str, AttemptFilesState]:
     """Look at the files of many, by their ids."""
-    return {place.id: look(place) for place in places}
+    return {place.id: inspect(place) for place in places}
 
 
-def look(place: Place) -> Found:
+def inspect(place: AttemptPlace) -> AttemptFilesState:
     """Look at the files of one attempt."""
     try:
         record = attempt_files.record_of(place)
         if record is not None:
-            return Found(record)
+            return AttemptFilesState(record)
         claimed = (place.directory / shim.CLAIM).exists()
         gone = not (place.directory / shim.SPEC).is_file()
         if place.root_is_missing():  # asked last: what was not found before may have gone with all of it
-            return Found(away=True)
+            return AttemptFilesState(away=True)
     except OSError:
-        return Found(away=True)
+        return AttemptFilesState(away=True)
     if claimed:
-        return Found(claimed=True, given_up=attempt_files.given_up(place.directory))
+        return AttemptFilesState(claimed=True, given_up=attempt_files.given_up(place.directory))
     if gone:
-        return Found(gone=True)
+        return AttemptFilesState(gone=True)
     log = files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip()
-    return Found(log=log)
+    return AttemptFilesState(log=log)
 
 
-def unstarted(place: Place, job: Job | None, log: str, engine: str, python: str) -> ExitRecord:
+def failed_start_record(
+    place: AttemptPlace, job: ClusterJob | None, log: str, engine: str, python: str
+) -> ExitRecord:
     """Return the end of an attempt whose job has failed before the shim: its log says why.
 
     Where that names `python`, a person has to name another interpreter, or the node lacks it.
@@ -165,15 +167,15 @@ def unstarted(place: Place, job: Job | None, log: str, engine: str, python: str)
         error += (
             "; slurm.python of config.toml names the nodes' interpreter; change that, then type: mzt restart"
         )
-    return _noted(place, error=error, asked=False)
+    return _daemon_record(place, error=error, asked=False)
 
 
-def cut_short(place: Place) -> ExitRecord:
+def cut_short_record(place: AttemptPlace) -> ExitRecord:
     """Return the end of an attempt that was asked to end, with its whole job, and left no record of it."""
-    return _noted(place, error=None, asked=True)
+    return _daemon_record(place, error=None, asked=True)
 
 
-def _noted(place: Place, *, error: str | None, asked: bool) -> ExitRecord:
+def _daemon_record(place: AttemptPlace, *, error: str | None, asked: bool) -> ExitRecord:
     """Return an end of which only the daemon knows."""
     moment = now().at
     return ExitRecord(
