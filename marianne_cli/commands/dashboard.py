@@ -12,7 +12,7 @@ from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import typed
 
 if TYPE_CHECKING:
-    from marianne_cli.web.server import Dashboard
+    from marianne_cli.web.server import DashboardServer
 
 _PORT_MOST = 65_535
 
@@ -61,7 +61,7 @@ def command(
     from marianne_cli.web import server
 
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
-    made = server.Dashboard(
+    made = server.DashboardServer(
         listener,
         listener.getsockname()[1] if port is None else port,
         directory=directory,
@@ -82,8 +82,8 @@ def command(
     return Answer({}, text="")
 
 
-def _told(made: "Dashboard", job: str | None, uds: str | None) -> list[str]:
-    lines = [f"dashboard at {made.place}; Ctrl-C ends it"]
+def _told(made: "DashboardServer", job: str | None, uds: str | None) -> list[str]:
+    lines = [f"dashboard at {made.base_url}; Ctrl-C ends it"]
     if uds is not None:
         place = typed(os.path.abspath(uds))  # noqa: PTH100  as text, as it was typed
         lines.append(f"from elsewhere: ssh -L {made.port}:{place} HOST")

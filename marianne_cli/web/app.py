@@ -15,11 +15,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from marianne_cli.client import AsyncClient
 from marianne_cli.web import shapes, statics
-from marianne_cli.web.gate import BODY_MOST, ENTRY, Rules
-from marianne_cli.web.live import Live
-from marianne_cli.web.outputs import problem
-from marianne_cli.web.sessions import SESSION_SECONDS, Sessions
-from marianne_cli.web.tabs import Tab, Watch
+from marianne_cli.web.gate import BODY_MOST, ENTRY, RequestRules
+from marianne_cli.web.live import LiveState
+from marianne_cli.web.outputs import error_object
+from marianne_cli.web.sessions import SESSION_SECONDS, SessionStore
+from marianne_cli.web.tabs import Tab, TabSubscription
 from marianned.errors import MarianneError, NoDaemon
 from marianned.protocol import METHODS
 
@@ -49,34 +49,36 @@ LOOKS = frozenset(
 """What the page may ask. Nothing else of the socket is reached from a browser."""
 CHANGES = frozenset({"job.cancel", "job.modify", "job.pause", "job.remove", "job.resume", "job.retry"})
 """What the page may ask that changes something; with `plan` it changes nothing."""
-_RAW = {"job.revisions": "text", "log.read": "data"}
+_STORED_TEXT_KEYS = {"job.revisions": "text", "log.read": "data"}
 """By method, the key of what is shown as it is stored: the text of a score is edited."""
 
 
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DaemonRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request for the daemon."""
 
     method: str
     params: dict[str, Any] = {}
 
 
-class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The secret of the address that was opened."""
 
     token: str
 
 
-class Page:
+class PageApp:
     """The server's side of the page: its sessions, its tabs, and the one client of the daemon."""
 
-    def __init__(self, client: AsyncClient, sessions: Sessions, rules: Rules, *, read_only: bool) -> None:
+    def __init__(
+        self, client: AsyncClient, sessions: SessionStore, rules: RequestRules, *, read_only: bool
+    ) -> None:
         self._client = client
         self._sessions = sessions
         self._rules = rules
         self._read_only = read_only
         self._files = statics.load()
         self._tabs: dict[str, Tab] = {}
-        self.live = Live(client, self._changed)
+        self.live = LiveState(client, self._changed)
         self.used = anyio.current_time()
 
     def used_at(self) -> float:
@@ -108,15 +110,15 @@ class Page:
     # --- what holds no data --------------------------------------------------------------------------------
 
     async def _shell(self, _request: Request) -> Response:
-        return _served(self._files[statics.SHELL])
+        return _file_response(self._files[statics.SHELL])
 
     async def _static(self, request: Request) -> Response:
         found = self._files.get(request.path_params["name"])
-        return Response(status_code=404) if found is None else _served(found)
+        return Response(status_code=404) if found is None else _file_response(found)
 
     async def _enter(self, request: Request) -> Response:
         """Exchange a token for a session."""
-        given = await _read(request, Token)
+        given = await _read_body(request, TokenBody)
         if isinstance(given, Response):
             return given
         session = self._sessions.exchange(given.token)
@@ -139,7 +141,7 @@ class Page:
             return Response(status_code=503)
         accepted = request.headers.get("accept-encoding", "").split(",")
         packed = "gzip" in {one.strip() for one in accepted}
-        return _Stream(
+        return _EventStream(
             self, Tab(self.live, self._client, browser=browser, read_only=self._read_only), packed=packed
         )
 
@@ -154,7 +156,7 @@ class Page:
 
     async def _watch(self, request: Request) -> Response:
         self.used = anyio.current_time()
-        watch = await _read(request, Watch)
+        watch = await _read_body(request, TabSubscription)
         if isinstance(watch, Response):
             return watch
         tab = self._tabs.get(watch.stream)
@@ -166,35 +168,37 @@ class Page:
     async def _ask(self, request: Request) -> Response:
         """Pass a request on to the daemon; a refusal is answered as what it is."""
         self.used = anyio.current_time()
-        asked = await _read(request, Ask)
+        asked = await _read_body(request, DaemonRequest)
         if isinstance(asked, Response):
             return asked
         looks = asked.method in LOOKS or (asked.method in CHANGES and asked.params.get("plan") is True)
         if not looks and (self._read_only or asked.method not in CHANGES):
             why = "the page is read-only" if asked.method in CHANGES else "the page never asks that"
-            return _refused(403, why, code="E509")
+            return _refusal_response(403, why, code="E509")
         try:
             params = msgspec.convert(asked.params, METHODS[asked.method].params)
         except msgspec.ValidationError as error:
-            return _refused(400, str(error), code="E510")
+            return _refusal_response(400, str(error), code="E510")
         try:
             reply = msgspec.to_builtins(await self._client.ask(params))
         except MarianneError as error:
-            return _json({"error": shapes.shown(problem(error))}, 503 if isinstance(error, NoDaemon) else 409)
-        told = _shown(asked.method, reply)
+            return _json_response(
+                {"error": shapes.sanitized(error_object(error))}, 503 if isinstance(error, NoDaemon) else 409
+            )
+        told = _reply_for_page(asked.method, reply)
         if asked.method == "job.status" and asked.params.get("sheets"):
             told["sheets"] = [{**one, "offers": shapes.sheet_offers(told, one)} for one in told["sheets"]]
-        return _json({"result": told})
+        return _json_response({"result": told})
 
 
-class _Stream(Response):
+class _EventStream(Response):
     """The answer that does not end: server-sent events, until the browser leaves or the server stops.
 
     `packed`: as gzip, each message flushed. One row of the list is much like the next, and like itself a
     second ago: few of the bytes are left.
     """
 
-    def __init__(self, page: Page, tab: Tab, *, packed: bool) -> None:
+    def __init__(self, page: PageApp, tab: Tab, *, packed: bool) -> None:
         super().__init__(media_type="text/event-stream")
         self._page = page
         self._tab = tab
@@ -230,7 +234,7 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _read(request: Request, kind: type[T]) -> T | Response:
+async def _read_body(request: Request, kind: type[T]) -> T | Response:
     """Read a body of this kind, whatever length it said it has; else return the answer."""
     taken = bytearray()
     try:
@@ -247,21 +251,21 @@ async def _read(request: Request, kind: type[T]) -> T | Response:
         return Response(status_code=400)
 
 
-def _shown(method: str, reply: dict[str, Any]) -> dict[str, Any]:
-    raw = _RAW.get(method)
-    told: dict[str, Any] = shapes.shown(reply)
+def _reply_for_page(method: str, reply: dict[str, Any]) -> dict[str, Any]:
+    raw = _STORED_TEXT_KEYS.get(method)
+    told: dict[str, Any] = shapes.sanitized(reply)
     if raw in reply:
         told[raw] = reply[raw]
     return told
 
 
-def _served(file: statics.File) -> Response:
+def _file_response(file: statics.StaticFile) -> Response:
     return Response(file.content, media_type=file.media_type)
 
 
-def _refused(status: int, message: str, *, code: str) -> Response:
-    return _json({"error": {"code": code, "message": message, "hints": [], "problems": []}}, status)
+def _refusal_response(status: int, message: str, *, code: str) -> Response:
+    return _json_response({"error": {"code": code, "message": message, "hints": [], "problems": []}}, status)
 
 
-def _json(value: Mapping[str, Any], status: int = 200) -> Response:
+def _json_response(value: Mapping[str, Any], status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -36,7 +36,7 @@ EVENTS_MOST = 500
 """Events of a watched job that are kept for tabs that have not taken them yet."""
 
 
-class Watched:
+class WatchedJob:
     """A job that tabs look at: its newest state, its sheets, its last events."""
 
     def __init__(self, job_id: str, client: AsyncClient, changed: Callable[[], None]) -> None:
@@ -44,14 +44,14 @@ class Watched:
         self.tabs = 0
         self.scope = anyio.CancelScope()
         self.job: dict[str, Any] | None = None
-        """As `shapes.whole`; null: not known yet."""
+        """As `shapes.full_job`; null: not known yet."""
         self.problem: dict[str, Any] | None = None
         """Why it is not known: `message` and `hints`; null: it is, or will be."""
         self.static: dict[str, Any] = {}
-        """As `shapes.static`; empty: not known yet."""
+        """As `shapes.static_sheets`; empty: not known yet."""
         self.sheets: dict[int, list[Any]] = {}
         self.flight: dict[str, dict[str, Any]] = {}
-        """What is in flight and says something, as `shapes.flight`."""
+        """What is in flight and says something, as `shapes.flights`."""
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MOST)
         self.lost = 0
         """The newest event that is kept no more; 0: all are."""
@@ -59,7 +59,7 @@ class Watched:
         self._changed = changed
         self._known: dict[int, dict[str, Any]] = {}
         self._at: tuple[int, int] = (0, 0)
-        self._closer: dict[str, Any] = {"hooks": [], "drift": None}
+        self._details: dict[str, Any] = {"hooks": [], "drift": None}
 
     async def run(self) -> None:
         """Keep it until cancelled."""
@@ -70,7 +70,7 @@ class Watched:
                 except NoDaemon:
                     pass  # what is known stays; the page says that the daemon is away
                 except MarianneError as error:
-                    self._is_gone(error.message, error.hints)
+                    self._set_problem(error.message, error.hints)
                     self._changed()
                 await anyio.sleep(AGAIN_SECONDS)
 
@@ -83,34 +83,34 @@ class Watched:
                     case SheetStates():
                         await self._take_sheets(item)
                     case OutputStates():
-                        self.flight |= shapes.flight(msgspec.to_builtins(item.in_flight))
+                        self.flight |= shapes.flights(msgspec.to_builtins(item.in_flight))
                     case Event():
-                        self.heard(shapes.event(msgspec.to_builtins(item)))
+                        self.add_event(shapes.event(msgspec.to_builtins(item)))
                         if item.hook is not None:
-                            await self._look_closer()
+                            await self._read_details()
                     case RunRemoved() if self.job is None or self.job["run"] == item.run:
-                        self._is_gone(f"'{self.job_id}' was removed", [])
+                        self._set_problem(f"'{self.job_id}' was removed", [])
                     case _:
                         pass
                 self._changed()
 
-    def _is_gone(self, message: str, hints: list[str]) -> None:
-        """Say why there is no such job; its name came with an address, which anybody may have made."""
-        self.job, self.problem = None, shapes.shown({"message": message, "hints": hints})
+    def _set_problem(self, message: str, hints: list[str]) -> None:
+        """Note why there is no such job; its name came with an address, which anybody may have written."""
+        self.job, self.problem = None, shapes.sanitized({"message": message, "hints": hints})
 
-    def heard(self, event: dict[str, Any]) -> None:
-        """Keep an event for the tabs, and of the oldest that there was one."""
+    def add_event(self, event: dict[str, Any]) -> None:
+        """Keep an event for the tabs; of the oldest, which is dropped for it, keep the number."""
         if len(self.events) == EVENTS_MOST:
             self.lost = self.events[0]["event"]
         self.events.append(event)
 
     async def _take_job(self, told: Job) -> None:
         if self.job is None or (told.run, told.status) != (self.job["run"], self.job["status"]):
-            await self._look_closer()
+            await self._read_details()
         job = msgspec.to_builtins(told)
         self.problem = None
-        self.job = {**shapes.whole(job), **self._closer}
-        self.flight = shapes.flight(job["in_flight"])
+        self.job = {**shapes.full_job(job), **self._details}
+        self.flight = shapes.flights(job["in_flight"])
 
     async def _take_sheets(self, item: SheetStates) -> None:
         if (item.run, item.revision) != self._at:
@@ -118,7 +118,7 @@ class Watched:
             self._known, self.sheets, self.static = {}, {}, {}
         for sheet in msgspec.to_builtins(item.sheets):
             self._known[sheet["sheet"]] = sheet
-            self.sheets[sheet["sheet"]] = shapes.moving(sheet)
+            self.sheets[sheet["sheet"]] = shapes.sheet_values(sheet)
         if not self.static and len(self._known) >= item.total_sheets:
             graph = await self._client.graph(self.job_id)
             while len(graph.sheets) < graph.total:
@@ -128,23 +128,23 @@ class Watched:
                 graph.sheets += page.sheets
             if graph.revision == item.revision:
                 known = [self._known[number] for number in sorted(self._known)]
-                self.static = shapes.static(known, msgspec.to_builtins(graph))
+                self.static = shapes.static_sheets(known, msgspec.to_builtins(graph))
 
-    async def _look_closer(self) -> None:
-        """Ask for what no stream tells of a job: its hooks, and what others changed in its workspace."""
+    async def _read_details(self) -> None:
+        """Read what no stream brings: a job's hooks, and what others changed in its workspace."""
         found = msgspec.to_builtins(await self._client.status(self.job_id, limit=1))
-        self._closer = shapes.shown({key: found[key] for key in ("hooks", "drift")})
+        self._details = shapes.sanitized({key: found[key] for key in ("hooks", "drift")})
         if self.job is not None:
-            self.job = {**self.job, **self._closer}
+            self.job = {**self.job, **self._details}
 
 
-class Live:
-    """The state of the daemon as its stream tells it; `run` keeps it, each change calls `changed`."""
+class LiveState:
+    """The newest state that the daemon has told; `run` keeps it up to date, each change calls `changed`."""
 
     def __init__(self, client: AsyncClient, changed: Callable[[], None]) -> None:
         self._client = client
         self._changed = changed
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, WatchedJob] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         """The jobs of the list, by name: as `shapes.row`."""
@@ -158,11 +158,11 @@ class Live:
         """As `DaemonState`; empty: nothing was heard yet."""
 
     @asynccontextmanager
-    async def watched(self, job_id: str) -> AsyncIterator[Watched]:
+    async def watch_job(self, job_id: str) -> AsyncIterator[WatchedJob]:
         """Keep a job's sheets as long as one tab looks at them."""
         kept = self._watched.get(job_id)
         if kept is None:
-            kept = self._watched[job_id] = Watched(job_id, self._client, self._changed)
+            kept = self._watched[job_id] = WatchedJob(job_id, self._client, self._changed)
             if self._tasks is not None:
                 self._tasks.start_soon(kept.run)
         kept.tabs += 1
@@ -177,29 +177,29 @@ class Live:
     async def run(self) -> None:
         """Keep the state until cancelled, over restarts of the daemon."""
         async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._hear_of_its_end)
+            self._tasks.start_soon(self._watch_connection)
             while True:
                 try:
                     await self._follow()
                 except NoDaemon:
-                    self._is_up(up=False)
+                    self._set_up(up=False)
                 except MarianneError as error:
                     self.refusal = error.message
                     self._changed()
                 await anyio.sleep(AGAIN_SECONDS)
 
-    async def _hear_of_its_end(self) -> None:
+    async def _watch_connection(self) -> None:
         """Hold a connection, which tells at once that the daemon has gone, and that it is back."""
         while True:
             try:
                 async with await anyio.connect_unix(self._client.path) as line:
-                    self._is_up(up=True)
+                    self._set_up(up=True)
                     await line.receive()
             except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
-                self._is_up(up=False)
+                self._set_up(up=False)
             await anyio.sleep(AGAIN_SECONDS)
 
-    def _is_up(self, *, up: bool) -> None:
+    def _set_up(self, *, up: bool) -> None:
         if up != self.up:
             self.up, self.since = up, time.time()
             self._changed()
@@ -218,7 +218,7 @@ class Live:
                         if found is not None:
                             found[row["job_name"]] = row
                     case DaemonState():
-                        self.daemon = shapes.shown(msgspec.to_builtins(item))
+                        self.daemon = shapes.sanitized(msgspec.to_builtins(item))
                     case RunRemoved() if self.rows.get(item.job_name, {}).get("run") == item.run:
                         del self.rows[item.job_name]
                     case Ready() if found is not None:

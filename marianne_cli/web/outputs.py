@@ -19,11 +19,11 @@ LINE_MOST = 4_000
 """Characters of a line: what a screen can show, and what is kept of it."""
 _FURTHER = 8
 """Where the last lines of an agent's stream come to less text than wanted, so many times more are read."""
-Tell = Callable[[list[list[str]]], Awaitable[None]]
+SendLines = Callable[[list[list[str]]], Awaitable[None]]
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose output a tab wants: of a sheet or of a hook; of neither: all that is, and comes, in flight."""
+class OutputRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which output a tab asks for: a sheet's or a hook's; of neither: all that is or comes in flight."""
 
     job_id: str
     sheet: int | None = None
@@ -32,8 +32,8 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of the attempt; null: the newest."""
     lines: int = LINES_FIRST
 
-    def asked(self, stream: str, **others: Any) -> ReadOutput:
-        """Ask for a piece of one of its streams, stdout or stderr."""
+    def page_request(self, stream: str, **others: Any) -> ReadOutput:
+        """Return the request for a piece of one stream, stdout or stderr."""
         return ReadOutput(
             self.job_id,
             sheet=self.sheet,
@@ -44,7 +44,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Head(msgspec.Struct, frozen=True):
+class OutputHead(msgspec.Struct, frozen=True):
     """What is known of an output before its lines."""
 
     attempt: int
@@ -55,26 +55,29 @@ class Head(msgspec.Struct, frozen=True):
 
 
 async def follow(
-    client: AsyncClient, wanted: Wanted, begun: Callable[[Head], Awaitable[None]], tell: Tell
+    client: AsyncClient,
+    wanted: OutputRequest,
+    begun: Callable[[OutputHead], Awaitable[None]],
+    tell: SendLines,
 ) -> None:
     """Tell an attempt's output until it ends; each line is [kind, text], on stderr its kind is `stderr`.
 
     Raises:
         MarianneError: the daemon refuses it, or is gone.
     """
-    first = await client.ask(wanted.asked("stdout", reads=True, limit=1, tail_lines=1))
+    first = await client.ask(wanted.page_request("stdout", reads=True, limit=1, tail_lines=1))
     fixed = msgspec.structs.replace(wanted, attempt=first.attempt)
-    told, lines, offset, whole = await _tail(client, fixed, "stdout", first.reads)
-    errors, error_lines, error_offset, errors_whole = await _tail(client, fixed, "stderr", None)
-    await begun(Head(first.attempt, whole and errors_whole, offset))
+    told, lines, offset, whole = await _read_tail(client, fixed, "stdout", first.reads)
+    errors, error_lines, error_offset, errors_whole = await _read_tail(client, fixed, "stderr", None)
+    await begun(OutputHead(first.attempt, whole and errors_whole, offset))
     await tell([*lines, *(["stderr", text] for _, text in error_lines)])
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_rest, client, fixed, "stdout", told, offset, tell)
-        tasks.start_soon(_rest, client, fixed, "stderr", errors, error_offset, tell)
+        tasks.start_soon(_follow_rest, client, fixed, "stdout", told, offset, tell)
+        tasks.start_soon(_follow_rest, client, fixed, "stderr", errors, error_offset, tell)
 
 
 async def follow_job(
-    client: AsyncClient, job_id: str, begun: Callable[[Head], Awaitable[None]], tell: Tell
+    client: AsyncClient, job_id: str, begun: Callable[[OutputHead], Awaitable[None]], tell: SendLines
 ) -> None:
     """Tell what all attempts of a job print until it ends, each line with its sheet before it.
 
@@ -83,35 +86,35 @@ async def follow_job(
     """
 
     async def begins() -> None:
-        await begun(Head(0, whole=False, size=0))
+        await begun(OutputHead(0, whole=False, size=0))
 
     async def comes(output: Output, lines: list[tuple[str, str]]) -> None:
-        await tell(_cut(lines, output.stream))
+        await tell(_cut_lines(lines, output.stream))
 
     await whole.follow_job(client, job_id, begins, comes)
 
 
-async def _rest(
-    client: AsyncClient, wanted: Wanted, stream: str, told: Transcript, offset: int, tell: Tell
+async def _follow_rest(
+    client: AsyncClient, wanted: OutputRequest, stream: str, told: Transcript, offset: int, tell: SendLines
 ) -> None:
     place = {"sheet": wanted.sheet, "hook": wanted.hook, "attempt": wanted.attempt}
     async with client.follow(wanted.job_id, **place, stream=stream, offset=offset) as pieces:
         async for piece in pieces:
             if lines := told.told(0, piece):
-                await tell(_cut(lines, stream))
+                await tell(_cut_lines(lines, stream))
     if lines := told.rest():
-        await tell(_cut(lines, stream))
+        await tell(_cut_lines(lines, stream))
 
 
-async def _tail(
-    client: AsyncClient, wanted: Wanted, stream: str, reads: dict[str, Any] | None
+async def _read_tail(
+    client: AsyncClient, wanted: OutputRequest, stream: str, reads: dict[str, Any] | None
 ) -> tuple[Transcript, list[list[str]], int, bool]:
     """Return the last lines to the present end; the transcript goes on at the offset behind them."""
     far = wanted.lines
     while True:
         told = Transcript(reads)
         shown: list[tuple[str, str]] = []
-        reply = await client.ask(wanted.asked(stream, tail_lines=far))
+        reply = await client.ask(wanted.page_request(stream, tail_lines=far))
         begin = reply.offset
         while True:
             shown += told.told(reply.skipped, reply.data)
@@ -119,15 +122,15 @@ async def _tail(
             offset = reply.offset + reply.skipped + len(reply.data)
             if offset >= reply.size or not (reply.data or reply.skipped):
                 break
-            reply = await client.ask(wanted.asked(stream, offset=offset))
+            reply = await client.ask(wanted.page_request(stream, offset=offset))
         if not begin or (len(shown) >= wanted.lines and not told.is_one_document):
-            return told, _cut(shown, stream), offset, not begin
+            return told, _cut_lines(shown, stream), offset, not begin
         if reads is None:  # the lines of a text are lines of the screen: there are no more
-            return told, _cut(shown, stream), offset, False
+            return told, _cut_lines(shown, stream), offset, False
         far = far * _FURTHER
 
 
-def _cut(lines: list[tuple[str, str]], stream: str) -> list[list[str]]:
+def _cut_lines(lines: list[tuple[str, str]], stream: str) -> list[list[str]]:
     kept = []
     for kind, text in lines:
         said = visible(text)
@@ -137,8 +140,8 @@ def _cut(lines: list[tuple[str, str]], stream: str) -> list[list[str]]:
     return kept
 
 
-def problem(error: MarianneError) -> dict[str, Any]:
-    """Return a refusal as the page is told it."""
+def error_object(error: MarianneError) -> dict[str, Any]:
+    """Return an error as the JSON object that the page gets."""
     return {
         "code": error.code,
         "message": error.message,

@@ -25,9 +25,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from marianne_cli import terminal
 from marianne_cli.client import aconnect
 from marianne_cli.faces import addresses
-from marianne_cli.web.app import Page
-from marianne_cli.web.gate import HEAD_MOST, HEADERS, Gate, Rules
-from marianne_cli.web.sessions import Sessions
+from marianne_cli.web.app import PageApp
+from marianne_cli.web.gate import HEAD_MOST, HEADERS, Gate, RequestRules
+from marianne_cli.web.sessions import SessionStore
 from marianned import __version__, files
 from marianned.errors import BadRequest
 
@@ -47,8 +47,8 @@ _LEADING = (
 log = logging.getLogger(__name__)
 
 
-class Patient(H11Protocol):
-    """uvicorn's HTTP/1.1 for one connection, that is neither too many nor too slow with its requests."""
+class BoundedHttpProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with two bounds: the number of connections, and how slowly a request may come."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -87,8 +87,8 @@ class Patient(H11Protocol):
             self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own way with signals: this process has one of its own."""
+class _UvicornServer(uvicorn.Server):
+    """uvicorn without its signal handlers: this process has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,8 +96,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Dashboard:
-    """One server: `url` lets one browser in, once; `run` serves until a signal, or until nobody is there."""
+class DashboardServer:
+    """The page's server: `url` lets one browser in, once; `run` serves until a signal, or until unused."""
 
     def __init__(
         self,
@@ -113,12 +113,12 @@ class Dashboard:
         self._directory = directory
         self._read_only = read_only
         self._daemon = daemon
-        self._sessions = Sessions()
+        self._sessions = SessionStore()
         self._file: Path | None = None
 
     @property
-    def place(self) -> str:
-        """Where it is, without a secret."""
+    def base_url(self) -> str:
+        """The page's address, without a secret."""
         return f"http://127.0.0.1:{self.port}/"
 
     def url(self, job: str | None = None) -> str:
@@ -126,7 +126,7 @@ class Dashboard:
 
         The token is in the fragment: no server, log or `ps` sees it.
         """
-        return addresses.at(f"{self.place}#t={self._sessions.mint()}", job)
+        return addresses.at(f"{self.base_url}#t={self._sessions.mint()}", job)
 
     def open_browser(self, job: str | None = None) -> None:
         """Open the page where there is a screen: by a private file, so that no `ps` shows the token."""
@@ -148,8 +148,8 @@ class Dashboard:
     def serve(self, ready: Callable[[], None]) -> None:
         """Serve until the end; refusals are told on stderr."""
         handler = logging.StreamHandler()
-        handler.setFormatter(_Told("mzt: %(message)s"))
-        handler.addFilter(_Few())
+        handler.setFormatter(_TerminalFormatter("mzt: %(message)s"))
+        handler.addFilter(_RateFilter())
         logging.getLogger("marianne_cli.web").addHandler(handler)
         theirs = logging.getLogger("uvicorn.error")
         theirs.addFilter(_is_a_fault)  # the rest is told here, in the words of this program
@@ -166,27 +166,27 @@ class Dashboard:
         Raises:
             NoDaemon: nobody answers to begin with.
         """
-        rules = Rules(self.port, self._sessions)
+        rules = RequestRules(self.port, self._sessions)
         async with aconnect(
             self._daemon, name=f"dashboard {__version__}", read_only=self._read_only
         ) as client:
-            page = Page(client, self._sessions, rules, read_only=self._read_only)
-            server = _Server(_configured(Gate(page.app(), rules)))
+            page = PageApp(client, self._sessions, rules, read_only=self._read_only)
+            server = _UvicornServer(_uvicorn_config(Gate(page.app(), rules)))
             async with anyio.create_task_group() as tasks:
                 with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
                     tasks.start_soon(page.live.run)
-                    await tasks.start(self._tell_addresses)
+                    await tasks.start(self._serve_addresses)
                     tasks.start_soon(_serve, server, self._listener, tasks.cancel_scope)
                     ready()
                     with anyio.move_on_after(None) as until:
-                        tasks.start_soon(_until_unused, page, until)
+                        tasks.start_soon(_cancel_when_unused, page, until)
                         async for _ in signals:
                             break
                     page.end()
                     server.should_exit = True
                     await anyio.sleep_forever()  # until uvicorn has ended
 
-    async def _tell_addresses(self, *, task_status: Any) -> None:
+    async def _serve_addresses(self, *, task_status: Any) -> None:
         """Tell a new address to whoever asks at a socket that is this user's alone: `mzt dashboard --url`."""
         addresses.sweep(self._directory)
         place = addresses.place_of(self._directory, os.getpid())
@@ -194,21 +194,21 @@ class Dashboard:
         try:
             async with listener:
                 task_status.started()
-                await listener.serve(self._tell_one)
+                await listener.serve(self._send_address)
         finally:
             place.unlink(missing_ok=True)
 
-    async def _tell_one(self, asking: SocketStream) -> None:
+    async def _send_address(self, asking: SocketStream) -> None:
         async with asking:
             with suppress(anyio.BrokenResourceError):
                 await asking.send(addresses.told(self.url(), read_only=self._read_only))
 
 
-class _Told(logging.Formatter):
-    """A line on the terminal, whatever was in what came."""
+class _TerminalFormatter(logging.Formatter):
+    """Formats a record as one line that is harmless on a terminal, whatever a request had in it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return it."""
+        """Return the line."""
         return terminal.line(super().format(record))
 
 
@@ -217,8 +217,8 @@ def _is_a_fault(record: logging.LogRecord) -> bool:
     return record.exc_info is not None and record.exc_info[0] is not asyncio.CancelledError
 
 
-class _Few(logging.Filter):
-    """A stranger who knocks a thousand times fills no screen."""
+class _RateFilter(logging.Filter):
+    """Lets a bounded number of lines a minute through: a thousand refused requests fill no screen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,10 +232,10 @@ class _Few(logging.Filter):
         return True
 
 
-def _configured(app: Gate) -> uvicorn.Config:
+def _uvicorn_config(app: Gate) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Patient,
+        http=BoundedHttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -252,7 +252,7 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, scope: anyio.C
     scope.cancel()
 
 
-async def _until_unused(page: Page, until: anyio.CancelScope) -> None:
+async def _cancel_when_unused(page: PageApp, until: anyio.CancelScope) -> None:
     # no event: a time is waited for, which each request puts off
     while (left := page.used_at() + IDLE_SECONDS - anyio.current_time()) > 0:  # noqa: ASYNC110
         await anyio.sleep(left)
@@ -283,7 +283,7 @@ def listen_at(path: str) -> socket.socket:
     Raises:
         BadRequest: something is there, or it can't be made.
     """
-    if _is_left(path):
+    if _is_stale_socket(path):
         os.unlink(path)  # noqa: PTH108  a text, as it was given
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -300,7 +300,7 @@ def listen_at(path: str) -> socket.socket:
     return listener
 
 
-def _is_left(path: str) -> bool:
+def _is_stale_socket(path: str) -> bool:
     """Tell whether a socket of this user is at a path, and nobody listens there: who did was killed."""
     with suppress(OSError, ValueError):
         found = os.lstat(path)

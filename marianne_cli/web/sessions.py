@@ -10,7 +10,7 @@ SESSION_SECONDS = 12 * 3600.0
 _BYTES = 32
 
 
-class Sessions:
+class SessionStore:
     """Tokens and sessions of one server, in memory alone: they end with it.
 
     They are kept as hashes, so looking one up tells nothing of it by the time it takes.
@@ -26,7 +26,7 @@ class Sessions:
         return self._new(self._tokens, TOKEN_SECONDS)
 
     def exchange(self, token: str) -> str | None:
-        """Return a new session for a token, which is used up; null: it is none, or none any more."""
+        """Return a new session for a token, which is used up; null: the token is unknown or expired."""
         ends_at = self._tokens.pop(_hash(token), None)
         if ends_at is None or ends_at <= self._clock():
             return None

@@ -27,7 +27,7 @@ _ROW = (
     "revision",
     "hindered_by",
 )
-_OFTEN = ("in_flight", "waiting", "problems", "event")
+_TOLD_APART = ("in_flight", "waiting", "problems", "event")
 """Parts of a job that are told apart from it, or not at all."""
 _STATIC = ("sheet", "stage", "instance", "label", "name", "instrument")
 _MOVING = (
@@ -50,12 +50,12 @@ def row(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as the list of jobs shows it."""
     told = {key: job[key] for key in _ROW}
     hold = job["holds"][0] if job["holds"] else None
-    return {**shown(told), "group": group_of(job), "hold": shown(hold), "offers": _offers(job)}
+    return {**sanitized(told), "group": group_of(job), "hold": sanitized(hold), "offers": _offers(job)}
 
 
-def whole(job: Mapping[str, Any]) -> dict[str, Any]:
+def full_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as its own page shows it, without what changes with each sheet."""
-    told = shown({key: value for key, value in job.items() if key not in _OFTEN})
+    told = sanitized({key: value for key, value in job.items() if key not in _TOLD_APART})
     return {
         **told,
         "offers": _offers(job),
@@ -64,7 +64,7 @@ def whole(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def static(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any]) -> dict[str, Any]:
+def static_sheets(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays of a job's sheets while a revision is in force: the rows, and the needs by stage."""
     listed = list(sheets)
     stage_of = {sheet["sheet"]: sheet["stage"] for sheet in listed}
@@ -75,33 +75,33 @@ def static(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any]) -> dic
     return {
         "revision": graph["revision"],
         "keys": _STATIC,
-        "sheets": [shown([sheet[key] for key in _STATIC]) for sheet in listed],
+        "sheets": [sanitized([sheet[key] for key in _STATIC]) for sheet in listed],
         "needs": {stage: sorted(stages - {stage}) for stage, stages in needs.items()},
     }
 
 
-def moving(sheet: Mapping[str, Any]) -> list[Any]:
+def sheet_values(sheet: Mapping[str, Any]) -> list[Any]:
     """Return what changes of a sheet, in the order of `MOVING_KEYS`."""
-    told: list[Any] = shown([sheet[key] for key in _MOVING])
+    told: list[Any] = sanitized([sheet[key] for key in _MOVING])
     return told
 
 
 MOVING_KEYS = _MOVING
 
 
-def flight(items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def flights(items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what is in flight and says something, each by what tells it from the others of its job."""
     told = [{key: item[key] for key in ("sheet", "hook", "attempt", "last_line")} for item in items]
-    return {f"{one['sheet'] or 0}/{one['hook'] or 0}": shown(one) for one in told if one["last_line"]}
+    return {f"{one['sheet'] or 0}/{one['hook'] or 0}": sanitized(one) for one in told if one["last_line"]}
 
 
 def event(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event without what it does not say."""
-    said: dict[str, Any] = shown({key: value for key, value in told.items() if value is not None})
+    said: dict[str, Any] = sanitized({key: value for key, value in told.items() if value is not None})
     return said
 
 
-def shown(value: Any) -> Any:
+def sanitized(value: Any) -> Any:
     """Return a value with each text as a screen may have it: control and direction characters as escapes."""
     return terminal.reply(value)
 

@@ -16,18 +16,20 @@ SHELL = "index.html"
 MANIFEST = "vendor/manifest.json"
 
 
-class File(NamedTuple):
+class StaticFile(NamedTuple):
     """A file as it is served."""
 
     content: bytes
     media_type: str
 
 
-def load() -> dict[str, File]:
+def load() -> dict[str, StaticFile]:
     """Return all files by their names below `static/`; licences and the manifest are not served."""
     root = files("marianne_cli.web") / "static"
     names = manifest()["imports"]
-    return {name: File(_resolved(content, names), _TYPES[suffix]) for name, suffix, content in _walk(root)}
+    return {
+        name: StaticFile(_resolved(content, names), _TYPES[suffix]) for name, suffix, content in _walk(root)
+    }
 
 
 def manifest() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from marianne_cli.client import AsyncClient
 from marianne_cli.web import outputs, shapes
-from marianne_cli.web.live import Live, Watched
+from marianne_cli.web.live import LiveState, WatchedJob
 from marianned.errors import MarianneError
 
 HEARTBEAT_SECONDS = 15.0
@@ -29,17 +29,17 @@ _ROW_SECONDS, _ROWS_SECONDS_MOST = 0.025, 5.0
 _JOB_SECONDS = 0.5
 _JOB_AGAIN_SECONDS = 2.0
 _AT_ONCE = ("status", "holds", "breakpoints", "revision", "staged_revision", "safe_to", "hooks")
-"""What of a job is told without waiting."""
+"""The urgent keys of a job: a change of them is sent without waiting."""
 _TEXT_MOST = 512 * 1024
 """Characters of output that wait for a tab, and of how many lines,"""
 _LINES_MOST = 2_000
 """before their reader waits, too; the daemon keeps the rest."""
 
-Wanted = outputs.Wanted
+Wanted = outputs.OutputRequest
 
 
-class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a tab looks at: a job, or none, with its journal or without; and an output of it, or none."""
+class TabSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tab subscribes to: a job or none, with or without its journal, and an output of it or none."""
 
     stream: str
     job: str | None = None
@@ -47,14 +47,14 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: Wanted | None = None
 
 
-class Told:
-    """What was told, so that only what differs is told again."""
+class ChangeTracker:
+    """Remembers the values that a tab has been sent, so that only changes are sent again."""
 
     def __init__(self) -> None:
         self._values: dict[object, Any] = {}
 
-    def differing(self, known: Mapping[Any, Any]) -> tuple[list[Any], list[Any]]:
-        """Return the values that differ, and the keys that are known no more; both count as told."""
+    def take_changes(self, known: Mapping[Any, Any]) -> tuple[list[Any], list[Any]]:
+        """Return the values that differ from those sent, and the keys that are gone; both count as sent."""
         gone = [key for key in self._values if key not in known]
         for key in gone:
             del self._values[key]
@@ -66,7 +66,7 @@ class Told:
 class Tab:
     """One browser tab, from its stream's opening to its end."""
 
-    def __init__(self, live: Live, client: AsyncClient, *, browser: int, read_only: bool) -> None:
+    def __init__(self, live: LiveState, client: AsyncClient, *, browser: int, read_only: bool) -> None:
         self.name = secrets.token_urlsafe(12)
         self.browser = browser
         """What tells the tabs of one browser from others."""
@@ -77,22 +77,22 @@ class Tab:
         self._room = anyio.Event()
         self._ends = False
         self._rows_due = self._job_due = True
-        self._watch = Watch(self.name)
-        self._at_job, self._at_log = anyio.CancelScope(), anyio.CancelScope()
+        self._watch = TabSubscription(self.name)
+        self._job_scope, self._log_scope = anyio.CancelScope(), anyio.CancelScope()
         self._tasks: TaskGroup | None = None
         self._lines: list[list[str]] = []
-        self._said: list[tuple[str, Any]] = []
-        self._rows, self._sheets, self._flight = Told(), Told(), Told()
-        self._job = Told()
+        self._queued: list[tuple[str, Any]] = []
+        self._rows, self._sheets, self._flight = ChangeTracker(), ChangeTracker(), ChangeTracker()
+        self._job = ChangeTracker()
         self._job_state: tuple[Any, ...] = ()
         self._job_at = 0.0
-        self._link = Told()
+        self._daemon_told = ChangeTracker()
         self._static: dict[str, Any] | None = None
         self._event = 0
-        self._kept: Watched | None = None
+        self._watched: WatchedJob | None = None
 
     def changed(self) -> None:
-        """Hear that something may differ."""
+        """Wake the stream: something may have changed."""
         self._rows_due = self._job_due = True
         self._wake.set()
 
@@ -101,24 +101,26 @@ class Tab:
         self._ends = True
         self._wake.set()
 
-    def watch(self, watch: Watch) -> None:
-        """Look at another job, or output."""
+    def watch(self, watch: TabSubscription) -> None:
+        """Subscribe to another job or output."""
         before, self._watch = self._watch, watch
         if watch.job != before.job:
-            self._kept, self._static, self._event = None, None, 0
-            self._sheets, self._flight, self._job = Told(), Told(), Told()
+            self._watched, self._static, self._event = None, None, 0
+            self._sheets, self._flight, self._job = ChangeTracker(), ChangeTracker(), ChangeTracker()
             self._job_state = ()
-            self._at_job = self._instead(
-                self._at_job, None if watch.job is None else self._look_at, watch.job
+            self._job_scope = self._replace_task(
+                self._job_scope, None if watch.job is None else self._watch_job, watch.job
             )
         if watch.log != before.log:
             self._lines = []
-            self._at_log = self._instead(self._at_log, None if watch.log is None else self._follow, watch.log)
+            self._log_scope = self._replace_task(
+                self._log_scope, None if watch.log is None else self._follow, watch.log
+            )
 
-    def _instead(
+    def _replace_task(
         self, before: anyio.CancelScope, work: Callable[[Any], Awaitable[None]] | None, what: Any
     ) -> anyio.CancelScope:
-        """End what was looked at, and look at something else, or nothing."""
+        """Cancel the task of the last subscription, and start one for the new, or none."""
         before.cancel()
         scope = anyio.CancelScope()
 
@@ -131,18 +133,18 @@ class Tab:
             self._tasks.start_soon(look)
         return scope
 
-    async def _look_at(self, job_id: str) -> None:
-        async with self._live.watched(job_id) as kept:
+    async def _watch_job(self, job_id: str) -> None:
+        async with self._live.watch_job(job_id) as kept:
             self._event = kept.events[-1]["event"] if kept.events else 0
-            self._kept = kept
+            self._watched = kept
             self.changed()
             await anyio.sleep_forever()
 
     async def _follow(self, wanted: Wanted) -> None:
         """Tell an output to its end; where the daemon goes meanwhile, the client takes it up again."""
 
-        async def begun(head: outputs.Head) -> None:
-            self._say("log", {"begin": msgspec.to_builtins(head), "of": msgspec.to_builtins(wanted)})
+        async def begun(head: outputs.OutputHead) -> None:
+            self._queue("log", {"begin": msgspec.to_builtins(head), "of": msgspec.to_builtins(wanted)})
 
         async def tell(lines: list[list[str]]) -> None:
             self._lines += lines
@@ -157,36 +159,36 @@ class Tab:
             else:
                 await outputs.follow(self._client, wanted, begun, tell)
         except* MarianneError as refused:
-            (error, *_) = _flat(refused)
-            self._say("log", {"problem": outputs.problem(error), "of": msgspec.to_builtins(wanted)})
+            (error, *_) = _flatten(refused)
+            self._queue("log", {"problem": outputs.error_object(error), "of": msgspec.to_builtins(wanted)})
         else:
             while self._lines:
                 self._room = anyio.Event()
                 self._wake.set()
                 await self._room.wait()
-            self._say("log", {"end": True})
+            self._queue("log", {"end": True})
 
-    def _say(self, kind: str, value: Any) -> None:
-        self._said.append((kind, value))
+    def _queue(self, kind: str, value: Any) -> None:
+        self._queued.append((kind, value))
         self._wake.set()
 
     async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send server-sent events until the server stops; cancelled, it leaves all that it looks at."""
         async with anyio.create_task_group() as self._tasks:
-            await send(_message("hello", self._greeting))
+            await send(_event_bytes("hello", self._greeting))
             rows_at = job_at = spoken_at = 0.0
             while not self._ends:
                 self._wake = anyio.Event()
                 now = time.monotonic()
-                said = self._spoken() + self._of_link()
+                said = self._queued_messages() + self._daemon_messages()
                 if self._rows_due and now >= rows_at:
                     self._rows_due = False
-                    rows, told = self._of_all()
+                    rows, told = self._list_messages()
                     said += told
-                    rows_at = now + (rest_after(rows) if rows_at else _ROWS_SECONDS)  # all come at first
-                if self._job_due and (now >= job_at or self._stands_otherwise()):
+                    rows_at = now + (rows_interval(rows) if rows_at else _ROWS_SECONDS)  # all come at first
+                if self._job_due and (now >= job_at or self._urgent_state_changed()):
                     self._job_due, job_at = False, now + _JOB_SECONDS
-                    said += self._of_job()
+                    said += self._job_messages()
                 if said or now >= spoken_at + HEARTBEAT_SECONDS:
                     await send(b"".join(said) or b": \n\n")
                     spoken_at = now
@@ -194,85 +196,85 @@ class Tab:
                 due = [at for at, is_due in ((rows_at, self._rows_due), (job_at, self._job_due)) if is_due]
                 with anyio.move_on_after(min(due, default=now + HEARTBEAT_SECONDS) - time.monotonic()):
                     await self._wake.wait()
-            await send(_message("bye", {}))
+            await send(_event_bytes("bye", {}))
             self._tasks.cancel_scope.cancel()
 
-    def _spoken(self) -> list[bytes]:
-        said = [_message(kind, value) for kind, value in self._said]
-        self._said = []
+    def _queued_messages(self) -> list[bytes]:
+        said = [_event_bytes(kind, value) for kind, value in self._queued]
+        self._queued = []
         if self._lines:
-            said.append(_message("log", {"lines": self._lines}))
+            said.append(_event_bytes("log", {"lines": self._lines}))
             self._lines = []
             self._room.set()
         return said
 
-    def _of_all(self) -> tuple[int, list[bytes]]:
-        """Return how many rows are told of the list, and the messages."""
-        rows, gone = self._rows.differing(self._live.rows)
-        return len(rows), [_message("jobs", {"jobs": rows, "gone": gone})] if rows or gone else []
+    def _list_messages(self) -> tuple[int, list[bytes]]:
+        """Return how many rows of the list are sent, and the messages."""
+        rows, gone = self._rows.take_changes(self._live.rows)
+        return len(rows), [_event_bytes("jobs", {"jobs": rows, "gone": gone})] if rows or gone else []
 
-    def _of_link(self) -> list[bytes]:
-        """Return what is told of the daemon, of which a change is told without waiting."""
+    def _daemon_messages(self) -> list[bytes]:
+        """Return the message about the daemon, if something changed; it is sent without delay."""
         live = self._live
         state = {key: value for key, value in live.daemon.items() if key != "event"}
         known = {"up": live.up, "refusal": live.refusal, "daemon": state}
-        changed, _ = self._link.differing(known)
-        return [_message("daemon", {**known, "since": live.since})] if changed else []
+        changed, _ = self._daemon_told.take_changes(known)
+        return [_event_bytes("daemon", {**known, "since": live.since})] if changed else []
 
-    def _of_job(self) -> list[bytes]:
-        kept = self._kept
+    def _job_messages(self) -> list[bytes]:
+        kept = self._watched
         if kept is None or (kept.job is None and kept.problem is None):
             return []
         said: list[bytes] = []
         job_id = kept.job_id
         if kept.static and kept.static is not self._static:
             self._static = kept.static
-            self._sheets = Told()
-            said.append(_message("graph", {"job": job_id, "moving": shapes.MOVING_KEYS, **kept.static}))
+            self._sheets = ChangeTracker()
+            said.append(_event_bytes("graph", {"job": job_id, "moving": shapes.MOVING_KEYS, **kept.static}))
         if self._is_job_due(kept):
-            said.append(_message("job", {"job": job_id, "state": kept.job, "problem": kept.problem}))
-        sheets, _ = self._sheets.differing(kept.sheets)
+            said.append(_event_bytes("job", {"job": job_id, "state": kept.job, "problem": kept.problem}))
+        sheets, _ = self._sheets.take_changes(kept.sheets)
         if sheets:
-            said.append(_message("sheets", {"job": job_id, "sheets": sheets}))
-        flight, landed = self._flight.differing(kept.flight)
+            said.append(_event_bytes("sheets", {"job": job_id, "sheets": sheets}))
+        flight, landed = self._flight.take_changes(kept.flight)
         if flight or landed:
-            said.append(_message("flight", {"job": job_id, "in": flight, "out": landed}))
+            said.append(_event_bytes("flight", {"job": job_id, "in": flight, "out": landed}))
         events = [event for event in kept.events if event["event"] > self._event]
         if events:
             told = {"job": job_id, "events": events, "gap": self._event < kept.lost}
             self._event = events[-1]["event"]
             if self._watch.journal:
-                said.append(_message("events", told))
+                said.append(_event_bytes("events", told))
         return said
 
-    def _is_job_due(self, kept: Watched) -> bool:
-        """Tell whether a job is told anew: at once where it stands otherwise, else now and then."""
+    def _is_job_due(self, kept: WatchedJob) -> bool:
+        """Tell whether the job is sent again: at once if its urgent state changed, else at intervals."""
         now = time.monotonic()
-        if now < self._job_at and not self._stands_otherwise():
+        if now < self._job_at and not self._urgent_state_changed():
             self._job_due = True
             return False
-        self._job_state, self._job_at = _standing(kept), now + _JOB_AGAIN_SECONDS
-        return bool(self._job.differing({"job": kept.job, "problem": kept.problem})[0])
+        self._job_state, self._job_at = _urgent_state(kept), now + _JOB_AGAIN_SECONDS
+        return bool(self._job.take_changes({"job": kept.job, "problem": kept.problem})[0])
 
-    def _stands_otherwise(self) -> bool:
-        return self._kept is not None and _standing(self._kept) != self._job_state
+    def _urgent_state_changed(self) -> bool:
+        return self._watched is not None and _urgent_state(self._watched) != self._job_state
 
 
-def _standing(kept: Watched) -> tuple[Any, ...]:
+def _urgent_state(kept: WatchedJob) -> tuple[Any, ...]:
     return (kept.problem, *(kept.job[key] for key in _AT_ONCE)) if kept.job else (kept.problem,)
 
 
-def rest_after(rows: int) -> float:
+def rows_interval(rows: int) -> float:
     """Return in how many seconds rows are told again after so many: a list that never rests is bounded."""
     return max(_ROWS_SECONDS, min(rows * _ROW_SECONDS, _ROWS_SECONDS_MOST))
 
 
-def _message(kind: str, value: Any) -> bytes:
+def _event_bytes(kind: str, value: Any) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(value))
 
 
-def _flat(group: BaseExceptionGroup[MarianneError]) -> list[MarianneError]:
+def _flatten(group: BaseExceptionGroup[MarianneError]) -> list[MarianneError]:
     found: list[MarianneError] = []
     for error in group.exceptions:
-        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+        found += _flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found

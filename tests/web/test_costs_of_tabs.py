@@ -14,7 +14,7 @@ from kit.daemon import DEADLINE, Daemon, gated, plain, score
 from served_page import Dashboard, answer
 
 from marianne_cli.web import live, tabs
-from marianne_cli.web.tabs import rest_after
+from marianne_cli.web.tabs import rows_interval
 
 SHEETS = 120
 WIDE = f"""\
@@ -284,7 +284,7 @@ def test_a_browser_is_told_the_same_in_a_fraction_of_the_bytes(daemon, start):
 
 
 def test_the_more_rows_change_the_less_often_they_are_told():
-    assert [rest_after(rows) for rows in (0, 1, 40, 100, 200, 10_000)] == [1.0, 1.0, 1.0, 2.5, 5.0, 5.0]
+    assert [rows_interval(rows) for rows in (0, 1, 40, 100, 200, 10_000)] == [1.0, 1.0, 1.0, 2.5, 5.0, 5.0]
 
 
 def test_a_tab_that_was_too_slow_for_the_journal_is_told_that_some_of_it_is_missing():
@@ -292,7 +292,7 @@ def test_a_tab_that_was_too_slow_for_the_journal_is_told_that_some_of_it_is_miss
 
 
 async def slow_for_the_journal():
-    known = live.Live(None, lambda: None)
+    known = live.LiveState(None, lambda: None)
     tab = tabs.Tab(known, None, browser=1, read_only=True)
     came, told = asyncio.Queue(), []
 
@@ -306,15 +306,15 @@ async def slow_for_the_journal():
         while await came.get() != kind:
             pass
 
-    async with known.watched("a") as kept, asyncio.TaskGroup() as tasks:
+    async with known.watch_job("a") as kept, asyncio.TaskGroup() as tasks:
         kept.problem = {"message": "it is not read here", "hints": []}
         tasks.create_task(tab.run(send))
         await until(b"hello")
-        tab.watch(tabs.Watch(tab.name, job="a", journal=True))
+        tab.watch(tabs.TabSubscription(tab.name, job="a", journal=True))
         await until(b"job")
         for number in (1, live.EVENTS_MOST + 2):
             for event in range(len(kept.events) + 1, number + 1):
-                kept.heard({"event": event})
+                kept.add_event({"event": event})
             tab.changed()
             await until(b"events")
         tab.end()

@@ -17,7 +17,7 @@ from served_page import runtime
 
 from marianne_cli.web.app import CHANGES, LOOKS
 from marianne_cli.web.gate import HEADERS
-from marianne_cli.web.sessions import SESSION_SECONDS, TOKEN_SECONDS, Sessions
+from marianne_cli.web.sessions import SESSION_SECONDS, TOKEN_SECONDS, SessionStore
 from marianned.protocol import METHODS
 
 METHODS_OF_HTTP = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "MZT"]
@@ -146,7 +146,7 @@ def test_a_token_is_good_once_and_makes_a_cookie_that_scripts_and_other_sites_do
 
 def test_tokens_and_sessions_end_by_themselves():
     now = [0.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = SessionStore(lambda: now[0])
     late, token = sessions.mint(), sessions.mint()
     session = sessions.exchange(token)
     now[0] = TOKEN_SECONDS

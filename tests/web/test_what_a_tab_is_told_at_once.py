@@ -7,7 +7,7 @@ import pytest
 from kit.daemon import DEADLINE
 
 from marianne_cli.web import tabs
-from marianne_cli.web.live import Live, Watched
+from marianne_cli.web.live import LiveState, WatchedJob
 
 pytestmark = pytest.mark.anyio
 AN_HOUR = 3600.0
@@ -21,10 +21,10 @@ async def test_a_status_and_the_end_of_a_daemon_are_told_at_once_and_nothing_els
     for name in ("_JOB_SECONDS", "_JOB_AGAIN_SECONDS", "_ROWS_SECONDS", "_ROWS_SECONDS_MOST"):
         monkeypatch.setattr(tabs, name, AN_HOUR)
     client: Any = None
-    live = Live(client, lambda: None)
+    live = LiveState(client, lambda: None)
     live.up = True
     tab = tabs.Tab(live, client, browser=1, read_only=False)
-    watched = tab._kept = Watched("one", client, tab.changed)
+    watched = tab._watched = WatchedJob("one", client, tab.changed)
     watched.job = job("running")
     send, receive = anyio.create_memory_object_stream[bytes](100)
 
