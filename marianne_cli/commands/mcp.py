@@ -19,9 +19,9 @@ def command(call: Invocation, *, read_only: bool) -> Answer:
     """
     if os.isatty(0):
         raise Misuse("mcp is for programs: an agent starts it, and speaks to it on its input")
-    from marianne_cli.mcp.stdio import Server
-    from marianne_cli.mcp.tools import INSTRUCTIONS, Door
+    from marianne_cli.mcp.stdio import McpServer
+    from marianne_cli.mcp.tools import INSTRUCTIONS, JobTools
 
-    door = Door(call.socket, read_only=read_only)
-    anyio.run(Server(door.calls, INSTRUCTIONS).serve)
+    job_tools = JobTools(call.socket, read_only=read_only)
+    anyio.run(McpServer(job_tools.handlers, INSTRUCTIONS).serve)
     return Answer({"message": ""}, printed=True)

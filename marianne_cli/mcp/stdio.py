@@ -32,31 +32,31 @@ _DIGITS_MOST = 19
 """Digits of an id that is a number."""
 _META = "io.modelcontextprotocol/"
 _PARSE, _INVALID, _NO_METHOD, _BAD_PARAMS, _NO_VERSION = -32700, -32600, -32601, -32602, -32022
-_SAME = {"ttlMs": 0, "cacheScope": "private"}
+_NOT_CACHED = {"ttlMs": 0, "cacheScope": "private"}
 """What a modern client may keep of an answer: nothing, for jobs move."""
 
 Params = Mapping[str, Any]
-Call = Callable[[Params], Awaitable[dict[str, Any]]]
+Handler = Callable[[Params], Awaitable[dict[str, Any]]]
 
 
-class Refused(Exception):
-    """A request that is not one: its code and what is wrong."""
+class RpcError(Exception):
+    """A JSON-RPC error: its code, what is wrong, and further data."""
 
     def __init__(self, code: int, message: str, data: object = None) -> None:
         super().__init__(message)
         self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
 
 
-def bad_params(message: str) -> Refused:
-    """Return the refusal of params."""
-    return Refused(_BAD_PARAMS, message)
+def bad_params(message: str) -> RpcError:
+    """Return the error for params that are wrong."""
+    return RpcError(_BAD_PARAMS, message)
 
 
-class Server:
-    """Answers one client: `calls` has what is done by method, `instructions` tell it how to use that."""
+class McpServer:
+    """Answers one client: `handlers` by method; `instructions` tell the client how to use them."""
 
-    def __init__(self, calls: Mapping[str, Call], instructions: str) -> None:
-        self._calls = calls
+    def __init__(self, handlers: Mapping[str, Handler], instructions: str) -> None:
+        self._handlers = handlers
         self._about = {
             "capabilities": {"tools": {}, "resources": {}},
             "instructions": instructions,
@@ -66,24 +66,24 @@ class Server:
         self._free = anyio.Semaphore(AT_ONCE)
         self._turn = anyio.Lock()
         self._reader, self._writer = 0, 1
-        self._left: anyio.CancelScope | None = None
+        self._serving: anyio.CancelScope | None = None
 
     async def serve(self) -> None:
-        """Answer until the input ends; what is still being done then has `LEAVE_SECONDS`, and is given up.
+        """Answer until the input ends; requests in progress then have `LEAVE_SECONDS` before a cancel.
 
-        A client that reads no more ends it at once.
+        A client that reads no more ends everything at once.
         """
-        with anyio.CancelScope() as self._left:
+        with anyio.CancelScope() as self._serving:
             async with anyio.create_task_group() as tasks:
                 try:
-                    async for line in _lines(self._reader):
+                    async for line in _read_lines(self._reader):
                         if line.strip():
-                            await self._take(line, tasks)
-                except Refused as refused:
-                    await self._refuse(None, refused)
-                self._left.deadline = anyio.current_time() + LEAVE_SECONDS
+                            await self._take_message(line, tasks)
+                except RpcError as refused:
+                    await self._send_error(None, refused)
+                self._serving.deadline = anyio.current_time() + LEAVE_SECONDS
 
-    async def _take(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
+    async def _take_message(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
         try:
             message = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -91,13 +91,15 @@ class Server:
             said = "a message is one line of JSON"
             if asked is not None:
                 said += ", its numbers in the range of a double, its texts without halves of characters"
-            await self._refuse(asked, Refused(_PARSE if asked is None else _INVALID, said))
+            await self._send_error(asked, RpcError(_PARSE if asked is None else _INVALID, said))
             return
         match message:
             case {"jsonrpc": version, **rest} if version != "2.0":
                 given = rest.get("id")
                 known = given if isinstance(given, str | int) and not isinstance(given, bool) else None
-                await self._refuse(known, Refused(_INVALID, 'jsonrpc is "2.0": no other version is spoken'))
+                await self._send_error(
+                    known, RpcError(_INVALID, 'jsonrpc is "2.0": no other version is spoken')
+                )
             case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as given}}:
                 if given in self._running:
                     self._running[given].cancel()
@@ -106,37 +108,37 @@ class Server:
                 await self._free.acquire()
                 tasks.start_soon(self._answer, given, method, params)
             case {"method": _, "id": _}:
-                await self._refuse(None, Refused(_INVALID, "method is text, id text or a whole number"))
+                await self._send_error(None, RpcError(_INVALID, "method is text, id text or a whole number"))
             case {"method": str()} | {"result": _} | {"error": _}:
                 pass  # a notification, or an answer to what was never asked
             case list():
-                await self._refuse(
-                    None, Refused(_INVALID, "batches are not taken: send each request in a line of its own")
+                await self._send_error(
+                    None, RpcError(_INVALID, "batches are not taken: send each request in a line of its own")
                 )
             case _:
-                await self._refuse(None, Refused(_INVALID, "a request has a method and an id"))
+                await self._send_error(None, RpcError(_INVALID, "a request has a method and an id"))
 
     async def _answer(self, given: str | int, method: str, params: object) -> None:
         try:
             with anyio.CancelScope() as scope:
                 self._running[given] = scope
                 try:
-                    result = await self._done(method, params)
-                except Refused as refused:
-                    await self._refuse(given, refused)
+                    result = await self._dispatch(method, params)
+                except RpcError as refused:
+                    await self._send_error(given, refused)
                 else:
                     await self._send({"jsonrpc": "2.0", "id": given, "result": result})
         finally:
             self._running.pop(given, None)
             self._free.release()
 
-    async def _done(self, method: str, params: object) -> dict[str, Any]:
+    async def _dispatch(self, method: str, params: object) -> dict[str, Any]:
         if not isinstance(params, dict):
             raise bad_params("params are an object")
         asked = params.get("_meta", {})
         version = asked.get(f"{_META}protocolVersion") if isinstance(asked, dict) else None
         if version is not None and version not in MODERN:
-            raise Refused(
+            raise RpcError(
                 _NO_VERSION,
                 "Unsupported protocol version",
                 {"supported": list(MODERN), "requested": str(version)},
@@ -150,16 +152,16 @@ class Server:
                 found = {"supportedVersions": list(MODERN), **self._about}
             case "ping":
                 found = {}
-            case _ if method in self._calls:
-                found = await self._calls[method](params)
+            case _ if method in self._handlers:
+                found = await self._handlers[method](params)
             case _:
-                raise Refused(_NO_METHOD, f"there is no method {method[:80]!r}")
+                raise RpcError(_NO_METHOD, f"there is no method {method[:80]!r}")
         if version is None:
             return found
-        kept = {} if method == "tools/call" else _SAME
+        kept = {} if method == "tools/call" else _NOT_CACHED
         return {**found, **kept, "resultType": "complete", "_meta": {f"{_META}serverInfo": self._me}}
 
-    async def _refuse(self, given: str | int | None, refused: Refused) -> None:
+    async def _send_error(self, given: str | int | None, refused: RpcError) -> None:
         await self._send({"jsonrpc": "2.0", "id": given, "error": refused.error})
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -169,8 +171,8 @@ class Server:
                 try:
                     await anyio.to_thread.run_sync(_write, self._writer, data, abandon_on_cancel=False)
                 except BrokenPipeError:
-                    if self._left is not None:
-                        self._left.cancel()
+                    if self._serving is not None:
+                        self._serving.cancel()
 
 
 def _id_of(line: bytes) -> str | int | None:
@@ -179,7 +181,7 @@ def _id_of(line: bytes) -> str | int | None:
     A number such as 1e999 and half of a surrogate pair are JSON all the same: who sent them waits.
     """
     try:
-        message = json.loads(line, parse_int=_whole, parse_float=float)
+        message = json.loads(line, parse_int=_parse_int, parse_float=float)
     except (ValueError, RecursionError):
         return None
     given = message.get("id") if isinstance(message, dict) else None
@@ -188,7 +190,7 @@ def _id_of(line: bytes) -> str | int | None:
     return given if isinstance(given, int) and not isinstance(given, bool) else None
 
 
-def _whole(text: str) -> int | None:
+def _parse_int(text: str) -> int | None:
     """Return a whole number, as far as it is one that can be sent back."""
     return int(text) if len(text) < _DIGITS_MOST else None
 
@@ -199,7 +201,7 @@ def _write(writer: int, data: bytes) -> None:
         view = view[os.write(writer, view) :]
 
 
-async def _lines(reader: int) -> AsyncIterator[bytes]:
+async def _read_lines(reader: int) -> AsyncIterator[bytes]:
     """Yield the lines of a file descriptor until its end.
 
     Raises:
@@ -221,4 +223,4 @@ async def _lines(reader: int) -> AsyncIterator[bytes]:
             yield bytes(kept)
             kept = bytearray(other)
         if len(kept) > LINE_MOST:
-            raise Refused(_INVALID, f"a message has at most {LINE_MOST} bytes")
+            raise RpcError(_INVALID, f"a message has at most {LINE_MOST} bytes")

@@ -20,7 +20,7 @@ from marianne_cli.client import AsyncClient, aconnect
 from marianne_cli.exits import problem_text
 from marianne_cli.faces.groups import needs_person
 from marianne_cli.faces.pages import whole
-from marianne_cli.mcp.stdio import Call, Params, Refused, bad_params
+from marianne_cli.mcp.stdio import Handler, Params, RpcError, bad_params
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens.transcript import Transcript
 from marianne_cli.screens.why import failures, why_screen
@@ -87,14 +87,14 @@ class _Arguments(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froze
     pass
 
 
-class Look(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class LookArguments(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """See all jobs, those that need a person first; with `job` one: its sheets, and why it does not move."""
 
     job: JobName | None = None
     more: More = 0
 
 
-class Output(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class OutputArguments(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Read the last lines that a sheet (or the sheet in flight) has printed."""
 
     job: JobName
@@ -106,7 +106,7 @@ class Output(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     lines: Annotated[int, msgspec.Meta(ge=1, le=LINES_MOST)] = 40
 
 
-class _Score(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class _ScoreArguments(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     score: Annotated[str, msgspec.Meta(description="modify: the whole new score, as YAML.")] | None = None
     rerun: (
         Annotated[str, msgspec.Meta(description="modify: finished sheets that run again, or `changed`.")]
@@ -118,7 +118,7 @@ class _Score(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     only: Annotated[str, msgspec.Meta(description="resume: run these sheets alone again.")] | None = None
 
 
-class PlanOfText(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class PlanOfTextArguments(_ScoreArguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """See what a modify or a resume would run, keep and throw away; nothing is changed."""
 
     job: JobName
@@ -131,7 +131,7 @@ class PlanOfText(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
 ScoreFile = Annotated[str, msgspec.Meta(description="modify: a file with the new score, instead of `score`.")]
 
 
-class Plan(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class PlanArguments(_ScoreArguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """See what a modify or a resume would run, keep and throw away; nothing is changed."""
 
     job: JobName
@@ -140,7 +140,7 @@ class Plan(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
     more: More = 0
 
 
-class Change(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class ChangeArguments(_ScoreArguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Pause, resume, modify, retry or cancel a job."""
 
     job: JobName
@@ -172,18 +172,20 @@ class _Tool(NamedTuple):
     hints: Mapping[str, bool]
 
 
-_Planned = Plan | PlanOfText | Change
+_ScoreAction = PlanArguments | PlanOfTextArguments | ChangeArguments
 _TOOLS = {
-    "look": _Tool(Look, {"readOnlyHint": True}),
-    "output": _Tool(Output, {"readOnlyHint": True}),
-    "plan": _Tool(Plan, {"readOnlyHint": True}),
-    "change": _Tool(Change, {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False}),
+    "look": _Tool(LookArguments, {"readOnlyHint": True}),
+    "output": _Tool(OutputArguments, {"readOnlyHint": True}),
+    "plan": _Tool(PlanArguments, {"readOnlyHint": True}),
+    "change": _Tool(
+        ChangeArguments, {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False}
+    ),
 }
-_LOOKING = {name: tool for name, tool in _TOOLS.items() if name != "change"} | {
-    "plan": _Tool(PlanOfText, {"readOnlyHint": True})
+_READ_ONLY_TOOLS = {name: tool for name, tool in _TOOLS.items() if name != "change"} | {
+    "plan": _Tool(PlanOfTextArguments, {"readOnlyHint": True})
 }
 """What is offered with `--read-only`."""
-_ALONE = {
+_ARGUMENTS_OF_ACTION = {
     "modify": {"score", "score_file", "rerun", "resume"},
     "resume": {"from_", "only", "skip", "accept"},
     "pause": {"now", "before"},
@@ -191,43 +193,43 @@ _ALONE = {
 """By action, the arguments that are its alone."""
 
 
-class Door:
+class JobTools:
     """The tools and resources over one daemon's socket (None: as `mzt` finds it)."""
 
     def __init__(self, socket: str | None, *, read_only: bool) -> None:
         self._socket = socket
         self._read_only = read_only
-        self._tools = _LOOKING if read_only else _TOOLS
-        self._done: dict[str, Callable[[AsyncClient, Any], Awaitable[str]]] = {
-            "look": _look,
-            "output": _output,
-            "plan": _plan,
-            "change": _change,
+        self._tools = _READ_ONLY_TOOLS if read_only else _TOOLS
+        self._runners: dict[str, Callable[[AsyncClient, Any], Awaitable[str]]] = {
+            "look": _run_look,
+            "output": _run_output,
+            "plan": _run_plan,
+            "change": _run_change,
         }
 
     @property
-    def calls(self) -> dict[str, Call]:
-        """What the server does by the protocol's methods."""
+    def handlers(self) -> dict[str, Handler]:
+        """The handlers of the protocol's methods."""
         return {
-            "tools/list": self._list,
-            "tools/call": self._call,
-            "resources/list": _refusing(self._resources),
-            "resources/templates/list": self._templates,
-            "resources/read": _refusing(self._resource),
+            "tools/list": self._list_tools,
+            "tools/call": self._call_tool,
+            "resources/list": _with_protocol_errors(self._list_resources),
+            "resources/templates/list": self._list_templates,
+            "resources/read": _with_protocol_errors(self._read_resource),
         }
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncClient]:
-        """Connect for one call: a daemon that was started anew is found, and calls share no line."""
+    async def _connect(self) -> AsyncIterator[AsyncClient]:
+        """Connect for one call: so a daemon that was restarted is found, and calls share no connection."""
         async with aconnect(self._socket, name="mcp", read_only=self._read_only) as client:
             yield client
 
     # --- tools -------------------------------------------------------------------------------------------
 
-    async def _list(self, _params: Params) -> dict[str, Any]:
-        return {"tools": [_described(name, tool) for name, tool in self._tools.items()]}
+    async def _list_tools(self, _params: Params) -> dict[str, Any]:
+        return {"tools": [_tool_description(name, tool) for name, tool in self._tools.items()]}
 
-    async def _call(self, params: Params) -> dict[str, Any]:
+    async def _call_tool(self, params: Params) -> dict[str, Any]:
         name = params.get("name")
         offered = ", ".join(self._tools)
         if not isinstance(name, str):
@@ -239,25 +241,25 @@ class Door:
             arguments = msgspec.convert(given, kind)
         except msgspec.ValidationError as error:
             wrong = complaint(kind, msgspec.json.encode(given), str(error), whose=name, called="arguments")
-            return _said(wrong, failed=True)
+            return _tool_result(wrong, failed=True)
         try:
-            async with self._connected() as client:
-                answer = self._done[name](client, arguments)
-                waits = isinstance(arguments, Change) and arguments.wait_seconds
-                return _said(await (_while_it_lives(client, answer) if waits else answer))
+            async with self._connect() as client:
+                answer = self._runners[name](client, arguments)
+                waits = isinstance(arguments, ChangeArguments) and arguments.wait_seconds
+                return _tool_result(await (_while_daemon_answers(client, answer) if waits else answer))
         except MarianneError as error:
             typed = [hint for hint in error.hints if not hint.startswith(_OF_THE_WIRE)]
             hints = [f"type: {' · '.join(typed)}"] if typed else []
             found = error.problems
-            if isinstance(arguments, PlanOfText):
-                found = [_closed(problem, arguments.score or "") for problem in found]
-            said = [f"{error.code}: {error.message}", *hints, *_problems(found)]
-            return _said("\n".join(said), failed=True)
+            if isinstance(arguments, PlanOfTextArguments):
+                found = [_without_foreign_quotes(problem, arguments.score or "") for problem in found]
+            said = [f"{error.code}: {error.message}", *hints, *_problem_lines(found)]
+            return _tool_result("\n".join(said), failed=True)
 
     # --- resources ---------------------------------------------------------------------------------------
 
-    async def _resources(self, _params: Params) -> dict[str, Any]:
-        async with self._connected() as client:
+    async def _list_resources(self, _params: Params) -> dict[str, Any]:
+        async with self._connect() as client:
             jobs = (await client.ask(ListJobs(newest_first=True, brief=True, limit=_JOBS_MOST))).brief
         return {
             "resources": [
@@ -266,7 +268,7 @@ class Door:
             ]
         }
 
-    async def _templates(self, _params: Params) -> dict[str, Any]:
+    async def _list_templates(self, _params: Params) -> dict[str, Any]:
         return {
             "resourceTemplates": [
                 {"uriTemplate": f"{_RESOURCE}{{job}}/score", "name": "the score of a job, as it is in force"},
@@ -274,26 +276,28 @@ class Door:
             ]
         }
 
-    async def _resource(self, params: Params) -> dict[str, Any]:
+    async def _read_resource(self, params: Params) -> dict[str, Any]:
         uri = params.get("uri")
         if not isinstance(uri, str):
             raise bad_params("uri, a text, says which resource; resources/templates/list tells their form")
         parts = uri.removeprefix(_RESOURCE).split("/") if uri.startswith(_RESOURCE) else []
-        async with self._connected() as client:
+        async with self._connect() as client:
             match parts:
                 case [job, "score"]:
                     job_now = await client.ask(GetJob(job, fields=["revision"]))
                     found = await client.ask(ReadRevisions(job, revision=job_now.revision))
                     text = found.text or ""
                 case [job, "log", sheet] if sheet.isascii() and sheet.isdigit():
-                    text = await _output(client, Output(job=job, sheet=int(sheet), lines=LINES_MOST))
+                    text = await _run_output(
+                        client, OutputArguments(job=job, sheet=int(sheet), lines=LINES_MOST)
+                    )
                 case _:
                     raise bad_params(f"there is no resource {uri[:200]!r}")
         return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
 
 
-def _refusing(call: Call) -> Call:
-    """Return a method that answers what the daemon refuses, or that none answers, as the protocol's error."""
+def _with_protocol_errors(call: Handler) -> Handler:
+    """Return a handler that turns a refusal, or a missing daemon, into an error of the protocol."""
 
     async def answer(params: Params) -> dict[str, Any]:
         try:
@@ -301,12 +305,12 @@ def _refusing(call: Call) -> Call:
         except MarianneError as error:
             data = {"uri": params["uri"]} if "uri" in params else None
             code = _INTERNAL if data is None else _NO_RESOURCE
-            raise Refused(code, f"{error.code}: {error.message}", data) from None
+            raise RpcError(code, f"{error.code}: {error.message}", data) from None
 
     return answer
 
 
-def _described(name: str, tool: _Tool) -> dict[str, Any]:
+def _tool_description(name: str, tool: _Tool) -> dict[str, Any]:
     """Return what a client is told of a tool; its schema has no references, which not all clients follow."""
     (_, known) = msgspec.json.schema_components([tool.arguments])
     schema = known[tool.arguments.__name__]
@@ -319,12 +323,12 @@ def _described(name: str, tool: _Tool) -> dict[str, Any]:
     }
 
 
-def _said(text: str, *, failed: bool = False) -> dict[str, Any]:
-    """Return a tool's answer; what a terminal would obey is shown as escapes here, too."""
+def _tool_result(text: str, *, failed: bool = False) -> dict[str, Any]:
+    """Return a tool's result; control characters are shown as escapes here, too."""
     return {"content": [{"type": "text", "text": visible(text)}], "isError": failed}
 
 
-def _page(lines: list[str], begin: int) -> str:
+def _page_text(lines: list[str], begin: int) -> str:
     """Return what is told of lines from a character on, up to the end of the last line that has room."""
     text = "\n".join(lines)
     piece = text[begin : begin + TEXT_MOST]
@@ -335,8 +339,8 @@ def _page(lines: list[str], begin: int) -> str:
     return f"{piece}\n… more: {begin + len(piece) + (end > 0)} of {len(text)} characters"
 
 
-async def _while_it_lives(client: AsyncClient, answer: Awaitable[str]) -> str:
-    """Return an answer, as long as its daemon is there, or is back soon: an agent would wait for nothing.
+async def _while_daemon_answers(client: AsyncClient, answer: Awaitable[str]) -> str:
+    """Return an answer; give up if the daemon goes and is not back soon: an agent would wait in vain.
 
     Raises:
         NoDaemon: the daemon has gone, and stays away.
@@ -344,7 +348,7 @@ async def _while_it_lives(client: AsyncClient, answer: Awaitable[str]) -> str:
     found: str | MarianneError | None = None
     with anyio.CancelScope() as over:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_it_stays_away, client.path, over)
+            tasks.start_soon(_cancel_when_daemon_is_gone, client.path, over)
             try:
                 found = await answer
             except MarianneError as refused:  # out of the group it would come wrapped
@@ -358,7 +362,7 @@ async def _while_it_lives(client: AsyncClient, answer: Awaitable[str]) -> str:
     return found
 
 
-async def _until_it_stays_away(path: str, over: anyio.CancelScope) -> None:
+async def _cancel_when_daemon_is_gone(path: str, over: anyio.CancelScope) -> None:
     """Hold a connection, which tells at once that the daemon has gone; end it all when it is not back."""
     ends = math.inf
     while anyio.current_time() < ends:
@@ -375,9 +379,9 @@ async def _until_it_stays_away(path: str, over: anyio.CancelScope) -> None:
 # --- looking -----------------------------------------------------------------------------------------------
 
 
-async def _look(client: AsyncClient, asked: Look) -> str:
+async def _run_look(client: AsyncClient, asked: LookArguments) -> str:
     if asked.job is None:
-        jobs = await _jobs(client)
+        jobs = await _read_jobs(client)
         needy = [job for job in jobs if needs_person(job)]
         rest = [job for job in jobs if job not in needy]
         if not jobs:
@@ -385,33 +389,33 @@ async def _look(client: AsyncClient, asked: Look) -> str:
         need = "needs" if len(needy) == 1 else "need"
         of_them = f", {len(needy)} of them {need} a person" if needy else ""
         head = f"{plural(len(jobs), 'job')}{of_them}"
-        return _page([head, *screens.jobs_table([*needy, *rest])], asked.more)
-    job = await _details(client, asked.job)
+        return _page_text([head, *screens.jobs_table([*needy, *rest])], asked.more)
+    job = await _read_job(client, asked.job)
     lines = screens.job_screen(job)
     if job["status"] not in ("completed", "cancelled"):
         why = msgspec.to_builtins(await client.ask(ExplainJob(asked.job)))
         shown = failures(why, job["sheets"])
         if shown or why["reasons"]:
             numbers = ",".join(str(error["sheet"]) for error in shown)
-            tried = (await _details(client, asked.job, numbers))["sheets"] if numbers else []
+            tried = (await _read_job(client, asked.job, numbers))["sheets"] if numbers else []
             known = {sheet["sheet"]: sheet for sheet in [*job["sheets"], *tried]}
             lines += ["", *why_screen(why, list(known.values()), shown)]
-    return _page(lines, asked.more)
+    return _page_text(lines, asked.more)
 
 
-async def _jobs(client: AsyncClient) -> list[dict[str, Any]]:
+async def _read_jobs(client: AsyncClient) -> list[dict[str, Any]]:
     """Return all jobs that move, are held or have failed."""
     found = await whole(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
     jobs: list[dict[str, Any]] = found["jobs"]
     return jobs
 
 
-async def _details(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
+async def _read_job(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
     """Return a job with all its sheets."""
     return await whole(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
 
 
-async def _output(client: AsyncClient, asked: Output) -> str:
+async def _run_output(client: AsyncClient, asked: OutputArguments) -> str:
     sheet = asked.sheet
     if sheet is None:
         flights = (await client.ask(GetJob(asked.job, fields=["in_flight"]))).in_flight
@@ -441,15 +445,19 @@ async def _output(client: AsyncClient, asked: Output) -> str:
 # --- changing ----------------------------------------------------------------------------------------------
 
 
-async def _plan(client: AsyncClient, asked: Plan | PlanOfText) -> str:
-    _alone(asked, asked.action)
-    request = await _modify(asked, plan=True) if asked.action == "modify" else _resume(asked, plan=True)
+async def _run_plan(client: AsyncClient, asked: PlanArguments | PlanOfTextArguments) -> str:
+    _check_arguments_of_action(asked, asked.action)
+    request = (
+        await _modify_request(asked, plan=True)
+        if asked.action == "modify"
+        else _resume_request(asked, plan=True)
+    )
     reply = await whole(client, request, "plan", "plan_total")
-    return _page(screens.plan_screen(reply), asked.more)
+    return _page_text(screens.plan_screen(reply), asked.more)
 
 
-async def _change(client: AsyncClient, asked: Change) -> str:
-    _alone(asked, asked.action)
+async def _run_change(client: AsyncClient, asked: ChangeArguments) -> str:
+    _check_arguments_of_action(asked, asked.action)
     waits: dict[str, Any] = {"wait": True, "timeout": float(asked.wait_seconds)} if asked.wait_seconds else {}
     given: dict[str, Any] = {"reason": asked.reason}
     request: Query[Any]
@@ -457,28 +465,28 @@ async def _change(client: AsyncClient, asked: Change) -> str:
         case "pause":
             request = Pause(asked.job, now=asked.now, before=asked.before, **given, **waits)
         case "resume":
-            request = _resume(asked, skip=asked.skip, accept=asked.accept, **given, **waits)
+            request = _resume_request(asked, skip=asked.skip, accept=asked.accept, **given, **waits)
         case "modify":
-            request = await _modify(asked, resume=asked.resume, **given, **waits)
+            request = await _modify_request(asked, resume=asked.resume, **given, **waits)
         case "retry":
             request = Retry(asked.job, **given)
         case "cancel":
             request = Cancel(asked.job, **given, **waits)
     reply = await client.ask(request)
-    return "\n".join([reply.message, *_problems(reply.problems)])
+    return "\n".join([reply.message, *_problem_lines(reply.problems)])
 
 
-def _problems(problems: Sequence[Problem]) -> list[str]:
+def _problem_lines(problems: Sequence[Problem]) -> list[str]:
     """Write the problems of a score with their places, its errors first."""
     told = sorted(problems, key=lambda one: one.severity != "error")
     rest = len(told) - _PROBLEMS_MOST
     return [*map(problem_text, told[:_PROBLEMS_MOST]), *([f"… and {rest} more"] if rest > 0 else [])]
 
 
-def _closed(problem: Problem, score: str) -> Problem:
-    """Return a problem that quotes nothing but a score's own text: files that it names can be anybody's.
+def _without_foreign_quotes(problem: Problem, score: str) -> Problem:
+    """Return a problem without quotes from other files than the score: they can be anybody's.
 
-    Of what is wrong in such a file no quote is left: one would confirm a guess that stands in the score.
+    A problem of such a file loses its quotes: one would confirm a guess that stands in the score.
     """
     place = _IN_A_FILE.search(problem.message)
     of_a_file = place is not None or problem.code == _OF_A_CHAINED or problem.file != _OF_A_TEXT
@@ -491,23 +499,23 @@ def _closed(problem: Problem, score: str) -> Problem:
     return msgspec.structs.replace(problem, message=said, hint=hint)
 
 
-def _alone(asked: _Planned, action: str) -> None:
-    """See that nothing is given that belongs to another action.
+def _check_arguments_of_action(asked: _ScoreAction, action: str) -> None:
+    """Refuse an argument that belongs to another action.
 
     Raises:
-        BadRequest: something is.
+        BadRequest: there is one.
     """
-    for other, names in _ALONE.items():
+    for other, names in _ARGUMENTS_OF_ACTION.items():
         wrong = sorted(name for name in names if other != action and getattr(asked, name, None))
         if wrong:
             raise BadRequest(f"{wrong[0].rstrip('_')} belongs to {other}, not to {action}")
 
 
-def _resume(asked: _Planned, **others: Any) -> Resume:
+def _resume_request(asked: _ScoreAction, **others: Any) -> Resume:
     return Resume(asked.job, from_=asked.from_, only=asked.only, **others)
 
 
-async def _modify(asked: _Planned, **others: Any) -> Modify:
+async def _modify_request(asked: _ScoreAction, **others: Any) -> Modify:
     """Return the request for a new score, whose paths count from its file's directory, or from here."""
     if asked.score is not None and asked.score_file is not None:
         raise BadRequest("score or score_file: one of them")

@@ -358,8 +358,8 @@ def test_a_call_is_answered_when_its_daemon_has_gone_and_stays_away(house, monke
         with anyio.fail_after(DEADLINE):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(to_thread.run_sync, kills)
-                door = tools.Door(str(house.socket), read_only=False)
-                return await door.calls["tools/call"]({"name": "change", "arguments": arguments})
+                job_tools = tools.JobTools(str(house.socket), read_only=False)
+                return await job_tools.handlers["tools/call"]({"name": "change", "arguments": arguments})
 
     def kills():
         house.event("a", "job.pausing")
