@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import __version__, files, probe
-from marianned.conductor.capacity import grounds
+from marianned.conductor.capacity import incarnation_directory
 from marianned.conductor.capacity.disk import shortage
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
@@ -235,7 +235,7 @@ def _away(place: str) -> str | None:
         why = next((one for one in _degraded_by() if one.startswith(begins)), None)
         return f"'{place}' is not there" if why is None and not Path(place).is_dir() else _first(why)
     state = state_directory()
-    return grounds.away(Path(place), known_starts(database_path(state)), state)
+    return incarnation_directory.describe_absence(Path(place), known_starts(database_path(state)), state)
 
 
 def _first(why: str | None) -> str | None:

@@ -22,17 +22,17 @@ from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_place, check_silent
 from marianned.api.streams import Journal
-from marianned.conductor.capacity.disk import Disk
-from marianned.conductor.capacity.grounds import Grounds
-from marianned.conductor.capacity.rate_limits import Limits
+from marianned.conductor.capacity.disk import DiskMonitor
+from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
+from marianned.conductor.capacity.rate_limits import RateLimiter
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.notifier import Messenger
+from marianned.conductor.notifier import NotificationSender
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.requests.chain import chain
-from marianned.conductor.requests.reload import Reloader
+from marianned.conductor.requests.reload import SettingsReloader
 from marianned.conductor.requests.retention import Retention
-from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.requests.shutdown import ShutdownCoordinator
 from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.run import strangers, walls
 from marianned.conductor.services import Executors, Services
@@ -115,10 +115,10 @@ class Daemon:
             submissions = Submissions(conductor)
             queries = JobQueries(conductor, now().at)
             watchdog = Watchdog(self._notifier, conductor.summary)
-            stopper = Stopper(conductor, tasks, watchdog)
-            reloader = Reloader(conductor, configuration_directory(), self._notifier)
+            stopper = ShutdownCoordinator(conductor, tasks, watchdog)
+            reloader = SettingsReloader(conductor, configuration_directory(), self._notifier)
             keeper = Retention(conductor)
-            Messenger(conductor, tasks)  # the store knows it
+            NotificationSender(conductor, tasks)  # the store knows it
             known = handlers(conductor, submissions, queries, keeper, stopper.stop, reloader.reload)
             server = Server(known, Journal(store), queries, store, stopper.answered)
             faults.point("service.opened")
@@ -173,18 +173,27 @@ class Daemon:
                     f"stop that one first: mzt --socket {shlex.quote(held.socket)} stop",
                 )
 
-    def _cluster(self, grounds: Grounds) -> ClusterExecutor:
+    def _cluster(self, incarnation_directory: IncarnationDirectory) -> ClusterExecutor:
         """Return what runs attempts on a cluster; it does nothing before one is started there, or waits."""
         slurm = self._settings.slurm
         tuning = ClusterSettings(slurm.python, tuple(slurm.arguments), slurm.lost_after)
-        return ClusterExecutor(SlurmEngine(), grounds.attempts, tuning, grounds.missing)
+        return ClusterExecutor(
+            SlurmEngine(), incarnation_directory.attempts, tuning, incarnation_directory.why_missing
+        )
 
     def _services(self, store: Store, local: LocalExecutor) -> tuple[Services, ClusterExecutor]:
-        grounds = Grounds(store.incarnation, store.incarnations.values(), self._state)
-        grounds.check()
-        cluster = self._cluster(grounds)
+        incarnation_directory = IncarnationDirectory(
+            store.incarnation, store.incarnations.values(), self._state
+        )
+        incarnation_directory.check()
+        cluster = self._cluster(incarnation_directory)
         scheduler = Scheduler(self._settings.max_attempts)
-        disk = Disk((self._state, grounds.attempts), self._settings.min_free_disk, scheduler, grounds)
+        disk = DiskMonitor(
+            (self._state, incarnation_directory.attempts),
+            self._settings.min_free_disk,
+            scheduler,
+            incarnation_directory,
+        )
         disk.check()  # it makes this start's directory; where it can't, nothing is started before it can
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
@@ -194,12 +203,12 @@ class Daemon:
             store=store,
             executors=Executors(host=local, cluster=cluster),
             scheduler=scheduler,
-            limits=Limits(),
+            limits=RateLimiter(),
             disk=disk,
-            grounds=grounds,
+            incarnation_directory=incarnation_directory,
             worktrees=Worktrees(store, local, os.environ, behind_wall),
             settings=self._settings,
-            attempts=grounds.attempts,
+            attempts=incarnation_directory.attempts,
             socket=self._address,
             environ=dict(os.environ),
         )
@@ -228,7 +237,7 @@ class Daemon:
             _logger.warning("%s", error.message)
 
     async def _until_stopped(
-        self, stopper: Stopper, reloader: Reloader, signals: AsyncIterator[signal.Signals]
+        self, stopper: ShutdownCoordinator, reloader: SettingsReloader, signals: AsyncIterator[signal.Signals]
     ) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey, signals, reloader, tasks.cancel_scope)
@@ -236,7 +245,7 @@ class Daemon:
             tasks.cancel_scope.cancel()
 
     async def _obey(
-        self, signals: AsyncIterator[signal.Signals], reloader: Reloader, scope: anyio.CancelScope
+        self, signals: AsyncIterator[signal.Signals], reloader: SettingsReloader, scope: anyio.CancelScope
     ) -> None:
         async for number in signals:
             if number is signal.SIGHUP:

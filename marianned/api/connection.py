@@ -226,7 +226,7 @@ class Connection:
         if self._broken or self._unsent or self._writing.locked():
             return False
         began = time.perf_counter()
-        told = self._server.queries.told.again(params)
+        told = self._server.queries.reply_cache.lookup(params)
         if told is None:
             return False
         faults.point("api.read")
@@ -319,7 +319,11 @@ class Connection:
 
     async def _made_meanwhile(self, request: wire.Request, params: Query[Any]) -> WireAnswer | None:
         """Return the reply that is being made for somebody else: behind a change, many look at once."""
-        told = await self._server.queries.told.made_meanwhile(params) if isinstance(params, GetJob) else None
+        told = (
+            await self._server.queries.reply_cache.made_meanwhile(params)
+            if isinstance(params, GetJob)
+            else None
+        )
         return None if told is None else WireAnswer(wire.reply(request.id, told), refused=False)
 
     async def _open(self, request: wire.Request, source: Source) -> None:

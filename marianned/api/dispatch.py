@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from marianned import wire
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.graphs import GraphQueries
-from marianned.conductor.queries.instruments import Instruments
+from marianned.conductor.queries.instruments import InstrumentQueries
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.search import SearchQueries
 from marianned.conductor.queries.why import WhyQueries
-from marianned.conductor.requests.control import Control
+from marianned.conductor.requests.control import ControlRequests
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.submit import Submissions
 from marianned.errors import BadRequest, InternalError, MarianneError
@@ -38,9 +38,9 @@ def handlers(
     reload: Handler,
 ) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
-    control = Control(conductor)
+    control = ControlRequests(conductor)
     evidence = WhyQueries(conductor.services, queries)
-    instruments = Instruments(conductor)
+    instruments = InstrumentQueries(conductor)
     return {
         "daemon.hello": queries.daemon_hello,
         "daemon.status": queries.daemon_status,

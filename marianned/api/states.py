@@ -16,7 +16,7 @@ import msgspec
 
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.queries.jobs import JobQueries
-from marianned.conductor.queries.live import Key, key_of
+from marianned.conductor.queries.live_output import Key, key_of
 from marianned.errors import NoSuchJob
 from marianned.lifecycle import status
 from marianned.progress.state.run import RunState
@@ -168,7 +168,10 @@ class States:
         run_id, at = state.run.run_id, anyio.current_time()
         known = self._outputs.get(run_id)
         if known is None or at - known[0] >= LOOK_SECONDS / 2:
-            known = self._outputs[run_id] = (at, await self.queries.live.told(state, in_flight(state)))
+            known = self._outputs[run_id] = (
+                at,
+                await self.queries.live_outputs.with_outputs(state, in_flight(state)),
+            )
         return known[1]
 
 

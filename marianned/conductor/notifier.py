@@ -32,7 +32,7 @@ _PLAIN = {
 _logger = logging.getLogger(__name__)
 
 
-class Messenger:
+class NotificationSender:
     """Listens to the journal and sends; what is not sent when the daemon stops is not sent at all."""
 
     def __init__(self, conductor: Conductor, tasks: TaskGroup) -> None:

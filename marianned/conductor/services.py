@@ -10,9 +10,9 @@ import anyio
 import msgspec
 
 from marianned import files, logs, workers
-from marianned.conductor.capacity.disk import Disk
-from marianned.conductor.capacity.grounds import Grounds
-from marianned.conductor.capacity.rate_limits import Limits
+from marianned.conductor.capacity.disk import DiskMonitor
+from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
+from marianned.conductor.capacity.rate_limits import RateLimiter
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
@@ -64,9 +64,9 @@ class Services(msgspec.Struct, kw_only=True):
     store: Store
     executors: Executors
     scheduler: Scheduler
-    limits: Limits
-    disk: Disk
-    grounds: Grounds
+    limits: RateLimiter
+    disk: DiskMonitor
+    incarnation_directory: IncarnationDirectory
     worktrees: Worktrees
     settings: Settings
     attempts: Path

@@ -5,7 +5,7 @@ import yaml
 from kit.daemon import gated, plain, score
 from kit.tables import each
 
-from marianned.conductor.queries import ended
+from marianned.conductor.queries import ended_runs
 
 
 @pytest.fixture
@@ -134,13 +134,13 @@ def test_a_connection_that_is_read_only_changes_nothing_and_stays_so(daemon):
 
 def test_a_run_that_has_ended_is_read_once_and_anew_when_it_has_changed(job, monkeypatch):
     read = []
-    load = ended.load_state
+    load = ended_runs.load_state
 
     async def counted(store, name, number):
         read.append(name)
         return await load(store, name, number)
 
-    monkeypatch.setattr(ended, "load_state", counted)
+    monkeypatch.setattr(ended_runs, "load_state", counted)
     first = job.status("trio")
     while not read:  # its end is told a moment before it leaves memory
         first = job.status("trio")

@@ -12,15 +12,15 @@ import anyio
 from kit.deadline import DEADLINE
 from kit.memory import MemoryExecutor
 from kit.new_database import put_new_database
-from marianned.conductor.capacity.disk import Disk
-from marianned.conductor.capacity.grounds import Grounds
-from marianned.conductor.capacity.rate_limits import Limits
+from marianned.conductor.capacity.disk import DiskMonitor
+from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
+from marianned.conductor.capacity.rate_limits import RateLimiter
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.notifier import Messenger
+from marianned.conductor.notifier import NotificationSender
 from marianned.conductor.requests.chain import chain
-from marianned.conductor.requests.control import Control
+from marianned.conductor.requests.control import ControlRequests
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.run import walls
@@ -58,19 +58,19 @@ class House:
             store=store,
             executors=executors,
             scheduler=self.scheduler,
-            limits=Limits(),
-            disk=Disk((path,), 0, self.scheduler),
-            grounds=Grounds(store.incarnation, store.incarnations.values(), path),
+            limits=RateLimiter(),
+            disk=DiskMonitor((path,), 0, self.scheduler),
+            incarnation_directory=IncarnationDirectory(store.incarnation, store.incarnations.values(), path),
             worktrees=Worktrees(store, executors.host, environ, behind_wall),
             attempts=path / "attempts",
             **{"settings": settings, "environ": environ, "socket": path / "s", **given},
         )
-        self.services.grounds.missing()
+        self.services.incarnation_directory.why_missing()
         self.conductor = Conductor(self.services, tasks, chain)
         self.submissions = Submissions(self.conductor)
-        self.control = Control(self.conductor)
+        self.control = ControlRequests(self.conductor)
         self.retention = Retention(self.conductor)
-        Messenger(self.conductor, tasks)
+        NotificationSender(self.conductor, tasks)
         self._news = anyio.Event()
         store.on_commit(self._told)
         self.miscounted: list[str] = []

@@ -20,8 +20,8 @@ from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server
 from marianned.api.streams import Journal
 from marianned.conductor.queries.jobs import JobQueries
-from marianned.conductor.requests.reload import Reloader
-from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.requests.reload import SettingsReloader
+from marianned.conductor.requests.shutdown import ShutdownCoordinator
 from marianned.config import load_settings
 from marianned.moment import now
 from marianned.systemd.notify import Notifier
@@ -126,8 +126,8 @@ class InProcess(Speaking):
         conductor, notifier = house.conductor, Notifier(None)
         queries = JobQueries(conductor, now().at)
         async with anyio.create_task_group() as tasks:
-            stopper = Stopper(conductor, tasks, Watchdog(notifier, conductor.summary))
-            reloader = Reloader(conductor, self._configuration / "marianne", notifier)
+            stopper = ShutdownCoordinator(conductor, tasks, Watchdog(notifier, conductor.summary))
+            reloader = SettingsReloader(conductor, self._configuration / "marianne", notifier)
             known = handlers(
                 conductor, house.submissions, queries, house.retention, stopper.stop, reloader.reload
             )

@@ -89,7 +89,7 @@ KNOWN = {
         "unit/progress/test_races.py::test_what_ended_by_itself_before_it_was_interrupted_counts_as_it_ended",
     ),
     "an exit while the daemon was down is lost": Known(
-        "conductor.run.attempt:Attempt.run",
+        "conductor.run.attempt:AttemptRunner.run",
         "if record is None:",
         "if record is None or presence is Presence.ENDED:",
         "daemon/test_restart.py::test_a_sheet_that_ends_while_the_daemon_is_down_is_taken_as_it_ended",
@@ -204,13 +204,13 @@ KNOWN = {
         "daemon/test_helpers_that_die.py::test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it",
     ),
     "a check that is killed from outside fails its sheet": Known(
-        "conductor.run.checks:Checking._patiently",
+        "conductor.run.checks:CheckRunner._patiently",
         "if why is None:",
         "if True:",
         "daemon/test_helpers_that_die.py::test_a_skip_command_that_is_ended_from_outside_is_asked_again",
     ),
     "a check that is killed three times fails its sheet": Known(
-        "conductor.run.checks:Checking._patiently",
+        "conductor.run.checks:CheckRunner._patiently",
         "if why is None:",
         "if why is None or losses.count == 2:",
         "conductor/test_how_attempts_end.py::"
@@ -240,7 +240,7 @@ KNOWN = {
         "test_where_the_database_is_gone_a_stop_is_not_safe_and_is_refused_and_the_way_out_is_said",
     ),
     "a stop that loses all jobs is not refused": Known(
-        "conductor.requests.shutdown:Stopper._begin",
+        "conductor.requests.shutdown:ShutdownCoordinator._begin",
         "if displaced is not None and displaced.lost",
         "if False",
         "unit/conductor/test_hindrances.py::"
@@ -255,7 +255,7 @@ KNOWN = {
         "test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and_promises_no_time",
     ),
     "a sheet starts beside one of its own that a copy put back does not know": Known(
-        "conductor.run.attempt:Attempt._wait_for_stranger",
+        "conductor.run.attempt:AttemptRunner._wait_for_stranger",
         "if (one.job_id, one.run, one.sheet) == (run.job_name, run.run, sheet):",
         "if False:",
         "unit/conductor/test_hindrances.py::"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import anyio
 
-from marianned.conductor.capacity.grounds import Grounds
+from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.protocol import Obstacle
 
@@ -19,7 +19,7 @@ _LOOK_SECONDS = 1.0
 _GRAVEST = (Obstacle.DISK, Obstacle.AWAY)
 
 
-class Trouble(NamedTuple):
+class SlotRefusal(NamedTuple):
     """Why slots are refused: the obstacle, in words, and the place that has it."""
 
     obstacle: Obstacle
@@ -30,22 +30,26 @@ class Trouble(NamedTuple):
 MIB = 1024**2
 
 
-class Disk:
+class DiskMonitor:
     """Looks at some file systems, at most once a second, and only when a slot is asked for.
 
     They are refused for less than `minimum` bytes of room, or for a place that can't be looked at, or is away
-    (see Grounds), where nothing could be written either.
+    (see IncarnationDirectory), where nothing could be written either.
     """
 
     def __init__(
-        self, directories: Sequence[Path], minimum: int, scheduler: Scheduler, grounds: Grounds | None = None
+        self,
+        directories: Sequence[Path],
+        minimum: int,
+        scheduler: Scheduler,
+        incarnation_directory: IncarnationDirectory | None = None,
     ) -> None:
-        self._grounds = grounds
+        self._incarnation_directory = incarnation_directory
         self._directories = directories
         self.minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
-        self._found: Trouble | None = None
+        self._found: SlotRefusal | None = None
         self._found_low = anyio.Event()
 
     @property
@@ -54,7 +58,7 @@ class Disk:
         return None if self._found is None else self._found.text
 
     @property
-    def away(self) -> Trouble | None:
+    def away(self) -> SlotRefusal | None:
         """What is away, where that is why slots are refused."""
         return self._found if self._found is not None and self._found.obstacle is Obstacle.AWAY else None
 
@@ -86,9 +90,12 @@ class Disk:
             self._scheduler.close(self._found.obstacle)
         return self.trouble
 
-    def _troubles(self) -> Iterator[Trouble]:
-        if self._grounds is not None and (missing := self._grounds.missing()) is not None:
-            yield Trouble(Obstacle.AWAY, missing, self._grounds.attempts)
+    def _troubles(self) -> Iterator[SlotRefusal]:
+        if (
+            self._incarnation_directory is not None
+            and (missing := self._incarnation_directory.why_missing()) is not None
+        ):
+            yield SlotRefusal(Obstacle.AWAY, missing, self._incarnation_directory.attempts)
         for directory in self._directories:
             if (trouble := _trouble(directory, self.minimum)) is not None:
                 yield trouble
@@ -100,15 +107,15 @@ def shortage(directory: Path, minimum: int) -> str | None:
     return None if trouble is None else trouble.text
 
 
-def _trouble(directory: Path, minimum: int) -> Trouble | None:
+def _trouble(directory: Path, minimum: int) -> SlotRefusal | None:
     try:
         found = os.statvfs(directory)
     except OSError as error:
         text = f"'{directory}' can't be looked at: {error.strerror}; bring it back"
-        return Trouble(Obstacle.AWAY, text, directory)
+        return SlotRefusal(Obstacle.AWAY, text, directory)
     free = found.f_bavail * found.f_frsize
     if free >= minimum:
         return None
     room = f"{free // MIB} MiB free at '{directory}'"
     text = f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"
-    return Trouble(Obstacle.DISK, text, directory)
+    return SlotRefusal(Obstacle.DISK, text, directory)

@@ -15,7 +15,7 @@ from marianned.progress.state.run import RunState
 from marianned.score.expanded import Fallback
 
 
-class _Need(msgspec.Struct, frozen=True):
+class _Requirements(msgspec.Struct, frozen=True):
     """What an instrument needs: an executable, a variable, in this environment."""
 
     executable: str | None
@@ -28,7 +28,7 @@ class InstrumentAvailability:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._needs: dict[str, _Need] = {}
+        self._needs: dict[str, _Requirements] = {}
         self._of: object = None
 
     async def unavailable(self, state: RunState) -> frozenset[str]:
@@ -39,8 +39,8 @@ class InstrumentAvailability:
             return frozenset()
         return await to_thread.run_sync(_missing, self._needs)
 
-    def _read(self, state: RunState) -> dict[str, _Need]:
-        needs: dict[str, _Need] = {}
+    def _read(self, state: RunState) -> dict[str, _Requirements]:
+        needs: dict[str, _Requirements] = {}
         for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
             profile = state.score.profiles[fallback.instrument]
             if profile.unusable is not None:
@@ -54,23 +54,23 @@ class InstrumentAvailability:
         return needs
 
 
-_NEVER = _Need(None, "", {})
+_NEVER = _Requirements(None, "", {})
 """What nothing here meets: an instrument that its profile says can't be used."""
 
 
-def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Need:
+def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Requirements:
     if profile.cli is not None:
         command = profile.cli.command
-        return _Need(os.path.expanduser(command.executable), None, environ)  # noqa: PTH111  a text
+        return _Requirements(os.path.expanduser(command.executable), None, environ)  # noqa: PTH111  a text
     key = profile.http.auth_env_var if profile.http is not None else None
-    return _Need(None, key and str(fallback.settings.get("api_key_env") or key), environ)
+    return _Requirements(None, key and str(fallback.settings.get("api_key_env") or key), environ)
 
 
-def _missing(needs: dict[str, _Need]) -> frozenset[str]:
+def _missing(needs: dict[str, _Requirements]) -> frozenset[str]:
     return frozenset(name for name, need in needs.items() if not _is_there(need))
 
 
-def _is_there(need: _Need) -> bool:
+def _is_there(need: _Requirements) -> bool:
     if need.executable is not None:
         return shutil.which(need.executable, path=need.environ.get("PATH")) is not None
     return need.variable is None or bool(need.environ.get(need.variable))

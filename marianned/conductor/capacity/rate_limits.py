@@ -32,7 +32,7 @@ class _Pace(NamedTuple):
     until: Instant | None
 
 
-class Limits:
+class RateLimiter:
     """The accounts of one daemon. `rows` is what is on disk; the jobs look at it and change nothing."""
 
     def __init__(self) -> None:

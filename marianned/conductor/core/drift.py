@@ -24,7 +24,7 @@ from anyio import to_thread
 from marianned import files, lifecycle
 from marianned.clock import timestamp
 from marianned.conductor.services import Services
-from marianned.conductor.workspace.worktrees import Unlisted
+from marianned.conductor.workspace.worktrees import FileListFailed
 from marianned.paths import make_private_directory
 from marianned.progress.state.run import RunState
 from marianned.protocol import Drift, FileChange, FileDifference, JobStatus, WaitingFor
@@ -194,7 +194,7 @@ async def _look(
 async def _listed(services: Services, state: RunState, root: str) -> bytes | None:
     try:
         return await services.worktrees.listed(state.run, root)
-    except Unlisted:
+    except FileListFailed:
         return None
 
 

@@ -25,7 +25,7 @@ from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.transaction import TransactionAbandoned, TransactionPart
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
 from marianned.conductor.run.hook import HookContext
-from marianned.conductor.run.supervisor import Supervisor, bare
+from marianned.conductor.run.supervisor import Supervisor, without_details
 from marianned.conductor.services import Services
 from marianned.errors import MarianneError, Unavailable, WrongStatus
 from marianned.executors.base import Presence, WaitReason
@@ -123,7 +123,7 @@ class JobActor:
         self._watchers: list[Callable[[JobStatus, int], None]] = []
         self._parts: set[TransactionPart] = set()
         self._awaited: set[str] = set()
-        self._players: Supervisor | None = None
+        self._supervisor: Supervisor | None = None
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._log_written: anyio.Event | None = None
@@ -152,7 +152,7 @@ class JobActor:
 
     def pid(self, row: Flight) -> int | None:
         """Return the keeper's pid of a flight."""
-        return None if self._players is None else self._players.pid(row)
+        return None if self._supervisor is None else self._supervisor.pid(row)
 
     def blockers(self) -> JobBlockers:
         """Return what keeps it back that is none of its own."""
@@ -160,7 +160,7 @@ class JobActor:
 
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
-        waits = {} if self._players is None else self._players.waits()
+        waits = {} if self._supervisor is None else self._supervisor.waits()
         if not waits:
             return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
@@ -168,7 +168,7 @@ class JobActor:
 
     def queued(self) -> list[tuple[Flight, WaitReason]]:
         """Return which attempts wait at a cluster, and for what."""
-        waits = {} if self._players is None else self._players.queued()
+        waits = {} if self._supervisor is None else self._supervisor.queued()
         if not waits:
             return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
@@ -244,14 +244,14 @@ class JobActor:
         `presences` are those of what was in flight when the state was read from disk, by their ids.
         """
         async with self._receive, self._send, anyio.create_task_group() as self._tasks:
-            self._players = Supervisor(
+            self._supervisor = Supervisor(
                 self.services, self.state, self._send.send_nowait, self._chain_hook, self._tasks
             )
             self._share.restore()
             for flight in self.state.flights:
-                self._players.start(flight, presences[self.services.attempt_id(flight)])
+                self._supervisor.start(flight, presences[self.services.attempt_id(flight)])
             for flight in to_be_terminated(self.state, now()):
-                self._players.interrupt(flight)
+                self._supervisor.interrupt(flight)
             self._withdraw()
             self._await_chained()
             if not self._is_new:  # else its first step is in the queue already
@@ -281,7 +281,9 @@ class JobActor:
             self._refuse(trigger, error)
         except BrokenChanges:
             _logger.exception("a step of '%s' can't be stored", self.state.run.job_name)
-            self._refuse(bare(trigger), MarianneError("this can't be stored; the daemon's log has more"))
+            self._refuse(
+                without_details(trigger), MarianneError("this can't be stored; the daemon's log has more")
+            )
         except Exception:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
@@ -449,18 +451,18 @@ class JobActor:
         return touches_all and sheets >= _MANY_SHEETS
 
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
-        assert self._players is not None
+        assert self._supervisor is not None
         for started_now in decision.starts:
-            self._players.start(started_now, None)
+            self._supervisor.start(started_now, None)
         for attempt in decision.checks:
-            self._players.start(attempt, Presence.ENDED)
+            self._supervisor.start(attempt, Presence.ENDED)
         for asked in decision.asks:
-            self._players.start(asked, None)
+            self._supervisor.start(asked, None)
         if decision.hook is not None:
-            self._players.start(decision.hook, None)
+            self._supervisor.start(decision.hook, None)
         for flight in (*decision.interrupts, decision.hook_interrupt):
             if flight is not None:
-                self._players.interrupt(flight)
+                self._supervisor.interrupt(flight)
         self._withdraw()
         self._await_chained()
         if isinstance(trigger, JobRequest):
@@ -479,14 +481,14 @@ class JobActor:
 
     def withdraw(self) -> None:
         """Take back what waits at a cluster: it has not begun."""
-        if self._players is not None:
-            self._players.withdraw()
+        if self._supervisor is not None:
+            self._supervisor.withdraw()
 
     def interrupt_all(self) -> None:
         """End what is in flight, to run it again later."""
         for row in self.state.flights:
-            if self._players is not None:
-                self._players.interrupt(row)
+            if self._supervisor is not None:
+                self._supervisor.interrupt(row)
 
     async def _chain_hook(self, given: HookContext) -> HookEnded | None:
         return await self._jobs.chain(self, given)

@@ -43,7 +43,7 @@ _VERSION_LENGTH = 60
 _VERSION = re.compile(r"\d+\.\d+")
 
 
-class Instruments:
+class InstrumentQueries:
     """Answers what is asked about instruments."""
 
     def __init__(self, conductor: Conductor) -> None:

@@ -21,12 +21,12 @@ from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.queries.chosen import Chosen, unchanged
-from marianned.conductor.queries.ended import EndedRuns
+from marianned.conductor.queries.ended_runs import EndedRunCache
+from marianned.conductor.queries.field_selection import FieldSelection, unchanged_reply
 from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.lists import brief_run, moment_of, statuses_named
-from marianned.conductor.queries.live import Liveness
-from marianned.conductor.queries.metrics import Meter
+from marianned.conductor.queries.live_output import LiveOutputReader
+from marianned.conductor.queries.metrics import RequestMeter
 from marianned.conductor.queries.output import (
     OutputSource,
     find_output,
@@ -34,7 +34,7 @@ from marianned.conductor.queries.output import (
     stream_format,
     where_to_begin,
 )
-from marianned.conductor.queries.told import ToldJobs
+from marianned.conductor.queries.reply_cache import JobReplyCache
 from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, WaitOverridden, WaitTimeout
 from marianned.moment import now
@@ -96,10 +96,10 @@ class JobQueries:
         self._conductor = self.conductor = conductor
         self.services = conductor.services
         self._records = conductor.services.store.records
-        self.meter = Meter()
-        self.live = Liveness(self.services)
-        self.told = ToldJobs(conductor, self.live)
-        self._ended = EndedRuns(self.services.store, conductor.tasks)
+        self.meter = RequestMeter()
+        self.live_outputs = LiveOutputReader(self.services)
+        self.reply_cache = JobReplyCache(conductor, self.live_outputs)
+        self._ended = EndedRunCache(self.services.store, conductor.tasks)
         self._started_at = started_at
         self._started = time.monotonic()
 
@@ -125,7 +125,7 @@ class JobQueries:
         view = job_view(state, now())
         job = self.in_memory(state)
         view.event = self.services.store.last_event if job is None else job.true_at
-        view.in_flight = await self.live.told(state, view.in_flight)
+        view.in_flight = await self.live_outputs.with_outputs(state, view.in_flight)
         if job is None:  # what is in memory is the newest
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
@@ -141,38 +141,38 @@ class JobQueries:
     async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
         """Return one job with a page of its sheets; named sheets come with their attempts."""
         state = await self.state(params.job_id)
-        with self.told.making(params, state):
+        with self.reply_cache.making(params, state):
             return await self._status(params, state)
 
     async def _status(self, params: GetJob, state: RunState) -> JobDetails:
-        chosen = Chosen(params.fields, params.without)
+        fields = FieldSelection(params.fields, params.without)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
         event = self.services.store.last_event  # what is committed while it is looked for comes after it
-        if params.newer_than is not None and await self.told.is_unchanged(state, params.newer_than):
-            return unchanged(params.job_id, event)
+        if params.newer_than is not None and await self.reply_cache.is_unchanged(state, params.newer_than):
+            return unchanged_reply(params.job_id, event)
         job = self.in_memory(state)
-        before = self.told.circumstances(job)
+        before = self.reply_cache.conditions(job)
         view = await self.view(state)  # before all others: what is told is at least as new as its event
         sheets = []
-        if "sheets" in chosen:
+        if "sheets" in fields:
             page = numbers[params.offset : params.offset + params.limit]
-            sheets = await self._sheets(state, page, params, needs=chosen.of_sheets("needs"))
-        if "problems" in chosen:
-            view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
-        told = extended(
+            sheets = await self._sheets(state, page, params, needs=fields.of_sheets("needs"))
+        if "problems" in fields:
+            view.problems = [*await self._worktree_warning(state), *problems_of_sheets(state, numbers)]
+        reply = extended(
             view,
             JobDetails,
             sheets=sheets,
             total_sheets=len(numbers),
-            unbegun_count=await self._records.unbegun(state.run.run_id) if "unbegun_count" in chosen else 0,
+            unbegun_count=await self._records.unbegun(state.run.run_id) if "unbegun_count" in fields else 0,
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
             variables=masks.told(state.current.row.variables),
-            drift=await drift.found(self._conductor.services, state) if "drift" in chosen else None,
-            last_request=await self._records.last_request(state.run) if "last_request" in chosen else None,
+            drift=await drift.found(self._conductor.services, state) if "drift" in fields else None,
+            last_request=await self._records.last_request(state.run) if "last_request" in fields else None,
             stage_names=selectors(state.score) if params.names else [],
         )
-        return self.told.keep(params, job, before, chosen.leave_out(told), view.in_flight)
+        return self.reply_cache.keep(params, job, before, fields.leave_out(reply), view.in_flight)
 
     async def _sheets(
         self, state: RunState, numbers: list[int], params: GetJob, *, needs: bool
@@ -191,7 +191,7 @@ class JobQueries:
             sheet.attempts = [self._attempt(state, row) for row in rows]
         return sheets
 
-    async def _without_worktree(self, state: RunState) -> list[Problem]:
+    async def _worktree_warning(self, state: RunState) -> list[Problem]:
         """Return the warning of a run that was to have a worktree of its own and has none."""
         row = await self._records.worktree(state.run.run_id) if state.score.isolation else None
         if row is None or row.status != WorktreeStatus.REFUSED:
@@ -260,13 +260,13 @@ class JobQueries:
             message=formatting.plural(total, "job"),
             event=self.services.store.last_event,
             jobs=[],
-            brief=await self._told_briefly(chosen),
+            brief=await self._brief_runs(chosen),
             counts={str(status): counts.get(status, 0) for status in JobStatus} if params.counts else {},
             total=total,
         )
-        return listed if params.brief else await self._told_whole(listed, chosen)
+        return listed if params.brief else await self._full_list(listed, chosen)
 
-    async def _told_briefly(self, chosen: list[ListedRun]) -> list[BriefRun]:
+    async def _brief_runs(self, chosen: list[ListedRun]) -> list[BriefRun]:
         """Return these runs in short, as far as they are wanted so."""
         brief: list[BriefRun] = []
         for start in range(0, len(chosen), _SLICE):
@@ -275,7 +275,7 @@ class JobQueries:
             await anyio.lowlevel.checkpoint()
         return brief
 
-    async def _told_whole(self, listed: JobList, chosen: list[ListedRun]) -> JobList:
+    async def _full_list(self, listed: JobList, chosen: list[ListedRun]) -> JobList:
         """Return a list with these runs, each as it is told."""
         hindered = bool(self.services.strangers or self.services.ran_since or self.services.store.degraded)
         views, problems, gone = [], [], 0
@@ -320,17 +320,17 @@ class JobQueries:
         """Wait until the job reaches one of the words; what is so already counts."""
         wanted = statuses_named(params.words)
         began = anyio.current_time()
-        if (older := await self._older(params.job_id)) is not None:
+        if (older := await self._older_run(params.job_id)) is not None:
             status = older.run.status
             if status not in wanted:
                 raise _cannot_come(older, status, params.words, older=True)
             return await self._waited(older, status, params, began)
         job = await self._conductor.job(params.job_id)
         await job.log_written()
-        reached = await self._until(job, wanted, params)
+        reached = await self._wait_until_reached(job, wanted, params)
         return await self._waited(job.state, reached, params, began)
 
-    async def _older(self, job_id: str) -> RunState | None:
+    async def _older_run(self, job_id: str) -> RunState | None:
         """Return the run that is named where it is not the newest: it has ended for good."""
         name, number = parse_job_id(job_id)
         newest = None if number is None else await self._records.run(name)
@@ -343,7 +343,7 @@ class JobQueries:
         waited = round(anyio.current_time() - began, 3)
         return extended(view, Waited, reached=name, waited_seconds=waited)
 
-    async def _until(self, job: JobActor, wanted: set[str], params: WaitFor) -> JobStatus:
+    async def _wait_until_reached(self, job: JobActor, wanted: set[str], params: WaitFor) -> JobStatus:
         came = anyio.Event()
         seen: list[JobStatus] = []
 

@@ -9,7 +9,7 @@ _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper ends of the classes of latencies, in seconds; one more class has none."""
 
 
-class _Counts:
+class _MethodCounts:
     def __init__(self) -> None:
         self.count = 0
         self.refused = 0
@@ -17,16 +17,16 @@ class _Counts:
         self.classes = [0] * (len(_BOUNDS) + 1)
 
 
-class Meter:
+class RequestMeter:
     """Counts each answer by its method; `connections` is kept by whoever accepts them."""
 
     def __init__(self) -> None:
         self.connections = 0
-        self._methods: dict[str, _Counts] = {}
+        self._methods: dict[str, _MethodCounts] = {}
 
     def note(self, method: str, seconds: float | None, *, refused: bool) -> None:
         """Count an answer; `seconds` is null where it waited for something, which tells nothing of us."""
-        counts = self._methods.setdefault(method, _Counts())
+        counts = self._methods.setdefault(method, _MethodCounts())
         counts.count += 1
         counts.refused += refused
         if seconds is not None:
@@ -38,7 +38,7 @@ class Meter:
         return [_request_counts(method, counts) for method, counts in sorted(self._methods.items())]
 
 
-def _request_counts(method: str, counts: _Counts) -> RequestCounts:
+def _request_counts(method: str, counts: _MethodCounts) -> RequestCounts:
     buckets, so_far = [], 0
     for bound, many in zip(_BOUNDS, counts.classes, strict=False):
         so_far += many

@@ -15,7 +15,7 @@ from marianned.progress.views import messages
 from marianned.protocol import FollowOutput, HookStatus, ReadOutput, SearchOutput
 from marianned.rows import AttemptRow
 
-OutputAsk = ReadOutput | FollowOutput | SearchOutput
+OutputRequest = ReadOutput | FollowOutput | SearchOutput
 """What names an output."""
 
 

@@ -34,7 +34,7 @@ class SearchQueries:
         services = self._queries.services
         state = await self._queries.state(params.job_id)
         printed = await find_output(services, state, params)
-        search = _Search(printed.directory / params.stream, params)
+        search = _OutputSearch(printed.directory / params.stream, params)
         await to_thread.run_sync(search.run, abandon_on_cancel=True)
         lines = plural(len(search.matches), "line")
         return Matches(
@@ -55,7 +55,7 @@ class SearchQueries:
         )
 
 
-class _Search:
+class _OutputSearch:
     """A search: `offset` is up to where it has come, `lines` how many lines lie before that."""
 
     def __init__(self, path: Path, params: SearchOutput) -> None:

@@ -169,7 +169,7 @@ class WhyQueries:
             config_file=row.config_file,
             directory=row.directory,
             sha256=row.sha256,
-            total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
+            total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_ExpandedSheets).sheets),
             plan=plan[params.offset : params.offset + params.limit],
             plan_total=len(plan),
             variables=masks.told(row.variables),
@@ -187,7 +187,7 @@ class WhyQueries:
         return row
 
 
-class _Counted(msgspec.Struct):
+class _ExpandedSheets(msgspec.Struct):
     """The sheets of an expanded score, to be counted."""
 
     sheets: list[msgspec.Raw]

@@ -18,7 +18,7 @@ from marianned import faults, files, formatting
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.requests.new_run import Submission, ValidScore, compile_valid
+from marianned.conductor.requests.new_run import RunOrigin, ValidScore, compile_valid
 from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
@@ -32,7 +32,7 @@ from marianned.score.read.reader import ScoreSource
 
 _AGAIN_SECONDS = 1.0
 """How long after a transaction that the disk refused it is tried again."""
-Entry = PreparedRun | MarianneError
+ChainEntry = PreparedRun | MarianneError
 """A job that may be submitted, or why it is refused."""
 
 
@@ -45,10 +45,10 @@ async def chain(conductor: Conductor, job: JobActor, given: HookContext) -> Hook
     Raises:
         MarianneError: it is refused.
     """
-    return await _Chaining(conductor, job, given).chain()
+    return await _JobChainer(conductor, job, given).chain()
 
 
-class _Chaining:
+class _JobChainer:
     """Checks and submits the jobs of one hook in flight."""
 
     def __init__(self, conductor: Conductor, job: JobActor, given: HookContext) -> None:
@@ -157,13 +157,13 @@ class _Chaining:
         rooms = [room for entry in made for room in entry.supersedes]
         await self._conductor.transact(new, runs, rooms, (self._job, trigger))
 
-    async def _entries(self, versions: Mapping[int, Version | MarianneError]) -> dict[int, Entry]:
+    async def _entries(self, versions: Mapping[int, Version | MarianneError]) -> dict[int, ChainEntry]:
         """Make each ready for the disk, as far as it may be.
 
         Raises:
             MarianneError: a job whose end would be awaited is refused.
         """
-        entries: dict[int, Entry] = {}
+        entries: dict[int, ChainEntry] = {}
         names: set[str] = set()
         for hook, version in versions.items():
             if isinstance(version, MarianneError):
@@ -178,10 +178,10 @@ class _Chaining:
                 raise entry
         return entries
 
-    async def _entry(self, hook: int, version: Version) -> Entry:
+    async def _entry(self, hook: int, version: Version) -> ChainEntry:
         run, state = self._job.state.run, self._job.state
         fresh = state.hook_definition(hook).fresh
-        origin = Submission(
+        origin = RunOrigin(
             caller=Caller(uid=os.getuid(), name=f"hook {hook} of {_address(run)}"),
             reason=None,
             submit_directory=run.submit_directory,

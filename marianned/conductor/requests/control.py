@@ -45,15 +45,15 @@ from marianned.protocol import Job as JobView
 from marianned.rows import RequestRow, RevisionRow
 from marianned.score.read.reader import ScoreSource
 
-Controlling = Pause | Cancel | Resume | Modify | Retry
+ControlParams = Pause | Cancel | Resume | Modify | Retry
 R = TypeVar("R", bound=JobView)
-Planned = TypeVar("Planned", Resumed, Modified)
+PlannedReply = TypeVar("PlannedReply", Resumed, Modified)
 
 _EDITS_MOST = 20
 """So many revisions back it is looked whether a score file is as it was."""
 
 
-class Control:
+class ControlRequests:
     """Hands requests to the jobs of a conductor."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -230,7 +230,7 @@ class Control:
     async def _hand(
         self,
         caller: Caller,
-        params: Controlling,
+        params: ControlParams,
         kind: type[R],
         ask: JobRequest,
         prepare: Callable[[], Awaitable[JobRequest]] | None = None,
@@ -323,7 +323,7 @@ def _taken(answer: Answer | None, job: JobActor, ask: JobRequest, patience: floa
     return cast("R", answer)
 
 
-def _paged(reply: Planned, params: Resume | Modify) -> Planned:
+def _paged(reply: PlannedReply, params: Resume | Modify) -> PlannedReply:
     """Return the reply with those lines of its plan that are asked for; what is kept with a key has all."""
     lines = reply.plan[params.offset : params.offset + params.limit]
     return msgspec.structs.replace(reply, plan=lines)

@@ -100,7 +100,7 @@ def make_workspace(path: Path, umask: int) -> None:
         raise Unavailable(f"the workspace '{path}' can't be made: {error.strerror}") from None
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class RunOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """What a run keeps of its submission for good."""
 
     caller: Caller
@@ -117,7 +117,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_rows(
-    proposed: Version, run_id: int, run: int, origin: Submission, moment: Instant
+    proposed: Version, run_id: int, run: int, origin: RunOrigin, moment: Instant
 ) -> tuple[RunRow, Version, Changes]:
     """Return the run, its first version, and the transaction that brings both to the disk."""
     expanded = proposed.score
@@ -167,5 +167,5 @@ def first_rows(
     return row, version, Changes(rows=rows, events=[event])
 
 
-def _unlike(origin: Submission) -> str:
+def _unlike(origin: RunOrigin) -> str:
     return "" if origin.unlike is None else f"; {origin.unlike}"

@@ -17,7 +17,7 @@ from marianned.systemd.notify import Notifier
 _logger = logging.getLogger(__name__)
 
 
-class Reloader:
+class SettingsReloader:
     """Puts the settings of a configuration directory in force."""
 
     def __init__(self, conductor: Conductor, directory: Path, notifier: Notifier) -> None:

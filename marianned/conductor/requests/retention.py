@@ -45,7 +45,7 @@ class Retention:
         """Delete the files of the run that a daemon before was removing when it ended."""
         note = await self._services.store.records.note(_REMOVING)
         if note is not None:
-            await self._delete_files(msgspec.json.decode(note, type=_Removal))
+            await self._delete_files(msgspec.json.decode(note, type=_RunRemoval))
 
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
@@ -115,7 +115,7 @@ class Retention:
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
         places = self._services.directories_of(row.run_id)
-        removal = _Removal(run_id=row.run_id, directories=[str(place) for place in places])
+        removal = _RunRemoval(run_id=row.run_id, directories=[str(place) for place in places])
         # Who gives a worktree up tells so in the run's journal. One note, so one removal at a time.
         async with self._services.worktrees.removing(row.run_id, row.job_name), self._removing:
             notes = {_REMOVING: msgspec.json.encode(removal).decode()}
@@ -125,7 +125,7 @@ class Retention:
             await self._delete_files(removal)
         return number
 
-    async def _delete_files(self, removal: "_Removal") -> None:
+    async def _delete_files(self, removal: "_RunRemoval") -> None:
         places = [Path(place) for place in removal.directories]
         await to_thread.run_sync(self._services.delete_files, removal.run_id, places)
 
@@ -150,12 +150,14 @@ class Retention:
 
     async def _away(self) -> str | None:
         """Say why what attempts have left can't be found: deleted now, it would stay for ever."""
-        return await to_thread.run_sync(self._services.grounds.missing)
+        return await to_thread.run_sync(self._services.incarnation_directory.why_missing)
 
     async def _trusts_clock(self) -> bool:
         """Look at the clock, keep what was seen, and tell whether ages can be told by it."""
         kept = await self._services.store.records.note(_NOTE)
-        look = looked(None if kept is None else msgspec.json.decode(kept, type=ClockLook), now())
+        look = observe_clocks(
+            None if kept is None else msgspec.json.decode(kept, type=ClockObservation), now()
+        )
         await self._services.store.commit(Changes(notes={_NOTE: msgspec.json.encode(look).decode()}))
         if look.doubted is not None:
             _logger.warning("the clock has jumped: nothing is forgotten before it has gone right for a day")
@@ -183,7 +185,7 @@ async def _has_left(records: Records, run: RunRow) -> bool:
     return run.ended == JobStatus.COMPLETED and await records.has_left(run.run_id)
 
 
-class _Removal(msgspec.Struct, frozen=True, kw_only=True):
+class _RunRemoval(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is removed, and all places where its files can be.
 
     The places are kept, for with a run the database forgets the incarnations that no other run is of; the
@@ -194,7 +196,7 @@ class _Removal(msgspec.Struct, frozen=True, kw_only=True):
     directories: list[str]
 
 
-class ClockLook(msgspec.Struct, frozen=True, kw_only=True):
+class ClockObservation(msgspec.Struct, frozen=True, kw_only=True):
     """What retention saw of the clocks: when it looked last, and since when it doubts the time, if it does.
 
     A wrong clock makes every run old, for as long as it is wrong; what is forgotten for it is gone for good.
@@ -204,14 +206,14 @@ class ClockLook(msgspec.Struct, frozen=True, kw_only=True):
     doubted: Instant | None = None
 
 
-def looked(before: ClockLook | None, moment: Instant) -> ClockLook:
+def observe_clocks(before: ClockObservation | None, moment: Instant) -> ClockObservation:
     """Compare the clocks with what was seen before.
 
     On the same boot time and boot clock must have gone alike, within an hour; after a reboot only time can be
     asked, and must not have gone backwards nor more than a month. A doubt ends after a day without a jump.
     """
     if before is None:
-        return ClockLook(seen=moment)
+        return ClockObservation(seen=moment)
     gone = moment.at - before.seen.at
     if moment.boot == before.seen.boot:
         jumped = abs(gone - (moment.boottime - before.seen.boottime)) > _HOUR
@@ -220,7 +222,7 @@ def looked(before: ClockLook | None, moment: Instant) -> ClockLook:
     doubted = moment if jumped else before.doubted
     if doubted is not None and not jumped and doubted.until(moment) >= DAY - _HOUR:
         doubted = None
-    return ClockLook(seen=moment, doubted=doubted)
+    return ClockObservation(seen=moment, doubted=doubted)
 
 
 def _before(seconds: float) -> int:

@@ -17,7 +17,7 @@ from marianned.rows import RequestRow
 from marianned.systemd.watchdog import Watchdog
 
 
-class Stopper:
+class ShutdownCoordinator:
     """Carries a stop out; `ready` is set when nothing keeps the daemon any more."""
 
     def __init__(self, conductor: Conductor, tasks: TaskGroup, watchdog: Watchdog) -> None:

@@ -74,7 +74,7 @@ class Submissions:
         async with self._conductor.registry:
             newest = await self._conductor.services.store.records.newest(expanded.name)
             left = await self._left_behind(newest.row)
-            origin = new_run.Submission(
+            origin = new_run.RunOrigin(
                 caller=caller,
                 reason=params.reason,
                 submit_directory=params.submit_directory,
@@ -108,7 +108,7 @@ class Submissions:
         self,
         version: Version,
         newest: Newest,
-        origin: new_run.Submission,
+        origin: new_run.RunOrigin,
         *,
         fresh: bool,
         file: str | None = None,

@@ -19,15 +19,15 @@ from anyio import to_thread
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience
 from marianned.conductor.run import handoff, sessions, walls
-from marianned.conductor.run.checks import Checking, counted, evidence_of, seconds_of
+from marianned.conductor.run.checks import CheckRunner, counted, evidence_of, seconds_of
 from marianned.conductor.run.context import gather, previous_attempt
 from marianned.conductor.run.ends import Early, as_told, ended_early, is_cancelled, judged_by, whose_limit
 from marianned.conductor.run.process import (
     STDERR,
     STDOUT,
-    Prepared,
-    Process,
-    Unprepared,
+    FlightProcess,
+    PreparationFailed,
+    PreparedProcess,
     begun,
     believed,
     check_directory,
@@ -47,7 +47,7 @@ from marianned.conductor.run.surroundings import (
     variables_of,
 )
 from marianned.conductor.services import Services, is_away, mask_of
-from marianned.conductor.workspace.worktrees import NoWorktree
+from marianned.conductor.workspace.worktrees import WorktreeUnavailable
 from marianned.executors.base import (
     AttemptWithdrawn,
     ExitRecord,
@@ -105,20 +105,20 @@ class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
         return self.score.sheets[self.sheet - 1].on(self.fallback)
 
 
-class Attempt:
-    """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
+class AttemptRunner:
+    """Runs one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
     def __init__(
         self,
         services: Services,
         given: AttemptContext,
         tell: Callable[[AttemptWarned], None],
-        introduce: Callable[[Keeper], None],
+        report_keeper: Callable[[Keeper], None],
     ) -> None:
         self._services = services
         self._given = given
         self._tell = tell
-        self._introduce = introduce
+        self._report_keeper = report_keeper
         self.patience = Patience()
         self._making = anyio.CancelScope()
         self._warnings: list[str] = []
@@ -127,7 +127,9 @@ class Attempt:
         self._began_at: int | None = None
         self._fate: Fate | None = None
         self.away = is_away(given.attempt)
-        self._process = Process(services, given.attempt, self._hindered, self._introduced, self._placed)
+        self._process = FlightProcess(
+            services, given.attempt, self._hindered, self._keeper_known, self._placed
+        )
         self._directory = self._process.directory
         definition = given.definition
         seat = {"sheet": definition.sheet, "stage": definition.stage, "instance": definition.instance}
@@ -142,7 +144,7 @@ class Attempt:
         )
         self._mask = mask_of(services, given.run)
         self._on_node = of_checks_on_a_node(services, given.attempt, definition)
-        self._checking = Checking(
+        self._checking = CheckRunner(
             services,
             given.run,
             given.attempt,
@@ -171,7 +173,7 @@ class Attempt:
         try:
             if not await self._process.start(self._prepare, presence):
                 return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
-        except Unprepared as why:
+        except PreparationFailed as why:
             return self._ending(Outcome.FAILED, why.category, why.message)
         self._warn()
         faults.point("attempt.started")
@@ -230,13 +232,13 @@ class Attempt:
 
     # --- before the process --------------------------------------------------------------------------
 
-    async def _prepare(self) -> Prepared:
+    async def _prepare(self) -> PreparedProcess:
         """Render the prompt; return how the process starts, and what writes its files."""
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
         if profile.unusable is not None:
-            raise Unprepared(ErrorCategory.UNAVAILABLE, profile.unusable)
+            raise PreparationFailed(ErrorCategory.UNAVAILABLE, profile.unusable)
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()
@@ -279,14 +281,14 @@ class Attempt:
         )
         write = partial(self._write, invocation, prompt, cwd)
         if self.away:
-            return Prepared(for_a_node(self._services, profile, spec), write)
+            return PreparedProcess(for_a_node(self._services, profile, spec), write)
         if not walls.wanted(self._services, profile):
-            return Prepared(spec, write)
+            return PreparedProcess(spec, write)
         await to_thread.run_sync(write)  # the wall is put up in a directory that is there
         try:
-            return Prepared(await walls.walled(self._services, profile, spec, self._directory))
-        except walls.NoWall as why:
-            raise Unprepared(ErrorCategory.UNAVAILABLE, str(why)) from None
+            return PreparedProcess(await walls.walled(self._services, profile, spec, self._directory))
+        except walls.WallUnavailable as why:
+            raise PreparationFailed(ErrorCategory.UNAVAILABLE, str(why)) from None
 
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
@@ -295,8 +297,8 @@ class Attempt:
         with anyio.CancelScope() as self._making:
             try:
                 worktree = await self._services.worktrees.directory(self._given.run)
-            except NoWorktree as why:
-                raise Unprepared(ErrorCategory.CONFIG, str(why)) from None
+            except WorktreeUnavailable as why:
+                raise PreparationFailed(ErrorCategory.CONFIG, str(why)) from None
         if self._making.cancelled_caught:
             await self._services.worktrees.end_git(self._given.run)
             raise GivenUp
@@ -325,7 +327,9 @@ class Attempt:
                 else await self._rendered(previous, in_session=in_session)
             )
         except (RenderError, workers.WorkerLimit) as error:
-            raise Unprepared(ErrorCategory.CONFIG, f"the prompt can't be built: {error.message}") from None
+            raise PreparationFailed(
+                ErrorCategory.CONFIG, f"the prompt can't be built: {error.message}"
+            ) from None
         if given.score.cross_sheet.auto_capture_stdout:
             await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
@@ -373,10 +377,10 @@ class Attempt:
         said = f"attempt {attempt.attempt}: {text}"
         self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))
 
-    def _introduced(self, pid: int) -> None:
+    def _keeper_known(self, pid: int) -> None:
         attempt = self._given.attempt
         if attempt.pid is None:
-            self._introduce(Keeper(attempt.uid, attempt.attempt, pid))
+            self._report_keeper(Keeper(attempt.uid, attempt.attempt, pid))
 
     def _write_previous(self, outputs: Mapping[int, str]) -> None:
         """Write what earlier sheets printed into files, by their numbers, where a script can read it."""

@@ -21,7 +21,7 @@ from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
 from marianned.conductor.run.ends import is_cancelled, not_its_own
-from marianned.conductor.run.process import Unprepared, shell_script
+from marianned.conductor.run.process import PreparationFailed, shell_script
 from marianned.conductor.run.surroundings import for_a_node
 from marianned.conductor.services import Services, is_away
 from marianned.executors.base import (
@@ -61,7 +61,7 @@ _KILLED = 128 + signal.SIGKILL
 """What bash exits with where the program that ran last was killed."""
 
 
-class Checking:
+class CheckRunner:
     """Runs the checks of an attempt or a skip command below its directory; `tell` hears of each lost one.
 
     `on_node`: what its commands get on the cluster where the attempt has run; null: they run on this host.
@@ -89,7 +89,7 @@ class Checking:
         self._own = _CHECKS if on_node is None else _ON_NODES
         self._root = services.place(flight).root
         self._roots = {_CHECKS: None, _ON_NODES: self._root}
-        self._grounds = services.grounds
+        self._incarnation_directory = services.incarnation_directory
         self._snapshot = directory / _SNAPSHOT
         self._environ = environ
         self._mask = mask
@@ -296,7 +296,7 @@ class Checking:
                 spec = await walls.walled(self._services, self._profile, spec, self._attempt)
             else:
                 spec = for_a_node(self._services, self._profile, self._at(self._on_node, spec))
-        except (walls.NoWall, Unprepared) as why:
+        except (walls.WallUnavailable, PreparationFailed) as why:
             return CommandResult(error=str(why)), None
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
@@ -335,7 +335,10 @@ class Checking:
         Raises:
             Accident: all attempts are away.
         """
-        if self._root is not None and (why := self._grounds.missing(self._root)) is not None:
+        if (
+            self._root is not None
+            and (why := self._incarnation_directory.why_missing(self._root)) is not None
+        ):
             raise Accident(f"'{name}' can't be started: {why}")
         make_private_directory(directory, self._root)
         return shell_script(directory, command)

@@ -16,9 +16,9 @@ from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run import walls
 from marianned.conductor.run.process import (
-    Prepared,
-    Process,
-    Unprepared,
+    FlightProcess,
+    PreparationFailed,
+    PreparedProcess,
     check_directory,
     left_behind,
     shell_script,
@@ -53,7 +53,7 @@ Chain = Callable[[HookContext], Awaitable[HookEnded | None]]
 """Checks and submits the job of a hook; None: the job's own loop knows already how that ended."""
 
 
-class HookRun:
+class HookRunner:
     """Plays one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
 
     def __init__(
@@ -63,7 +63,7 @@ class HookRun:
         self._given = given
         self._chain = chain
         self._tell = tell
-        self._process = Process(services, given.row, self._hindered, self._introduced)
+        self._process = FlightProcess(services, given.row, self._hindered, self._keeper_known)
         self._scope = anyio.CancelScope()
         self.patience = Patience()
 
@@ -108,7 +108,7 @@ class HookRun:
         row = self._given.row
         self._tell(HookWarned(hook=row.hook, flight=row.flight, texts=[text]))
 
-    def _introduced(self, pid: int) -> None:
+    def _keeper_known(self, pid: int) -> None:
         row = self._given.row
         if row.pid is None:
             self._tell(HookWarned(hook=row.hook, flight=row.flight, pid=pid))
@@ -119,7 +119,7 @@ class HookRun:
         try:
             if not await self._process.start(self._prepare, presence):
                 return self._ending(Outcome.INTERRUPTED, None)
-        except Unprepared as why:
+        except PreparationFailed as why:
             return self._ending(Outcome.FAILED, why.message)
         faults.point("hook.started")
         record = await self._process.ended()
@@ -129,7 +129,7 @@ class HookRun:
             return self._ending(Outcome.LOST, _lost(await self._process.loss()))
         return await self._judge(record)
 
-    async def _prepare(self) -> Prepared:
+    async def _prepare(self) -> PreparedProcess:
         given = self._given
         cwd = given.hook.working_directory
         argv = await to_thread.run_sync(self._argv, cwd)
@@ -147,9 +147,9 @@ class HookRun:
         )
         profile = given.score.profiles[given.score.sheets[0].instrument]
         try:
-            return Prepared(await walls.walled(self._services, profile, spec, self._process.directory))
-        except walls.NoWall as why:
-            raise Unprepared(ErrorCategory.UNAVAILABLE, str(why)) from None
+            return PreparedProcess(await walls.walled(self._services, profile, spec, self._process.directory))
+        except walls.WallUnavailable as why:
+            raise PreparationFailed(ErrorCategory.UNAVAILABLE, str(why)) from None
 
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""

@@ -54,7 +54,7 @@ def shell_script(directory: Path, command: str, *words: str) -> list[str]:
     return ["bash", str(file), *words]
 
 
-class Unprepared(Exception):
+class PreparationFailed(Exception):
     """A flight can't be started: its prompt, a file or its directory is missing; no retry mends it."""
 
     def __init__(self, category: ErrorCategory, message: str) -> None:
@@ -63,18 +63,18 @@ class Unprepared(Exception):
         self.message = message
 
 
-class Prepared(NamedTuple):
+class PreparedProcess(NamedTuple):
     """How a process starts; `write` puts into its directory what it needs there, in a thread, just before."""
 
     spec: Spec
     write: Callable[[], None] | None = None
 
 
-class Process:
+class FlightProcess:
     """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
 
     `pid` is its keeper's, once it is known, `where` where it runs, if that is not this host. `tell` hears of
-    what keeps its end from being known, `introduced` of the pid, once it has run for a while: what ends
+    what keeps its end from being known, `keeper_known` of the pid, once it has run for a while: what ends
     sooner needs no memory of it; `placed` of where it has begun, and its pid there, if that is not this host.
     """
 
@@ -83,14 +83,14 @@ class Process:
         services: Services,
         row: Placed,
         tell: Callable[[str], None],
-        introduced: Callable[[int], None] | None = None,
+        keeper_known: Callable[[int], None] | None = None,
         placed: Callable[[Whereabouts, int | None], None] | None = None,
     ) -> None:
         self._tell = tell
-        self._introduced = introduced
+        self._keeper_known = keeper_known
         self._placed = placed
         self._executor = services.executors.of(row)
-        self._grounds = services.grounds
+        self._incarnation_directory = services.incarnation_directory
         self._away = is_away(row)
         self.place = services.place(row)
         self.directory = self.place.directory
@@ -122,13 +122,15 @@ class Process:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
         return self._executor.waits(self.place.id)
 
-    async def start(self, prepare: Callable[[], Awaitable[Prepared]], presence: Presence | None) -> bool:
+    async def start(
+        self, prepare: Callable[[], Awaitable[PreparedProcess]], presence: Presence | None
+    ) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
 
         What fails of ours, or runs short, is tried again until it works: that is no failure.
 
         Raises:
-            Unprepared: it can't be started for another reason.
+            PreparationFailed: it can't be started for another reason.
         """
         if presence not in (None, Presence.NEVER_STARTED):
             return True
@@ -137,15 +139,15 @@ class Process:
                 await until_it_works(lambda: self._start(prepare))
         return not (self.interrupted and await self._executor.claim(self.place))
 
-    async def _start(self, prepare: Callable[[], Awaitable[Prepared]]) -> None:
+    async def _start(self, prepare: Callable[[], Awaitable[PreparedProcess]]) -> None:
         """Prepare and start it, unless it was interrupted meanwhile.
 
         Raises:
             Accident: something of ours failed, nothing has been started.
-            Unprepared: it can't be started at all.
+            PreparationFailed: it can't be started at all.
         """
         if self._away:
-            await to_thread.run_sync(self._check_grounds)
+            await to_thread.run_sync(self._check_directory)
         try:
             prepared = await prepare()
             if not self.interrupted:
@@ -154,28 +156,28 @@ class Process:
         except AlreadyClaimed:
             pass  # an earlier daemon started it a moment before it died: it is picked up
         except OSError as error:
-            await to_thread.run_sync(self._check_grounds)  # it knows better why, or makes what is missing
+            await to_thread.run_sync(self._check_directory)  # it knows better why, or makes what is missing
             raise Accident(f"its files can't be written: {error.strerror}") from None
         except Unavailable as error:
             raise Accident(error.message) from None
-        except Unprepared as why:
+        except PreparationFailed as why:
             if runs_short(why.message):
                 raise Accident(why.message) from None
             raise
         except StartFailed:
-            await to_thread.run_sync(self._check_grounds)
+            await to_thread.run_sync(self._check_directory)
             raise
         except CannotStart as error:
-            raise Unprepared(error.category, str(error)) from None
+            raise PreparationFailed(error.category, str(error)) from None
 
-    def _check_grounds(self) -> None:
+    def _check_directory(self) -> None:
         """Look whether its files can be written where they would be found again; blocks.
 
         Raises:
             Accident: that place is away.
         """
         root = self.place.root
-        if root is not None and (why := self._grounds.missing(root)) is not None:
+        if root is not None and (why := self._incarnation_directory.why_missing(root)) is not None:
             raise Accident(f"its files can't be written: {why}")
 
     async def ended(self) -> ExitRecord | None:
@@ -197,9 +199,9 @@ class Process:
 
     async def _wait_here(self) -> ExitRecord | None:
         """Wait for its end on this host; a timer, which costs less than a task, tells of its pid."""
-        if self._introduced is None or self.pid is None:
+        if self._keeper_known is None or self.pid is None:
             return await self._executor.wait(self.place, self._tell)
-        timer = asyncio.get_running_loop().call_later(_A_WHILE_SECONDS, self._introduced, self.pid)
+        timer = asyncio.get_running_loop().call_later(_A_WHILE_SECONDS, self._keeper_known, self.pid)
         try:
             return await self._executor.wait(self.place, self._tell)
         finally:
@@ -322,7 +324,7 @@ def check_directory(cwd: str) -> None:
     """Look for the place where a process is to start.
 
     Raises:
-        Unprepared: it is no directory, or can't be looked at.
+        PreparationFailed: it is no directory, or can't be looked at.
     """
     try:
         there = Path(cwd).is_dir()
@@ -331,6 +333,6 @@ def check_directory(cwd: str) -> None:
             raise
         there = False
     if not there:
-        raise Unprepared(
+        raise PreparationFailed(
             ErrorCategory.CONFIG, f"the directory it works in is gone: '{cwd}'; bring it back, then resume"
         )

@@ -5,7 +5,7 @@ Source: docs/reference/score-format.md §15.2.
 
 from marianned import workers
 from marianned.accidents import GivenUp
-from marianned.conductor.run.process import STDERR, STDOUT, Process
+from marianned.conductor.run.process import STDERR, STDOUT, FlightProcess
 from marianned.conductor.run.surroundings import resumes
 from marianned.instruments.profile import Profile
 from marianned.protocol import AttemptKind, Outcome
@@ -35,7 +35,7 @@ async def gone_on_with(store: Store, profile: Profile, attempt: AttemptRow) -> s
     return last.session_id if last is not None and same else None
 
 
-async def told_of(process: Process, profile: Profile, seat: SheetDefinition) -> str | None:
+async def told_of(process: FlightProcess, profile: Profile, seat: SheetDefinition) -> str | None:
     """Return the session of a lost attempt of which there is no record, by what it has printed, if any."""
     if not resumes(profile) or not await process.has_files():
         return None

@@ -11,9 +11,9 @@ from anyio import to_thread
 
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
-from marianned.conductor.run.checks import Checking
+from marianned.conductor.run.checks import CheckRunner
 from marianned.conductor.run.context import gather
-from marianned.conductor.run.process import Unprepared, check_directory
+from marianned.conductor.run.process import PreparationFailed, check_directory
 from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
@@ -48,7 +48,7 @@ class SkipEvaluation:
         environ = environment_of(services, profile, sheet.settings, state.run, directory)
         variables = variables_of(services, state.run, row)
         self._mask = mask_of(services, state.run)
-        self._checking = Checking(
+        self._checking = CheckRunner(
             services, state.run, row, directory, environ | variables, self._mask, profile, self._hindered
         )
         self.interrupted = False
@@ -74,7 +74,7 @@ class SkipEvaluation:
             return self._answer(skip=None if self.interrupted else False, fault=fault)
         try:
             found = await self._command(rules.command, rules.timeout_seconds)
-        except Unprepared as gone:
+        except PreparationFailed as gone:
             return self._answer(skip=False, unasked=gone.message)
         faults.point("skip.ended")
         if found is None:
@@ -88,7 +88,7 @@ class SkipEvaluation:
         """Run the command of the rules in the workspace; None: it was interrupted.
 
         Raises:
-            Unprepared: the workspace is gone, before or when it was to start.
+            PreparationFailed: the workspace is gone, before or when it was to start.
         """
         cwd = self._run.workspace
         await to_thread.run_sync(check_directory, cwd)

@@ -78,7 +78,7 @@ async def _what_ran_since(services: Services, restored: str) -> str:
                 again.setdefault(address, set()).add(one.sheet)
                 if uid < row.next_uid:
                     services.ran_since.setdefault(run, set()).add(uid)
-    if (away := await to_thread.run_sync(services.grounds.missing)) is not None:
+    if (away := await to_thread.run_sync(services.incarnation_directory.why_missing)) is not None:
         restored = f"{restored}; what ran since can't be looked for: {away}"
     told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(again.items())]
     said = f"{restored}; what ran since is not known to it"
@@ -94,7 +94,7 @@ def _more(count: int) -> str:
     return f"; and {count - _NAMED_MOST} runs more" if count > _NAMED_MOST else ""
 
 
-class _Ran(NamedTuple):
+class _LeftAttempt(NamedTuple):
     """An attempt's directory, by its incarnation's name, uid and number, and whose it says it is."""
 
     name: str
@@ -103,9 +103,9 @@ class _Ran(NamedTuple):
     sheet: int
 
 
-def _left_by(services: Services) -> dict[int, dict[int, list[_Ran]]]:
+def _left_by(services: Services) -> dict[int, dict[int, list[_LeftAttempt]]]:
     """Return what attempts of sheets of earlier starts have left, by run and uid."""
-    found: dict[int, dict[int, list[_Ran]]] = {}
+    found: dict[int, dict[int, list[_LeftAttempt]]] = {}
     mine = services.store.incarnation.name
     for spec in services.attempts.glob(f"{services.store.daemon_id}-*/*/*-*/{SPEC}"):
         directory = spec.parent
@@ -115,7 +115,7 @@ def _left_by(services: Services) -> dict[int, dict[int, list[_Ran]]]:
             continue
         env = _env(spec)
         if env is not None and env.sheet is not None:
-            ran = _Ran(f"{top}-{directory.name}", env.job, env.run, env.sheet)
+            ran = _LeftAttempt(f"{top}-{directory.name}", env.job, env.run, env.sheet)
             found.setdefault(int(run), {}).setdefault(int(uid), []).append(ran)
     return found
 
@@ -160,14 +160,14 @@ def _parts(name: str) -> tuple[str, str, str, str]:
     return (top, rest[0], rest[1], rest[2]) if len(rest) == 3 else (name, "", "", "")  # noqa: PLR2004
 
 
-class _Env(msgspec.Struct):
+class _SpecEnv(msgspec.Struct):
     job: str = msgspec.field(name="MARIANNE_JOB")
     run: int = msgspec.field(name="MARIANNE_RUN")
     sheet: int | None = msgspec.field(name="MARIANNE_SHEET", default=None)
 
 
-class _Spec(msgspec.Struct):
-    env: _Env
+class _SpecFile(msgspec.Struct):
+    env: _SpecEnv
 
 
 def _stranger(attempts: Path, name: str, pid: int) -> Stranger:
@@ -179,9 +179,9 @@ def _stranger(attempts: Path, name: str, pid: int) -> Stranger:
     return Stranger(attempt=name, pid=pid, job_id=env.job, run=env.run, sheet=env.sheet)
 
 
-def _env(spec: Path) -> _Env | None:
+def _env(spec: Path) -> _SpecEnv | None:
     """Return whose an attempt is, as its spec tells; null where it can't be read."""
     try:
-        return msgspec.json.decode(files.read(spec, files.RECORD_MOST), type=_Spec, strict=False).env
+        return msgspec.json.decode(files.read(spec, files.RECORD_MOST), type=_SpecFile, strict=False).env
     except (OSError, ValueError):  # what is no JSON, or no number, is a ValueError
         return None

@@ -1,4 +1,4 @@
-"""Who plays what is in flight for one job: attempts and hooks are started, interrupted, seen to their end."""
+"""Runs what is in flight for one job: attempts and hooks are started, interrupted, watched until they end."""
 
 import logging
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from marianned import accidents, lifecycle
-from marianned.conductor.run.attempt import Attempt, AttemptContext
-from marianned.conductor.run.hook import Chain, HookContext, HookRun
+from marianned.conductor.run.attempt import AttemptContext, AttemptRunner
+from marianned.conductor.run.hook import Chain, HookContext, HookRunner
 from marianned.conductor.run.skip import SkipEvaluation
 from marianned.conductor.run.until import UntilQuestion
-from marianned.conductor.run.watch import Watch
+from marianned.conductor.run.watch import AttemptWatcher
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence, WaitReason
@@ -43,8 +43,8 @@ _AGAIN_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class Run(Protocol):
-    """Plays one flight; `patience` knows what of ours it waits for."""
+class FlightRunner(Protocol):
+    """Runs one flight to its end; `patience` knows what of ours it waits for."""
 
     patience: accidents.Patience
 
@@ -69,7 +69,7 @@ class Run(Protocol):
 
 
 class Supervisor:
-    """The players of one job's flights; `tell` hands their ends to the job."""
+    """Runs the flights of one job, each by a runner of its kind; `tell` hands their ends to the job."""
 
     def __init__(
         self,
@@ -84,28 +84,28 @@ class Supervisor:
         self._tell = tell
         self._chain = chain
         self._tasks = tasks
-        self._playing: dict[str, Run] = {}
-        self._introduced: list[Keeper] = []
+        self._runners: dict[str, FlightRunner] = {}
+        self._new_keepers: list[Keeper] = []
 
     def pid(self, row: Flight) -> int | None:
         """Return the keeper's pid of a flight."""
-        player = self._playing.get(self._services.attempt_id(row))
-        return None if player is None else player.pid
+        runner = self._runners.get(self._services.attempt_id(row))
+        return None if runner is None else runner.pid
 
     def start(self, row: Flight, presence: Presence | None) -> None:
-        """Play a flight, or pick it up where `presence` says it stands."""
-        player = self._player(row)
-        self._playing[self._services.attempt_id(row)] = player
+        """Run a flight, or pick it up where `presence` says it stands."""
+        runner = self._make_runner(row)
+        self._runners[self._services.attempt_id(row)] = runner
         may_start = lifecycle.may_start_hook if isinstance(row, HookRow) else lifecycle.may_start
         if presence is Presence.NEVER_STARTED and not may_start(self._state.facts):
-            player.abandon()
-        self._tasks.start_soon(self._run_to_end, row, player, presence)
+            runner.abandon()
+        self._tasks.start_soon(self._run_to_end, row, runner, presence)
 
-    def _player(self, row: Flight) -> Run:
+    def _make_runner(self, row: Flight) -> FlightRunner:
         state = self._state
         match row:
             case AttemptRow() if state.damaged is not None:
-                return Watch(self._services, row)
+                return AttemptWatcher(self._services, row)
             case AttemptRow():
                 sheet = state.number_of(row)
                 given = AttemptContext(
@@ -116,7 +116,7 @@ class Supervisor:
                     fallback=state.sheets[sheet].fallback,
                     attempt=row,
                 )
-                return Attempt(self._services, given, self._tell, self._introduce)
+                return AttemptRunner(self._services, given, self._tell, self._report_keeper)
             case SkipRow():
                 return SkipEvaluation(self._services, state, row, self._tell)
             case LoopRow():
@@ -129,22 +129,22 @@ class Supervisor:
                     concert=state.score.concert,
                     score=state.score,
                 )
-                return HookRun(self._services, hook, self._chain, self._tell)
+                return HookRunner(self._services, hook, self._chain, self._tell)
             case _:
                 assert_never(row)
 
-    def _introduce(self, keeper: Keeper) -> None:
+    def _report_keeper(self, keeper: Keeper) -> None:
         """Let the database know who looks after an attempt, with all that come within a moment.
 
         A thousand that begin together would be as many steps of their job, and as many commits.
         """
-        self._introduced.append(keeper)
-        if len(self._introduced) == 1:
-            self._tasks.start_soon(self._tell_introduced)
+        self._new_keepers.append(keeper)
+        if len(self._new_keepers) == 1:
+            self._tasks.start_soon(self._report_keepers)
 
-    async def _tell_introduced(self) -> None:
+    async def _report_keepers(self) -> None:
         await anyio.sleep(_GATHERING_SECONDS)
-        keepers, self._introduced = self._introduced, []
+        keepers, self._new_keepers = self._new_keepers, []
         self._tell(KeepersReported(keepers))
 
     def interrupt(self, row: Flight) -> None:
@@ -152,56 +152,60 @@ class Supervisor:
 
         It knows so at once: an end that it finds on disk is taken for one that was asked for before.
         """
-        player = self._playing.get(self._services.attempt_id(row))
-        if player is not None:
-            player.abandon()
-            self._tasks.start_soon(self._interrupt, player)
+        runner = self._runners.get(self._services.attempt_id(row))
+        if runner is not None:
+            runner.abandon()
+            self._tasks.start_soon(self._interrupt, runner)
 
     def withdraw(self) -> None:
         """Take back what waits in a cluster's queue: the job starts nothing now."""
-        for player in list(self._playing.values()):
-            if isinstance(player, Attempt) and player.away:
-                self._tasks.start_soon(self._withdraw, player)
+        for runner in list(self._runners.values()):
+            if isinstance(runner, AttemptRunner) and runner.away:
+                self._tasks.start_soon(self._withdraw, runner)
 
-    async def _withdraw(self, player: Attempt) -> None:
+    async def _withdraw(self, runner: AttemptRunner) -> None:
         try:
-            await player.withdraw()
+            await runner.withdraw()
         except OSError:
             _logger.exception("an attempt of '%s' can't be withdrawn", self._state.run.job_name)
 
     def queued(self) -> dict[str, WaitReason]:
         """Return what attempts, by their ids, wait for at a cluster."""
-        items = self._playing.items()
-        players = ((name, player) for name, player in items if isinstance(player, Attempt) and player.away)
-        return {name: why for name, player in players if (why := player.queued()) is not None}
+        items = self._runners.items()
+        runners = (
+            (name, runner) for name, runner in items if isinstance(runner, AttemptRunner) and runner.away
+        )
+        return {name: why for name, runner in runners if (why := runner.queued()) is not None}
 
-    async def _interrupt(self, player: Run) -> None:
+    async def _interrupt(self, runner: FlightRunner) -> None:
         try:
-            await player.interrupt(drop=self._state.run.cancelling)
+            await runner.interrupt(drop=self._state.run.cancelling)
         except OSError:
             _logger.exception("a flight of '%s' can't be told to end", self._state.run.job_name)
 
-    async def _run_to_end(self, row: Flight, player: Run, presence: Presence | None) -> None:
+    async def _run_to_end(self, row: Flight, runner: FlightRunner, presence: Presence | None) -> None:
         ending: Trigger | None
         name, failures = self._services.attempt_id(row), 0
         while True:
-            accidents.current.set(player.patience)
+            accidents.current.set(runner.patience)
             try:
-                ending = await player.run(presence)
+                ending = await runner.run(presence)
                 break
             except Exception as error:
                 _logger.exception("%s failed in the daemon", name)
                 failures += not isinstance(error, _PASSING)
                 if failures >= _FAILURES_MOST:
-                    await self._put_an_end_to(row)
-                    ending = _failed_over(row)
+                    await self._end_flight(row)
+                    ending = _internal_failure(row)
                     break
-                player, presence = await self._again(row, player, str(error) or type(error).__name__)
-        self._playing.pop(name, None)
+                runner, presence = await self._pick_up_again(row, runner, str(error) or type(error).__name__)
+        self._runners.pop(name, None)
         if ending is not None:
             self._tell(ending)
 
-    async def _again(self, row: Flight, failed: Run, why: str) -> tuple[Run, Presence]:
+    async def _pick_up_again(
+        self, row: Flight, failed: FlightRunner, why: str
+    ) -> tuple[FlightRunner, Presence]:
         """Pick up a flight that the daemon failed over, as after a restart: what has ended is not lost."""
         failed.patience.waits_for = f"the daemon failed over it ({why}) and tries again"
         await anyio.sleep(_FAILED_PAUSE_SECONDS)
@@ -213,21 +217,21 @@ class Supervisor:
             except OSError:
                 _logger.exception("%s can't be looked for", self._services.attempt_id(row))
                 await anyio.sleep(_FAILED_PAUSE_SECONDS)
-        player = self._player(row)
-        self._playing[self._services.attempt_id(row)] = player
+        runner = self._make_runner(row)
+        self._runners[self._services.attempt_id(row)] = runner
         if failed.interrupted:
-            player.abandon()
+            runner.abandon()
             if presence is Presence.RUNNING:
-                self._tasks.start_soon(self._interrupt, player)
-        return player, presence
+                self._tasks.start_soon(self._interrupt, runner)
+        return runner, presence
 
     def waits(self) -> dict[str, str]:
         """Return what flights, by their ids, wait for because something of ours fails."""
-        playing = list(self._playing.items())
-        return {name: why for name, one in playing if (why := one.patience.waits_for) is not None}
+        runners = list(self._runners.items())
+        return {name: why for name, one in runners if (why := one.patience.waits_for) is not None}
 
-    async def _put_an_end_to(self, row: Flight) -> None:
-        """End a flight that the daemon has failed over; until that is so, it counts as in flight."""
+    async def _end_flight(self, row: Flight) -> None:
+        """End a flight that internal errors keep failing; until that is so, it counts as in flight."""
         while not isinstance(row, LoopRow):
             try:
                 executor, place = self._services.executors.of(row), self._services.place(row)
@@ -243,33 +247,33 @@ class Supervisor:
 _MESSAGE = "internal error in marianned; its log has more"
 
 
-def _failed_over(row: Flight) -> AttemptEnded | HookEnded | SkipEvaluated | UntilJudged:
-    """Return the end of a flight that the daemon has failed over."""
+def _internal_failure(row: Flight) -> AttemptEnded | HookEnded | SkipEvaluated | UntilJudged:
+    """Return the end of a flight that an internal error of the daemon has ended."""
     match row:
         case AttemptRow():
-            return _failed(row.uid, row.attempt)
+            return _attempt_failed(row.uid, row.attempt)
         case SkipRow():
             return SkipEvaluated(uid=row.uid, skip=False, fault=_MESSAGE)
         case LoopRow():
             return UntilJudged(uid=row.uid, round=row.round, holds=None, fault=_MESSAGE)
         case HookRow():
-            return _failed_hook(row.hook, row.flight)
+            return _hook_failed(row.hook, row.flight)
         case _:
             assert_never(row)
 
 
-def bare(trigger: Trigger) -> Trigger:
-    """Return an end without what could not be stored of it; it must be told in any case."""
+def without_details(trigger: Trigger) -> Trigger:
+    """Return an end without the details, which could not be stored; the end itself must be on record."""
     if isinstance(trigger, AttemptEnded):
-        return _failed(trigger.uid, trigger.attempt)
-    return _failed_hook(trigger.hook, trigger.flight) if isinstance(trigger, HookEnded) else trigger
+        return _attempt_failed(trigger.uid, trigger.attempt)
+    return _hook_failed(trigger.hook, trigger.flight) if isinstance(trigger, HookEnded) else trigger
 
 
-def _failed(uid: int, attempt: int) -> AttemptEnded:
+def _attempt_failed(uid: int, attempt: int) -> AttemptEnded:
     return AttemptEnded(
         uid=uid, attempt=attempt, outcome=Outcome.FAILED, category=ErrorCategory.CONFIG, message=_MESSAGE
     )
 
 
-def _failed_hook(hook: int, flight: int) -> HookEnded:
+def _hook_failed(hook: int, flight: int) -> HookEnded:
     return HookEnded(hook=hook, flight=flight, outcome=Outcome.FAILED, message=_MESSAGE)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from marianned.conductor.run import walls
-from marianned.conductor.run.process import Unprepared
+from marianned.conductor.run.process import PreparationFailed
 from marianned.conductor.services import Services, is_away
 from marianned.executors.base import GracefulStop, LastWordRule, SilenceLimit, Spec
 from marianned.instruments import command_line
@@ -80,10 +80,10 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
     """Return the spec of an attempt that runs on a cluster's node, where the daemon's socket is not.
 
     Raises:
-        Unprepared: it is to be behind a wall, which stands on the daemon's host only.
+        PreparationFailed: it is to be behind a wall, which stands on the daemon's host only.
     """
     if walls.wanted(services, profile):
-        raise Unprepared(ErrorCategory.REFUSED, walls.NOT_ON_A_NODE)
+        raise PreparationFailed(ErrorCategory.REFUSED, walls.NOT_ON_A_NODE)
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)
 

@@ -28,7 +28,7 @@ NOT_ON_A_NODE = (
 """Why a sheet can't run: a wall stands on the daemon's host only."""
 
 
-class NoWall(Exception):
+class WallUnavailable(Exception):
     """It can't be started behind a wall, and is not without; the message says why."""
 
 
@@ -41,7 +41,7 @@ async def walled(services: Services, profile: Profile, spec: Spec, own: Path) ->
     """Return a spec behind a wall where that is wanted, else as it is; `own` is the flight's directory.
 
     Raises:
-        NoWall: there can be none.
+        WallUnavailable: there can be none.
     """
     if not wanted(services, profile):
         return spec
@@ -54,21 +54,21 @@ async def around_git(services: Services, contain: bool, spec: Spec, own: Path) -
     Raises:
         CannotStart: there can be none, or all attempts are away.
     """
-    if (away := await to_thread.run_sync(services.grounds.missing)) is not None:
+    if (away := await to_thread.run_sync(services.incarnation_directory.why_missing)) is not None:
         raise CannotStart(away)
-    await to_thread.run_sync(make_private_directory, own, services.grounds.own)
+    await to_thread.run_sync(make_private_directory, own, services.incarnation_directory.own)
     if not contain and services.settings.attempts.contain != "hide":
         return spec
     try:
         return await to_thread.run_sync(_behind, services, spec, own)
-    except NoWall as why:
+    except WallUnavailable as why:
         raise CannotStart(str(why)) from None
 
 
 def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     hides = _hidden(services)
     if (place := wall.in_hidden(spec.cwd, hides)) is not None:
-        raise NoWall(
+        raise WallUnavailable(
             f"contain: hide, and the working directory '{spec.cwd}' lies in '{place}', which it hides"
         )
     own = own.resolve()
@@ -79,7 +79,7 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     except FileNotFoundError as error:
         if error.errno not in (None, errno.ENOENT):
             raise
-        raise NoWall(str(error)) from None
+        raise WallUnavailable(str(error)) from None
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     env["TMPDIR"] = str(out / "tmp")
     return msgspec.structs.replace(spec, wall=words, env=env)

@@ -1,19 +1,19 @@
 """An attempt of a damaged job: how it ended can't be judged, but it is watched, and ended when asked."""
 
 from marianned import accidents
-from marianned.conductor.run.process import Process
+from marianned.conductor.run.process import FlightProcess
 from marianned.conductor.services import Services
 from marianned.executors.base import Presence
 from marianned.progress.state.triggers import AttemptParked
 from marianned.rows import AttemptRow
 
 
-class Watch:
+class AttemptWatcher:
     """Waits for the end of an attempt; its record stays, to be judged when the job can be read again."""
 
     def __init__(self, services: Services, row: AttemptRow) -> None:
         self.patience = accidents.Patience()
-        self._process = Process(services, row, self.patience.tell)
+        self._process = FlightProcess(services, row, self.patience.tell)
         self._row = row
 
     @property

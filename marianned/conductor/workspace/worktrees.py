@@ -55,23 +55,23 @@ _IN_NO_BRANCH = re.compile(r"(?<=\.)\.")
 _logger = logging.getLogger(__name__)
 
 
-class NoWorktree(Exception):
+class WorktreeUnavailable(Exception):
     """There is none, and the score wants no other directory; the message says why."""
 
 
-class Unlisted(Exception):
+class FileListFailed(Exception):
     """Git does not say which files there are."""
 
 
-class _Failed(Exception):
+class _GitFailed(Exception):
     """Git, or what it needs, says no."""
 
 
-class _Lost(Accident):
+class _GitKilled(Accident):
     """Git was killed: that is no answer."""
 
 
-Wall = Callable[[bool, Spec, Path], Awaitable[Spec]]
+WallBuilder = Callable[[bool, Spec, Path], Awaitable[Spec]]
 """Puts a git behind a wall, where that is wanted or the score asks for one; raises CannotStart."""
 
 
@@ -81,7 +81,9 @@ class Worktrees:
     `wall` puts its gits behind a wall: they run filters, which agents may have written into a repository.
     """
 
-    def __init__(self, store: Store, executor: Executor, environ: Mapping[str, str], wall: Wall) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, environ: Mapping[str, str], wall: WallBuilder
+    ) -> None:
         self._store = store
         self._executor = executor
         self._environ = {
@@ -98,7 +100,7 @@ class Worktrees:
         """Return the run's worktree, made if need be; None: none is wanted, or the usual place is used.
 
         Raises:
-            NoWorktree: it can't be made, and the score says not to go on without.
+            WorktreeUnavailable: it can't be made, and the score says not to go on without.
         """
         if run.run_id in self._plain:
             return None
@@ -112,7 +114,7 @@ class Worktrees:
                 return row.path
             try:
                 return (await self._made_at_last(run)).path
-            except _Failed as why:
+            except _GitFailed as why:
                 await self._refused(run, row, str(why))
                 return None
 
@@ -129,11 +131,11 @@ class Worktrees:
             assert row is not None
             try:
                 return await self._made(run, row)
-            except _Lost as why:
+            except _GitKilled as why:
                 losses.add()
                 again = f"{why.message}; it is asked again {duration(losses.pause)} after that"
                 raise Accident(again, pause=losses.pause) from None
-            except _Failed as why:
+            except _GitFailed as why:
                 if runs_short(str(why)):
                     raise Accident(f"its worktree can't be made yet: {why}") from None
                 raise
@@ -147,17 +149,17 @@ class Worktrees:
         kept = msgspec.structs.replace(row, status=WorktreeStatus.REFUSED if fallback else row.status)
         await self._commit(run, kept, "worktree.failed", text)
         if not fallback:
-            raise NoWorktree(f"its worktree can't be made: {why}")
+            raise WorktreeUnavailable(f"its worktree can't be made: {why}")
 
     async def _made(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
         """Make it, or what is missing of it; every step has happened already or is done now."""
         if row.status == WorktreeStatus.PLANNED:
-            await _Git(self, run, row).clear()
+            await _WorktreeGit(self, run, row).clear()
         if row.status == WorktreeStatus.WANTED:
             row = await self._planned(run, row)
             await self._store.commit(Changes(rows=[row]))
             faults.point("isolation.planned")
-        git = _Git(self, run, row)
+        git = _WorktreeGit(self, run, row)
         if row.status == WorktreeStatus.PLANNED or not await to_thread.run_sync(Path(row.path).is_dir):
             await git.add()
         faults.point("isolation.added")
@@ -175,13 +177,13 @@ class Worktrees:
         for place in dict.fromkeys([*isolation.places, run.workspace]):
             try:
                 found = await self.git(run, "find", place, "rev-parse", "--show-toplevel")
-            except _Failed:
+            except _GitFailed:
                 continue
             repository = found.removesuffix("\n")
             if repository:
                 break
         else:
-            raise _Failed("no git repository at " + ", ".join(f"'{place}'" for place in isolation.places))
+            raise _GitFailed("no git repository at " + ", ".join(f"'{place}'" for place in isolation.places))
         wanted = f"{isolation.source_branch or 'HEAD'}^{{commit}}"
         source = await self.git(
             run, "source", repository, "rev-parse", "--verify", "--end-of-options", wanted
@@ -225,7 +227,7 @@ class Worktrees:
             except (Unavailable, Accident):
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._send.send_nowait((run_id, job_name))
-            except (_Failed, OSError) as error:
+            except (_GitFailed, OSError) as error:
                 _stays(job_name, error)
             self._locks.pop(run_id, None)
             self._plain.discard(run_id)
@@ -239,7 +241,7 @@ class Worktrees:
         async with self._locks[run_id]:
             try:
                 await self._give_up(run_id, job_name)
-            except (Unavailable, Accident, _Failed, OSError) as error:
+            except (Unavailable, Accident, _GitFailed, OSError) as error:
                 _stays(job_name, error)
             yield
         self._locks.pop(run_id, None)
@@ -251,7 +253,7 @@ class Worktrees:
         run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
         if run is None or run.ended is None or run.failing:
             return
-        git = _Git(self, run, row)
+        git = _WorktreeGit(self, run, row)
         await git.unlock()
         faults.point("isolation.unlocked")
         done = run.ended == JobStatus.COMPLETED
@@ -262,7 +264,7 @@ class Worktrees:
             return
         try:
             await git.remove()
-        except _Failed as why:
+        except _GitFailed as why:
             row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
             await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept: {why}")
             return
@@ -301,17 +303,17 @@ class Worktrees:
         """Return the names of the files below a directory, each with a zero behind it: all but ignored ones.
 
         Raises:
-            Unlisted: git can't tell, or there are too many.
+            FileListFailed: git can't tell, or there are too many.
         """
         words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
         async with self._locks[run.run_id]:
             try:
                 printed = await self.git(run, "files", place, *words, most=_LIST_BYTES)
-            except (_Failed, _Lost) as why:
-                raise Unlisted(str(why)) from None
+            except (_GitFailed, _GitKilled) as why:
+                raise FileListFailed(str(why)) from None
         listed = printed.encode(errors="surrogateescape")
         if len(listed) >= _LIST_BYTES:
-            raise Unlisted("too many")
+            raise FileListFailed("too many")
         return listed
 
     async def git(self, run: RunRow, name: str, place: str, *words: str, most: int = _TAIL_BYTES) -> str:
@@ -340,17 +342,17 @@ class Worktrees:
             spec = await self._wall(row is not None and _wanted(row).contain, spec, directory)
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
-            raise _Failed(str(error)) from None
+            raise _GitFailed(str(error)) from None
         record = await self._executor.wait(AttemptPlace(directory, spec.id))
         printed = await to_thread.run_sync(read_tail, directory / "stdout", most)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
         if (why := lost(record)) is not None or record is None:
-            raise _Lost(f"git {words[0]}: {why}")
+            raise _GitKilled(f"git {words[0]}: {why}")
         if record.exit_code != 0:
             lines = said.decode(errors="replace").strip().splitlines()
             late = f"took longer than {_GIT_SECONDS:g}s" if record.timed_out else "has failed"
             reason = record.error or (lines[-1] if lines else late)
-            raise _Failed(f"git {words[0]}: {reason}")
+            raise _GitFailed(f"git {words[0]}: {reason}")
         return printed.decode(errors="surrogateescape")
 
 
@@ -362,7 +364,7 @@ def _stays(job_name: str, error: Exception) -> None:
     _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
 
 
-class _Git:
+class _WorktreeGit:
     """What is done to one worktree."""
 
     def __init__(self, worktrees: Worktrees, run: RunRow, row: WorktreeRow) -> None:
@@ -392,14 +394,14 @@ class _Git:
             return
         try:
             await self._worktree("remove", "-f", "-f", "--", str(path))
-        except _Failed:
+        except _GitFailed:
             await to_thread.run_sync(files.remove_tree_if_there, path)
 
     async def lock(self) -> None:
         """Lock it, with the job's name as the reason; it may be locked already."""
         try:
             await self._worktree("lock", "--reason", self._run.job_name, "--", self._row.path)
-        except _Failed as why:
+        except _GitFailed as why:
             if "already locked" not in str(why):
                 raise
 
@@ -407,7 +409,7 @@ class _Git:
         """Unlock it; it may be unlocked already."""
         try:
             await self._worktree("unlock", "--", self._row.path)
-        except _Failed as why:
+        except _GitFailed as why:
             _logger.info("the worktree of '%s' is not unlocked: %s", self._run.job_name, why)
 
     async def remove(self) -> None:
@@ -427,7 +429,7 @@ def _check_inside(base: Path, repository: str) -> None:
     there = next(place for place in (base, *base.parents) if os.path.lexists(place))
     real, root = os.path.realpath(there), os.path.realpath(repository)
     if real != root and not is_below(real, root):
-        raise _Failed(f"a link leads out of '{repository}': '{there}'")
+        raise _GitFailed(f"a link leads out of '{repository}': '{there}'")
 
 
 def _wanted(row: WorktreeRow) -> Isolation:
@@ -441,4 +443,4 @@ def _free(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, 
         branch = f"{prefix}/{_IN_NO_BRANCH.sub('-', tried)}"
         if branch not in branches and not (base / tried).exists():
             return branch, base / tried
-    raise _Failed(f"{_NAMES_MOST} branches and directories named after it are taken")
+    raise _GitFailed(f"{_NAMES_MOST} branches and directories named after it are taken")

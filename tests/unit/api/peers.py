@@ -14,7 +14,7 @@ from marianned.api import inside
 from marianned.api.connection import Connection
 from marianned.api.states import States
 from marianned.api.streams import Journal
-from marianned.conductor.queries.metrics import Meter
+from marianned.conductor.queries.metrics import RequestMeter
 from marianned.protocol import Caller
 from marianned.rows import Changes, EventRow
 from marianned.store.writer import Store
@@ -50,7 +50,7 @@ class Services:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.journal = Journal(store)
-        queries: Any = SimpleNamespace(meter=Meter())
+        queries: Any = SimpleNamespace(meter=RequestMeter())
         self.server: Any = SimpleNamespace(
             store=store,
             journal=self.journal,

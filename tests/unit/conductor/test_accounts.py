@@ -7,7 +7,7 @@ from marianned.conductor.capacity.rate_limits import (
     PROBE_MILLISECONDS,
     STAGGER_MILLISECONDS,
     STAGGERED_MILLISECONDS,
-    Limits,
+    RateLimiter,
 )
 from marianned.rows import Account, LimitRow
 
@@ -21,13 +21,13 @@ def limit(until: Instant | None) -> LimitRow:
     return LimitRow(instrument="one", until=until, since=NOW.at)
 
 
-def limited() -> Limits:
-    limits = Limits()
+def limited() -> RateLimiter:
+    limits = RateLimiter()
     limits.put(limit(NOW.plus(MINUTE)), NOW)
     return limits
 
 
-def start(limits: Limits, job: int, count: int, now: Instant, flying: int | None = None) -> int:
+def start(limits: RateLimiter, job: int, count: int, now: Instant, flying: int | None = None) -> int:
     """Let a job start as many as it may; return how many."""
     started = min(limits.take(job, ANY, count, now)[ONE], count)
     limits.settle(job, Counter({ONE: started if flying is None else flying}), now)
@@ -35,7 +35,7 @@ def start(limits: Limits, job: int, count: int, now: Instant, flying: int | None
 
 
 def test_an_account_that_nobody_limits_is_open() -> None:
-    assert start(Limits(), 1, 16, NOW) == 16
+    assert start(RateLimiter(), 1, 16, NOW) == 16
 
 
 def test_before_its_end_nobody_starts_and_its_end_is_known() -> None:
@@ -87,13 +87,13 @@ def test_a_limit_met_again_closes_again() -> None:
 
 
 def test_one_known_from_the_disk_is_in_force_and_one_that_was_lifted_there_is_not() -> None:
-    limits = Limits()
+    limits = RateLimiter()
     limits.put(limit(None), NOW)
     assert start(limits, 1, 16, NOW) == 16
 
 
 def test_only_so_many_of_a_model_over_all_jobs() -> None:
-    limits, most = Limits(), {ONE: 3}
+    limits, most = RateLimiter(), {ONE: 3}
     assert limits.take(1, most, 2, NOW) == {ONE: 2}
     assert limits.take(2, most, 2, NOW) == {ONE: 1}, "what another decides about is not given twice"
     limits.settle(1, Counter({ONE: 2}), NOW)
@@ -108,7 +108,7 @@ def test_only_so_many_of_a_model_over_all_jobs() -> None:
 
 
 def test_a_models_number_counts_for_all_its_accounts_and_a_limit_for_one() -> None:
-    limits, other = Limits(), Account("one", env="HOME_OF_ONE 0a1b2c3d")
+    limits, other = RateLimiter(), Account("one", env="HOME_OF_ONE 0a1b2c3d")
     most = {ONE: 3, other: 3}
     assert limits.take(1, most, 2, NOW) == {ONE: 2, other: 2}
     assert limits.take(2, most, 2, NOW) == {ONE: 1, other: 1}, "what is reserved is not counted twice"

@@ -11,10 +11,10 @@ from kit.memory import NOBODY, MemoryExecutor
 
 from marianne_cli.screens.jobs import jobs_table
 from marianne_cli.times import running
-from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.disk import DiskMonitor
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.why import WhyQueries
-from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.requests.shutdown import ShutdownCoordinator
 from marianned.conductor.run import strangers
 from marianned.errors import Unavailable, WaitTimeout
 from marianned.executors.base import Spec, WaitReason, Whereabouts
@@ -39,7 +39,7 @@ class Asking:
         self.queries = JobQueries(house.conductor, 0)
         self._why = WhyQueries(house.services, self.queries)
         watchdog = Watchdog(Notifier(None), house.conductor.summary)
-        self.stopper = Stopper(house.conductor, tasks, watchdog)
+        self.stopper = ShutdownCoordinator(house.conductor, tasks, watchdog)
 
     async def status(self):
         return await self.queries.job_status(ME, GetJob(job_id="a"))
@@ -327,7 +327,7 @@ async def over_a_place_that_goes(path):
     place = path / "mount"
     place.mkdir()
     async with conducting(path, MemoryExecutor()) as house, anyio.create_task_group() as tasks:
-        disk = house.services.disk = Disk((place,), 0, house.scheduler)
+        disk = house.services.disk = DiskMonitor((place,), 0, house.scheduler)
         reopened = anyio.Event()
         tasks.start_soon(disk.watch, reopened.set)
         found = [disk.trouble]

@@ -19,7 +19,7 @@ _SECONDS = 30.0
 """How long one is kept that nobody looks at."""
 
 
-class EndedRuns:
+class EndedRunCache:
     """Reads runs from the disk, and keeps the last few that have ended."""
 
     def __init__(self, store: Store, tasks: TaskGroup) -> None:

@@ -24,11 +24,11 @@ from marianned.store.incarnations import Incarnation
 _logger = logging.getLogger(__name__)
 
 
-class Grounds:
+class IncarnationDirectory:
     """The directory of one start, `own`, in that of all attempts, which earlier starts may have used.
 
     Everything that is made for an attempt is made below `own`, and never `own` itself: where it is missing,
-    `missing` is asked.
+    `why_missing` is asked.
     """
 
     def __init__(self, current: Incarnation, known: Collection[Incarnation], state: Path) -> None:
@@ -53,9 +53,9 @@ class Grounds:
         except files.Unsuitable:
             raise
         except OSError:
-            pass  # there is none, or it can't be looked at: `missing` says so
+            pass  # there is none, or it can't be looked at: `why_missing` says so
 
-    def missing(self, root: Path | None = None) -> str | None:
+    def why_missing(self, root: Path | None = None) -> str | None:
         """Say why nothing can be written below a start's directory (null: this one's), and what to type.
 
         Null: it can. This one's is made where it is missing and that is safe; another's is not. Blocks.
@@ -97,7 +97,7 @@ class Grounds:
         return self._is_beside or _is_known(self.attempts, starts)
 
 
-def away(attempts: Path, known: Collection[Incarnation], state: Path) -> str | None:
+def describe_absence(attempts: Path, known: Collection[Incarnation], state: Path) -> str | None:
     """Say, without a daemon, what stands in the place of attempts; null: they lie there, or are to."""
     if attempts.is_relative_to(state) or _is_known(attempts, known):
         return None

@@ -1,4 +1,4 @@
-"""Jobs as they were told last, told again as long as nothing of what was said could have become another.
+"""The last replies about jobs, given again as long as nothing that they say can have changed.
 
 A commit makes the job's `moment` another. All else that a reply depends on is either asked for anew with
 each look, which costs little (whether the database is in its place, what hinders the job, how much was
@@ -15,7 +15,7 @@ import msgspec
 from marianned.conductor.core import drift
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.queries.live import Key, Liveness, Printed, Printing, key_of
+from marianned.conductor.queries.live_output import Key, LiveOutput, LiveOutputReader, OutputSummary, key_of
 from marianned.progress.state.run import RunState
 from marianned.progress.views.still import is_still
 from marianned.protocol import GetJob, InFlight, JobDetails, Obstacle
@@ -25,59 +25,59 @@ _SHEETS_MOST = 50
 """On longer pages the sheets are most of the work, and of the memory."""
 
 
-class Circumstances(NamedTuple):
-    """What a job is told in: as long as they are the same, so is all that is not looked for in files."""
+class ReplyConditions(NamedTuple):
+    """What a reply depends on: while it is the same, so is all of the reply that is not read from files."""
 
     moment: object
     closed_for: Obstacle | None
 
 
-class _Told(NamedTuple):
-    """What was told, and in which circumstances; `encoded` is it as JSON."""
+class _CachedReply(NamedTuple):
+    """A reply as it was sent, and in which conditions; `encoded` is the reply as JSON."""
 
     job_name: str
-    circumstances: Circumstances
-    printing: Mapping[Key, Printing]
-    printed: Mapping[Key, Printed]
+    conditions: ReplyConditions
+    outputs: Mapping[Key, LiveOutput]
+    summaries: Mapping[Key, OutputSummary]
     reply: JobDetails
     encoded: msgspec.Raw
 
 
-class ToldJobs:
+class JobReplyCache:
     """The last replies about jobs in memory, by what was asked."""
 
-    def __init__(self, conductor: Conductor, live: Liveness) -> None:
+    def __init__(self, conductor: Conductor, live_outputs: LiveOutputReader) -> None:
         self._conductor = conductor
         self._services = conductor.services
-        self._live = live
-        self._known: dict[bytes, _Told] = {}
+        self._live_outputs = live_outputs
+        self._known: dict[bytes, _CachedReply] = {}
         self._made: dict[bytes, anyio.Event] = {}
 
-    def again(self, params: GetJob) -> msgspec.Raw | None:
+    def lookup(self, params: GetJob) -> msgspec.Raw | None:
         """Return the reply as JSON, as it was but for its event; None: it has to be made anew."""
         key = msgspec.json.encode(params)
-        told = self._known.get(key)
-        if told is None:
+        cached = self._known.get(key)
+        if cached is None:
             return None
-        job = self._conductor.jobs.get(told.job_name)
+        job = self._conductor.jobs.get(cached.job_name)
         if (
             job is None
-            or self.circumstances(job) != told.circumstances
+            or self.conditions(job) != cached.conditions
             or not self._services.store.records.knows_last_request(job.state.run)
         ):
             del self._known[key]
             return None
-        if told.printing and self._live.unchanged(told.printing) != told.printed:
+        if cached.outputs and self._live_outputs.known_if_unchanged(cached.outputs) != cached.summaries:
             return None
-        if (event := job.true_at) != told.reply.event:
-            reply = msgspec.structs.replace(told.reply, event=event)
-            told = self._known[key] = told._replace(reply=reply, encoded=_encoded(reply))
-        return told.encoded
+        if (event := job.true_at) != cached.reply.event:
+            reply = msgspec.structs.replace(cached.reply, event=event)
+            cached = self._known[key] = cached._replace(reply=reply, encoded=_encode(reply))
+        return cached.encoded
 
     @contextmanager
     def making(self, params: GetJob, state: RunState) -> Iterator[None]:
         """Let those who ask the same meanwhile wait for this reply (`made_meanwhile`), if it may be kept."""
-        if not _holds(params, state):
+        if not _may_be_kept(params, state):
             yield
             return
         key, done = msgspec.json.encode(params), anyio.Event()
@@ -92,15 +92,15 @@ class ToldJobs:
     async def made_meanwhile(self, params: GetJob) -> msgspec.Raw | None:
         """Wait for the reply that is being made for somebody else; return it as JSON if it holds for us, too.
 
-        It was begun before we were asked: `again` finds out whether anything was committed since.
+        It was begun before we were asked: `lookup` finds out whether anything was committed since.
         """
         done = self._made.get(msgspec.json.encode(params))
         if done is None:
             return None
         await done.wait()
-        return self.again(params)
+        return self.lookup(params)
 
-    def circumstances(self, job: JobActor | None) -> Circumstances | None:
+    def conditions(self, job: JobActor | None) -> ReplyConditions | None:
         """Return those in which a job is told now; None: it is not in memory, or something hinders it."""
         services = self._services
         if (
@@ -112,34 +112,34 @@ class ToldJobs:
             or services.store.degraded
         ):
             return None
-        return Circumstances(job.moment, services.scheduler.closed_for)
+        return ReplyConditions(job.moment, services.scheduler.closed_for)
 
     def keep(
         self,
         params: GetJob,
         job: JobActor | None,
-        before: Circumstances | None,
+        before: ReplyConditions | None,
         reply: JobDetails,
         flights: Sequence[InFlight],
     ) -> JobDetails:
         """Return a reply about a job, with these `flights`; keep it if it holds until something is another.
 
-        `before` are the circumstances from before it was looked up, in which others had their turn.
+        `before` are the conditions from before it was looked up, in which others had their turn.
         """
         if (
             job is None
             or before is None
-            or self.circumstances(job) != before
-            or not _holds(params, job.state)
+            or self.conditions(job) != before
+            or not _may_be_kept(params, job.state)
         ):
             return reply
-        printing = self._live.printing(job.state)
-        printed = self._live.unchanged(printing) if printing else {}
-        if printed is not None and _says(flights, printed):
+        outputs = self._live_outputs.outputs_of(job.state)
+        summaries = self._live_outputs.known_if_unchanged(outputs) if outputs else {}
+        if summaries is not None and _still_match(flights, summaries):
             if len(self._known) >= _KEPT_MOST:
                 self._known.clear()
-            told = _Told(job.state.run.job_name, before, printing, printed, reply, _encoded(reply))
-            self._known[msgspec.json.encode(params)] = told
+            cached = _CachedReply(job.state.run.job_name, before, outputs, summaries, reply, _encode(reply))
+            self._known[msgspec.json.encode(params)] = cached
         return reply
 
     async def is_unchanged(self, state: RunState, event: int) -> bool:
@@ -150,7 +150,7 @@ class ToldJobs:
         return not await self._services.store.records.has_changed(runs, event)
 
 
-def _holds(params: GetJob, state: RunState) -> bool:
+def _may_be_kept(params: GetJob, state: RunState) -> bool:
     """Tell whether a reply stays right, whatever comes with time, until something is committed."""
     return (
         params.sheets is None
@@ -162,11 +162,14 @@ def _holds(params: GetJob, state: RunState) -> bool:
     )
 
 
-def _says(flights: Iterable[InFlight], printed: Mapping[Key, Printed]) -> bool:
+def _still_match(flights: Iterable[InFlight], summaries: Mapping[Key, OutputSummary]) -> bool:
     """Tell whether this was said of what is in flight; more may have been printed since."""
-    said = {key_of(one): Printed(one.stdout_bytes or 0, one.last_output_at, one.last_line) for one in flights}
-    return all(said.get(key) == one for key, one in printed.items())
+    said = {
+        key_of(one): OutputSummary(one.stdout_bytes or 0, one.last_output_at, one.last_line)
+        for one in flights
+    }
+    return all(said.get(key) == one for key, one in summaries.items())
 
 
-def _encoded(reply: JobDetails) -> msgspec.Raw:
+def _encode(reply: JobDetails) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(reply))

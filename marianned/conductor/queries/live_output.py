@@ -33,10 +33,10 @@ _MASKS_MOST = 256
 _AT_ONCE_MOST = 4
 """Of so few flights it is seen at once that nothing was printed since the last look."""
 _KNOWN_MOST = 256
-"""Flights of which the last look is kept."""
+"""Flights of which the last summary is kept."""
 _LATELY_SECONDS, _LATELY_SECONDS_EACH = 1.0, 0.002
 """How old at most is what is told of more, and of very many for each: a look at a thousand takes some ms."""
-_PLACED_MOST = 8_192
+_OUTPUTS_MOST = 8_192
 _CONTROL = re.compile(f"[{CONTROLS}]+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal takes for colours, moves and titles."""
@@ -45,7 +45,7 @@ _STREAM_BYTES = 64 * 1024
 """Of an agent's stream, whose lines are JSON and long."""
 
 
-class Printing(NamedTuple):
+class LiveOutput(NamedTuple):
     """Something in flight that prints: where, how it is read (None: as text), what masks its secrets."""
 
     directory: Path
@@ -53,7 +53,7 @@ class Printing(NamedTuple):
     mask: Mask
 
 
-class Printed(NamedTuple):
+class OutputSummary(NamedTuple):
     """What an output tells."""
 
     stdout_bytes: int
@@ -61,7 +61,7 @@ class Printed(NamedTuple):
     last_line: str | None
 
 
-class _Fact(NamedTuple):
+class _FileStamp(NamedTuple):
     """What tells a file from what it was: its file system and number, bytes, and when it changed (ns)."""
 
     device: int
@@ -70,15 +70,15 @@ class _Fact(NamedTuple):
     modified: int
 
 
-_Facts = tuple[_Fact | None, _Fact | None]
+_FileStamps = tuple[_FileStamp | None, _FileStamp | None]
 """Of stdout and stderr."""
 
 
-class _Look(NamedTuple):
+class _CachedSummary(NamedTuple):
     """What was there before it was read, what was found, and what masked that."""
 
-    facts: _Facts
-    printed: Printed
+    stamps: _FileStamps
+    summary: OutputSummary
     mask: Mask
 
 
@@ -91,97 +91,103 @@ def key_of(flight: InFlight) -> Key:
     return (flight.job_id, flight.sheet, flight.hook, flight.attempt)
 
 
-class Liveness:
+class LiveOutputReader:
     """Looks at the outputs of what is in flight."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._masks: dict[int, tuple[RunRow, Mask]] = {}
-        self._known: dict[Path, _Look] = {}
-        self._lately: dict[Path, _Look] = {}
+        self._known: dict[Path, _CachedSummary] = {}
+        self._lately: dict[Path, _CachedSummary] = {}
         self._lately_until = 0.0
-        self._placed: dict[int, tuple[AttemptRow | HookRow, Printing]] = {}
+        self._outputs: dict[int, tuple[AttemptRow | HookRow, LiveOutput]] = {}
         """Where rows print, by their identity: each look at a wide job asks for thousands."""
 
-    async def told(self, state: RunState, found: Sequence[InFlight]) -> list[InFlight]:
+    async def with_outputs(self, state: RunState, found: Sequence[InFlight]) -> list[InFlight]:
         """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
-        printing = self.printing(state)
-        if not printing:
+        outputs = self.outputs_of(state)
+        if not outputs:
             return list(found)
-        told = self.unchanged(printing)
+        told = self.known_if_unchanged(outputs)
         if told is None:
-            told = self._told_lately(printing)
-            looks = await to_thread.run_sync(_look, {k: one for k, one in printing.items() if k not in told})
-            told |= {key: look.printed for key, look in looks.items()}
-            self._keep(printing, looks)
+            told = self._recent_summaries(outputs)
+            summaries = await to_thread.run_sync(
+                _read_summaries, {k: one for k, one in outputs.items() if k not in told}
+            )
+            told |= {key: cached.summary for key, cached in summaries.items()}
+            self._keep(outputs, summaries)
         return [
             msgspec.structs.replace(one, **told[key]._asdict()) if (key := key_of(one)) in told else one
             for one in found
         ]
 
-    def printing(self, state: RunState) -> dict[Key, Printing]:
+    def outputs_of(self, state: RunState) -> dict[Key, LiveOutput]:
         """Return what is in flight of a job and prints."""
-        return dict(self._printing(state))
+        return dict(self._iterate_outputs(state))
 
-    def unchanged(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed] | None:
+    def known_if_unchanged(self, outputs: Mapping[Key, LiveOutput]) -> dict[Key, OutputSummary] | None:
         """Return what was told last, where that is still so; None: it has to be looked for, in a thread.
 
         Nothing but four facts of each file are asked for here, of few, and only where they lie in the file
         system of the database, which each commit and each look at a job waits for in any case.
         """
-        told: dict[Key, Printed] = {}
-        for key, one in printing.items() if len(printing) <= _AT_ONCE_MOST else ():
+        told: dict[Key, OutputSummary] = {}
+        for key, one in outputs.items() if len(outputs) <= _AT_ONCE_MOST else ():
             known = self._known.get(one.directory)
-            if known is None or known.mask is not one.mask or known.facts != _facts(one.directory):
+            if known is None or known.mask is not one.mask or known.stamps != _file_stamps(one.directory):
                 return None
-            told[key] = known.printed
+            told[key] = known.summary
         return told or None
 
-    def _told_lately(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed]:
+    def _recent_summaries(self, outputs: Mapping[Key, LiveOutput]) -> dict[Key, OutputSummary]:
         """Return what was told of many a moment ago: who looks on asks again and again, for all of them."""
         moment = time.monotonic()
         if moment > self._lately_until:
             self._lately.clear()
-            self._lately_until = moment + max(_LATELY_SECONDS, len(printing) * _LATELY_SECONDS_EACH)
-        if len(printing) <= _AT_ONCE_MOST:
+            self._lately_until = moment + max(_LATELY_SECONDS, len(outputs) * _LATELY_SECONDS_EACH)
+        if len(outputs) <= _AT_ONCE_MOST:
             return {}
-        looks = ((key, one, self._lately.get(one.directory)) for key, one in printing.items())
-        return {key: look.printed for key, one, look in looks if look is not None and look.mask is one.mask}
+        recent = ((key, one, self._lately.get(one.directory)) for key, one in outputs.items())
+        return {
+            key: cached.summary
+            for key, one, cached in recent
+            if cached is not None and cached.mask is one.mask
+        }
 
-    def _keep(self, printing: Mapping[Key, Printing], looks: Mapping[Key, _Look]) -> None:
-        if len(printing) > _AT_ONCE_MOST:
-            self._lately.update((printing[key].directory, look) for key, look in looks.items())
-        if len(self._known) + len(looks) > _KNOWN_MOST:
+    def _keep(self, outputs: Mapping[Key, LiveOutput], summaries: Mapping[Key, _CachedSummary]) -> None:
+        if len(outputs) > _AT_ONCE_MOST:
+            self._lately.update((outputs[key].directory, cached) for key, cached in summaries.items())
+        if len(self._known) + len(summaries) > _KNOWN_MOST:
             self._known.clear()
-        if len(looks) <= _AT_ONCE_MOST:
+        if len(summaries) <= _AT_ONCE_MOST:
             here = self._services.store.device
-            for key, look in looks.items():
-                if all(fact is not None and fact.device == here for fact in look.facts):
-                    self._known[printing[key].directory] = look
+            for key, cached in summaries.items():
+                if all(stamp is not None and stamp.device == here for stamp in cached.stamps):
+                    self._known[outputs[key].directory] = cached
 
-    def _printing(self, state: RunState) -> Iterator[tuple[Key, Printing]]:
+    def _iterate_outputs(self, state: RunState) -> Iterator[tuple[Key, LiveOutput]]:
         for one in (state, *state.awaited):
             job_id = None if one is state else messages.address(one)
             for row in one.placed:
                 if isinstance(row, HookRow):
-                    yield (job_id, None, row.hook, row.attempts), self._place(one, row)
+                    yield (job_id, None, row.hook, row.attempts), self._output_of(one, row)
                 elif isinstance(row, AttemptRow):
-                    yield (job_id, one.number_of(row), None, row.attempt), self._place(one, row)
+                    yield (job_id, one.number_of(row), None, row.attempt), self._output_of(one, row)
 
-    def _place(self, state: RunState, row: AttemptRow | HookRow) -> Printing:
+    def _output_of(self, state: RunState, row: AttemptRow | HookRow) -> LiveOutput:
         mask = self._mask(state.run)
-        known = self._placed.get(id(row))
+        known = self._outputs.get(id(row))
         if known is not None and known[0] is row and known[1].mask is mask:
             return known[1]
-        if len(self._placed) >= _PLACED_MOST:
-            self._placed.clear()
+        if len(self._outputs) >= _OUTPUTS_MOST:
+            self._outputs.clear()
         stream = None
         if isinstance(row, AttemptRow) and row.instrument in state.score.profiles:
             settings = state.definition(state.number_of(row)).settings
             output = output_of(state.score.profiles[row.instrument], settings)
             stream = None if output.format == "text" else output
-        found = Printing(self._services.directory(row), stream, mask)
-        self._placed[id(row)] = row, found
+        found = LiveOutput(self._services.directory(row), stream, mask)
+        self._outputs[id(row)] = row, found
         return found
 
     def _mask(self, run: RunRow) -> Mask:
@@ -193,36 +199,36 @@ class Liveness:
         return known[1]
 
 
-def _look(printing: Mapping[Key, Printing]) -> dict[Key, _Look]:
-    looks = {}
-    for key, one in printing.items():
-        facts = _facts(one.directory)
-        looks[key] = _Look(facts, _printed(one, facts), one.mask)
-    return looks
+def _read_summaries(outputs: Mapping[Key, LiveOutput]) -> dict[Key, _CachedSummary]:
+    summaries = {}
+    for key, one in outputs.items():
+        stamps = _file_stamps(one.directory)
+        summaries[key] = _CachedSummary(stamps, _summary(one, stamps), one.mask)
+    return summaries
 
 
-def _facts(directory: Path) -> _Facts:
-    stdout, stderr = (_fact(f"{directory}/{name}") for name in ("stdout", "stderr"))
+def _file_stamps(directory: Path) -> _FileStamps:
+    stdout, stderr = (_file_stamp(f"{directory}/{name}") for name in ("stdout", "stderr"))
     return stdout, stderr
 
 
-def _fact(path: str) -> _Fact | None:
+def _file_stamp(path: str) -> _FileStamp | None:
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    return _Fact(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _printed(one: Printing, facts: _Facts) -> Printed:
-    stdout, _ = facts
+def _summary(one: LiveOutput, stamps: _FileStamps) -> OutputSummary:
+    stdout, _ = stamps
     size = 0 if stdout is None else stdout.size
-    changed = max((fact.modified for fact in facts if fact and fact.size), default=None)
+    changed = max((stamp.modified for stamp in stamps if stamp and stamp.size), default=None)
     at = None if changed is None else timestamp(nearest(changed // 1_000_000))
-    return Printed(size, at, last_line(one) if size else None)
+    return OutputSummary(size, at, last_line(one) if size else None)
 
 
-def last_line(one: Printing) -> str | None:
+def last_line(one: LiveOutput) -> str | None:
     """Return the last line of an output that says something; of an agent's stream, what it said last."""
     path = one.directory / "stdout"
     if one.stream is None:

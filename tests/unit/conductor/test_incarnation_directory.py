@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from marianned import files
-from marianned.conductor.capacity import grounds, mounts
+from marianned.conductor.capacity import incarnation_directory, mounts
 from marianned.store.incarnations import Incarnation
 
 
@@ -23,15 +23,15 @@ def incarnation(place, number):
 
 
 def started(place, number, *before):
-    """Return the grounds of a start, with what the database knows of earlier ones: their places."""
+    """Return the directory of a start, with what the database knows of earlier ones: their places."""
     current = incarnation(place, number)
     known = [incarnation(one, n) for n, one in enumerate(before, 1)]
-    return grounds.Grounds(current, [*known, current], place.parents[1] / "state")
+    return incarnation_directory.IncarnationDirectory(current, [*known, current], place.parents[1] / "state")
 
 
 def test_the_first_start_makes_a_place_that_is_not_there(place):
     ours = started(place, 1)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
     assert ours.own == place / "d-1-t"
     assert [one.stat().st_mode & 0o777 for one in (place, ours.own)] == [0o700, 0o700]
 
@@ -53,11 +53,15 @@ def test_a_start_in_a_place_without_what_earlier_ones_have_left_makes_nothing_th
         if empty
         else "is not there"
     )
-    assert ours.missing().startswith(f"'{place}' {told}; bring it back")
+    assert ours.why_missing().startswith(f"'{place}' {told}; bring it back")
     known, state = [incarnation(place, 1)], place.parents[1] / "state"
-    assert grounds.away(place, known, state) == f"'{place}' {told}"
-    assert grounds.away(place, [incarnation(place / "b", 1)], state) is None, "none has lain there"
-    assert grounds.away(place, known, place.parent) is None, "it is beside the database"
+    assert incarnation_directory.describe_absence(place, known, state) == f"'{place}' {told}"
+    assert incarnation_directory.describe_absence(place, [incarnation(place / "b", 1)], state) is None, (
+        "none has lain there"
+    )
+    assert incarnation_directory.describe_absence(place, known, place.parent) is None, (
+        "it is beside the database"
+    )
     assert [*place.glob("*")] == ([place / "e-7-t"] if stands == "another's" else [])
 
 
@@ -97,12 +101,12 @@ def test_a_new_place_is_not_made_where_something_is_to_be_mounted_and_is_not(tab
     ours = started(place, 1)
     ours.check()
     told = f"'{place.parent}' is not mounted, though {file} names it as a mount"
-    assert ours.missing().startswith(f"{told}; bring it back; ")
-    assert grounds.away(place, [], tables / "state") == told
+    assert ours.why_missing().startswith(f"{told}; bring it back; ")
+    assert incarnation_directory.describe_absence(place, [], tables / "state") == told
     assert not place.exists()
     escaped = str(place.parent).replace(" ", chr(92) + "040")
     (tables / "mountinfo").write_text(f"36 35 0:50 / {escaped} rw,relatime shared:1 - nfs server:/x rw\n")
-    assert ours.missing() is None
+    assert ours.why_missing() is None
     assert ours.own.is_dir()
 
 
@@ -110,79 +114,81 @@ def test_what_it_says_of_a_mount_that_is_not_to_be_waited_for_ends_that(tables):
     place = tables / "share" / "attempts"
     should_be_mounted(tables, "fstab", "share")
     ours = started(place, 1)
-    (command,) = re.findall("mkdir [^;]*", ours.missing())
+    (command,) = re.findall("mkdir [^;]*", ours.why_missing())
     subprocess.run(shlex.split(command), check=True, umask=0o022)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
 
 
 def test_what_is_mounted_elsewhere_and_tables_that_are_not_there_say_nothing(tables, monkeypatch):
     should_be_mounted(tables, "fstab", "other")
-    assert started(tables / "share" / "attempts", 1).missing() is None
+    assert started(tables / "share" / "attempts", 1).why_missing() is None
     for name in ("_FSTAB", "_MOUNTED", "_UNITS"):
         monkeypatch.setattr(mounts, name, tables / "nowhere")
-    assert started(tables / "other" / "attempts", 1).missing() is None
+    assert started(tables / "other" / "attempts", 1).why_missing() is None
 
 
 def test_it_is_made_as_soon_as_the_place_is_back(place):
-    assert started(place, 1).missing() is None
+    assert started(place, 1).why_missing() is None
     elsewhere = place.with_name("elsewhere")
     place.rename(elsewhere)
     ours = started(place, 2, place)
-    assert ours.missing()
+    assert ours.why_missing()
     elsewhere.rename(place)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
     assert ours.own.is_dir()
 
 
 def test_what_it_says_of_a_place_that_is_gone_for_good_ends_that(place):
     ours = started(place, 2, place)
-    assert ours.missing().partition(" type: ")[2] == f"findmnt -T {place}", "that does no harm"
-    (command,) = re.findall("mkdir [^;]*", ours.missing())
+    assert ours.why_missing().partition(" type: ")[2] == f"findmnt -T {place}", "that does no harm"
+    (command,) = re.findall("mkdir [^;]*", ours.why_missing())
     subprocess.run(shlex.split(command), check=True, umask=0o022)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
     shutil.rmtree(ours.own)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
 
 
 def test_the_directory_of_an_earlier_release_tells_the_place_too(place):
     (place / "d-1-t").mkdir(mode=0o700, parents=True)
     place.chmod(0o700)
-    assert started(place, 3, place, place).missing() is None
+    assert started(place, 3, place, place).why_missing() is None
 
 
 def test_another_place_by_the_settings_is_made(place):
     ours = started(place, 2, place.with_name("before"))
-    assert ours.missing() is None
+    assert ours.why_missing() is None
 
 
 def test_one_that_vanishes_alone_is_made_again_and_one_that_goes_with_its_place_is_not(place):
     ours = started(place, 1)
-    ours.missing()
+    ours.why_missing()
     ours.own.rmdir()
-    assert ours.missing() is None
+    assert ours.why_missing() is None
     assert ours.own.is_dir()
     shutil.rmtree(place)
     place.mkdir(mode=0o700)
-    assert ours.missing()
+    assert ours.why_missing()
     assert [*place.iterdir()] == []
 
 
 def test_beside_the_database_it_is_always_made(tmp_path):
     place = tmp_path / "state" / "attempts"
     current = incarnation(place, 2)
-    ours = grounds.Grounds(current, [incarnation(place, 1), current], tmp_path / "state")
-    assert ours.missing() is None
+    ours = incarnation_directory.IncarnationDirectory(
+        current, [incarnation(place, 1), current], tmp_path / "state"
+    )
+    assert ours.why_missing() is None
     shutil.rmtree(place)
-    assert ours.missing() is None
+    assert ours.why_missing() is None
 
 
 def test_a_place_that_is_open_to_others_is_refused_at_a_start_and_told_later(place):
-    started(place, 1).missing()
+    started(place, 1).why_missing()
     place.chmod(0o755)
     ours = started(place, 2, place)
     with pytest.raises(files.Unsuitable):
         ours.check()
-    assert ours.missing() == f"'{place}': it is open to others; type: chmod 700 {place}"
+    assert ours.why_missing() == f"'{place}': it is open to others; type: chmod 700 {place}"
 
 
 def test_a_file_in_a_new_place_is_refused_and_one_that_came_later_is_told(place):
@@ -192,7 +198,7 @@ def test_a_file_in_a_new_place_is_refused_and_one_that_came_later_is_told(place)
         started(place, 1).check()
     ours = started(place, 2, place)
     ours.check()
-    assert ours.missing() == f"'{place}' is not a directory; move it away, then bring back what was there"
+    assert ours.why_missing() == f"'{place}' is not a directory; move it away, then bring back what was there"
 
 
 def test_a_place_that_is_read_only_is_told_until_it_can_be_written(place):
@@ -205,18 +211,18 @@ def test_a_place_that_is_read_only_is_told_until_it_can_be_written(place):
         subprocess.check_call(["mount", "-o", "remount,bind,ro", str(place)])
         ours = started(place, 2, place)
         said = f"'{ours.own}' can't be made: Read-only file system; look at it, type: findmnt -T {place}"
-        assert ours.missing() == said
+        assert ours.why_missing() == said
         subprocess.check_call(["mount", "-o", "remount,bind,rw", str(place)])
-        assert ours.missing() is None
+        assert ours.why_missing() is None
     finally:
         subprocess.check_call(["umount", str(place)])
 
 
 def test_of_an_earlier_start_nothing_is_made(place):
     ours = started(place, 2)
-    ours.missing()
+    ours.why_missing()
     before = place / "d-1-t"
-    assert ours.missing(before).startswith(f"'{before}' is not there; bring it back")
+    assert ours.why_missing(before).startswith(f"'{before}' is not there; bring it back")
     assert not before.exists()
     before.mkdir()
-    assert ours.missing(before) is None
+    assert ours.why_missing(before) is None

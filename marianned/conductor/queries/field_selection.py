@@ -15,7 +15,7 @@ _OF_SHEETS = tuple(f"sheets.{name}" for name in Sheet.__struct_fields__)
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Chosen:
+class FieldSelection:
     """The keys of JobDetails and of its sheets that somebody wants."""
 
     def __init__(self, fields: Iterable[str] | None, without: Iterable[str]) -> None:
@@ -24,8 +24,8 @@ class Chosen:
         Raises:
             BadRequest: a name is none of a key.
         """
-        asked = None if fields is None else _known("fields", fields)
-        dropped = _known("without", without)
+        asked = None if fields is None else _checked_names("fields", fields)
+        dropped = _checked_names("without", without)
         sheets = asked is None or "sheets" in asked
         wanted = {*(_OWN if asked is None else asked), *(_OF_SHEETS if sheets else ()), *_ALWAYS}
         if any(name.startswith("sheets.") for name in wanted):
@@ -58,16 +58,16 @@ def _unset(struct: msgspec.Struct, names: Iterable[str]) -> None:
         setattr(struct, name, msgspec.UNSET)
 
 
-def _known(param: str, names: Iterable[str]) -> set[str]:
-    chosen = set(names)
-    for name in sorted(chosen):
+def _checked_names(param: str, names: Iterable[str]) -> set[str]:
+    names_given = set(names)
+    for name in sorted(names_given):
         if name not in _OWN and name not in _OF_SHEETS:
             near = did_you_mean(name, [*_OWN, *_OF_SHEETS])
             raise BadRequest(f"{param}: job.status has no '{name}'{f'; {near}' if near else ''}")
-    return chosen
+    return names_given
 
 
-def unchanged(job_id: str, event: int) -> JobDetails:
+def unchanged_reply(job_id: str, event: int) -> JobDetails:
     """Return the reply that says no more than that nothing has changed."""
     nothing = dict.fromkeys(_OWN, msgspec.UNSET)
     return JobDetails(**{**nothing, "job_id": job_id, "event": event, "unchanged": True})  # type: ignore[arg-type]
