@@ -18,10 +18,20 @@ from anyio import to_thread
 
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience
-from marianned.conductor.run import handoff, sessions, walls
+from marianned.conductor.run import ends, handoff, sessions, walls
+from marianned.conductor.run.attempt_spec import (
+    environment_of,
+    final_of,
+    may_have_final_output,
+    node_check_resources,
+    shell_text,
+    silence_of,
+    spec_for_node,
+    stop_of,
+    variables_of,
+)
 from marianned.conductor.run.checks import CheckRunner, counted, evidence_of, seconds_of
-from marianned.conductor.run.context import gather, previous_attempt
-from marianned.conductor.run.ends import Early, as_told, ended_early, is_cancelled, judged_by, whose_limit
+from marianned.conductor.run.context import gather_upstream, previous_attempt
 from marianned.conductor.run.process import (
     STDERR,
     STDOUT,
@@ -34,17 +44,6 @@ from marianned.conductor.run.process import (
     ended_by_us,
     left_behind,
     sizes,
-)
-from marianned.conductor.run.surroundings import (
-    environment_of,
-    final_of,
-    for_a_node,
-    may_have_said_more,
-    of_checks_on_a_node,
-    shell_text,
-    silence_of,
-    stop_of,
-    variables_of,
 )
 from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import WorktreeUnavailable
@@ -66,7 +65,7 @@ from marianned.instruments.result import Reading, Verdict
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, Keeper
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
-from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
+from marianned.rows import AttemptExit, AttemptRow, RevisionRow, RunRow
 from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.render.plain import plain_body
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
@@ -104,6 +103,11 @@ class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
         """What the score says of the sheet, on the instrument it has come to."""
         return self.score.sheets[self.sheet - 1].on(self.fallback)
 
+    @property
+    def profile(self) -> Profile:
+        """The profile of that instrument."""
+        return self.score.profiles[self.definition.instrument]
+
 
 class AttemptRunner:
     """Runs one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
@@ -128,7 +132,7 @@ class AttemptRunner:
         self._fate: Fate | None = None
         self.away = is_away(given.attempt)
         self._process = FlightProcess(
-            services, given.attempt, self._hindered, self._keeper_known, self._placed
+            services, given.attempt, self._report_hindrance, self._keeper_known, self._report_place
         )
         self._directory = self._process.directory
         definition = given.definition
@@ -137,13 +141,13 @@ class AttemptRunner:
         self._variables = variables_of(services, given.run, named)
         environ = environment_of(
             services,
-            given.score.profiles[definition.instrument],
+            given.profile,
             definition.settings,
             given.run,
             self._directory,
         )
         self._mask = mask_of(services, given.run)
-        self._on_node = of_checks_on_a_node(services, given.attempt, definition)
+        self._on_node = node_check_resources(services, given.attempt, definition)
         self._checking = CheckRunner(
             services,
             given.run,
@@ -151,8 +155,8 @@ class AttemptRunner:
             self._directory,
             environ | self._variables,
             self._mask,
-            given.score.profiles[definition.instrument],
-            self._hindered,
+            given.profile,
+            self._report_hindrance,
             self._on_node,
         )
 
@@ -172,24 +176,24 @@ class AttemptRunner:
             self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
         try:
             if not await self._process.start(self._prepare, presence):
-                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
+                return self._end(Outcome.INTERRUPTED, None, "given up before it started")
         except PreparationFailed as why:
-            return self._ending(Outcome.FAILED, why.category, why.message)
-        self._warn()
+            return self._end(Outcome.FAILED, why.category, why.message)
+        self._report_warnings()
         faults.point("attempt.started")
         try:
             record = await self._process.ended()
         except AttemptWithdrawn as why:
             self._fate = why.fate
-            return self._ending(Outcome.INTERRUPTED, None, str(why))
+            return self._end(Outcome.INTERRUPTED, None, str(why))
         self.patience.tell(None)
         faults.point("attempt.exited")
         if record is None:
             seat = self._given.definition
-            told = await sessions.told_of(self._process, self._given.score.profiles[seat.instrument], seat)
+            told = await sessions.printed_session(self._process, self._given.profile, seat)
             self._fate = await self._process.fate()
-            how = as_told(self._fate, await self._process.loss())
-            return self._ending(*how, AttemptExit(session_id=told))
+            how = ends.end_without_record(self._fate, await self._process.loss())
+            return self._end(*how, AttemptExit(session_id=told))
         judged: AttemptEnded | AttemptParked
         try:
             async with nullcontext() if self._on_node or not self.away else self._services.judging:
@@ -236,13 +240,13 @@ class AttemptRunner:
         """Render the prompt; return how the process starts, and what writes its files."""
         given = self._given
         definition = given.definition
-        profile = given.score.profiles[definition.instrument]
+        profile = given.profile
         if profile.unusable is not None:
             raise PreparationFailed(ErrorCategory.UNAVAILABLE, profile.unusable)
         self._wait_for_stranger()
         faults.point("attempt.preparing")
-        cwd = await self._cwd()
-        session = await sessions.gone_on_with(self._services.store, profile, given.attempt)
+        cwd = await self._working_directory()
+        session = await sessions.session_to_resume(self._services.store, profile, given.attempt)
         prompt = await self._prompt(in_session=session is not None)
         await self._place_for_stop(profile)
         faults.point("attempt.rendered")
@@ -281,7 +285,7 @@ class AttemptRunner:
         )
         write = partial(self._write, invocation, prompt, cwd)
         if self.away:
-            return PreparedProcess(for_a_node(self._services, profile, spec), write)
+            return PreparedProcess(spec_for_node(self._services, profile, spec), write)
         if not walls.wanted(self._services, profile):
             return PreparedProcess(spec, write)
         await to_thread.run_sync(write)  # the wall is put up in a directory that is there
@@ -290,7 +294,7 @@ class AttemptRunner:
         except walls.WallUnavailable as why:
             raise PreparationFailed(ErrorCategory.UNAVAILABLE, str(why)) from None
 
-    async def _cwd(self) -> str:
+    async def _working_directory(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
         definition = self._given.definition
         worktree: str | None = None
@@ -315,16 +319,16 @@ class AttemptRunner:
 
     async def _prompt(self, *, in_session: bool) -> str:
         given = self._given
-        raw = given.score.profiles[given.definition.instrument].raw_prompt
+        raw = given.profile.raw_prompt
         plain = plain_body(given.score) if raw else None
         try:
-            previous, left_out = await gather(
+            previous, left_out = await gather_upstream(
                 self._services.store, given.run, given.score, given.sheet, given.attempt.round
             )
             rendered = (
                 workers.Rendered(plain, plain, [])
                 if plain is not None
-                else await self._rendered(previous, in_session=in_session)
+                else await self._render(previous, in_session=in_session)
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise PreparationFailed(
@@ -333,9 +337,9 @@ class AttemptRunner:
         if given.score.cross_sheet.auto_capture_stdout:
             await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
-        return rendered.body if raw else rendered.prompt + await self._handed_over()
+        return rendered.body if raw else rendered.prompt + await self._handoff_section()
 
-    async def _rendered(self, previous: UpstreamOutputs, *, in_session: bool) -> workers.Rendered:
+    async def _render(self, previous: UpstreamOutputs, *, in_session: bool) -> workers.Rendered:
         given = self._given
         return await workers.render_prompt(
             self._services.revision_key(given.revision),
@@ -346,13 +350,13 @@ class AttemptRunner:
             given.fallback,
         )
 
-    async def _handed_over(self) -> str:
+    async def _handoff_section(self) -> str:
         """Make the place for a note to the next attempt; return what the one before has left."""
         attempt = self._given.attempt
         note = await to_thread.run_sync(handoff.place, self._directory, self._process.place.root)
         self._variables[handoff.VARIABLE] = str(note)
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        before = handoff.left_by(rows, attempt.attempt)
+        before = handoff.unfinished_before(rows, attempt.attempt)
         if before is None:
             return ""
         return await to_thread.run_sync(handoff.section, self._services.directory(before), self._mask)
@@ -371,7 +375,7 @@ class AttemptRunner:
                     f"to end it, type: kill {one.pid}"
                 )
 
-    def _hindered(self, text: str) -> None:
+    def _report_hindrance(self, text: str) -> None:
         self.patience.tell(text)
         attempt = self._given.attempt
         said = f"attempt {attempt.attempt}: {text}"
@@ -390,13 +394,13 @@ class AttemptRunner:
             files.write_private(place / str(number), text.encode(errors="surrogateescape"))
         self._variables["MARIANNE_PREVIOUS"] = str(place)
 
-    def _placed(self, where: Whereabouts, pid: int | None) -> None:
+    def _report_place(self, where: Whereabouts, pid: int | None) -> None:
         uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
         began_at = None if where.began_at is None else believed(where.began_at, self._given.attempt)
         told = AttemptWarned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
         self._tell(msgspec.structs.replace(told, began_at=began_at))
 
-    def _warn(self) -> None:
+    def _report_warnings(self) -> None:
         if self._warnings:
             attempt = self._given.attempt
             self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
@@ -410,7 +414,7 @@ class AttemptRunner:
         files.write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
         if self._warnings:
             files.write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
-        profile = self._given.score.profiles[self._given.definition.instrument]
+        profile = self._given.profile
         helpers = {} if profile.http is None else {_ASKING_NAME: _ASKING}
         for name, text in {**invocation.files, **helpers}.items():
             files.write_private(self._directory / name, text.encode())
@@ -422,29 +426,29 @@ class AttemptRunner:
         self._ended_at = believed(record.ended_at, self._given.attempt)
         self._began_at = begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
-        early = ended_early(record, interrupted=self._process.interrupted)
+        early = ends.ended_early(record, interrupted=self._process.interrupted)
         if early[0] is Outcome.LOST if early is not None else self.away and may_be_foreign(record):
             self._fate = await self._process.fate()
-            early, record = judged_by(self._fate, early, record)
-        profile = self._given.score.profiles[self._given.definition.instrument]
-        printed, plain = await to_thread.run_sync(self._looked_at, record, profile, early)
+            early, record = ends.end_by_fate(self._fate, early, record)
+        profile = self._given.profile
+        printed, plain = await to_thread.run_sync(self._read_plain, record, profile, early)
         ended = self._process.exit_of(record, printed)
-        if early is not None and not may_have_said_more(profile, early):
-            return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
-        reading, verdict = plain if plain is not None else await self._read(record)
+        if early is not None and not may_have_final_output(profile, early):
+            return self._end(*early, AttemptExit().overlaid(ended), warnings=warnings)
+        reading, verdict = plain if plain is not None else await self._read_output(record)
         if early is not None and reading.final is None:
             seen = AttemptExit(session_id=reading.session_id).overlaid(ended)
         else:
             reading = await self._own_tokens(profile, reading)
-            seen = _measured(ended, reading, self._cost(profile, reading))
+            seen = ends.measured_exit(ended, reading, self._cost(profile, reading))
         if early is not None and (reading.final != "success" or self._dropped):
-            return self._ending(*early, seen, warnings=warnings)  # its last word said what it cost
+            return self._end(*early, seen, warnings=warnings)  # its last word said what it cost
         warnings = [*warnings, *reading.unread]
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
-            return self._ending(
+            return self._end(
                 verdict.outcome,
                 verdict.category,
-                verdict.message + whose_limit(record, self._given.attempt, self._fate),
+                verdict.message + ends.limit_note(record, self._given.attempt, self._fate),
                 seen,
                 warnings=warnings,
                 resets_in=verdict.resets_in,
@@ -458,12 +462,12 @@ class AttemptRunner:
         if reports is None:
             attempt = self._given.attempt
             return AttemptParked(uid=attempt.uid, attempt=attempt.attempt, cancelled=self._checking.cancelled)
-        if early is not None and _may_have_stopped(record, profile) and not _all_hold(reports):
-            return self._ending(*early, seen, warnings=warnings)
-        return self._checked(reports, verdict, seen, warnings)
+        if early is not None and _may_have_stopped(record, profile) and not ends.all_passed(reports):
+            return self._end(*early, seen, warnings=warnings)
+        return self._judge_checks(reports, verdict, seen, warnings)
 
-    def _looked_at(
-        self, record: ExitRecord, profile: Profile, early: Early | None
+    def _read_plain(
+        self, record: ExitRecord, profile: Profile, early: ends.EarlyEnd | None
     ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
         """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
         printed = sizes(self._directory)
@@ -477,14 +481,14 @@ class AttemptRunner:
             exit_code=record.exit_code,
         )
 
-    async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
+    async def _read_output(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
         own = self._given.attempt.limit_seconds
         limit = silence.idle_timeout_seconds if record.stale and silence else own
         limit = limit if record.limit_seconds is None else record.limit_seconds
         return await workers.read_end(
-            self._given.score.profiles[definition.instrument],
+            self._given.profile,
             definition.settings,
             stdout=str(self._directory / STDOUT),
             stderr=str(self._directory / STDERR),
@@ -497,19 +501,19 @@ class AttemptRunner:
             ended_at=self._ended_at,
         )
 
-    def _checked(
+    def _judge_checks(
         self, reports: list[CheckReport], verdict: Verdict, seen: AttemptExit, warnings: list[str]
     ) -> AttemptEnded:
         failed = [report for report in reports if report.result != CheckResult.PASSED]
         if verdict.doubt and (failed or not reports):
             by = ErrorCategory.EXIT
-            return self._ending(
+            return self._end(
                 Outcome.FAILED, by, verdict.message, seen, warnings=warnings, validations=reports
             )
         if not failed:
             warnings = [*warnings, *([verdict.warning] if verdict.warning else [])]
-            return self._ending(Outcome.SUCCEEDED, None, None, seen, warnings=warnings, validations=reports)
-        return self._ending(
+            return self._end(Outcome.SUCCEEDED, None, None, seen, warnings=warnings, validations=reports)
+        return self._end(
             Outcome.FAILED,
             ErrorCategory.VALIDATION,
             counted(reports),
@@ -537,7 +541,7 @@ class AttemptRunner:
             output_of(profile, self._given.definition.settings), reading, model, self._given.score.cost_limits
         )
 
-    def _ending(
+    def _end(
         self,
         outcome: Outcome,
         category: ErrorCategory | None,
@@ -551,7 +555,7 @@ class AttemptRunner:
         quota: bool = False,
     ) -> AttemptEnded:
         attempt = self._given.attempt
-        raw = self._given.score.profiles[self._given.definition.instrument].raw_prompt
+        raw = self._given.profile.raw_prompt
         if raw and seen.cost_usd is None:  # a script costs nothing, however it ends
             seen = msgspec.structs.replace(seen, cost_usd=0.0)
         chance = int.from_bytes(os.urandom(2)) / 0xFFFF
@@ -573,23 +577,13 @@ class AttemptRunner:
             node=None if where is None else where.node,
             cluster_job=None if where is None else where.job,
             began_at=self._began_at,
-            cancelled=outcome is Outcome.INTERRUPTED and is_cancelled(self._fate),
+            cancelled=outcome is Outcome.INTERRUPTED and ends.is_cancelled(self._fate),
         )
 
 
 def _may_have_stopped(record: ExitRecord, profile: Profile) -> bool:
     """Tell whether its last word may be that it stops as it was asked to, and not that it is done."""
     return stop_of(profile) is not None and not record.spoken
-
-
-def _all_hold(reports: Sequence[CheckReport]) -> bool:
-    return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
-
-
-def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
-    names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
-    told = {name: getattr(reading, name) for name in names}
-    return AttemptExit(**told, cost_usd=cost).overlaid(ended)
 
 
 def _read_warnings(directory: Path) -> list[str]:

@@ -20,9 +20,9 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
-from marianned.conductor.run.ends import is_cancelled, not_its_own
+from marianned.conductor.run.attempt_spec import spec_for_node
+from marianned.conductor.run.ends import is_cancelled, outside_cause
 from marianned.conductor.run.process import PreparationFailed, shell_script
-from marianned.conductor.run.surroundings import for_a_node
 from marianned.conductor.services import Services, is_away
 from marianned.executors.base import (
     AlreadyClaimed,
@@ -199,7 +199,7 @@ class CheckRunner:
         self._fate = self._fate or await self._executor.fate(place)
         if is_cancelled(self._fate):
             raise GivenUp
-        return not_its_own(self._fate, why)
+        return outside_cause(self._fate, why)
 
     @property
     def cancelled(self) -> str | None:
@@ -295,7 +295,7 @@ class CheckRunner:
             if self._on_node is None:
                 spec = await walls.walled(self._services, self._profile, spec, self._attempt)
             else:
-                spec = for_a_node(self._services, self._profile, self._at(self._on_node, spec))
+                spec = spec_for_node(self._services, self._profile, self._at(self._on_node, spec))
         except (walls.WallUnavailable, PreparationFailed) as why:
             return CommandResult(error=str(why)), None
         except OSError as error:

@@ -23,7 +23,7 @@ ACCEPTED = "[ACCEPTED]"
 _STDERR_TAIL_BYTES = 2_000
 
 
-async def gather(
+async def gather_upstream(
     store: Store, run: RunRow, score: ExpandedScore, sheet: int, of_round: int | None
 ) -> tuple[UpstreamOutputs, list[str]]:
     """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
@@ -37,7 +37,7 @@ async def gather(
     in_loop = UpstreamOutputs()
     if of_round is not None:
         in_loop = UpstreamOutputs(
-            round=of_round, earlier=await _earlier(store, run, score, sheet, of_round - 1)
+            round=of_round, earlier=await _earlier_round(store, run, score, sheet, of_round - 1)
         )
     if not settings.auto_capture_stdout and not settings.capture_files:
         return in_loop, []
@@ -65,7 +65,7 @@ async def gather(
     return msgspec.structs.replace(in_loop, outputs=outputs, files=files, skipped=skipped), left_out
 
 
-async def _earlier(
+async def _earlier_round(
     store: Store, run: RunRow, score: ExpandedScore, sheet: int, number: int
 ) -> dict[int, str]:
     """Return the result texts of a loop's own sheets in a round, by sheet; there is no round 0."""

@@ -5,18 +5,21 @@ job that has ended by itself it knows no more than that its supervisor has, whic
 Source: docs/reference/score-format.md §15.2, docs/design/executors.md "What Slurm says of an end".
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from marianned.accidents import runs_short
 from marianned.executors.base import ExitRecord, Fate, FateKind, lost
-from marianned.protocol import ErrorCategory, Outcome
-from marianned.rows import AttemptRow
+from marianned.instruments.result import Reading
+from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
+from marianned.rows import AttemptExit, AttemptRow, Exit
 
-Early = tuple[Outcome, ErrorCategory | None, str | None]
+EarlyEnd = tuple[Outcome, ErrorCategory | None, str | None]
 """An outcome, its category, its message."""
 
 
-def ended_early(record: ExitRecord, *, interrupted: bool) -> Early | None:
+def ended_early(record: ExitRecord, *, interrupted: bool) -> EarlyEnd | None:
     """Return how an attempt ended where its output has no say, or only its last word; None: that is read.
 
     `interrupted`: it was to end.
@@ -35,7 +38,7 @@ def ended_early(record: ExitRecord, *, interrupted: bool) -> Early | None:
     return None
 
 
-def whose_limit(record: ExitRecord, attempt: AttemptRow, fate: Fate | None) -> str:
+def limit_note(record: ExitRecord, attempt: AttemptRow, fate: Fate | None) -> str:
     """Say, behind what is said of an end by a time limit, that it was not the sheet's own; empty: it was."""
     if not record.timed_out:
         return ""
@@ -52,7 +55,7 @@ def is_cancelled(fate: Fate | None) -> bool:
     return fate is not None and fate.kind is FateKind.CANCELLED
 
 
-def as_told(fate: Fate | None, why: str) -> Early:
+def end_without_record(fate: Fate | None, why: str) -> EarlyEnd:
     """Return how an attempt has ended that has left no record, and is lost otherwise: `why`."""
     if fate is None:
         return Outcome.LOST, ErrorCategory.LOST, why
@@ -67,7 +70,9 @@ def as_told(fate: Fate | None, why: str) -> Early:
             return Outcome.LOST, ErrorCategory.LOST, f"{fate.text}; {why}"
 
 
-def judged_by(fate: Fate | None, early: Early | None, record: ExitRecord) -> tuple[Early | None, ExitRecord]:
+def end_by_fate(
+    fate: Fate | None, early: EarlyEnd | None, record: ExitRecord
+) -> tuple[EarlyEnd | None, ExitRecord]:
     """Return how an attempt has ended that others may have ended, and the record as it is read then.
 
     What its cluster's time limit has ended is judged as what its own has: by its output, as a try.
@@ -77,10 +82,10 @@ def judged_by(fate: Fate | None, early: Early | None, record: ExitRecord) -> tup
     if fate.kind is FateKind.TIME:
         took = (record.ended_at - record.started_at) / 1000
         return None, msgspec.structs.replace(record, timed_out=True, limit_seconds=took)
-    return as_told(fate, "" if early is None else early[2] or ""), record
+    return end_without_record(fate, "" if early is None else early[2] or ""), record
 
 
-def not_its_own(fate: Fate | None, why: str | None) -> str | None:
+def outside_cause(fate: Fate | None, why: str | None) -> str | None:
     """Say how the end of a check's command came from elsewhere; null: it was its own.
 
     `why` is why it is lost by its record; null: it is not, but others may have brought that end about.
@@ -88,3 +93,15 @@ def not_its_own(fate: Fate | None, why: str | None) -> str | None:
     if fate is None or (why is None and fate.kind is FateKind.ENDED):
         return why
     return fate.text if why is None else f"{fate.text}; {why}"
+
+
+def all_passed(reports: Sequence[CheckReport]) -> bool:
+    """Tell whether there were checks, and all of them passed."""
+    return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
+
+
+def measured_exit(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
+    """Return what is known of an attempt by its process and by what its tool has said."""
+    names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
+    told = {name: getattr(reading, name) for name in names}
+    return AttemptExit(**told, cost_usd=cost).overlaid(ended)

@@ -32,7 +32,7 @@ def place(directory: Path, root: Path | None) -> Path:
     return out / HANDOFF_NAME
 
 
-def left_by(rows: Sequence[AttemptRow], attempt: int) -> AttemptRow | None:
+def unfinished_before(rows: Sequence[AttemptRow], attempt: int) -> AttemptRow | None:
     """Return the attempt before this one, where it did not do its work; `rows` are a sheet's, ascending."""
     before = [row for row in rows if row.attempt < attempt]
     return before[-1] if before and before[-1].outcome != Outcome.SUCCEEDED else None

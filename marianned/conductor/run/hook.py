@@ -15,6 +15,7 @@ from anyio import to_thread
 from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run import walls
+from marianned.conductor.run.attempt_spec import environment_of, variables_of
 from marianned.conductor.run.process import (
     FlightProcess,
     PreparationFailed,
@@ -24,7 +25,6 @@ from marianned.conductor.run.process import (
     shell_script,
     sizes,
 )
-from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec, lost

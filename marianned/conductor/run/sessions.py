@@ -5,8 +5,8 @@ Source: docs/reference/score-format.md §15.2.
 
 from marianned import workers
 from marianned.accidents import GivenUp
+from marianned.conductor.run.attempt_spec import can_resume
 from marianned.conductor.run.process import STDERR, STDOUT, FlightProcess
-from marianned.conductor.run.surroundings import resumes
 from marianned.instruments.profile import Profile
 from marianned.protocol import AttemptKind, Outcome
 from marianned.rows import AttemptRow
@@ -17,12 +17,12 @@ COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 """Outcomes of attempts that ended by what they did themselves."""
 
 
-async def gone_on_with(store: Store, profile: Profile, attempt: AttemptRow) -> str | None:
+async def session_to_resume(store: Store, profile: Profile, attempt: AttemptRow) -> str | None:
     """Return the tool's own session that an attempt goes on with; None: it begins anew.
 
     A completion's is that of the attempt it completes, a resumed one's the newest that is known.
     """
-    if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not resumes(profile):
+    if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not can_resume(profile):
         return None
     rows = await store.records.attempts(attempt.run_id, attempt.uid)
     before = [row for row in rows if row.attempt < attempt.attempt]
@@ -35,9 +35,9 @@ async def gone_on_with(store: Store, profile: Profile, attempt: AttemptRow) -> s
     return last.session_id if last is not None and same else None
 
 
-async def told_of(process: FlightProcess, profile: Profile, seat: SheetDefinition) -> str | None:
+async def printed_session(process: FlightProcess, profile: Profile, seat: SheetDefinition) -> str | None:
     """Return the session of a lost attempt of which there is no record, by what it has printed, if any."""
-    if not resumes(profile) or not await process.has_files():
+    if not can_resume(profile) or not await process.has_files():
         return None
     try:
         reading, _ = await workers.read_end(

@@ -11,10 +11,10 @@ from anyio import to_thread
 
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
+from marianned.conductor.run.attempt_spec import environment_of, variables_of
 from marianned.conductor.run.checks import CheckRunner
-from marianned.conductor.run.context import gather
+from marianned.conductor.run.context import gather_upstream
 from marianned.conductor.run.process import PreparationFailed, check_directory
-from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
@@ -126,7 +126,7 @@ class SkipEvaluation:
     async def _is_true(self, expression: str) -> bool:
         previous = UpstreamOutputs()
         if names_of(expression) & CROSS_SHEET or self._round is not None:
-            previous, _ = await gather(
+            previous, _ = await gather_upstream(
                 self._services.store, self._run, self._score, self._row.sheet, self._round
             )
         key = self._services.revision_key(self._revision)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from marianned.conductor.run.ends import ended_early, judged_by, not_its_own
+from marianned.conductor.run.ends import end_by_fate, ended_early, outside_cause
 from marianned.executors.base import AttemptPlace, ExitRecord, Fate, FateKind, may_be_foreign
 from marianned.executors.clusters.cluster_files import cut_short_record
 from marianned.protocol import Outcome
@@ -56,16 +56,16 @@ def test_a_shell_that_was_ahead_of_its_own_signal_is_judged_by_what_the_cluster_
     kind: FateKind, outcome: Outcome | None
 ) -> None:
     assert ended_early(AHEAD, interrupted=False) is None
-    early, record = judged_by(Fate(kind, "said"), None, AHEAD)
+    early, record = end_by_fate(Fate(kind, "said"), None, AHEAD)
     assert (None if early is None else early[0], record) == (outcome, AHEAD)
     assert early is None or early[2] == "said", "nothing else is said beside what is known"
 
 
 def test_one_that_a_time_limit_has_ended_is_a_try_that_timed_out() -> None:
-    early, record = judged_by(Fate(FateKind.TIME, "said"), None, AHEAD)
+    early, record = end_by_fate(Fate(FateKind.TIME, "said"), None, AHEAD)
     assert early is None
     assert record.timed_out
-    assert judged_by(None, None, AHEAD) == (None, AHEAD)
+    assert end_by_fate(None, None, AHEAD) == (None, AHEAD)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_one_that_a_time_limit_has_ended_is_a_try_that_timed_out() -> None:
 def test_a_check_whose_shell_was_ahead_of_its_own_signal_is_lost_where_the_cluster_says_so(
     kind: FateKind | None, why: str | None, said: str | None
 ) -> None:
-    assert not_its_own(None if kind is None else Fate(kind, "said"), why) == said
+    assert outside_cause(None if kind is None else Fate(kind, "said"), why) == said

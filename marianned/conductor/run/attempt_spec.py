@@ -1,4 +1,4 @@
-"""What surrounds an attempt: its environment, what else ends it, what its profile makes of that.
+"""The parts of the spec of an attempt: its environment, its limits, how its tool is asked to stop.
 
 Source: docs/reference/score-format.md §5, §30.
 """
@@ -76,7 +76,7 @@ def silence_of(score: ExpandedScore, run: RunRow, cwd: str) -> SilenceLimit | No
     )
 
 
-def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
+def spec_for_node(services: Services, profile: Profile, spec: Spec) -> Spec:
     """Return the spec of an attempt that runs on a cluster's node, where the daemon's socket is not.
 
     Raises:
@@ -88,7 +88,7 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
     return msgspec.structs.replace(spec, env=env)
 
 
-def of_checks_on_a_node(services: Services, attempt: AttemptRow, sheet: SheetDefinition) -> Resources | None:
+def node_check_resources(services: Services, attempt: AttemptRow, sheet: SheetDefinition) -> Resources | None:
     """Return what the commands of its checks get on its node; None: there are none, or they run here."""
     there = (sheet.resources.checks or services.settings.slurm.checks) == "with_attempt"
     commands = any(check.type == "command_succeeds" for check in sheet.checks)
@@ -101,16 +101,16 @@ def shell_text(body: str, settings: Mapping[str, Any]) -> str:
     return f"set -euo pipefail; {script}" if settings.get("errexit") else script
 
 
-def resumes(profile: Profile) -> bool:
+def can_resume(profile: Profile) -> bool:
     """Tell whether its tool can go on in a session of its own."""
     return profile.cli is not None and bool(profile.cli.command.resume_args)
 
 
-def may_have_said_more(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
+def may_have_final_output(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
     """Tell whether the output of an interrupted or lost attempt is asked: its last word, its session."""
     told = profile.cli is not None and profile.cli.output.final_event is not None
     return (
-        (told or resumes(profile))
+        (told or can_resume(profile))
         and early[0] in (Outcome.INTERRUPTED, Outcome.LOST)
         and early[1] in (None, ErrorCategory.LOST)
     )
