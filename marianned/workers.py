@@ -214,9 +214,9 @@ def _render(
         return None
     expanded = known.on(sheet, fallback)
     renderer = Renderer(expanded)
-    seat = expanded.sheets[sheet - 1]
-    injected = inject(renderer, seat, previous, DiskReader())
-    body = renderer.body(seat, previous, injected)
+    definition = expanded.sheets[sheet - 1]
+    injected = inject(renderer, definition, previous, DiskReader())
+    body = renderer.body(definition, previous, injected)
     prompt = assemble_prompt(expanded, sheet, body, previous_attempt, injected)
     return Rendered(body, prompt, [*injected.missing, *injected.passed_over])
 
@@ -274,10 +274,10 @@ def _skip_when(
     expanded = _known(key, data)
     if expanded is None:
         return None
-    seat = expanded.sheets[sheet - 1]
-    assert seat.skip is not None
-    values = Renderer(expanded).values(seat, previous)
-    return evaluate(seat.skip.when or "False", {**values, "sheets": sheets, "job": job})
+    definition = expanded.sheets[sheet - 1]
+    assert definition.skip is not None
+    values = Renderer(expanded).values(definition, previous)
+    return evaluate(definition.skip.when or "False", {**values, "sheets": sheets, "job": job})
 
 
 async def until(

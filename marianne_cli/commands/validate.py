@@ -72,13 +72,13 @@ def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compil
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.check.compiler import compile_score, refused
+    from marianned.score.check.compiler import compile_score, failed_result
     from marianned.score.read.reader import DiskReader, ScoreSource
 
     try:
         text = options.file_bytes(file)
     except Misuse as error:
-        return refused(file, "S001", error.message.replace(f"'{file}'", "it", 1))
+        return failed_result(file, "S001", error.message.replace(f"'{file}'", "it", 1))
     source = ScoreSource(
         text=text,
         file=options.shown_name(file),
@@ -128,7 +128,7 @@ def _found(
 ) -> dict[str, Any]:
     import msgspec
 
-    from marianned.score.check.compiler import refused
+    from marianned.score.check.compiler import failed_result
     from marianned.score.check.explain import explain as explained
 
     sheets: list[dict[str, Any]] = []
@@ -141,9 +141,9 @@ def _found(
                 hooks = msgspec.to_builtins(compiled.expanded.hooks_found)
     except _TooLong:
         message = f"checking it takes over {_MOST_SECONDS:g} s: a template that does not end, most likely"
-        compiled = refused(file, "S203", message)
+        compiled = failed_result(file, "S203", message)
     except (MemoryError, RecursionError) as error:
-        compiled = refused(file, "S203", f"checking it takes too much: {type(error).__name__}")
+        compiled = failed_result(file, "S203", f"checking it takes too much: {type(error).__name__}")
     problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
     name = options.shown_name(file)
     counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]

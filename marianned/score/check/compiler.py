@@ -10,21 +10,27 @@ from typing import Any
 import msgspec
 
 from marianned import formatting
-from marianned.errors import Problem
 from marianned.instruments.profile import Profile
-from marianned.problem import ERROR
-from marianned.score.check.expand import SheetPlan, SheetPosition, number_sheets
+from marianned.problem import Problem, make_problem
+from marianned.score.check.expand import SheetLayout, SheetPosition, number_sheets
 from marianned.score.check.extensions import check_portable, profile_extensions
-from marianned.score.check.fingerprints import Digests
-from marianned.score.check.hooks import Hooks
+from marianned.score.check.fingerprints import DigestBuilder
+from marianned.score.check.hooks import HookExpander
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
-from marianned.score.check.profiles import Found, find_profiles
-from marianned.score.check.prompts import Prompts
-from marianned.score.check.settings import UseChecks, read_text
+from marianned.score.check.profiles import ProfileSet, find_profiles
+from marianned.score.check.prompts import PromptChecker
+from marianned.score.check.settings import InstrumentChecker, read_text
 from marianned.score.check.sheets import check_files, check_score, check_silence
-from marianned.score.check.skips import Skips
-from marianned.score.check.stages import executor_of, loops, resources_of, retries_of, retry_of, triggers
-from marianned.score.check.validations import Validations
+from marianned.score.check.skips import SkipExpander
+from marianned.score.check.stages import (
+    expand_loops,
+    pauses_by_stage,
+    retries_by_stage,
+    score_executor,
+    score_retry,
+    sheet_resources,
+)
+from marianned.score.check.validations import ValidationExpander
 from marianned.score.expanded import (
     ArchivePolicy,
     CompileResult,
@@ -83,19 +89,19 @@ def compile_score(
     except UnreadableYaml as fault:
         hint = UNREADABLE.get(fault.message)
         report.add(fault.code, fault.path, fault.message, place=fault.place, hint=hint)
-        return _nothing(report.sorted())
+        return _result_of_problems(report.sorted())
     compiler = _Compiler(source, reader, builtin, document, report)
     if not chained:
         compiler.check_targets()
-    return compiler.compiled(portable=portable, chained=chained)
+    return compiler.compile(portable=portable, chained=chained)
 
 
-def refused(file: str, code: str, message: str) -> CompileResult:
-    """Return what a file compiles to that could not be looked into: one problem, without a line."""
-    return _nothing([Problem(code=code, severity=ERROR, message=message, file=file)])
+def failed_result(file: str, code: str, message: str) -> CompileResult:
+    """Return the result for a file that could not be compiled at all: one problem, without a line."""
+    return _result_of_problems([make_problem(code, message, file)])
 
 
-def _nothing(problems: list[Problem]) -> CompileResult:
+def _result_of_problems(problems: list[Problem]) -> CompileResult:
     return CompileResult(
         expanded=None, problems=problems, files={}, name=None, total_sheets=0, total_stages=0
     )
@@ -128,7 +134,7 @@ class _Compiler:
         self.score, self.parameters = apply_values(read, source, report)
         self.layout = number_sheets(self.score, report)
         report.stage_names = self._stage_names()
-        self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
+        self.found: ProfileSet = find_profiles(source.directory, builtin, reader, report, self.files)
         self.instruments = InstrumentResolver(self.score, self.found.profiles, report)
         own = self.score.workspace or f"~/workspaces/{self.score.name}"
         self.given_workspace = resolve(own, source.directory, reader)
@@ -136,16 +142,16 @@ class _Compiler:
             self.workspace = self.given_workspace
         else:
             self.workspace = resolve(source.workspace, source.submit_directory, reader)
-        sheets = len(self.layout.seats) if self.layout else 0
+        sheets = len(self.layout.positions) if self.layout else 0
         names = scalars(self._job_variables(sheets))
-        self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
-        self.failure_hooks = Hooks(self.score, names, sheets, source, self.workspace, "on_failure")
+        self.hooks = HookExpander(self.score, names, sheets, source, self.workspace)
+        self.failure_hooks = HookExpander(self.score, names, sheets, source, self.workspace, "on_failure")
 
     def _stage_names(self) -> dict[int, str]:
         """Return the stages' names by sheet number, as far as they have one."""
         named = {stage: movement.name for stage, movement in self.score.movements.items() if movement.name}
-        seats = self.layout.seats if named and self.layout else ()
-        return {seat.sheet: named[seat.stage] for seat in seats if seat.stage in named}
+        positions = self.layout.positions if named and self.layout else ()
+        return {position.sheet: named[position.stage] for position in positions if position.stage in named}
 
     def _job_variables(self, sheets: int) -> dict[str, Any]:
         """Return the variables as hooks see them; report those that need each other.
@@ -187,13 +193,13 @@ class _Compiler:
                 message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
                 self.report.add("S306", path, message, hint=f"mzt validate {formatting.typed(file)}")
 
-    def compiled(self, *, portable: bool, chained: bool) -> CompileResult:
+    def compile(self, *, portable: bool, chained: bool) -> CompileResult:
         check_score(self.score, self.layout, self.document, self.report)
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
-        prompt = self._prompt()
-        hooks = self.hooks.expanded(self.reader, self.report)
-        failed = self.failure_hooks.expanded(self.reader, self.report)
-        expanded = self._expanded(self.layout, prompt) if self.layout else None
+        prompt = self._define_prompt()
+        hooks = self.hooks.expand(self.reader, self.report)
+        failed = self.failure_hooks.expand(self.reader, self.report)
+        expanded = self._expand(self.layout, prompt) if self.layout else None
         if expanded is not None:
             concert = self.hooks.concert(self.reader)
             expanded = msgspec.structs.replace(expanded, hooks=hooks, failure_hooks=failed, concert=concert)
@@ -209,7 +215,7 @@ class _Compiler:
             problems=self.report.sorted(),
             files=self.files,
             name=None if self.report.wrong("name") else self.score.name,
-            total_sheets=len(self.layout.seats) if self.layout else 0,
+            total_sheets=len(self.layout.positions) if self.layout else 0,
             total_stages=len(self.layout.stages) if self.layout else 0,
             parameters=self.parameters,
         )
@@ -220,7 +226,7 @@ class _Compiler:
         Chains lead in circles: a file is looked at once.
         """
         pins: dict[str, dict[str, str]] = {}
-        todo = _chained_to(first)
+        todo = _chaining_hooks(first)
         while todo:
             hook, workspace = todo.pop()
             file = next((file for file in hook.files if self.reader.is_file(file)), None)
@@ -230,13 +236,15 @@ class _Compiler:
                 why = "it is not there" if file is None else f"there are over {_PINNED_MOST}"
                 self.report.add("S308", _PINNED, f"'{file or hook.files[0]}' can't be pinned: {why}")
                 continue
-            found = self._chained(file, workspace)
+            found = self._compile_chained(file, workspace)
             if found is not None:
                 compiled, pins[file] = found
-                todo += _chained_to(compiled)
+                todo += _chaining_hooks(compiled)
         return pins
 
-    def _chained(self, file: str, workspace: str | None) -> tuple[ExpandedScore, dict[str, str]] | None:
+    def _compile_chained(
+        self, file: str, workspace: str | None
+    ) -> tuple[ExpandedScore, dict[str, str]] | None:
         """Return a score that is chained to, and its digests; report why there is none."""
         place = self.reader.real(file)
         try:
@@ -258,21 +266,21 @@ class _Compiler:
             return None
         return compiled.expanded, file_digests(place, text, compiled.files)
 
-    def _prompt(self) -> PromptDefinition:
+    def _define_prompt(self) -> PromptDefinition:
         part = self.score.prompt
         template = part.template
         if part.template_file is not None and template is None:
-            template = self._file(part.template_file, ("prompt", "template_file"))
+            template = self._read_file(part.template_file, ("prompt", "template_file"))
         variables = {name: with_number_keys(value) for name, value in part.variables.items()}
         return PromptDefinition(
             template=template,
             variables=pack(variables),
             stakes=part.stakes,
             thinking_method=part.thinking_method,
-            extensions=self._extensions(part.prompt_extensions, ("prompt", "prompt_extensions")),
+            extensions=self._read_extensions(part.prompt_extensions, ("prompt", "prompt_extensions")),
         )
 
-    def _file(self, name: str, path: KeyPath) -> str:
+    def _read_file(self, name: str, path: KeyPath) -> str:
         absolute = resolve(name, self.source.directory, self.reader)
         text = read_text(absolute, self.reader)
         if text is None:
@@ -281,21 +289,21 @@ class _Compiler:
         self.files[absolute] = text
         return text
 
-    def _extensions(self, entries: list[str], path: KeyPath) -> tuple[str, ...]:
+    def _read_extensions(self, entries: list[str], path: KeyPath) -> tuple[str, ...]:
         texts = []
         for index, entry in enumerate(entries):
             is_file = entry.endswith(_FILE_ENDINGS) and not _BLANK.search(entry)
-            texts.append(self._file(entry, (*path, index)) if is_file else entry)
+            texts.append(self._read_file(entry, (*path, index)) if is_file else entry)
             if "{{" in texts[-1]:
                 message = "'{{' is plain text here: extensions are not rendered"
                 self.report.add("S208", (*path, index), message)
         return tuple(texts)
 
-    def _expanded(self, layout: SheetPlan, prompt: PromptDefinition) -> ExpandedScore | None:
+    def _expand(self, layout: SheetLayout, prompt: PromptDefinition) -> ExpandedScore | None:
         """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
-        chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
+        chosen = {position.sheet: self.instruments.resolve(position) for position in layout.positions}
         self.instruments.finish(self.report)
-        uses = UseChecks(self.source.directory, self.reader, self.report, self.files)
+        uses = InstrumentChecker(self.source.directory, self.reader, self.report, self.files)
         for choice in chosen.values():
             if choice is not None:
                 uses.check(choice)
@@ -303,41 +311,45 @@ class _Compiler:
         check_silence(self.score, [choice.timeout_seconds for choice in known.values()], self.report)
         if len(known) < len(chosen):
             return None
-        sheets = tuple(self._sheet(seat, known[seat.sheet], layout) for seat in layout.seats)
+        sheets = tuple(
+            self._define_sheet(position, known[position.sheet], layout) for position in layout.positions
+        )
         for sheet in sheets:
-            uses.check_wall(known[sheet.sheet], sheet.resources.executor or executor_of(self.score))
-        expanded = self._whole(sheets, prompt, layout, known)
-        return self._finished(expanded, layout, known)
+            uses.check_wall(known[sheet.sheet], sheet.resources.executor or score_executor(self.score))
+        expanded = self._build_score(sheets, prompt, layout, known)
+        return self._add_checks_and_digests(expanded, layout, known)
 
-    def _sheet(self, seat: SheetPosition, chosen: ResolvedInstrument, layout: SheetPlan) -> SheetDefinition:
+    def _define_sheet(
+        self, position: SheetPosition, chosen: ResolvedInstrument, layout: SheetLayout
+    ) -> SheetDefinition:
         """Return a sheet, still without checks and digests: they need to know of all sheets."""
-        movement = self.score.movements.get(seat.stage)
+        movement = self.score.movements.get(position.stage)
         part = self.score.sheet
         by_stage = layout.fan_out and part.descriptions.keys() == layout.stages.keys()
-        settings = self._settings_of(chosen)
-        extensions = part.prompt_extensions.get(seat.sheet, [])
+        settings = self._shared_settings(chosen)
+        extensions = part.prompt_extensions.get(position.sheet, [])
         return SheetDefinition(
-            sheet=seat.sheet,
-            stage=seat.stage,
-            instance=seat.instance,
-            fan_count=seat.fan_count,
-            start_item=seat.start_item,
-            end_item=seat.end_item,
+            sheet=position.sheet,
+            stage=position.stage,
+            instance=position.instance,
+            fan_count=position.fan_count,
+            start_item=position.start_item,
+            end_item=position.end_item,
             movement=movement.name if movement else None,
-            label=part.descriptions.get(seat.stage if by_stage else seat.sheet),
-            needs=layout.needs[seat.sheet],
+            label=part.descriptions.get(position.stage if by_stage else position.sheet),
+            needs=layout.needs[position.sheet],
             instrument=chosen.profile.name,
             settings=settings,
             fallbacks=tuple(
-                self._fallback(profile, given, self.instruments.chain(seat)[0])
+                self._define_fallback(profile, given, self.instruments.fallback_names(position)[0])
                 for profile, given in chosen.fallbacks
             ),
             timeout_seconds=chosen.timeout_seconds,
             working_directory=settings.get("working_directory", self.workspace),
             checks=(),
             digests={},
-            extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
-            resources=self._resources_of(seat, chosen),
+            extensions=self._read_extensions(extensions, ("sheet", "prompt_extensions", position.sheet)),
+            resources=self._resources_of(position, chosen),
             injections=tuple(
                 Injection(
                     path=item.file or item.directory or "",
@@ -345,12 +357,12 @@ class _Compiler:
                     section=item.as_,
                     required=item.required,
                 )
-                for item in (*part.prelude, *part.cadenzas.get(seat.sheet, ()))
+                for item in (*part.prelude, *part.cadenzas.get(position.sheet, ()))
             ),
         )
 
-    def _fallback(self, profile: Profile, given: dict[str, Any], path: KeyPath) -> Fallback:
-        settings = self._settings(given)
+    def _define_fallback(self, profile: Profile, given: dict[str, Any], path: KeyPath) -> Fallback:
+        settings = self._stored_settings(given)
         prompt = settings.get("system_prompt_file")
         if prompt is not None and prompt not in self.files and prompt not in self.unread:
             text = read_text(prompt, self.reader)
@@ -366,19 +378,19 @@ class _Compiler:
             working_directory=settings.get("working_directory", self.workspace),
         )
 
-    def _settings_of(self, chosen: ResolvedInstrument) -> dict[str, Any]:
+    def _shared_settings(self, chosen: ResolvedInstrument) -> dict[str, Any]:
         """Return the settings of sheets as they are stored: those who share an instrument share them."""
         if id(chosen) not in self.stored:
-            self.stored[id(chosen)] = (chosen, self._settings(chosen.settings))
+            self.stored[id(chosen)] = (chosen, self._stored_settings(chosen.settings))
         return self.stored[id(chosen)][1]
 
-    def _resources_of(self, seat: SheetPosition, chosen: ResolvedInstrument) -> Resources:
-        key = (chosen.selected.name, seat.stage if seat.stage in self.score.movements else None)
+    def _resources_of(self, position: SheetPosition, chosen: ResolvedInstrument) -> Resources:
+        key = (chosen.selected.name, position.stage if position.stage in self.score.movements else None)
         if key not in self.resources:
-            self.resources[key] = resources_of(self.score, seat, chosen.selected.name)
+            self.resources[key] = sheet_resources(self.score, position, chosen.selected.name)
         return self.resources[key]
 
-    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _stored_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return settings as they are stored: paths absolute, keys texts."""
         stored = pack(settings)
         for key in ("working_directory", "system_prompt_file"):
@@ -390,11 +402,11 @@ class _Compiler:
             }
         return stored  # type: ignore[no-any-return]  # a packed mapping with text keys is a mapping
 
-    def _whole(
+    def _build_score(
         self,
         sheets: tuple[SheetDefinition, ...],
         prompt: PromptDefinition,
-        layout: SheetPlan,
+        layout: SheetLayout,
         chosen: dict[int, ResolvedInstrument],
     ) -> ExpandedScore:
         score = self.score
@@ -409,8 +421,8 @@ class _Compiler:
             total_stages=len(layout.stages),
             sheets=sheets,
             prompt=prompt,
-            retry=retry_of(score),
-            retries=retries_of(score, self.document),
+            retry=score_retry(score),
+            retries=retries_by_stage(score, self.document),
             parallel=Parallelism(
                 max_concurrent=score.parallel.max_concurrent if score.parallel.enabled else 1,
                 fail_fast=score.parallel.fail_fast,
@@ -424,16 +436,18 @@ class _Compiler:
             directory=self.source.directory,
             on_failure="fail" if isinstance(score.on_failure, list) else score.on_failure,
             max_wall_seconds=score.max_wall_seconds,
-            loops=loops(score, layout, self.report),
-            triggers=triggers(score, self.report),
+            loops=expand_loops(score, layout, self.report),
+            triggers=pauses_by_stage(score, self.report),
             rate_limit=self._rate_limit(),
             cost_limits=self._cost_limits(),
             silence=self._silence(),
-            notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
+            notifications=tuple(
+                _define_notification(one) for one in score.notifications if one.type != "email"
+            ),
             isolation=self._isolation(sheets, contain=any(profile.contain == "hide" for profile in used)),
             given_workspace=self.given_workspace,
             archive=self._archive(),
-            executor=executor_of(score),
+            executor=score_executor(score),
         )
 
     def _rate_limit(self) -> RateLimitPolicy:
@@ -489,40 +503,42 @@ class _Compiler:
             interval = _LOOK_SECONDS if idle > _LOOK_SECONDS else idle / 3
         return SilencePolicy(idle_timeout_seconds=idle, check_interval_seconds=interval)
 
-    def _finished(
-        self, expanded: ExpandedScore, layout: SheetPlan, chosen: dict[int, ResolvedInstrument]
+    def _add_checks_and_digests(
+        self, expanded: ExpandedScore, layout: SheetLayout, chosen: dict[int, ResolvedInstrument]
     ) -> ExpandedScore:
         """Add checks and digests; report what rendering and expanding found."""
         for name in expanded.profiles:
             self.report.problems.extend(self.found.warnings.get(name, []))
         variables = scalars(self.score.prompt.variables)
-        validations = Validations(self.score, layout, variables, self.reader, self.report)
-        skips = Skips(self.score, variables, self.report)
-        prompts = Prompts(expanded, self.document, self.report, self.score, self.reader)
-        fingerprints = Digests(self.score, expanded, self.files)
+        validations = ValidationExpander(self.score, layout, variables, self.reader, self.report)
+        skips = SkipExpander(self.score, variables, self.report)
+        prompts = PromptChecker(expanded, self.document, self.report, self.score, self.reader)
+        fingerprints = DigestBuilder(self.score, expanded, self.files)
         finished: list[SheetDefinition] = []
         readable = not self.report.wrong("prompt")
         for sheet in expanded.sheets:
-            built_in = prompts.names(sheet)
+            built_in = prompts.known_values(sheet)
             checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
-            checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
-            body = prompts.definition(checked) if readable else ""
-            aspects = fingerprints.of(checked, chosen[sheet.sheet], body)
-            words = fingerprints.words(checked, chosen[sheet.sheet], body)
+            checked = msgspec.structs.replace(
+                sheet, checks=checks, skip=skips.rules_for(sheet.stage, built_in)
+            )
+            body = prompts.render_definition(checked) if readable else ""
+            aspects = fingerprints.by_aspect(checked, chosen[sheet.sheet], body)
+            words = fingerprints.of_wording(checked, chosen[sheet.sheet], body)
             finished.append(msgspec.structs.replace(checked, digests=aspects, words=words))
         validations.finish()
         prompts.finish()
         return msgspec.structs.replace(expanded, sheets=tuple(finished))
 
 
-def _chained_to(score: ExpandedScore) -> list[tuple[HookDefinition, str | None]]:
+def _chaining_hooks(score: ExpandedScore) -> list[tuple[HookDefinition, str | None]]:
     """Return the hooks of a score that start jobs, each with the workspace that it gives its job."""
     inherited = score.workspace if score.concert.inherit_workspace else None
     hooks = (*score.hooks, *score.failure_hooks)
     return [(hook, hook.job_workspace or inherited) for hook in hooks if hook.starts_job]
 
 
-def _notification(given: model.NotificationSection) -> Notification:
+def _define_notification(given: model.NotificationSection) -> Notification:
     target = given.config
     slack = given.type == "slack"
     return Notification(

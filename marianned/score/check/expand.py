@@ -25,20 +25,20 @@ class SheetPosition(NamedTuple):
     end_item: int
 
 
-class SheetPlan(NamedTuple):
+class SheetLayout(NamedTuple):
     """All sheets by number, the sheets of each stage, and what each sheet needs."""
 
-    seats: list[SheetPosition]
+    positions: list[SheetPosition]
     stages: dict[int, range]
     needs: dict[int, tuple[int, ...]]
 
     @property
     def fan_out(self) -> bool:
         """Whether some stage has several sheets."""
-        return len(self.seats) != len(self.stages)
+        return len(self.positions) != len(self.stages)
 
 
-def number_sheets(score: Score, report: ProblemReport) -> SheetPlan | None:
+def number_sheets(score: Score, report: ProblemReport) -> SheetLayout | None:
     """Number the sheets and find their needs; nothing when the numbers themselves are wrong."""
     if any(report.wrong("sheet", key) for key in ("size", "total_items", "start_item")):
         return None
@@ -47,22 +47,22 @@ def number_sheets(score: Score, report: ProblemReport) -> SheetPlan | None:
         message = f"{sheet.start_item} is out of range: 'total_items' is {sheet.total_items}"
         report.add("S013", ("sheet", "start_item"), message)
         return None
-    copies = _copies(score, report)
+    copies = _instance_counts(score, report)
     if copies is None:
         return None
-    seats = list(_seats(score, copies))
+    positions = list(_positions(score, copies))
     stages: dict[int, range] = {}
-    for seat in seats:
-        if seat.instance == 1:
-            stages[seat.stage] = range(seat.sheet, seat.sheet + seat.fan_count)
+    for position in positions:
+        if position.instance == 1:
+            stages[position.stage] = range(position.sheet, position.sheet + position.fan_count)
     _check_stage_numbers(score, len(stages), report)
-    needs = _needs(score, stages, report)
-    return None if needs is None else SheetPlan(seats, stages, needs)
+    needs = _sheet_needs(score, stages, report)
+    return None if needs is None else SheetLayout(positions, stages, needs)
 
 
-def _copies(score: Score, report: ProblemReport) -> dict[int, int] | None:
+def _instance_counts(score: Score, report: ProblemReport) -> dict[int, int] | None:
     """Return how many instances the stages have that have several."""
-    listed = _listed(score, report)
+    listed = _counts_from_variables(score, report)
     if report.wrong("sheet", "fan_out_from"):
         return None
     fan_out = {**score.sheet.fan_out, **listed}
@@ -86,7 +86,7 @@ def _copies(score: Score, report: ProblemReport) -> dict[int, int] | None:
     return several
 
 
-def _listed(score: Score, report: ProblemReport) -> dict[int, int]:
+def _counts_from_variables(score: Score, report: ProblemReport) -> dict[int, int]:
     """Return how many instances the stages have that have one for each item of a variable."""
     copies: dict[int, int] = {}
     variables = score.prompt.variables
@@ -108,7 +108,7 @@ def _listed(score: Score, report: ProblemReport) -> dict[int, int]:
     return copies
 
 
-def _seats(score: Score, copies: dict[int, int]) -> Iterator[SheetPosition]:
+def _positions(score: Score, copies: dict[int, int]) -> Iterator[SheetPosition]:
     part = score.sheet
     number = 0
     for stage, first in enumerate(range(part.start_item, part.total_items + 1, part.size), 1):
@@ -138,7 +138,7 @@ def _check_stage_numbers(score: Score, total: int, report: ProblemReport) -> Non
                 report.add("S105", (*path, stage), message, key=True)
 
 
-def _needs(
+def _sheet_needs(
     score: Score, stages: dict[int, range], report: ProblemReport
 ) -> dict[int, tuple[int, ...]] | None:
     in_turn = {stage: [stage - 1] if stage > 1 else [] for stage in stages}
@@ -153,7 +153,7 @@ def _needs(
     for stage, sheets in stages.items():
         before = [stages[named] for named in dict.fromkeys(wanted[stage])]
         for instance, sheet in enumerate(sheets):
-            needs[sheet] = _needed(before, instance, len(sheets), chain=chain)
+            needs[sheet] = _instance_needs(before, instance, len(sheets), chain=chain)
             edges += len(needs[sheet])
             if edges > MOST_NEEDS:
                 message = f"more than {MOST_NEEDS} dependencies between sheets"
@@ -162,7 +162,7 @@ def _needs(
     return needs
 
 
-def _needed(before: list[range], instance: int, copies: int, *, chain: bool) -> tuple[int, ...]:
+def _instance_needs(before: list[range], instance: int, copies: int, *, chain: bool) -> tuple[int, ...]:
     """Return what one instance needs: of a stage of as many sheets its own instance, else all (§7.1)."""
     found: set[int] = set()
     for sheets in before:

@@ -43,43 +43,43 @@ def explain(
         injects = prompts
     sheets: list[dict[str, Any]] = []
     for sheet in expanded.sheets:
-        injected = _injected(renderer, sheet, reader) if injects else InjectedText()
-        body = _body(renderer, sheet, injected)
-        described = _described(expanded, sheet, body)
+        injected = _available_injections(renderer, sheet, reader) if injects else InjectedText()
+        body = _render_body(renderer, sheet, injected)
+        described = _describe_sheet(expanded, sheet, body)
         if prompts:
             described["prompt"] = assemble_prompt(expanded, sheet.sheet, body, None, injected)
         sheets.append(described)
     return sheets
 
 
-def _injected(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedText:
+def _available_injections(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedText:
     """Return what is injected as far as it is there; the run may still make what is required."""
     optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
     return inject(
         renderer,
         msgspec.structs.replace(sheet, injections=tuple(optional)),
-        _samples(renderer, sheet),
+        _sample_outputs(renderer, sheet),
         reader,
     )
 
 
-def _samples(renderer: Renderer, sheet: SheetDefinition) -> UpstreamOutputs:
+def _sample_outputs(renderer: Renderer, sheet: SheetDefinition) -> UpstreamOutputs:
     seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
     return UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
 
 
-def _body(renderer: Renderer, sheet: SheetDefinition, injected: InjectedText) -> str:
+def _render_body(renderer: Renderer, sheet: SheetDefinition, injected: InjectedText) -> str:
     try:
         return renderer.body(sheet, UpstreamOutputs(), injected)
     except RenderError:
         pass
     try:
-        return renderer.body(sheet, _samples(renderer, sheet), injected)
+        return renderer.body(sheet, _sample_outputs(renderer, sheet), injected)
     except RenderError:
-        return renderer.body(sheet, _samples(renderer, sheet), stand_ins(sheet, SAMPLE))
+        return renderer.body(sheet, _sample_outputs(renderer, sheet), stand_ins(sheet, SAMPLE))
 
 
-def _described(expanded: ExpandedScore, sheet: SheetDefinition, body: str) -> dict[str, Any]:
+def _describe_sheet(expanded: ExpandedScore, sheet: SheetDefinition, body: str) -> dict[str, Any]:
     after = [loop.span for loop in expanded.loops if _waits_for(sheet, loop)]
     return {
         "sheet": sheet.sheet,
@@ -97,10 +97,10 @@ def _described(expanded: ExpandedScore, sheet: SheetDefinition, body: str) -> di
             {"instrument": name, "model": command_line.model(expanded.profiles[name], settings)}
             for name, settings in sheet.ways
         ],
-        "loop": _loop(expanded, sheet.stage),
+        "loop": _describe_loop(expanded, sheet.stage),
         "raw_prompt": expanded.profiles[sheet.instrument].raw_prompt,
         "body": {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()},
-        "validations": [_check(check) for check in sheet.checks],
+        "validations": [_describe_check(check) for check in sheet.checks],
     }
 
 
@@ -109,13 +109,13 @@ def _waits_for(sheet: SheetDefinition, loop: LoopDefinition) -> bool:
     return not loop.first <= sheet.stage <= loop.last and not set(loop.sheets).isdisjoint(sheet.needs)
 
 
-def _loop(expanded: ExpandedScore, stage: int) -> dict[str, Any] | None:
+def _describe_loop(expanded: ExpandedScore, stage: int) -> dict[str, Any] | None:
     """Return the loop that a stage is part of: its span, how many rounds, and whether exactly so many."""
     loop = expanded.loop_of(stage)
     return None if loop is None else {"span": loop.span, "up_to": loop.rounds, "exact": loop.exact}
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _describe_check(check: Check) -> dict[str, Any]:
     shown: dict[str, Any] = {"index": check.index, "type": check.type, "stage": check.stage}
     if check.type in FILE_CHECKS:
         shown["path"] = check.target

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from marianned import yaml_tree
 from marianned.errors import Problem
 from marianned.score.check.sheets import instrument_settings
-from marianned.score.check.stages import executors
+from marianned.score.check.stages import executor_sections
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import KeyPath, find
@@ -37,7 +37,7 @@ OF_PROFILES: tuple[KeyPath, ...] = (
 
 def check_portable(score: Score, report: ProblemReport) -> None:
     """Report every key of the score that is an extension."""
-    _report(_used(score), report)
+    _report(_used_extensions(score), report)
 
 
 def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
@@ -50,11 +50,11 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def _used(score: Score) -> Iterator[KeyPath]:
+def _used_extensions(score: Score) -> Iterator[KeyPath]:
     yield from OF_SCORES
     if isinstance(score.on_failure, str):  # other readers have the list
         yield ("on_failure",)
-    yield from (path for path, _ in executors(score))
+    yield from (path for path, _ in executor_sections(score))
     for path, _ in instrument_settings(score):
         if path[0] != "backend":
             yield from ((*path, key) for key in OF_SETTINGS)

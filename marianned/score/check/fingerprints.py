@@ -18,7 +18,7 @@ _TIMES = {"timeout_seconds", "timeout_overrides", "working_directory"}
 """Settings whose effect is a field of the sheet: they are compared by that."""
 
 
-class Digests:
+class DigestBuilder:
     """Makes the digests of one score's sheets."""
 
     def __init__(self, score: Score, expanded: ExpandedScore, files: dict[str, str]) -> None:
@@ -32,7 +32,7 @@ class Digests:
         self._known: dict[bytes, str] = {}
         self._of_chosen: dict[int, tuple[ResolvedInstrument, dict[str, str]]] = {}
 
-    def words(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> str:
+    def of_wording(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> str:
         """Return the hash of a prompt without white space that says nothing; in scripts most of it does."""
         if chosen.profile.raw_prompt:
             bare = body.strip("\n")
@@ -43,7 +43,7 @@ class Digests:
             said = "\n".join(line.rstrip() for line in body.split("\n")).strip("\n")
         return digest([said, *self.around, *sheet.extensions])
 
-    def of(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
+    def by_aspect(self, sheet: SheetDefinition, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
         """Return a hash by aspect; `body` is rendered with what comes from earlier sheets left blank.
 
         A sheet's number is in none of them, so that a sheet which only moves is the same.
@@ -51,7 +51,7 @@ class Digests:
         found = {
             "prompt": digest([body, *self.around, *sheet.extensions]),
             **self._of_instrument(sheet, chosen),
-            "validations": self._shared([_defined(check) for check in sheet.checks]),
+            "validations": self._shared([_check_definition(check) for check in sheet.checks]),
             "skip": self._shared(sheet.skip),
             "retry": self.retries.get(sheet.stage, self.retry),
         }
@@ -60,7 +60,7 @@ class Digests:
         return found
 
     def _of_instrument(self, sheet: SheetDefinition, chosen: ResolvedInstrument) -> dict[str, str]:
-        """Return the aspects that all sheets have alike that share an instrument and its settings."""
+        """Return the digests that are the same for all sheets with one instrument and its settings."""
         known = self._of_chosen.get(id(chosen))
         if known is None:
             settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
@@ -79,16 +79,16 @@ class Digests:
         return digest([self.score.sheet.prelude, cadenzas, system_prompt])
 
     def _shared(self, value: Any) -> str:
-        """Return the digest of what many sheets have alike."""
+        """Return the digest of a value that many sheets share; each value is hashed once."""
         written = _ENCODER.encode(value)
         known = self._known.get(written)
         if known is None:
-            known = self._known[written] = _hashed(written)
+            known = self._known[written] = _sha256(written)
         return known
 
 
-def _defined(check: Check) -> dict[str, Any]:
-    """Return what a check is, without its place, and as it was before there were checks of data."""
+def _check_definition(check: Check) -> dict[str, Any]:
+    """Return a check without its index, in the form that it had before there were checks of data."""
     found = {**msgspec.structs.asdict(check), "index": 0}
     if check.data is None:
         del found["data"]
@@ -97,8 +97,8 @@ def _defined(check: Check) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
-    return _hashed(_ENCODER.encode(value))
+    return _sha256(_ENCODER.encode(value))
 
 
-def _hashed(written: bytes) -> str:
+def _sha256(written: bytes) -> str:
     return hashlib.sha256(written).hexdigest()

@@ -37,7 +37,7 @@ STATUS = {"on_success": "completed", "on_failure": "failed"}
 """How a job has ended that runs the hooks of a list, by the list's key."""
 
 
-class Hooks:
+class HookExpander:
     """Expands one list of hooks, `key`, of a score; what is wrong with them goes into the report."""
 
     def __init__(
@@ -65,14 +65,14 @@ class Hooks:
             "score_dir": source.directory,
         }
 
-    def expanded(self, reader: FileReader, report: ProblemReport) -> tuple[HookDefinition, ...]:
+    def expand(self, reader: FileReader, report: ProblemReport) -> tuple[HookDefinition, ...]:
         """Return the hooks in their order; those that are wrong are left out."""
         found = []
         for index, item in enumerate(self.items):
             path: KeyPath = (self.key, index)
             self._check(item, path, report)
             if self.key == "on_failure":
-                _check_failed(item, path, report)
+                _check_failure_hook(item, path, report)
             if not report.wrong(*path):
                 found.append(self._hook(item, path, reader, report))
         return tuple(found)
@@ -175,7 +175,7 @@ class Hooks:
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))
 
 
-def _check_failed(item: Item, path: KeyPath, report: ProblemReport) -> None:
+def _check_failure_hook(item: Item, path: KeyPath, report: ProblemReport) -> None:
     """Report what a hook can't do in a job that has ended (§28.8)."""
     if item.type == "run_job" and not item.detached:
         message = "a job that has failed waits for no other"

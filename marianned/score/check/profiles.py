@@ -21,7 +21,7 @@ _HERE = ".marianne"
 _INSTRUMENTS = "instruments"
 
 
-class Found(NamedTuple):
+class ProfileSet(NamedTuple):
     """Profiles by name, the warnings that came with them, and the files of those that are not built in."""
 
     profiles: dict[str, Profile]
@@ -35,7 +35,7 @@ def find_profiles(
     reader: FileReader,
     report: ProblemReport,
     files: dict[str, str],
-) -> Found:
+) -> ProfileSet:
     """Search the places of §23, the later one wins; `files` takes the texts that were read.
 
     Reported are errors (S405), what replaces a built-in profile (S409), and what is not read because
@@ -44,10 +44,10 @@ def find_profiles(
     profiles = dict(builtin)
     warnings: dict[str, list[Problem]] = {}
     places: dict[str, str] = {}
-    for place in _places(directory, reader, report):
+    for place in _profile_directories(directory, reader, report):
         for name in reader.names(place):
             path = os.path.join(place, name)  # noqa: PTH118  a text: the reader does the reading
-            text = _text(path, reader, report) if name.endswith(".yaml") else None
+            text = _read_profile(path, reader, report) if name.endswith(".yaml") else None
             if text is None:
                 continue
             files[path] = text
@@ -61,11 +61,11 @@ def find_profiles(
                 places[profile.name] = path
                 warnings[profile.name] = [problem for problem in problems if problem.severity != ERROR]
     for name in sorted(places.keys() & builtin.keys()):
-        _tell(report, "S409", places[name], f"profile '{name}' from here replaces the built-in one")
-    return Found(profiles, warnings, places)
+        _report(report, "S409", places[name], f"profile '{name}' from here replaces the built-in one")
+    return ProfileSet(profiles, warnings, places)
 
 
-def _places(directory: str, reader: FileReader, report: ProblemReport) -> list[str]:
+def _profile_directories(directory: str, reader: FileReader, report: ProblemReport) -> list[str]:
     """Return the directories of profiles: the user's, then the one nearest to the score."""
     places = [str(configuration_directory() / _INSTRUMENTS)]
     home = reader.home("")
@@ -77,7 +77,7 @@ def _places(directory: str, reader: FileReader, report: ProblemReport) -> list[s
         why = reader.distrusted(directory)
         if why is not None:
             if reader.is_directory(place):
-                _tell(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
+                _report(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
             return places
         if reader.is_directory(place) or reader.names(place):
             if place in places or not _is_trusted(place, reader, report):
@@ -95,20 +95,20 @@ def _is_trusted(place: str, reader: FileReader, report: ProblemReport) -> bool:
         why = reader.distrusted(directory)
         if why is not None:
             if reader.is_directory(place):
-                _tell(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
+                _report(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
             return False
     return True
 
 
-def _text(path: str, reader: FileReader, report: ProblemReport) -> str | None:
+def _read_profile(path: str, reader: FileReader, report: ProblemReport) -> str | None:
     try:
         return reader.read_trusted(path).decode("utf-8")
     except OSError as error:
-        _tell(report, "S408", path, f"this profile is not read: {error.strerror}")
+        _report(report, "S408", path, f"this profile is not read: {error.strerror}")
     except UnicodeDecodeError:
-        _tell(report, "S408", path, "this profile is not read: it is not UTF-8")
+        _report(report, "S408", path, "this profile is not read: it is not UTF-8")
     return None
 
 
-def _tell(report: ProblemReport, code: str, file: str, message: str) -> None:
+def _report(report: ProblemReport, code: str, file: str, message: str) -> None:
     report.problems.append(make_problem(code, message, file))

@@ -31,7 +31,7 @@ _OF_LOOP = re.compile(r"'loop' has no attribute '([^']+)'")
 SAMPLE = "(what an earlier sheet printed)"
 
 
-class _Fault(NamedTuple):
+class _PromptFault(NamedTuple):
     code: str
     path: KeyPath
     message: str
@@ -39,7 +39,7 @@ class _Fault(NamedTuple):
     hint: str | None
 
 
-class Prompts:
+class PromptChecker:
     """Renders each sheet once; `finish` reports a failure of several sheets as one problem."""
 
     def __init__(
@@ -59,8 +59,8 @@ class Prompts:
         self.reader = reader
         self.renderer = Renderer(expanded, any_loop=report.wrong("sheet", "loops"))
         self.path: KeyPath = ("prompt", "template_file" if self.template_file else "template")
-        self.found: dict[_Fault, list[int]] = defaultdict(list)
-        self.above = _Above(expanded) if self._uses("previous_outputs") else None
+        self.found: dict[_PromptFault, list[int]] = defaultdict(list)
+        self.above = _UpstreamSheets(expanded) if self._uses("previous_outputs") else None
         self.uses_injected = self._uses(*INJECTED)
         self.uses_loop = self._uses("loop")
         self.long_comments: list[int] | None = None
@@ -71,7 +71,7 @@ class Prompts:
         except RenderError:
             return False
 
-    def names(self, sheet: SheetDefinition) -> dict[str, object]:
+    def known_values(self, sheet: SheetDefinition) -> dict[str, object]:
         """Return the values that a placeholder or a condition of a sheet may name, but for constants.
 
         Variables that are templates are among them; one that can't be rendered is noted (S214).
@@ -81,10 +81,10 @@ class Prompts:
             message = f"'{name}' looks like a template and is used as it is: {fault.message}"
             path: KeyPath = ("prompt", "variables", name)
             hint = "literal braces are written {% raw %}…{% endraw %}"
-            self.found[_Fault("S214", path, message, None, hint)].append(sheet.sheet)
+            self.found[_PromptFault("S214", path, message, None, hint)].append(sheet.sheet)
         return {**scalars(variables), **self.renderer.built_in(sheet)}
 
-    def definition(self, sheet: SheetDefinition) -> str:
+    def render_definition(self, sheet: SheetDefinition) -> str:
         """Render a sheet's body, note what is wrong, return it with cross-sheet values left blank."""
         lookback = self.expanded.cross_sheet.lookback_sheets
         lowest = max(1, sheet.sheet - lookback) if lookback else 1
@@ -103,11 +103,11 @@ class Prompts:
             self._note(fault, sheet)
             return ""
         if not body.strip():
-            self.found[_Fault("S210", self.path, "the body is empty", None, None)].append(sheet.sheet)
+            self.found[_PromptFault("S210", self.path, "the body is empty", None, None)].append(sheet.sheet)
         profile = self.expanded.profiles[sheet.instrument]
         if profile.script == "shell" and dropped_text(body, sheet.settings.get("script", "auto")):
             message = "text around the shell blocks is not run"
-            self.found[_Fault("S213", self.path, message, None, None)].append(sheet.sheet)
+            self.found[_PromptFault("S213", self.path, message, None, None)].append(sheet.sheet)
         if profile.script == "shell":
             self._note_shell(sheet)
         return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
@@ -120,11 +120,11 @@ class Prompts:
         for line in self.long_comments:
             message = f"the template comment that begins on line {line} of the body is not part of the script"
             hint = "in shell, a comment is a line that begins with '#'"
-            self.found[_Fault("S512", self.path, message, None, hint)].append(sheet.sheet)
+            self.found[_PromptFault("S512", self.path, message, None, hint)].append(sheet.sheet)
         for line in unquoted_lines(source):
             message = f"line {line} of the body puts what earlier sheets printed into the script as it is"
             hint = "write '| sh' behind it, or read the files in $MARIANNE_PREVIOUS"
-            self.found[_Fault("S513", self.path, message, None, hint)].append(sheet.sheet)
+            self.found[_PromptFault("S513", self.path, message, None, hint)].append(sheet.sheet)
 
     def _injected(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedText:
         """Return what the template may use of injected files: samples where one is not there yet."""
@@ -134,7 +134,7 @@ class Prompts:
                     self.renderer.text(item.path, sheet, previous)
                 except RenderError as fault:
                     hint = self._hint(fault, sheet)
-                    self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
+                    self.found[_PromptFault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
         if not self.uses_injected:
             return InjectedText()
         try:
@@ -158,7 +158,7 @@ class Prompts:
             except RenderError as fault:
                 path: KeyPath = ("cross_sheet", "capture_files", index)
                 hint = self._hint(fault, sheet)
-                self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
+                self.found[_PromptFault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
 
     def _hint(self, fault: RenderError, sheet: SheetDefinition) -> str | None:
         if fault.code == "S201" and (dotted := _DOTTED.search(self.expanded.prompt.template or "")):
@@ -180,7 +180,7 @@ class Prompts:
             message = f"{message} (line {fault.line} of '{self.template_file}')"
         elif fault.line and isinstance(node, ScalarNode):
             place = place_inside(self.document.lines, node, fault.line, fault.name or "")
-        self.found[_Fault(fault.code, self.path, message, place, self._hint(fault, sheet))].append(
+        self.found[_PromptFault(fault.code, self.path, message, place, self._hint(fault, sheet))].append(
             sheet.sheet
         )
 
@@ -191,7 +191,7 @@ class Prompts:
             self.report.add(code, path, message, place=place, sheets=sheets, hint=hint)
 
 
-class _Above:
+class _UpstreamSheets:
     """All that each sheet needs, directly or not, as bits: a thousand sheets must not take a second."""
 
     def __init__(self, expanded: ExpandedScore) -> None:

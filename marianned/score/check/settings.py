@@ -9,7 +9,7 @@ from typing import Any
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Command, Profile
 from marianned.places import LOCAL
-from marianned.score.check.expand import SheetPlan
+from marianned.score.check.expand import SheetLayout
 from marianned.score.check.instruments import ResolvedInstrument
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
@@ -42,7 +42,7 @@ def _is_used(key: str, profile: Profile) -> bool:
     return key in _FLAGS and bool(_FLAGS[key](profile.cli.command))
 
 
-class UseChecks:
+class InstrumentChecker:
     """Checks the chosen instruments of all sheets; each finding is reported once."""
 
     def __init__(
@@ -141,7 +141,7 @@ def read_text(path: str, reader: FileReader) -> str | None:
 
 
 def check_timeouts(
-    settings: dict[str, Any], path: KeyPath, layout: SheetPlan | None, report: ProblemReport
+    settings: dict[str, Any], path: KeyPath, layout: SheetLayout | None, report: ProblemReport
 ) -> None:
     """Check one mapping of settings: odd time limits (S503), keys that are no sheets (S107, S109)."""
     limits = {(*path, "timeout_seconds"): settings.get("timeout_seconds")}
@@ -157,15 +157,17 @@ def check_timeouts(
     largest = max(overrides)
     if layout.fan_out and largest <= len(layout.stages):
         first = layout.stages[largest][0]
-        seat = layout.seats[largest - 1]
-        message = f"these are sheet numbers; {largest} is stage {seat.stage}, instance {seat.instance}"
+        position = layout.positions[largest - 1]
+        message = (
+            f"these are sheet numbers; {largest} is stage {position.stage}, instance {position.instance}"
+        )
         hint = f"stage {largest} begins at sheet {first}" if first != largest else None
         report.add("S109", (*path, "timeout_overrides"), message, key=True, hint=hint)
 
 
-def check_sheets(numbers: Iterable[int], path: KeyPath, layout: SheetPlan, report: ProblemReport) -> None:
+def check_sheets(numbers: Iterable[int], path: KeyPath, layout: SheetLayout, report: ProblemReport) -> None:
     """Report the keys of a mapping that are no sheet numbers (S107)."""
     for sheet in numbers:
-        if sheet > len(layout.seats):
-            message = f"there is no sheet {sheet}, there are {len(layout.seats)} sheets"
+        if sheet > len(layout.positions):
+            message = f"there is no sheet {sheet}, there are {len(layout.positions)} sheets"
             report.add("S107", (*path, sheet), message, key=True)

@@ -6,9 +6,9 @@ Instruments, validations and prompts have modules of their own. Source: docs/ref
 import re
 from collections.abc import Iterator
 
-from marianned.score.check.expand import SheetPlan
+from marianned.score.check.expand import SheetLayout
 from marianned.score.check.settings import check_sheets, check_timeouts
-from marianned.score.check.stages import Languages, check_expression, check_retries, executors
+from marianned.score.check.stages import SkipLanguages, check_expression, check_retries, executor_sections
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.read import sbatch
 from marianned.score.read.document import ScoreDocument
@@ -28,7 +28,7 @@ _TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
 
 
 def check_score(
-    score: Score, layout: SheetPlan | None, document: ScoreDocument, report: ProblemReport
+    score: Score, layout: SheetLayout | None, document: ScoreDocument, report: ProblemReport
 ) -> None:
     """Report what can be seen in the score alone."""
     if not _NAME.fullmatch(score.name) and not report.wrong("name"):
@@ -92,7 +92,7 @@ def _check_pairs(score: Score, report: ProblemReport) -> None:
 
 def _check_arguments(score: Score, report: ProblemReport) -> None:
     """Report what may not be among the arguments of sbatch (S412)."""
-    for path, executor in executors(score):
+    for path, executor in executor_sections(score):
         if isinstance(executor, ExecutorSection):
             for index, word in enumerate(executor.arguments):
                 if (why := sbatch.reason_to_refuse(word)) is not None:
@@ -109,7 +109,7 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         keys = names.get(notification.type)
         if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
-    languages = Languages(score, report)
+    languages = SkipLanguages(score, report)
     for stage, rule in score.sheet.skip_when.items():
         path: KeyPath = ("sheet", "skip_when", stage)
         if not isinstance(rule, str):
@@ -162,7 +162,7 @@ def _check_prompt(score: Score, document: ScoreDocument, report: ProblemReport) 
                 report.add("S208", ("prompt", "template"), message, place=place)
 
 
-def _check_sheet_numbers(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
+def _check_sheet_numbers(score: Score, layout: SheetLayout, report: ProblemReport) -> None:
     part = score.sheet
     numbered: list[tuple[KeyPath, dict[int, object]]] = [
         (("sheet", "cadenzas"), {**part.cadenzas}),
@@ -178,12 +178,12 @@ def _check_sheet_numbers(score: Score, layout: SheetPlan, report: ProblemReport)
     for name, sheets in part.instrument_map.items():
         for index, sheet in enumerate(sheets):
             path = ("sheet", "instrument_map", name, index)
-            if not 1 <= sheet <= len(layout.seats) and not report.wrong(*path):
-                message = f"there is no sheet {sheet}, there are {len(layout.seats)} sheets"
+            if not 1 <= sheet <= len(layout.positions) and not report.wrong(*path):
+                message = f"there is no sheet {sheet}, there are {len(layout.positions)} sheets"
                 report.add("S107", path, message)
 
 
-def _check_assigned(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
+def _check_assigned(score: Score, layout: SheetLayout, report: ProblemReport) -> None:
     """Report stages of which some sheets are given an instrument of their own and not all (S112)."""
     part = score.sheet
     mapped = [sheet for sheets in part.instrument_map.values() for sheet in sheets]
@@ -201,7 +201,7 @@ def _check_assigned(score: Score, layout: SheetPlan, report: ProblemReport) -> N
                 report.add("S112", ("sheet", key), message, key=True, sheets=left)
 
 
-def _check_parallel(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
+def _check_parallel(score: Score, layout: SheetLayout, report: ProblemReport) -> None:
     if report.wrong("parallel"):
         return
     if layout.fan_out and not score.parallel.enabled:

@@ -16,7 +16,7 @@ from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import KeyPath
 
 
-class Skips:
+class SkipExpander:
     """Expands the skip rules; what is wrong with their names is reported at the start, once each."""
 
     def __init__(self, score: Score, variables: Mapping[str, object], report: ProblemReport) -> None:
@@ -47,7 +47,7 @@ class Skips:
             if found.doubled and found.name in known:
                 report.add("S207", path, f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
 
-    def of(self, stage: int, built_in: Mapping[str, Any]) -> SkipRules | None:
+    def rules_for(self, stage: int, built_in: Mapping[str, Any]) -> SkipRules | None:
         """Return the rules of a sheet of this stage; `built_in` are its values of §9.2."""
         when = self.expressions.get(stage)
         asked, place = self.commands.get(stage, (None, ()))

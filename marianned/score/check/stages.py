@@ -1,4 +1,4 @@
-"""What stages have of their own: loops, triggers, tries, places; what is wrong with them, and as they run.
+"""What a score says of single stages: loops, pauses, retries, executors; checked, and as they run.
 
 Source: docs/reference/score-format.md §15.3, §28.9, §29, §30.
 """
@@ -16,7 +16,7 @@ import msgspec
 
 from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
-from marianned.score.check.expand import SheetPlan, SheetPosition
+from marianned.score.check.expand import SheetLayout, SheetPosition
 from marianned.score.expanded import LoopDefinition, Resources, RetryPolicy, StagePauses
 from marianned.score.language.advice import advice, advice_for_name, objection
 from marianned.score.language.expressions import (
@@ -45,28 +45,28 @@ _SPAN = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")
 _TAKEN = ("previous", "passed")
 
 
-def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[LoopDefinition, ...]:
+def expand_loops(score: Score, layout: SheetLayout, report: ProblemReport) -> tuple[LoopDefinition, ...]:
     """Return the loops in the order of their stages; those that are wrong are left out, and reported."""
     found: dict[str, LoopDefinition] = {}
     for key, part in score.sheet.loops.items():
         path: KeyPath = ("sheet", "loops", key)
-        span = _span(key, layout, path, report)
-        _check_part(score, part, layout, path, report)
+        span = _checked_span(key, layout, path, report)
+        _check_loop(score, part, layout, path, report)
         if span is not None and not report.wrong(*path):
-            found[key] = _loop(part, *span, layout)
+            found[key] = _define_loop(part, *span, layout)
     _check_overlaps(found, report)
     _check_shape(score, found, layout, report)
     return tuple(sorted(found.values(), key=lambda loop: loop.first))
 
 
-class Languages:
+class SkipLanguages:
     """What a `skip_when` may look at, by its stage: inside a loop the round, too.
 
     Where a loop is wrong, any stage may be part of it, and its round have any name.
     """
 
     def __init__(self, score: Score, report: ProblemReport) -> None:
-        known = [(_stages(key), part.index) for key, part in score.sheet.loops.items()]
+        known = [(_parse_span(key), part.index) for key, part in score.sheet.loops.items()]
         self._spans = sorted((*span, index) for span, index in known if span is not None)
         self._wrong = (
             report.wrong("sheet", "loops")
@@ -75,7 +75,7 @@ class Languages:
         )
 
     def at(self, stage: int) -> Language:
-        """Return that of a stage."""
+        """Return the language of a stage's `skip_when`."""
         if self._wrong:
             return Language(loop=None)
         place = bisect.bisect_right(self._spans, stage, key=itemgetter(0))
@@ -83,15 +83,17 @@ class Languages:
         return looped(self._spans[place - 1][2]) if inside else SKIP
 
 
-def _stages(key: str) -> tuple[int, int] | None:
+def _parse_span(key: str) -> tuple[int, int] | None:
     """Read a span, '2-3' or '2'; nothing where it is none."""
     written = _SPAN.fullmatch(key)
     return None if written is None else (int(written[1]), int(written[2] or written[1]))
 
 
-def _span(key: str, layout: SheetPlan, path: KeyPath, report: ProblemReport) -> tuple[int, int] | None:
+def _checked_span(
+    key: str, layout: SheetLayout, path: KeyPath, report: ProblemReport
+) -> tuple[int, int] | None:
     """Return the first and the last stage of a loop; report a key that is no span of stages there are."""
-    span = _stages(key)
+    span = _parse_span(key)
     if span is None:
         message = f"a span of stages is needed as key, this is '{key[:40]}'"
         report.add("S012", path, message, key=True, hint="write the first and the last stage, as in '2-3'")
@@ -108,7 +110,7 @@ def _span(key: str, layout: SheetPlan, path: KeyPath, report: ProblemReport) -> 
     return span
 
 
-def _loop(part: LoopSection, first: int, last: int, layout: SheetPlan) -> LoopDefinition:
+def _define_loop(part: LoopSection, first: int, last: int, layout: SheetLayout) -> LoopDefinition:
     exact = part.count is not None and part.until is None
     return LoopDefinition(
         first=first,
@@ -124,8 +126,8 @@ def _loop(part: LoopSection, first: int, last: int, layout: SheetPlan) -> LoopDe
     )
 
 
-def _check_part(
-    score: Score, part: LoopSection, layout: SheetPlan, path: KeyPath, report: ProblemReport
+def _check_loop(
+    score: Score, part: LoopSection, layout: SheetLayout, path: KeyPath, report: ProblemReport
 ) -> None:
     if part.index in _TAKEN:
         message = f"'loop.{part.index}' is something else: the round needs another name"
@@ -138,7 +140,7 @@ def _check_part(
         message = f"'count' says {part.count} rounds, 'max_iterations' {part.max_iterations} at most"
         report.add("S015", (*path, "count"), message)
     if part.until is not None and not report.wrong(*path, "until"):
-        span = _stages(str(path[-1]))
+        span = _parse_span(str(path[-1]))
         ends = layout.stages.get(span[1]) if span is not None else None
         _check_until(
             score, part.until, until(part.index), (*path, "until"), report, ends[0] if ends else None
@@ -197,7 +199,7 @@ def _check_overlaps(found: Mapping[str, LoopDefinition], report: ProblemReport) 
 
 
 def _check_shape(
-    score: Score, found: Mapping[str, LoopDefinition], layout: SheetPlan, report: ProblemReport
+    score: Score, found: Mapping[str, LoopDefinition], layout: SheetLayout, report: ProblemReport
 ) -> None:
     """Report loops that can't go round: each stage leads to the last, and no way leads out and back."""
     if score.sheet.dependencies:
@@ -206,8 +208,8 @@ def _check_shape(
         needs = {stage: {stage - 1} if stage > 1 else set() for stage in layout.stages}
     if not found:
         return
-    above = _above(needs)
-    below = _above(_turned(needs))
+    above = _upstream_bits(needs)
+    below = _upstream_bits(_dependents(needs))
     for key, loop in found.items():
         path: KeyPath = ("sheet", "loops", key)
         span = range(loop.first, loop.last + 1)
@@ -224,7 +226,7 @@ def _check_shape(
             report.add("S113", path, message, key=True, hint=f"take stage {stage} into the loop")
 
 
-def _turned(needs: Mapping[int, set[int]]) -> dict[int, set[int]]:
+def _dependents(needs: Mapping[int, set[int]]) -> dict[int, set[int]]:
     """Return for each stage those that need it, the last first: what is below it is known before it."""
     found: dict[int, set[int]] = {number: set() for number in reversed([*needs])}
     for stage, own in needs.items():
@@ -233,7 +235,7 @@ def _turned(needs: Mapping[int, set[int]]) -> dict[int, set[int]]:
     return found
 
 
-def _above(needs: Mapping[int, set[int]]) -> dict[int, int]:
+def _upstream_bits(needs: Mapping[int, set[int]]) -> dict[int, int]:
     """Return for each stage those that it needs, directly or not, as bits of a number: 1 << stage.
 
     One pass is enough where each stage needs earlier ones alone; the last pass changes nothing.
@@ -259,7 +261,7 @@ def _stages_in(bits: int) -> Iterator[int]:
         bits ^= lowest
 
 
-def triggers(score: Score, report: ProblemReport) -> dict[int, StagePauses]:
+def pauses_by_stage(score: Score, report: ProblemReport) -> dict[int, StagePauses]:
     """Return the pauses that the score asks for, by stage; report what is no action."""
     found: dict[int, StagePauses] = {}
     for stage, part in score.sheet.triggers.items():
@@ -286,12 +288,12 @@ def _check_action(action: ActionSection, key: str, path: KeyPath, report: Proble
         report.add("S511", (*path, "escalate"), message, key=True, hint="write {pause: true}")
 
 
-def retry_of(score: Score) -> RetryPolicy:
+def score_retry(score: Score) -> RetryPolicy:
     """Return how sheets are tried again whose stage says nothing else."""
-    return _retry(msgspec.structs.asdict(score.retry))
+    return _retry_policy(msgspec.structs.asdict(score.retry))
 
 
-def retries_of(score: Score, document: ScoreDocument) -> dict[int, RetryPolicy]:
+def retries_by_stage(score: Score, document: ScoreDocument) -> dict[int, RetryPolicy]:
     """Return the same of each stage that says something: key by key, what it leaves out is the score's."""
     found: dict[int, RetryPolicy] = {}
     for stage, movement in score.movements.items():
@@ -299,11 +301,11 @@ def retries_of(score: Score, document: ScoreDocument) -> dict[int, RetryPolicy]:
         if movement.retry is not None and isinstance(node, yaml_tree.MappingNode):
             own = msgspec.structs.asdict(movement.retry)
             given = {key: own[key] for key in node.named if key in own}
-            found[stage] = _retry({**msgspec.structs.asdict(score.retry), **given})
+            found[stage] = _retry_policy({**msgspec.structs.asdict(score.retry), **given})
     return found
 
 
-def _retry(values: dict[str, Any]) -> RetryPolicy:
+def _retry_policy(values: dict[str, Any]) -> RetryPolicy:
     if values["max_delay_seconds"] is None:
         values = values | {"max_delay_seconds": max(_LONGEST_DELAY, values["base_delay_seconds"])}
     return RetryPolicy(**values)
@@ -311,7 +313,7 @@ def _retry(values: dict[str, Any]) -> RetryPolicy:
 
 def check_retries(score: Score, report: ProblemReport) -> None:
     """Report a longest delay that is shorter than the first (S013)."""
-    for path, part in _parts(score):
+    for path, part in _retry_sections(score):
         base = part.base_delay_seconds
         longest = part.max_delay_seconds
         if longest is not None and longest < base and not report.wrong(*path):
@@ -319,38 +321,38 @@ def check_retries(score: Score, report: ProblemReport) -> None:
             report.add("S013", (*path, "max_delay_seconds"), message)
 
 
-def _parts(score: Score) -> Iterator[tuple[KeyPath, RetrySection]]:
+def _retry_sections(score: Score) -> Iterator[tuple[KeyPath, RetrySection]]:
     yield ("retry",), score.retry
     for stage, movement in score.movements.items():
         if movement.retry is not None:
             yield ("movements", stage, "retry"), movement.retry
 
 
-def executors(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorSection | None]]:
+def executor_sections(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorSection | None]]:
     """Yield every place of `executor`, and what it says."""
     yield ("executor",), score.executor
     yield from ((("instruments", name, "executor"), one.executor) for name, one in score.instruments.items())
     yield from ((("movements", stage, "executor"), one.executor) for stage, one in score.movements.items())
 
 
-def executor_of(score: Score) -> str | None:
+def score_executor(score: Score) -> str | None:
     """Return where the score says that its sheets run, which a run can be given otherwise."""
     return score.executor.type if isinstance(score.executor, ExecutorSection) else score.executor
 
 
-def resources_of(score: Score, seat: SheetPosition, instrument: str) -> Resources:
+def sheet_resources(score: Score, position: SheetPosition, instrument: str) -> Resources:
     """Return what one sheet gets; `instrument` is what the score calls the one that it is played on.
 
     `executor` is null unless its stage or its instrument names one.
     """
-    alias, movement = score.instruments.get(instrument), score.movements.get(seat.stage)
+    alias, movement = score.instruments.get(instrument), score.movements.get(position.stage)
     own = [given.executor for given in (alias, movement) if given is not None]
-    merged = _merged([score.executor, *own])
+    merged = _merge_resources([score.executor, *own])
     named = [one.type if isinstance(one, ExecutorSection) else one for one in own]
     return msgspec.structs.replace(merged, executor=next((one for one in reversed(named) if one), None))
 
 
-def _merged(parts: Iterable[str | ExecutorSection | None]) -> Resources:
+def _merge_resources(parts: Iterable[str | ExecutorSection | None]) -> Resources:
     """Lay what is given over each other, the last on top; arguments that a later one beats are left out."""
     found: dict[str, object] = {}
     arguments: list[str] = []

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from marianned.score.check.expand import SheetPlan
+from marianned.score.check.expand import SheetLayout
 from marianned.score.expanded import Check, DataCheck
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
 from marianned.score.language.placeholders import (
@@ -41,13 +41,13 @@ _OUTPUT = re.compile(r"logs/sheet-[^\s'\"/]{1,40}\.(?:stdout|stderr)\.log")
 _FIELD_PATH = re.compile(r"(\[-?\d{1,9}\]|[^.\[\]]+)(\[-?\d{1,9}\]|\.[^.\[\]]+)*")
 
 
-class Validations:
+class ValidationExpander:
     """Expands the validations for each sheet; what is found is reported by `finish`, once each."""
 
     def __init__(
         self,
         score: Score,
-        layout: SheetPlan,
+        layout: SheetLayout,
         variables: dict[str, object],
         reader: FileReader,
         report: ProblemReport,
@@ -69,12 +69,12 @@ class Validations:
             self._check_pattern(index, rule)  # a bad one hides nothing of what else is wrong with its check
         self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
-    def _condition(self, index: int, rule: ValidationSection, layout: SheetPlan) -> Condition | None:
+    def _condition(self, index: int, rule: ValidationSection, layout: SheetLayout) -> Condition | None:
         path: KeyPath = ("validations", index)
         text = rule.condition
         if text is None and rule.sheet is not None:
-            if not 1 <= rule.sheet <= len(layout.seats) and not self.report.wrong(*path, "sheet"):
-                message = f"there is no sheet {rule.sheet}, there are {len(layout.seats)} sheets"
+            if not 1 <= rule.sheet <= len(layout.positions) and not self.report.wrong(*path, "sheet"):
+                message = f"there is no sheet {rule.sheet}, there are {len(layout.positions)} sheets"
                 self.report.add("S107", (*path, "sheet"), message)
             text = f"sheet_num == {rule.sheet}"
         if text is None:

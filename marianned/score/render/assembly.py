@@ -40,21 +40,21 @@ def assemble_prompt(
     injected: InjectedText | None = None,
 ) -> str:
     """Return the prompt of an attempt of a sheet (its number), made around its rendered body."""
-    seat = expanded.sheets[sheet - 1]
-    profile = expanded.profiles.get(seat.instrument)
+    definition = expanded.sheets[sheet - 1]
+    profile = expanded.profiles.get(definition.instrument)
     if profile is not None and profile.raw_prompt:
         return body
     prompt = expanded.prompt
     used = names_used(prompt.template)
     parts = [
-        _preamble(expanded, seat),
+        _preamble(expanded, definition),
         *_sections(injected or InjectedText()),
         body,
         prompt.stakes if "stakes" not in used else "",
         prompt.thinking_method if "thinking_method" not in used else "",
         *prompt.extensions,
-        *seat.extensions,
-        _acceptance(seat.checks),
+        *definition.extensions,
+        _acceptance(definition.checks),
         _previous(previous_attempt) if previous_attempt else "",
     ]
     return _joined(part for part in parts if part)
@@ -70,13 +70,17 @@ def _joined(parts: Iterable[str]) -> str:
     return text
 
 
-def _preamble(expanded: ExpandedScore, seat: SheetDefinition) -> str:
-    movement = f' "{seat.movement}"' if seat.movement else ""
-    instance = f", instance {seat.instance} of {seat.fan_count}" if seat.fan_count > 1 else ""
-    place = f"sheet {seat.sheet} of {len(expanded.sheets)}, stage {seat.stage}{movement}{instance}"
+def _preamble(expanded: ExpandedScore, definition: SheetDefinition) -> str:
+    movement = f' "{definition.movement}"' if definition.movement else ""
+    instance = (
+        f", instance {definition.instance} of {definition.fan_count}" if definition.fan_count > 1 else ""
+    )
+    place = (
+        f"sheet {definition.sheet} of {len(expanded.sheets)}, stage {definition.stage}{movement}{instance}"
+    )
     lines = [f"[job {expanded.name}] {place}"]
-    if seat.label:
-        lines.append(seat.label)
+    if definition.label:
+        lines.append(definition.label)
     lines.append(
         f"Write everything this sheet produces under {expanded.workspace} unless told otherwise below."
     )

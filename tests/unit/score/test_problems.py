@@ -317,9 +317,9 @@ def test_a_cycle_is_listed_from_its_lowest_stage():
 
 
 def test_a_file_that_cannot_be_read_is_a_problem_without_a_line():
-    from marianned.score.check.compiler import refused
+    from marianned.score.check.compiler import failed_result
 
-    (problem,) = refused("gone.yaml", "S001", "no such file").problems
+    (problem,) = failed_result("gone.yaml", "S001", "no such file").problems
     assert (problem.code, problem.severity, problem.file, problem.line) == (
         "S001",
         "error",
