@@ -77,7 +77,7 @@ class Step(StrEnum):
     HOLD_BREAKPOINT = "hold breakpoint"
 
 
-class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+class SettlingContext(msgspec.Struct, frozen=True, kw_only=True):
     """What settling must know beside the facts.
 
     `could_start`: something could still start, now or after its wait, even without holds and breakpoints;
@@ -97,7 +97,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     could_start_before: bool = False
 
 
-def settle(facts: Facts, outlook: Outlook) -> Step | None:
+def settle(facts: Facts, settling_context: SettlingContext) -> Step | None:
     """Return the step that is due when nothing is in flight; None: the job rests or goes on as it is.
 
     It is asked in the transaction of every event after which nothing is in flight, until it says None.
@@ -110,22 +110,22 @@ def settle(facts: Facts, outlook: Outlook) -> Step | None:
         return Step.CANCEL
     if facts.staged:
         return Step.APPLY
-    if outlook.could_start:
-        return None if outlook.could_start_free else Step.HOLD_BREAKPOINT
-    return _end(facts, outlook)
+    if settling_context.could_start:
+        return None if settling_context.could_start_free else Step.HOLD_BREAKPOINT
+    return _end(facts, settling_context)
 
 
-def _end(facts: Facts, outlook: Outlook) -> Step | None:
-    if outlook.failed and outlook.pause_on_failure:
-        return None if outlook.held_for_failure else Step.HOLD_FAILURE
-    if facts.held and not _overtakes_holds(outlook):
+def _end(facts: Facts, settling_context: SettlingContext) -> Step | None:
+    if settling_context.failed and settling_context.pause_on_failure:
+        return None if settling_context.held_for_failure else Step.HOLD_FAILURE
+    if facts.held and not _overtakes_holds(settling_context):
         return None
-    return Step.FAIL if outlook.failed else Step.COMPLETE
+    return Step.FAIL if settling_context.failed else Step.COMPLETE
 
 
-def _overtakes_holds(outlook: Outlook) -> bool:
+def _overtakes_holds(settling_context: SettlingContext) -> bool:
     """Tell whether a held job may end: only by the outcome of the last that was in flight."""
-    return outlook.outcome and not outlook.could_start_before and not outlook.keeps
+    return settling_context.outcome and not settling_context.could_start_before and not settling_context.keeps
 
 
 class Action(StrEnum):

@@ -8,9 +8,9 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.progress.deciding.decide import could_use_slot
-from marianned.progress.state.loops import Loops
+from marianned.progress.state.copy_on_write import BitSet, Vector
+from marianned.progress.state.loops import LoopTracker
 from marianned.progress.state.run import RunState
-from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.still import is_still
@@ -40,9 +40,9 @@ def _copied(value: Any) -> Any:
         return dict(value)
     if isinstance(value, list | Vector):
         return list(value)
-    if isinstance(value, Loops):
+    if isinstance(value, LoopTracker):
         return value.copy()
-    return set(value) if isinstance(value, set | Numbers) else value
+    return set(value) if isinstance(value, set | BitSet) else value
 
 
 def recount(state: RunState) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def same_as_disk(bench: "Bench") -> None:
     """Memory and disk can't disagree."""
     memory, disk = bench.state, bench.disk.state()
     assert memory.facts == disk.facts
-    assert memory.outlook == disk.outlook
+    assert memory.settling_context == disk.settling_context
     assert memory.next_ready() == disk.next_ready()
     assert memory.run == disk.run
     assert memory.sheets == disk.sheets

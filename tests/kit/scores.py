@@ -17,7 +17,7 @@ from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import decide
 from marianned.progress.deciding.draft import Decision
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.state.triggers import (
     AttemptEnded,
     AttemptParked,
@@ -207,9 +207,9 @@ class Disk:
             state.put(request)
         return state
 
-    def _version(self, revision: int) -> Version:
+    def _version(self, revision: int) -> ScoreVersion:
         row: RevisionRow = self.rows[RevisionRow, revision]
-        return Version(
+        return ScoreVersion(
             row=row, score=_decoded(row.expanded), plan=msgspec.json.decode(row.plan, type=list[PlanLine])
         )
 
@@ -385,7 +385,7 @@ class Bench:
             asked=self.now,
         )
         row = None if to is None else row_of(to, problems=problems or [])
-        proposal = None if to is None or row is None else Proposal(version=Version(row=row, score=to))
+        proposal = None if to is None or row is None else Proposal(version=ScoreVersion(row=row, score=to))
         self.step(JobRequest(action=action, request=request, wait=wait, proposal=proposal, **fields))
         return name
 

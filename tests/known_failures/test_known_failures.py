@@ -166,7 +166,7 @@ KNOWN = {
     ),
     "a held job ends by itself": Known(
         "lifecycle:_end",
-        "if facts.held and not _overtakes_holds(outlook):",
+        "if facts.held and not _overtakes_holds(settling_context):",
         "if False:",
         "unit/progress/test_held_jobs.py::"
         "test_a_revision_that_takes_the_rest_away_leaves_the_job_paused_when_its_sheet_ends",
@@ -277,7 +277,7 @@ KNOWN = {
         "test_what_stood_behind_a_sheet_that_never_ran_is_done_when_both_are_back",
     ),
     "a sheet that stands as another one is not found where its own definition is back": Known(
-        "progress.deciding.past_sheets:_Search._collect",
+        "progress.deciding.past_sheets:_PastWorkSearch._collect",
         "if row.uid in taken or row.sheet in unchanged:",
         "if True:",
         "unit/progress/test_past_sheets.py::test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted",
@@ -308,7 +308,7 @@ KNOWN = {
         "unit/progress/test_rounds.py::test_an_answer_that_finds_a_new_revision_is_dropped_and_asked_again",
     ),
     "hooks begin before a round is judged": Known(
-        "progress.state.loops:Loops.undecided",
+        "progress.state.loops:LoopTracker.undecided",
         "any(one.is_open for one in self)",
         "False",
         "unit/progress/test_rounds.py::test_hooks_and_the_end_wait_for_the_answer",
@@ -320,7 +320,7 @@ KNOWN = {
         "unit/progress/test_rounds.py::test_a_breakpoint_in_the_span_stops_each_round_once",
     ),
     "a pause now waits for the judgement of a round": Known(
-        "progress.deciding.draft:Draft.interrupt_all",
+        "progress.deciding.draft:DecisionDraft.interrupt_all",
         "[*self.state.sheet_flights, *self.state.loops.asking]",
         "self.state.sheet_flights",
         "conductor/test_rounds_of_loops.py::test_a_pause_now_gives_up_the_question_whether_another_round_follows",

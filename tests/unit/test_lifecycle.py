@@ -11,8 +11,8 @@ from marianned.lifecycle import (
     Effect,
     Facts,
     Guard,
-    Outlook,
     Refusal,
+    SettlingContext,
     Step,
     TransitionRule,
     may_start,
@@ -81,10 +81,10 @@ def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_befo
 def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
     for could_start, free, failed, pause, outcome, before, keeps in product((False, True), repeat=7):
         last = {"outcome": outcome, "could_start_before": before, "keeps": keeps}
-        outlook = Outlook(
+        settling_context = SettlingContext(
             could_start=could_start, could_start_free=free, failed=failed, pause_on_failure=pause, **last
         )
-        step = settle(facts, outlook)
+        step = settle(facts, settling_context)
         if facts.in_flight:
             assert step is None
         elif facts.ended:
@@ -105,8 +105,10 @@ def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> 
 
 def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
     held = Facts(held=True, begun=True)
-    outlook = Outlook(could_start=False, failed=True, pause_on_failure=True, held_for_failure=True)
-    assert settle(held, outlook) is None
+    settling_context = SettlingContext(
+        could_start=False, failed=True, pause_on_failure=True, held_for_failure=True
+    )
+    assert settle(held, settling_context) is None
 
 
 # docs/design/control.md §3, wholly. The footnotes that are guards here stand behind their words.

@@ -11,7 +11,7 @@ from marianned import memory, workers
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
 from marianned.rows import Flight, HoldRow, LoopRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import ExpandedScore
@@ -73,7 +73,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     score = (await workers.compile_stored(source, {})).expanded
     assert score is not None, "the score that stands in is valid"
     row = found.revisions.get(run.revision) or _lost_revision(run)
-    state = RunState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
+    state = RunState(run, ScoreVersion(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
     state.damaged = " ".join(why.split())
     uids = {one.uid for one in rows}
     kept: list[Row] = [*found.requests, *hooks, *(one for one in flights if one.uid in uids)]
@@ -143,7 +143,7 @@ async def _state(found: Whole) -> RunState:
     return state
 
 
-def _made(found: Whole, current: Version) -> RunState:
+def _made(found: Whole, current: ScoreVersion) -> RunState:
     spent = found.costs
     cost = Cost(
         usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
@@ -152,7 +152,7 @@ def _made(found: Whole, current: Version) -> RunState:
         return RunState(found.run, current, found.sheets, cost)
 
 
-async def load_version(store: Store, run: RunRow, number: int) -> Version:
+async def load_version(store: Store, run: RunRow, number: int) -> ScoreVersion:
     """Read a revision and what it expands to.
 
     Raises:
@@ -161,7 +161,7 @@ async def load_version(store: Store, run: RunRow, number: int) -> Version:
     return await _version(run, await store.records.revision(run.run_id, number), number)
 
 
-async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version:
+async def _version(run: RunRow, row: RevisionRow | None, number: int) -> ScoreVersion:
     if row is None:
         raise UnreadableRevision(f"revision {number} of '{run.job_name}' is not in the database")
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
@@ -169,7 +169,7 @@ async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version
     if score is None:
         score, packed = await _expanded_anew(run, row)
         row = msgspec.structs.replace(row, expanded=packed)  # workers read it, too
-    return Version(row=row, score=score, plan=plan)
+    return ScoreVersion(row=row, score=score, plan=plan)
 
 
 async def _expanded(row: RevisionRow) -> ExpandedScore | None:

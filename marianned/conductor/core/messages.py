@@ -9,7 +9,7 @@ from marianned.errors import WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.problem import Problem, make_problem
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.views import messages
 from marianned.protocol import JobStatus, Modify
 from marianned.rows import EventRow, RunRow, event_of
@@ -65,7 +65,7 @@ def other_name(params: Modify, name: str, wanted: str) -> Problem:
     )
 
 
-def without_effect(state: RunState, version: Version, file: str | None) -> list[Problem]:
+def without_effect(state: RunState, version: ScoreVersion, file: str | None) -> list[Problem]:
     """Warn of what a new score says that belongs to the run: its workspace, and whether it is isolated."""
     was, new, run = state.newest.score, version.score, state.run
     changed: dict[str, str] = {}

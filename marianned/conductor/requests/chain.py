@@ -23,7 +23,7 @@ from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
-from marianned.progress.state.run import Version
+from marianned.progress.state.run import ScoreVersion
 from marianned.progress.state.triggers import ChainedJobsReady, HookEnded
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
@@ -110,7 +110,7 @@ class _JobChainer:
         row = self._given.row
         return ChainedJobsReady(hook=row.hook, flight=row.flight, started=started, refused=refused or {})
 
-    async def _checked(self) -> Version:
+    async def _checked(self) -> ScoreVersion:
         hook, run = self._given.hook, self._given.run
         named, path, text = await to_thread.run_sync(_read, hook.files)
         inherited = run.workspace if self._given.concert.inherit_workspace else None
@@ -124,7 +124,7 @@ class _JobChainer:
         valid = await compile_valid(source, path.name, "")
         return _pinned(self._given.concert, named, source, valid)
 
-    async def _submit(self, versions: Mapping[int, Version | MarianneError]) -> None:
+    async def _submit(self, versions: Mapping[int, ScoreVersion | MarianneError]) -> None:
         """Bring new runs to the disk with the outcome of their hooks; while the disk refuses, again.
 
         Raises:
@@ -157,7 +157,7 @@ class _JobChainer:
         rooms = [room for entry in made for room in entry.supersedes]
         await self._conductor.transact(new, runs, rooms, (self._job, trigger))
 
-    async def _entries(self, versions: Mapping[int, Version | MarianneError]) -> dict[int, ChainEntry]:
+    async def _entries(self, versions: Mapping[int, ScoreVersion | MarianneError]) -> dict[int, ChainEntry]:
         """Make each ready for the disk, as far as it may be.
 
         Raises:
@@ -178,7 +178,7 @@ class _JobChainer:
                 raise entry
         return entries
 
-    async def _entry(self, hook: int, version: Version) -> ChainEntry:
+    async def _entry(self, hook: int, version: ScoreVersion) -> ChainEntry:
         run, state = self._job.state.run, self._job.state
         fresh = state.hook_definition(hook).fresh
         origin = RunOrigin(
@@ -194,7 +194,7 @@ class _JobChainer:
         )
         newest = await self._conductor.services.store.records.newest(version.score.name)
         if newest.row is not None and newest.row.run_id == run.run_id and self._at_end:
-            ending = JobStatus.FAILED if state.outlook.failed else JobStatus.COMPLETED
+            ending = JobStatus.FAILED if state.settling_context.failed else JobStatus.COMPLETED
             newest = newest._replace(row=msgspec.structs.replace(newest.row, status=ending))
         try:
             detached = self._at_end or self._given.row.after_failure
@@ -205,7 +205,7 @@ class _JobChainer:
         except MarianneError as error:
             return error
 
-    async def _unlike(self, version: Version) -> str | None:
+    async def _unlike(self, version: ScoreVersion) -> str | None:
         """Say what of a chained score differs from the run before: an agent may have written it."""
         records = self._conductor.services.store.records
         before = await records.run(version.score.name)
@@ -224,7 +224,7 @@ def _digests(row: RevisionRow) -> dict[str, str]:
     return file_digests(row.config_file or "the score", row.text.encode(), row.files)
 
 
-def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> Version:
+def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> ScoreVersion:
     """Return a chained score: of a pinned chain with the pins of the first, so that they hold to its end.
 
     Raises:
@@ -241,7 +241,7 @@ def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore
     passed_on = msgspec.structs.replace(version.score.concert, pins=concert.pins)
     score = msgspec.structs.replace(version.score, concert=passed_on)
     row = msgspec.structs.replace(version.row, expanded=msgspec.msgpack.encode(score))
-    return Version(row=row, score=score)
+    return ScoreVersion(row=row, score=score)
 
 
 def _read(places: Sequence[str]) -> tuple[str, Path, bytes]:
@@ -260,10 +260,10 @@ def _read(places: Sequence[str]) -> tuple[str, Path, bytes]:
         raise BadRequest(f"'{path}' can't be read: {error.strerror}") from None
 
 
-def _decoded(kept: bytes) -> Version | MarianneError:
+def _decoded(kept: bytes) -> ScoreVersion | MarianneError:
     """Return what was kept; another version of this program may have written it."""
     try:
         row = msgspec.msgpack.decode(kept, type=RevisionRow)
-        return Version(row=row, score=msgspec.msgpack.decode(row.expanded, type=ExpandedScore))
+        return ScoreVersion(row=row, score=msgspec.msgpack.decode(row.expanded, type=ExpandedScore))
     except msgspec.DecodeError:
         return WrongStatus("another version of this program kept it, which this one can't read")

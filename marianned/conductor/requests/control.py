@@ -23,7 +23,7 @@ from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
 from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.state.triggers import JobRequest, Proposal
 from marianned.progress.views.job import hold_views
 from marianned.protocol import (
@@ -176,7 +176,7 @@ class ControlRequests:
 
         return _paged(await self._hand(caller, params, Modified, ask, propose, complete), params)
 
-    async def _proposed(self, params: Modify) -> Version | None:
+    async def _proposed(self, params: Modify) -> ScoreVersion | None:
         state = (await self._conductor.job(params.job_id)).state
         newest = state.newest.row
         if params.text is not None:

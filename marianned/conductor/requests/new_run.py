@@ -10,7 +10,7 @@ import msgspec
 from marianned import files, formatting, masks, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
-from marianned.progress.state.run import Version
+from marianned.progress.state.run import ScoreVersion
 from marianned.protocol import Caller, JobStatus, RevisionStatus
 from marianned.rows import Changes, RevisionRow, Row, RunRow, SheetRow, WorktreeRow, event_of
 from marianned.score.expanded import CompileResult
@@ -20,7 +20,7 @@ from marianned.score.read.reader import ScoreSource
 class ValidScore(msgspec.Struct, frozen=True, kw_only=True):
     """A valid score, ready to become a revision; its row has the number 0."""
 
-    version: Version
+    version: ScoreVersion
     compiled: CompileResult
 
 
@@ -81,7 +81,7 @@ async def compile_valid(
         problems=compiled.problems,
         variables=variables,
     )
-    return ValidScore(version=Version(row=row, score=compiled.expanded), compiled=compiled)
+    return ValidScore(version=ScoreVersion(row=row, score=compiled.expanded), compiled=compiled)
 
 
 def make_workspace(path: Path, umask: int) -> None:
@@ -117,8 +117,8 @@ class RunOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_rows(
-    proposed: Version, run_id: int, run: int, origin: RunOrigin, moment: Instant
-) -> tuple[RunRow, Version, Changes]:
+    proposed: ScoreVersion, run_id: int, run: int, origin: RunOrigin, moment: Instant
+) -> tuple[RunRow, ScoreVersion, Changes]:
     """Return the run, its first version, and the transaction that brings both to the disk."""
     expanded = proposed.score
     revision = msgspec.structs.replace(

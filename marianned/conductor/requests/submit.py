@@ -19,7 +19,7 @@ from marianned.conductor.run import walls
 from marianned.conductor.workspace import archives
 from marianned.errors import InternalError, NameTaken, Problem, Unavailable, WrongStatus
 from marianned.moment import now
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Supersede
 from marianned.progress.views.job import extended, job_view
@@ -106,7 +106,7 @@ class Submissions:
 
     async def prepare(
         self,
-        version: Version,
+        version: ScoreVersion,
         newest: Newest,
         origin: new_run.RunOrigin,
         *,
@@ -189,7 +189,9 @@ class Submissions:
                     archives.prune, self._conductor.services.store, made, archive.max_archives
                 )
 
-    def _check_name(self, newest: RunRow | None, version: Version, *, fresh: bool, file: str | None) -> None:
+    def _check_name(
+        self, newest: RunRow | None, version: ScoreVersion, *, fresh: bool, file: str | None
+    ) -> None:
         if newest is None or newest.status in _FREE:
             return
         name, status = newest.job_name, newest.status

@@ -11,7 +11,7 @@ import msgspec
 from marianned import formatting
 from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.holding import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
 from marianned.progress.deciding.revisions import asked_for, going_on_anew, is_new, planned, to_run_again
@@ -44,7 +44,7 @@ def _in_force(state: RunState, request: RequestRow) -> bool:
     return state.run.revision == request.revision and not state.run.rewind
 
 
-def _stands(draft: Draft, request: RequestRow, status: JobStatus) -> bool:
+def _stands(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> bool:
     """Tell whether the revision is in force in a job that did not end by this very commit."""
     own = status not in ENDED or draft.had_ended or request.request == draft.asked
     return _in_force(draft.state, request) and own
@@ -76,7 +76,9 @@ _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
 """What makes the wish of a waiting request true."""
 
 
-def remember(draft: Draft, ask: JobRequest, hold: int | None, revision: int, *, created: bool) -> None:
+def remember(
+    draft: DecisionDraft, ask: JobRequest, hold: int | None, revision: int, *, created: bool
+) -> None:
     """Keep a request until it is answered: on disk when it has a key, else in memory.
 
     A request that brings no hold keeps the number of the next one: what comes from there on is later.
@@ -95,7 +97,7 @@ def remember(draft: Draft, ask: JobRequest, hold: int | None, revision: int, *, 
     draft.put(row)
 
 
-def answer_waiting(draft: Draft, answers: dict[str, Reply | MarianneError]) -> None:
+def answer_waiting(draft: DecisionDraft, answers: dict[str, Reply | MarianneError]) -> None:
     """Answer every request that this decision decides, in the decision's own transaction."""
     status = draft.status
     for request in list(draft.state.requests.values()):
@@ -121,7 +123,7 @@ def _answered(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
     return msgspec.structs.replace(request, refusal=msgspec.json.encode(kept))
 
 
-def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
+def _answer(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
     """Return the answer of a request that waits, if this decision has one.
 
     Asked once for each waiting request, after everything of the decision has happened. Its wish may have
@@ -152,7 +154,7 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     )
 
 
-def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobStatus) -> str | None:
+def _taken_back(draft: DecisionDraft, request: RequestRow, action: Action, status: JobStatus) -> str | None:
     """Say why what the request waits for can no longer come; None: it still can."""
     state = draft.state
     who = messages.by_whom(draft.events)
@@ -218,7 +220,7 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[RunState, RequestRow], bool], s
 """What takes the effect of a waiting request back, and how that is said."""
 
 
-def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: bool) -> Reply:
+def _reply(draft: DecisionDraft, request: RequestRow, action: Action, *, acknowledged: bool) -> Reply:
     state = draft.state
     view = job_view(state, draft.now)
     view.message = messages.reply_message(state, draft.now, action, view, request)
@@ -265,7 +267,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     )
 
 
-def _changes(draft: Draft, request: RequestRow, action: Action) -> bool:
+def _changes(draft: DecisionDraft, request: RequestRow, action: Action) -> bool:
     """Tell whether a modify brings a revision, or lets anything run again."""
     again = {line.action for line in draft.plan} | {line.action for line in draft.hook_plan}
     return action not in _MODIFIES or request.created_revision or PlanAction.RERUN in again
@@ -275,7 +277,7 @@ def _again(ask: JobRequest) -> str:
     return f" --rerun {formatting.typed(ask.sheets)}" if ask.sheets is not None else ""
 
 
-def planned_reply(draft: Draft, ask: JobRequest) -> Reply:
+def planned_reply(draft: DecisionDraft, ask: JobRequest) -> Reply:
     """Answer a request with `plan`: the job as it is, and what would become of its sheets."""
     state = draft.state
     view = job_view(state, draft.now)

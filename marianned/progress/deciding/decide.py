@@ -14,7 +14,7 @@ from marianned.clock import Instant
 from marianned.errors import MarianneError, NameTaken
 from marianned.lifecycle import Step
 from marianned.progress.deciding.answers import answer_waiting
-from marianned.progress.deciding.draft import Decision, Draft
+from marianned.progress.deciding.draft import Decision, DecisionDraft
 from marianned.progress.deciding.holding import (
     begin_ends,
     end_holds,
@@ -102,7 +102,7 @@ def decide(
     Raises:
         MarianneError: the trigger is a request and is refused; nothing follows from it.
     """
-    draft = Draft(state.copy(), now, slots, rooms)
+    draft = DecisionDraft(state.copy(), now, slots, rooms)
     answers: dict[str, Reply | MarianneError] = {}
     match trigger:
         case JobRequest():
@@ -151,7 +151,7 @@ _OUTCOMES = (AttemptEnded, SkipEvaluated, UntilJudged, HookEnded, ChainedJobsRea
 """What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
 
 
-def _follow(draft: Draft, *, outcome: bool) -> None:
+def _follow(draft: DecisionDraft, *, outcome: bool) -> None:
     """Let everything follow from the trigger, in this order; `outcome`: something in flight ended by it."""
     end_holds(draft)
     _settle(draft, outcome=outcome)
@@ -165,7 +165,7 @@ def _follow(draft: Draft, *, outcome: bool) -> None:
     draft.finish()
 
 
-def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedJobEnded | ChainedJobsReady) -> None:
+def _hook(draft: DecisionDraft, trigger: HookEnded | HookWarned | ChainedJobEnded | ChainedJobsReady) -> None:
     match trigger:
         case HookEnded():
             hook_ended(draft, trigger)
@@ -178,7 +178,7 @@ def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedJobEnded | Chai
 
 
 def _note_trigger(
-    draft: Draft,
+    draft: DecisionDraft,
     trigger: AttemptParked | KeepersReported | AttemptWarned | SkipWarned | SkipEvaluated | UntilJudged,
 ) -> None:
     match trigger:
@@ -196,7 +196,7 @@ def _note_trigger(
             until_judged(draft, trigger)
 
 
-def _supersede(draft: Draft, trigger: Supersede) -> None:
+def _supersede(draft: DecisionDraft, trigger: Supersede) -> None:
     """End a run that a fresh one takes the place of; one that has ended for good is left as it is."""
     status, name = draft.status, draft.state.run.job_name
     if trigger.forget:
@@ -211,7 +211,7 @@ def _supersede(draft: Draft, trigger: Supersede) -> None:
         raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
 
 
-def _pause_file(draft: Draft, found: PauseFileFound) -> None:
+def _pause_file(draft: DecisionDraft, found: PauseFileFound) -> None:
     if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
         return
     owner = Caller(uid=-1, name=FILE_OWNER)
@@ -220,11 +220,11 @@ def _pause_file(draft: Draft, found: PauseFileFound) -> None:
     draft.tell_hold(held)
 
 
-def _held_by_file(draft: Draft) -> bool:
+def _held_by_file(draft: DecisionDraft) -> bool:
     return any(hold.owner and hold.owner.name == FILE_OWNER for hold in draft.state.holds.values())
 
 
-def _end_waits(draft: Draft) -> None:
+def _end_waits(draft: DecisionDraft) -> None:
     """Let sheets whose wait is over stand for a slot again; a paused job's waits stand still."""
     if not lifecycle.may_start(draft.facts):
         return
@@ -233,20 +233,20 @@ def _end_waits(draft: Draft) -> None:
             draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
 
 
-def _is_lifted(draft: Draft, row: SheetRow) -> bool:
+def _is_lifted(draft: DecisionDraft, row: SheetRow) -> bool:
     """Tell whether the rate limit that a sheet waits for is over before its time."""
     limit = draft.limit_of(draft.state.account(row.sheet))
     return row.waiting_for == WaitingFor.RATE_LIMIT and limit is not None and limit.until is None
 
 
-def _settle(draft: Draft, *, outcome: bool) -> None:
+def _settle(draft: DecisionDraft, *, outcome: bool) -> None:
     """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
     _do_what_is_due(draft, outcome=outcome)
     while lifecycle.may_start_hook(draft.facts) and end_hook_waits(draft):
         _do_what_is_due(draft, outcome=False)
 
 
-def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
+def _do_what_is_due(draft: DecisionDraft, *, outcome: bool) -> None:
     """Take the steps of settling (docs/design/control.md §3), limits judged before each: they are facts.
 
     One step at a time, from the beginning after each, since a step changes the facts that the next one
@@ -254,14 +254,14 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
     job from ending. It ends because every step makes its own condition false. `left` is what could start
     before the first step: a held job that had something to do is not ended by a revision.
     """
-    left = draft.state.outlook.could_start
+    left = draft.state.settling_context.could_start
     while True:
         look_after_failure(draft)
         close_by_word(draft)
         judge_budget(draft)
         judge_time(draft)
         commit = {"outcome": outcome, "could_start_before": left}
-        step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.outlook, **commit))
+        step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.settling_context, **commit))
         if step is None:
             return
         match step:
@@ -280,7 +280,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
                 hold_at_breakpoints(draft)
 
 
-def _end(draft: Draft, ended: JobStatus) -> None:
+def _end(draft: DecisionDraft, ended: JobStatus) -> None:
     unfinished = {SheetStatus.PENDING, SheetStatus.WAITING}
     for row in list(draft.state.sheets.values()):
         if row.status in unfinished and ended is JobStatus.CANCELLED:
@@ -300,7 +300,7 @@ def _end(draft: Draft, ended: JobStatus) -> None:
         begin_failure_hooks(draft)
 
 
-def _move_on(draft: Draft) -> None:
+def _move_on(draft: DecisionDraft) -> None:
     """Move ready sheets whose account is limited to a fallback, instead of letting them wait.
 
     Source: docs/reference/score-format.md §8.4.
@@ -313,7 +313,7 @@ def _move_on(draft: Draft) -> None:
                 hold_at_limit(draft, row)
 
 
-def _start(draft: Draft) -> None:
+def _start(draft: DecisionDraft) -> None:
     """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it.
 
     Each turn of the loop changes the state that the next turn looks at: the sheet that starts is no longer
@@ -376,7 +376,7 @@ def _start(draft: Draft) -> None:
         )
 
 
-def _judge(draft: Draft, row: SheetRow) -> None:
+def _judge(draft: DecisionDraft, row: SheetRow) -> None:
     """Let the skip rules of a sheet be asked; only an attempt counts for pacing."""
     asked = skip_evaluation(draft.state, row, _new_attempt(draft, row), draft.now)
     draft.starts.append(asked)
@@ -386,7 +386,7 @@ def _judge(draft: Draft, row: SheetRow) -> None:
     draft.note_sheet("skip.asked", row.sheet, "checking its skip rules")
 
 
-def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
+def _new_attempt(draft: DecisionDraft, row: SheetRow) -> AttemptRow:
     state = draft.state
     definition = state.definition(row.sheet)
     settings = definition.settings
@@ -414,12 +414,12 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
     )
 
 
-def _paced(draft: Draft) -> bool:
+def _paced(draft: DecisionDraft) -> bool:
     not_before = draft.state.run.not_before
     return not_before is not None and not draft.now.reached(not_before)
 
 
-def _wake(draft: Draft) -> Instant | None:
+def _wake(draft: DecisionDraft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
     moments = [*moments_of_holds(draft), time_is_up(draft)]

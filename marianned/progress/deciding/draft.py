@@ -13,7 +13,7 @@ from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
-from marianned.progress.state.run import RunState, Version
+from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.views import messages
 from marianned.progress.views.job import hold_view, job_view, shape
 from marianned.protocol import (
@@ -76,7 +76,7 @@ class Decision(msgspec.Struct, kw_only=True):
     declines: bool = False
 
 
-class Draft:
+class DecisionDraft:
     """Writes a decision down while it is made. `slots` is how many attempts may be started.
 
     `rooms` is how many of each account at most; one that is not named has room for all.
@@ -180,13 +180,13 @@ class Draft:
         self._deleted[key] = gone
         self._changed = True
 
-    def adopt(self, version: Version, sheets: list[SheetRow]) -> None:
+    def adopt(self, version: ScoreVersion, sheets: list[SheetRow]) -> None:
         """Make a version the one in force."""
         self.state.adopt(version, sheets)
         self._rows |= {key_of(row): row for row in sheets}
         self._changed = True
 
-    def stage(self, version: Version | None) -> None:
+    def stage(self, version: ScoreVersion | None) -> None:
         """Let a version wait to be applied, or none."""
         self.state.stage(version)
         self._changed = True

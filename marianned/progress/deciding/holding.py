@@ -10,7 +10,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.errors import WrongStatus
 from marianned.progress.deciding import hooks
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.state.hook_queue import is_lost
 from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select
@@ -25,7 +25,7 @@ def ends_by_itself(hold: HoldRow) -> bool:
     return hold.ends is not None or hold.lasts is not None
 
 
-def end_holds(draft: Draft) -> None:
+def end_holds(draft: DecisionDraft) -> None:
     """Let go what has come to its own end; the last hold to go lets the job go on."""
     over = [hold for hold in draft.state.holds.values() if hold.ends and draft.now.reached(hold.ends)]
     paused = draft.status is JobStatus.PAUSED
@@ -39,7 +39,7 @@ def end_holds(draft: Draft) -> None:
         draft.run(begun=draft.facts.in_flight)
 
 
-def go_on_waiting(draft: Draft) -> None:
+def go_on_waiting(draft: DecisionDraft) -> None:
     """Let retry waits and pacing last as long as they still had to last when the job became paused."""
     paused_at = draft.state.run.paused_at or draft.now
     paced = draft.state.run.not_before
@@ -51,7 +51,7 @@ def go_on_waiting(draft: Draft) -> None:
     hooks.go_on_waiting(draft, paused_at)
 
 
-def begin_ends(draft: Draft) -> None:
+def begin_ends(draft: DecisionDraft) -> None:
     """Let holds with a duration count from now: the job has become paused."""
     if draft.status is not JobStatus.PAUSED:
         return
@@ -60,7 +60,7 @@ def begin_ends(draft: Draft) -> None:
             draft.replace(hold, ends=draft.now.plus(hold.lasts))
 
 
-def hold_for_failure(draft: Draft) -> None:
+def hold_for_failure(draft: DecisionDraft) -> None:
     """Pause the job that would end failed: its score says so, or what a hook has done is not known."""
     state = draft.state
     lost = next((row.hook for row in state.success_hooks if is_lost(row)), None)
@@ -79,13 +79,13 @@ def is_overdue(state: RunState, now: Instant) -> bool:
     return any(hold.deadline and now.reached(hold.deadline) for hold in state.holds.values())
 
 
-def interrupt_overdue(draft: Draft) -> None:
+def interrupt_overdue(draft: DecisionDraft) -> None:
     """End what is in flight past a deadline; a resume voids it with its hold."""
     if draft.state.facts.in_flight and is_overdue(draft.state, draft.now):
         draft.interrupt_all()
 
 
-def moments_of_holds(draft: Draft) -> list[Instant | None]:
+def moments_of_holds(draft: DecisionDraft) -> list[Instant | None]:
     """Return when time itself ends a hold or interrupts for one."""
     state = draft.state
     moments: list[Instant | None] = [hold.ends for hold in state.holds.values()]
@@ -98,7 +98,7 @@ def moments_of_holds(draft: Draft) -> list[Instant | None]:
     return moments
 
 
-def hold_at_breakpoints(draft: Draft) -> None:
+def hold_at_breakpoints(draft: DecisionDraft) -> None:
     """Pause: only what stands behind breakpoints is left to start. Those it stands at are used up."""
     state = draft.state
     hook = state.hook_queue.current
@@ -131,7 +131,7 @@ def names_of_breakpoints(state: RunState, gone: Collection[int]) -> dict[int, st
     return {hold: messages.sheet_names(state, numbers) for hold, numbers in leaving.items() if numbers}
 
 
-def tell_breakpoints_anew(draft: Draft, gone: Mapping[int, str]) -> None:
+def tell_breakpoints_anew(draft: DecisionDraft, gone: Mapping[int, str]) -> None:
     """Let holds of breakpoints name the sheets as the score that has come in force does.
 
     `gone` names by hold those that it has no more: what such a hold stood before is gone, and it stays.
@@ -149,7 +149,7 @@ def tell_breakpoints_anew(draft: Draft, gone: Mapping[int, str]) -> None:
             draft.put(msgspec.structs.replace(hold, reason=reason))
 
 
-def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
+def set_breakpoints(draft: DecisionDraft, sheets: str | None, *, clear: bool) -> None:
     """Set breakpoints, or drop those that are named (all).
 
     Raises:

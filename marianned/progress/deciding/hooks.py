@@ -15,7 +15,7 @@ import msgspec
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.formatting import duration
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import ChainedJobEnded, ChainedJobsReady, HookEnded, HookWarned
@@ -30,7 +30,7 @@ _SUBMIT_SECONDS = 60.0
 # --- starting ------------------------------------------------------------------------------------------
 
 
-def start_hook(draft: Draft) -> None:
+def start_hook(draft: DecisionDraft) -> None:
     """Start the hook whose turn it is, or let it wait for its cool-down; what waits has begun."""
     state = draft.state
     row = state.hook_queue.current
@@ -50,7 +50,7 @@ def start_hook(draft: Draft) -> None:
         _start(draft, row)
 
 
-def _start(draft: Draft, row: HookRow) -> None:
+def _start(draft: DecisionDraft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
     limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
@@ -78,7 +78,7 @@ def _start(draft: Draft, row: HookRow) -> None:
 # --- ending --------------------------------------------------------------------------------------------
 
 
-def hook_ended(draft: Draft, ending: HookEnded) -> None:
+def hook_ended(draft: DecisionDraft, ending: HookEnded) -> None:
     """Close a hook's attempt; a record of a closed one is noted and ignored."""
     row = _running(draft, ending.hook, ending.flight)
     if row is None:
@@ -101,7 +101,7 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
         _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
 
 
-def hook_warned(draft: Draft, warned: HookWarned) -> None:
+def hook_warned(draft: DecisionDraft, warned: HookWarned) -> None:
     """Note what is known of a hook that runs: who looks after it, what hinders its end from being known."""
     row = _running(draft, warned.hook, warned.flight)
     if row is None:
@@ -112,12 +112,12 @@ def hook_warned(draft: Draft, warned: HookWarned) -> None:
         draft.note_hook("hook.warned", row, text)
 
 
-def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
+def _running(draft: DecisionDraft, hook: int, flight: int) -> HookRow | None:
     row = draft.state.hook_rows.get(hook)
     return row if row is not None and row.status == HookStatus.RUNNING and row.flight == flight else None
 
 
-def _interrupted(draft: Draft, row: HookRow) -> None:
+def _interrupted(draft: DecisionDraft, row: HookRow) -> None:
     if row.after_failure and not draft.state.run.failing:
         cut = {"outcome": Outcome.INTERRUPTED, "ended_at": draft.now.at}
         row = draft.hook(row, status=HookStatus.CANCELLED, **cut)
@@ -132,7 +132,7 @@ def _interrupted(draft: Draft, row: HookRow) -> None:
     draft.note_hook("hook.interrupted", row, "interrupted, it runs again", **facts_of_end(row))
 
 
-def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
+def _close(draft: DecisionDraft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
     status = HookStatus.COMPLETED if outcome is Outcome.SUCCEEDED else HookStatus.FAILED
     closed = {
         "status": status,
@@ -147,7 +147,7 @@ def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **
     draft.note_hook(kind, ended, message or status, cause=cause, **facts_of_end(ended))
 
 
-def chained(draft: Draft, trigger: ChainedJobsReady) -> bool:
+def chained(draft: DecisionDraft, trigger: ChainedJobsReady) -> bool:
     """Take jobs over that hooks submit; tell whether that is so: their rows go into its transaction.
 
     What was kept is submitted by the end of this job alone: where it does not end, it is kept on.
@@ -173,7 +173,7 @@ def chained(draft: Draft, trigger: ChainedJobsReady) -> bool:
     return True
 
 
-def _submitted(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> bool:
+def _submitted(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> bool:
     """Close a hook of a failure, whose job nobody waits for; a run that goes on again is not replaced."""
     address, own = trigger.started[row.hook], draft.state.run.job_name
     if draft.facts.ended is None and address.rpartition("@")[0] == own:
@@ -183,7 +183,7 @@ def _submitted(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> bool:
     return True
 
 
-def _await(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> None:
+def _await(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> None:
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
@@ -191,7 +191,7 @@ def _await(draft: Draft, row: HookRow, trigger: ChainedJobsReady) -> None:
     draft.note_wait(row, f"submitted {address}, and waits for its end")
 
 
-def chained_ended(draft: Draft, trigger: ChainedJobEnded) -> None:
+def chained_ended(draft: DecisionDraft, trigger: ChainedJobEnded) -> None:
     """Take over how a job ended that a hook waits for."""
     row = draft.state.hook_rows.get(trigger.hook)
     if row is None or row.chained != trigger.chained or row.waiting_for != WaitingFor.JOB:
@@ -206,7 +206,7 @@ def chained_ended(draft: Draft, trigger: ChainedJobEnded) -> None:
 # --- waiting -------------------------------------------------------------------------------------------
 
 
-def end_hook_waits(draft: Draft) -> bool:
+def end_hook_waits(draft: DecisionDraft) -> bool:
     """End a cool-down that is over, and a wait for a job that is too long; tell whether one was."""
     over = [row for row in _timed(draft.state) if row.until is not None and draft.now.reached(row.until)]
     for row in over:
@@ -222,7 +222,7 @@ def hook_moments(state: RunState) -> list[Instant | None]:
     return [row.until for row in _timed(state)]
 
 
-def go_on_waiting(draft: Draft, paused_at: Instant) -> None:
+def go_on_waiting(draft: DecisionDraft, paused_at: Instant) -> None:
     """Let a hook's wait last as long as it still had to last when the job became paused."""
     for row in _timed(draft.state):
         if row.until is not None and not paused_at.reached(row.until):
@@ -255,7 +255,7 @@ def _again(row: HookRow) -> HookRow:
     )
 
 
-def reset_hooks(draft: Draft) -> None:
+def reset_hooks(draft: DecisionDraft) -> None:
     """Let what has failed run again, and what was cancelled go on where it stood."""
     for row in draft.state.success_hooks:
         if row.status == HookStatus.FAILED:
@@ -266,7 +266,7 @@ def reset_hooks(draft: Draft) -> None:
             draft.hook(row, status=HookStatus.PENDING)
 
 
-def cancel_hooks(draft: Draft) -> None:
+def cancel_hooks(draft: DecisionDraft) -> None:
     """Mark what the run had still to do; a job that was started is not touched."""
     for row in draft.state.success_hooks:
         if row.status in (HookStatus.PENDING, HookStatus.WAITING):
@@ -276,18 +276,18 @@ def cancel_hooks(draft: Draft) -> None:
 # --- of a failure --------------------------------------------------------------------------------------
 
 
-def has_just_failed(draft: Draft) -> bool:
+def has_just_failed(draft: DecisionDraft) -> bool:
     """Tell whether the job fails in this very commit: hooks of that failure run after it."""
     return draft.facts.ended is not None and not draft.had_ended
 
 
-def begin_failure_hooks(draft: Draft) -> None:
+def begin_failure_hooks(draft: DecisionDraft) -> None:
     """Let the hooks of a failure run: the job has ended failed in this very commit."""
     if draft.state.failure_hooks:
         draft.run(failing=True)
 
 
-def end_failure_hooks(draft: Draft) -> None:
+def end_failure_hooks(draft: DecisionDraft) -> None:
     """Give up those that have not ended: what is in flight of them is to be ended, the others don't start."""
     for row in draft.state.failure_hooks:
         if row.status == HookStatus.RUNNING:
@@ -297,7 +297,7 @@ def end_failure_hooks(draft: Draft) -> None:
     draft.run(failing=False)
 
 
-def look_after_failure(draft: Draft) -> None:
+def look_after_failure(draft: DecisionDraft) -> None:
     """Note that all hooks of the failure have had their turn; in a job that goes on they are set back."""
     state = draft.state
     if state.damaged is not None:
@@ -314,7 +314,7 @@ def look_after_failure(draft: Draft) -> None:
 # --- under another score, or where sheets run again ----------------------------------------------------
 
 
-def rewind_hooks(draft: Draft) -> None:
+def rewind_hooks(draft: DecisionDraft) -> None:
     """Set all hooks back, also those that are out of the score by now: their sheets run again."""
     draft.run(past_hooks=[])
     for row in draft.state.success_hooks:
@@ -322,7 +322,7 @@ def rewind_hooks(draft: Draft) -> None:
             draft.put(_fresh(row))
 
 
-def revise_hooks(draft: Draft, new: ExpandedScore) -> None:
+def revise_hooks(draft: DecisionDraft, new: ExpandedScore) -> None:
     """Give each hook of a new score the place of the one that did the same; what has failed runs again.
 
     What a hook that goes has done stays known: it is not done again when a later score has it once more.

@@ -12,8 +12,8 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.formatting import duration, of_limit, time_asked
-from marianned.progress.deciding.draft import Draft
-from marianned.progress.state.loops import Round
+from marianned.progress.deciding.draft import DecisionDraft
+from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import RunState
 from marianned.protocol import HoldCause, PlanAction, PlanLine
 from marianned.rows import AttemptRow
@@ -23,7 +23,7 @@ _ENDLESS = 10.0 * 365 * 86_400
 """Seconds; a limit of silence that was taken away while one counts."""
 
 
-def loop_over(state: RunState, added: float = 0.0) -> Round | None:
+def loop_over(state: RunState, added: float = 0.0) -> TrackedLoop | None:
     """Return the loop in force that has cost more than it may, with what was added to limits.
 
     It counts while rounds may follow: whatever its sheets have cost in all rounds.
@@ -35,7 +35,7 @@ def loop_over(state: RunState, added: float = 0.0) -> Round | None:
     return None
 
 
-def _cost_of(state: RunState, one: Round) -> float:
+def _cost_of(state: RunState, one: TrackedLoop) -> float:
     return sum((state.sheets[sheet].cost_usd or 0.0 for sheet in one.loop.sheets), 0.0)
 
 
@@ -53,7 +53,7 @@ def describe_budget(state: RunState, score: ExpandedScore) -> str:
     return f"it has cost {of_limit(state.cost.usd, _limit(state, score) or 0.0, known=state.cost.known)}"
 
 
-def warn_of_budget(draft: Draft, spent: float) -> None:
+def warn_of_budget(draft: DecisionDraft, spent: float) -> None:
     """Tell once that the part of the limit has been reached which the score wants to hear of.
 
     `spent` (USD) is what the attempt that has just ended has cost.
@@ -68,7 +68,7 @@ def warn_of_budget(draft: Draft, spent: float) -> None:
         draft.note("budget.warned", text, cause=HoldCause.BUDGET)
 
 
-def judge_budget(draft: Draft) -> None:
+def judge_budget(draft: DecisionDraft) -> None:
     """Hold the job that is over its limit, and let go what a higher limit has made needless.
 
     The limit is that of the newest revision, staged or not: what was acknowledged decides what comes after.
@@ -78,7 +78,9 @@ def judge_budget(draft: Draft) -> None:
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
     if not state.over_cost(score) and (state.staged is not None or loop_over(state) is None):
         draft.let_go(held)
-    elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
+    elif (
+        not held and state.settling_context.could_start and not (draft.facts.cancelling or draft.facts.ended)
+    ):
         said = describe_budget(state, score)
         draft.note_hold(said, draft.hold(HoldCause.BUDGET, None, said))
 
@@ -98,7 +100,7 @@ def describe_time(state: RunState, score: ExpandedScore, now: Instant) -> str:
     return f"it has run {duration(taken)} of {time_asked(limit)} (max_wall_seconds)"
 
 
-def judge_time(draft: Draft) -> None:
+def judge_time(draft: DecisionDraft) -> None:
     """Hold the job whose time is up, and let go what a later limit has made needless.
 
     The limit is that of the newest revision, staged or not. The hold has a deadline that has come: what is in
@@ -111,12 +113,12 @@ def judge_time(draft: Draft) -> None:
         draft.let_go(held)
         return
     over = draft.facts.cancelling or draft.facts.ended or draft.facts.failing
-    if not held and not over and (state.outlook.could_start or draft.facts.in_flight):
+    if not held and not over and (state.settling_context.could_start or draft.facts.in_flight):
         said = describe_time(state, score, draft.now)
         draft.note_hold(said, draft.hold(HoldCause.TIME, None, said, deadline=draft.now))
 
 
-def time_is_up(draft: Draft) -> Instant | None:
+def time_is_up(draft: DecisionDraft) -> Instant | None:
     """Return when the run's time is up; None: it has no limit, does not run, or is held for it already."""
     left = draft.state.time_left(draft.now)
     held = any(hold.cause == HoldCause.TIME for hold in draft.state.holds.values())
@@ -177,7 +179,7 @@ def _silence_under(new: ExpandedScore) -> float:
     return _ENDLESS if new.silence is None else new.silence.idle_timeout_seconds
 
 
-def extend_live(draft: Draft, new: ExpandedScore, lines: list[PlanLine]) -> None:
+def extend_live(draft: DecisionDraft, new: ExpandedScore, lines: list[PlanLine]) -> None:
     """Raise the limits that the new score has raised; `lines` are its plan."""
     for line in lines:
         attempt = _in_flight(draft.state, line)

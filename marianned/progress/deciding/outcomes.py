@@ -10,7 +10,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.formatting import dollars, duration
 from marianned.instruments import command_line
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.limits import warn_of_budget
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
@@ -47,7 +47,7 @@ _NO_SESSION = frozenset({ErrorCategory.EXIT, ErrorCategory.NO_RESULT})
 _JITTER = 0.25
 
 
-def attempt_ended(draft: Draft, ending: AttemptEnded) -> None:
+def attempt_ended(draft: DecisionDraft, ending: AttemptEnded) -> None:
     """Close the attempt and bring its sheet on; a record of a closed attempt is noted and ignored."""
     state = draft.state
     row = state.sheet_of(ending.uid)
@@ -99,7 +99,7 @@ def attempt_ended(draft: Draft, ending: AttemptEnded) -> None:
         draft.run(not_before=staggered if later else waited)
 
 
-def attempt_parked(draft: Draft, parked: AttemptParked) -> None:
+def attempt_parked(draft: DecisionDraft, parked: AttemptParked) -> None:
     """Let an attempt rest whose checks were ended: its process has succeeded, and is not thrown away."""
     row = draft.state.sheet_of(parked.uid)
     attempt = draft.state.attempts.get(parked.uid)
@@ -114,7 +114,7 @@ def attempt_parked(draft: Draft, parked: AttemptParked) -> None:
         _hold_for_cluster(draft, row, parked.cancelled)
 
 
-def keepers_reported(draft: Draft, introduced: KeepersReported) -> None:
+def keepers_reported(draft: DecisionDraft, introduced: KeepersReported) -> None:
     """Note who looks after attempts that are still in flight."""
     for keeper in introduced.keepers:
         attempt = draft.state.attempts.get(keeper.uid)
@@ -122,7 +122,7 @@ def keepers_reported(draft: Draft, introduced: KeepersReported) -> None:
             draft.put(msgspec.structs.replace(attempt, pid=keeper.pid))
 
 
-def attempt_warned(draft: Draft, warned: AttemptWarned) -> None:
+def attempt_warned(draft: DecisionDraft, warned: AttemptWarned) -> None:
     """Note what an attempt does without, once each, however often it is told."""
     row = draft.state.sheet_of(warned.uid)
     attempt = draft.state.attempts.get(warned.uid)
@@ -141,7 +141,7 @@ def attempt_warned(draft: Draft, warned: AttemptWarned) -> None:
 
 
 def _place(
-    draft: Draft, row: SheetRow, attempt: AttemptRow, told: AttemptWarned | AttemptEnded
+    draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, told: AttemptWarned | AttemptEnded
 ) -> AttemptRow:
     """Note where an attempt has begun, and that its time counts from then on: it had waited in a queue.
 
@@ -163,7 +163,7 @@ def _place(
     return msgspec.structs.replace(attempt, **placed)
 
 
-def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _bring_on(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     match ending.outcome:
         case Outcome.SUCCEEDED:
             _complete(draft, row, passed=True if ending.validations else None)
@@ -186,7 +186,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptE
             assert_never(ending.outcome)
 
 
-def _goes_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> AttemptKind:
+def _goes_on(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> AttemptKind:
     """Return what follows an attempt that ended for no try: its tool's own session, where it told of one.
 
     What it has done there is paid for. A sheet that begins anew meanwhile, as under another definition or on
@@ -202,7 +202,7 @@ def _session_is_gone(attempt: AttemptRow, ending: AttemptEnded) -> bool:
     return attempt.kind == AttemptKind.RESUMED and ending.category in _NO_SESSION
 
 
-def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:
+def _complete(draft: DecisionDraft, row: SheetRow, *, passed: bool | None) -> None:
     draft.sheet(
         row,
         status=SheetStatus.COMPLETED,
@@ -225,7 +225,7 @@ def _ends_its_round(state: RunState, row: SheetRow, ending: AttemptEnded) -> boo
     return ending.outcome is Outcome.FAILED and ending.category in _BY_ITSELF
 
 
-def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _rate_limited(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     limits = draft.state.score.rate_limit
     untimed = said_of_time(draft, draft.state.account(row.sheet), ending)
     until = meet(draft, row.sheet, attempt, ending)
@@ -244,14 +244,14 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Atte
     _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, kind, untimed, waits=row.waits + 1, lost=0)
 
 
-def hold_at_limit(draft: Draft, row: SheetRow) -> None:
+def hold_at_limit(draft: DecisionDraft, row: SheetRow) -> None:
     """Pause a run that does not wait for rate limits, where one that others have met keeps a sheet back."""
     met = draft.state.limit_of(row.sheet)
     if met is not None and not draft.state.run.auto_resume:
         _hold_once(draft, row, HoldCause.RATE_LIMIT, met.message or f"rate limit of {met.account}")
 
 
-def wait_for_limits(draft: Draft) -> None:
+def wait_for_limits(draft: DecisionDraft) -> None:
     """Let the sheets that a rate limit keeps back wait for its end: a person has let the job go on."""
     for account in sorted(draft.state.limited(draft.now)):
         limit = draft.state.limits[account]
@@ -262,7 +262,7 @@ def wait_for_limits(draft: Draft) -> None:
                 )
 
 
-def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
+def fall_back(draft: DecisionDraft, row: SheetRow, why: str) -> bool:
     """Move a sheet to its next fallback, with fresh tries there; tell whether there was one.
 
     Source: docs/reference/score-format.md §8.4.
@@ -280,7 +280,7 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     return True
 
 
-def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _lost(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
     kind = _goes_on(draft, row, attempt, ending)
     if row.lost == 0:
@@ -294,7 +294,7 @@ def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded
     fail_sheet(draft, row, ErrorCategory.LOST, message, lost=row.lost + 1)
 
 
-def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _failed(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
 
     The first that applies. The end of the round, in the last stage of a loop, whatever its exit code and
@@ -348,7 +348,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnd
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 
-def _refused(draft: Draft, attempt: AttemptRow, ending: AttemptEnded) -> str:
+def _refused(draft: DecisionDraft, attempt: AttemptRow, ending: AttemptEnded) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
     key = command_line.key_variable(profile, draft.state.definition(draft.state.number_of(attempt)).settings)
@@ -359,22 +359,22 @@ def _refused(draft: Draft, attempt: AttemptRow, ending: AttemptEnded) -> str:
     return f"{attempt.instrument} refuses its credentials{which}{said}"
 
 
-def _most_for_a_sheet(draft: Draft) -> float | None:
+def _most_for_a_sheet(draft: DecisionDraft) -> float | None:
     limits = draft.state.score.cost_limits
     return limits.max_cost_per_sheet if limits is not None else None
 
 
-def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
+def _over_sheet_budget(draft: DecisionDraft, row: SheetRow) -> bool:
     most = _most_for_a_sheet(draft)
     return most is not None and (row.cost_usd or 0.0) - row.cost_before > most
 
 
-def _over(draft: Draft, row: SheetRow) -> str:
+def _over(draft: DecisionDraft, row: SheetRow) -> str:
     spent, most = (dollars(usd or 0.0, known=True) for usd in (row.cost_usd, _most_for_a_sheet(draft)))
     return f"cost {spent}, more than a sheet may ({most})"
 
 
-def _may_complete(draft: Draft, row: SheetRow, ending: AttemptEnded) -> bool:
+def _may_complete(draft: DecisionDraft, row: SheetRow, ending: AttemptEnded) -> bool:
     definition = draft.state.definition(row.sheet)
     retry = draft.state.score.retry_of(row.sheet)
     if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
@@ -397,7 +397,7 @@ def retry_delay(retry: RetryPolicy, number: int, chance: float) -> float:
 
 
 def _wait(
-    draft: Draft,
+    draft: DecisionDraft,
     row: SheetRow,
     waiting_for: WaitingFor,
     until: Instant,
@@ -421,7 +421,7 @@ def _wait(
 
 
 def fail_sheet(
-    draft: Draft, row: SheetRow, category: ErrorCategory | None, message: str | None, **changed: Any
+    draft: DecisionDraft, row: SheetRow, category: ErrorCategory | None, message: str | None, **changed: Any
 ) -> None:
     """Fail a sheet for good; `changed` are fields of its row."""
     draft.sheet(
@@ -436,12 +436,14 @@ def fail_sheet(
     pause_for_failure(draft, row)
 
 
-def _hold_for_cluster(draft: Draft, row: SheetRow, how: str) -> None:
+def _hold_for_cluster(draft: DecisionDraft, row: SheetRow, how: str) -> None:
     """Pause the job once: whoever has cancelled what ran of it does not want it to begin again at once."""
     _hold_once(draft, row, HoldCause.CLUSTER, f"{sheet_name(draft.state, row.sheet)}: {how}", how)
 
 
-def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str, of_sheet: str | None = None) -> None:
+def _hold_once(
+    draft: DecisionDraft, row: SheetRow, cause: HoldCause, why: str, of_sheet: str | None = None
+) -> None:
     """Pause the job once, however many sheets find the same cause (docs/design/control.md §8).
 
     `of_sheet`: what is told beside the sheet's name, where `why` has that, too.

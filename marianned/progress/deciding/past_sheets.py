@@ -16,7 +16,7 @@ from weakref import ref
 
 import msgspec
 
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.state.run import DONE, RunState
 from marianned.protocol import PlanAction, PlanLine
 from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, SheetRow
@@ -26,7 +26,7 @@ from marianned.score.expanded import SheetDefinition as Definition
 from marianned.score.matching import match
 
 
-class Origins(NamedTuple):
+class SheetOrigins(NamedTuple):
     """Where the sheets of a score come from, by their numbers there; one that is in neither is new.
 
     `matched` has the number, in the score in force, of the sheet that each is; `back` has those that are none
@@ -37,7 +37,7 @@ class Origins(NamedTuple):
     back: dict[int, PastSheetRow]
 
 
-class _Doing(NamedTuple):
+class _PastWork(NamedTuple):
     """Something that was done: by which sheet, where, and whether it was done so or only stood so since."""
 
     uid: int
@@ -98,7 +98,7 @@ def _hash_of(score: ExpandedScore) -> str:
 # --- what is remembered -------------------------------------------------------------------------------------
 
 
-def remember(draft: Draft, leaving: Collection[int]) -> None:
+def remember(draft: DecisionDraft, leaving: Collection[int]) -> None:
     """Note what is done of the score in force, which another one follows; `leaving` are uids it has not."""
     state = draft.state
     rows = [state.sheets[sheet.sheet] for sheet in state.score.sheets]
@@ -133,7 +133,7 @@ def with_needs(state: RunState, row: SheetRow, needs: Collection[int]) -> SheetR
     return msgspec.structs.replace(row, needed=before)
 
 
-def forget(draft: Draft, again: Collection[int], *, in_round: bool = False) -> None:
+def forget(draft: DecisionDraft, again: Collection[int], *, in_round: bool = False) -> None:
     """Forget what depended on sheets (by uid) that run again: it would have run again with them.
 
     With `in_round` they do so in the next round of their loop: what stood in its span would have, too.
@@ -148,7 +148,7 @@ def forget(draft: Draft, again: Collection[int], *, in_round: bool = False) -> N
 # --- where the sheets of a score come from ------------------------------------------------------------------
 
 
-def origins(state: RunState, new: ExpandedScore) -> Origins:
+def origins(state: RunState, new: ExpandedScore) -> SheetOrigins:
     """Return which sheets of this run those of a score are.
 
     A score that was in force has what was done of it, as it was. Of another one, a sheet that is as it was
@@ -157,28 +157,28 @@ def origins(state: RunState, new: ExpandedScore) -> Origins:
     """
     plain = match(state.score, new).sheets
     if not (state.left_scores or state.past_sheets):
-        return Origins(plain, {})
+        return SheetOrigins(plain, {})
     known = _as_it_was(state, new)
     uids = {number: state.sheets[old].uid for number, old in plain.items()}
     taken = set(known.values())
     uids = {number: uid for number, uid in uids.items() if uid not in taken} | known
     if len(known) < len(new.sheets):
-        uids = _Search(state, new, plain, known).uids(uids)
+        uids = _PastWorkSearch(state, new, plain, known).uids(uids)
     in_force = {row.uid: row.sheet for row in state.sheets.values()}
-    return Origins(
+    return SheetOrigins(
         matched={number: in_force[uid] for number, uid in uids.items() if uid in in_force},
         back={number: state.past_sheets[uid] for number, uid in uids.items() if uid not in in_force},
     )
 
 
-def uids_of(state: RunState, where: Origins) -> dict[int, int]:
+def uids_of(state: RunState, where: SheetOrigins) -> dict[int, int]:
     """Return the uids of the sheets of a score that are sheets of this run, by their numbers there."""
     uids = {number: state.sheets[old].uid for number, old in where.matched.items()}
     return uids | {number: past.uid for number, past in where.back.items()}
 
 
 def with_what_is_again(
-    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: Origins
+    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: SheetOrigins
 ) -> list[PlanLine]:
     """Say of sheets that differ from the score in force, but are as they were done, that nothing differs."""
     uids = uids_of(state, where)
@@ -220,7 +220,7 @@ def _each_after_its_needs(needs: Mapping[int, Collection[int]]) -> Iterator[int]
         sorter.done(*ready)
 
 
-class _Search:
+class _PastWorkSearch:
     """Looks for what was done as the sheets of a score; `known` are those of which it is known already."""
 
     def __init__(
@@ -233,7 +233,7 @@ class _Search:
         self._order: list[int] = []
         names = Counter({(sheet.stage, sheet.movement) for sheet in new.sheets})
         self._stages_of = Counter(name for _, name in names)
-        self._done: defaultdict[str, list[_Doing]] = defaultdict(list)
+        self._done: defaultdict[str, list[_PastWork]] = defaultdict(list)
         self._collect()
 
     def _collect(self) -> None:
@@ -243,17 +243,19 @@ class _Search:
         for past in sorted(state.past_sheets.values(), key=lambda past: past.uid):
             if past.uid not in taken:
                 place = past.row.place or past.place
-                self._done[past.definition].append(_Doing(past.uid, place, was_done=True))
+                self._done[past.definition].append(_PastWork(past.uid, place, was_done=True))
                 if past.stood_as is not None and (past.stood_as, past.place) != (past.definition, place):
-                    self._done[past.stood_as].append(_Doing(past.uid, past.place, was_done=False))
+                    self._done[past.stood_as].append(_PastWork(past.uid, past.place, was_done=False))
         for row in state.sheets.values():
             if row.uid in taken or row.sheet in unchanged:
                 continue
             if row.status in DONE and row.definition is not None and row.place is not None:
-                self._done[row.definition].append(_Doing(row.uid, row.place, was_done=True))
+                self._done[row.definition].append(_PastWork(row.uid, row.place, was_done=True))
             elif row.uid in state.attempts or row.uid in state.skips:
                 place = _place(state.definition(row.sheet))
-                self._done[_fingerprint_now(state, row.sheet)].append(_Doing(row.uid, place, was_done=True))
+                self._done[_fingerprint_now(state, row.sheet)].append(
+                    _PastWork(row.uid, place, was_done=True)
+                )
         for doings in self._done.values():
             doings.sort(key=lambda doing: not doing.was_done)
 

@@ -6,7 +6,7 @@ docs/reference/score-format.md §16.3.
 
 from marianned.clock import Instant
 from marianned.formatting import duration
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.state.triggers import AttemptEnded
 from marianned.protocol import HoldCause
 from marianned.rows import Account, AttemptRow, LimitRow
@@ -22,7 +22,7 @@ _JITTER = 0.05
 _JITTER_MOST_SECONDS = 30.0
 
 
-def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) -> Instant:
+def meet(draft: DecisionDraft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) -> Instant:
     """Note the limit that an attempt has met; return until when its sheet waits.
 
     A shell script is nobody's account: what it meets is its own sheet's affair.
@@ -54,11 +54,11 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) ->
     return until
 
 
-def _alone(draft: Draft) -> Instant:
+def _alone(draft: DecisionDraft) -> Instant:
     return draft.now.plus(round(ALONE_SECONDS * 1000))
 
 
-def _is_heard_twice(draft: Draft, account: Account, until: Instant) -> bool:
+def _is_heard_twice(draft: DecisionDraft, account: Account, until: Instant) -> bool:
     """Tell whether another run has heard of the same limit."""
     known = draft.state.limits.get(account)
     if known is None or known.said is None or known.run_id in (0, draft.state.run.run_id):
@@ -66,7 +66,7 @@ def _is_heard_twice(draft: Draft, account: Account, until: Instant) -> bool:
     return abs(known.said.until(until)) <= _SAME_SECONDS * 1000
 
 
-def _seconds(draft: Draft, account: Account, ending: AttemptEnded) -> float:
+def _seconds(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> float:
     """Return how long it is waited: what the tool says, else what is known already, else the score's."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None:
@@ -79,7 +79,7 @@ def _seconds(draft: Draft, account: Account, ending: AttemptEnded) -> float:
     return draft.state.score.rate_limit.wait_seconds
 
 
-def said_of_time(draft: Draft, account: Account, ending: AttemptEnded) -> str:
+def said_of_time(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> str:
     """Say for people that the tool has given no time, and none is known, so that the score's is taken."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None or (
@@ -89,7 +89,7 @@ def said_of_time(draft: Draft, account: Account, ending: AttemptEnded) -> str:
     return f" (no time given; looks again in {duration(draft.state.score.rate_limit.wait_seconds)})"
 
 
-def lift(draft: Draft, sheet: int, attempt: AttemptRow) -> None:
+def lift(draft: DecisionDraft, sheet: int, attempt: AttemptRow) -> None:
     """Note that a limit is over: an attempt that started behind it was not refused."""
     row = draft.state.limits.get(draft.state.account(sheet))
     if row is None or row.until is None or not draft.now.reached(row.until):

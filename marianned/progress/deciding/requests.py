@@ -13,7 +13,7 @@ from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
 from marianned.progress.deciding import limits
 from marianned.progress.deciding.answers import planned_reply, remember
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
 from marianned.progress.deciding.hooks import end_failure_hooks, planned_hooks, reset_hooks
 from marianned.progress.deciding.outcomes import wait_for_limits
@@ -41,7 +41,7 @@ from marianned.progress.deciding.words import (
     waiting_for_retry,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
-from marianned.progress.state.run import Version
+from marianned.progress.state.run import ScoreVersion
 from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus
@@ -62,7 +62,7 @@ _LINES = {
 """Of each request: the type of its line where the status stays as it was, and its text."""
 
 
-def asked(draft: Draft, ask: JobRequest, answers: dict[str, Reply | MarianneError]) -> None:
+def asked(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Reply | MarianneError]) -> None:
     """Carry a request out, or only show its plan.
 
     Raises:
@@ -103,7 +103,7 @@ def asked(draft: Draft, ask: JobRequest, answers: dict[str, Reply | MarianneErro
     remember(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
 
 
-def _plan(draft: Draft, ask: JobRequest, version: Version | None, rerun: list[int]) -> None:
+def _plan(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, rerun: list[int]) -> None:
     """Note what becomes of sheets and hooks, where the request says anything of them."""
     if ask.action is Action.RESUME_MARK:
         draft.plan = plan_of_word(draft, ask)
@@ -115,7 +115,7 @@ def _plan(draft: Draft, ask: JobRequest, version: Version | None, rerun: list[in
         draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun) and not ask.alone)
 
 
-def _allowed(draft: Draft, ask: JobRequest, status: JobStatus) -> TransitionRule:
+def _allowed(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -> TransitionRule:
     """Return the rule of the request's cell.
 
     Raises:
@@ -130,7 +130,7 @@ def _allowed(draft: Draft, ask: JobRequest, status: JobStatus) -> TransitionRule
     return cell
 
 
-def _guarded(draft: Draft, ask: JobRequest, guard: Guard) -> WrongStatus:
+def _guarded(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus:
     state = draft.state
     if guard is Guard.WOULD_RUN:
         return messages.nothing_would_run(
@@ -158,25 +158,25 @@ def _guarded(draft: Draft, ask: JobRequest, guard: Guard) -> WrongStatus:
     )
 
 
-def _would_run(draft: Draft, ask: JobRequest) -> bool:
+def _would_run(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether a job that has completed would have something to do: it is tried on a copy."""
-    trial = Draft(draft.state.copy(), draft.now, 0)
+    trial = DecisionDraft(draft.state.copy(), draft.now, 0)
     target = _target(trial, ask)
     rerun = to_run_again(trial.state, target, asked_for(trial.state, target, ask))
     _revise(trial, _new_version(trial, ask, rerun), rerun)
-    return trial.state.outlook.could_start
+    return trial.state.settling_context.could_start
 
 
-def _differing(draft: Draft, ask: JobRequest) -> list[int]:
+def _differing(draft: DecisionDraft, ask: JobRequest) -> list[int]:
     """Return the sheets that `--rerun changed` beside what is asked for would name, by their new numbers."""
     return list(changed(draft.state, _target(draft, ask)))
 
 
-def _target(draft: Draft, ask: JobRequest) -> Version:
+def _target(draft: DecisionDraft, ask: JobRequest) -> ScoreVersion:
     return ask.proposal.version if ask.proposal is not None else draft.state.newest
 
 
-def _note(draft: Draft, ask: JobRequest, version: Version | None, *, held: bool) -> None:
+def _note(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, *, held: bool) -> None:
     kind, text = _LINES[ask.action]
     if ask.proposal is not None and version is None:
         kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
@@ -188,14 +188,14 @@ def _note(draft: Draft, ask: JobRequest, version: Version | None, *, held: bool)
     draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
 
 
-def _new_values(draft: Draft, version: Version) -> str:
+def _new_values(draft: DecisionDraft, version: ScoreVersion) -> str:
     """Say which values a version brings that the run has not."""
     before, given = draft.state.newest.row.variables, version.row.variables
     new = {name: value for name, value in given.items() if name not in before or before[name] != value}
     return f", {formatting.assignments(masks.told(new))}" if new else ""
 
 
-def _check_expected(draft: Draft, ask: JobRequest) -> None:
+def _check_expected(draft: DecisionDraft, ask: JobRequest) -> None:
     newest = draft.state.newest.row
     if ask.expect is not None and ask.expect != newest.revision:
         who = f" by {newest.caller.name}" if newest.caller and newest.caller.name else ""
@@ -208,7 +208,7 @@ def _check_expected(draft: Draft, ask: JobRequest) -> None:
         )
 
 
-def _new_version(draft: Draft, ask: JobRequest, rerun: list[int]) -> Version | None:
+def _new_version(draft: DecisionDraft, ask: JobRequest, rerun: list[int]) -> ScoreVersion | None:
     """Number the proposal; None where it is equal to the newest revision, or there is none."""
     if ask.proposal is None:
         return None
@@ -229,7 +229,7 @@ def _new_version(draft: Draft, ask: JobRequest, rerun: list[int]) -> Version | N
     return msgspec.structs.replace(proposed, row=row, plan=lines)
 
 
-def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
+def _revise(draft: DecisionDraft, version: ScoreVersion | None, rerun: list[int]) -> None:
     if version is not None:
         draft.drop_staged()
         stage_revision(draft, version, hold=None)
@@ -240,7 +240,7 @@ def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
         apply_rewind(draft)
 
 
-def _hold(draft: Draft, ask: JobRequest, *, changes: bool) -> int | None:
+def _hold(draft: DecisionDraft, ask: JobRequest, *, changes: bool) -> int | None:
     if ask.action is Action.MODIFY and not changes:
         return None
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
@@ -256,9 +256,9 @@ def _hold(draft: Draft, ask: JobRequest, *, changes: bool) -> int | None:
     return number
 
 
-def _release(draft: Draft) -> None:
+def _release(draft: DecisionDraft) -> None:
     paused = draft.status is JobStatus.PAUSED
-    if draft.state.outlook.held_for_failure or draft.state.nothing_left:
+    if draft.state.settling_context.held_for_failure or draft.state.nothing_left:
         _reset_sheets(draft)  # where all is done there is nothing to begin anew: the resume ends the job
     if paused:
         go_on_waiting(draft)
@@ -269,12 +269,12 @@ def _release(draft: Draft) -> None:
     draft.run(begun=draft.facts.in_flight, staged_hold=None, ended=None, ended_at=None)
 
 
-def _reset(draft: Draft) -> None:
+def _reset(draft: DecisionDraft) -> None:
     _reset_sheets(draft)
     draft.run(ended=None, ended_at=None, begun=draft.facts.in_flight)
 
 
-def _reset_sheets(draft: Draft) -> None:
+def _reset_sheets(draft: DecisionDraft) -> None:
     for row in list(draft.state.sheets.values()):
         if row.status in (SheetStatus.FAILED, SheetStatus.CANCELLED):
             parked = row.uid in draft.state.parked
@@ -282,44 +282,44 @@ def _reset_sheets(draft: Draft) -> None:
     reset_hooks(draft)
 
 
-def _cancel(draft: Draft) -> None:
+def _cancel(draft: DecisionDraft) -> None:
     draft.run(cancelling=True)
     draft.drop_staged()
     draft.interrupt_all()
 
 
-def _join(_draft: Draft) -> None:
+def _join(_draft: DecisionDraft) -> None:
     """A second cancel changes nothing; it waits for the first."""
 
 
-_EFFECTS: dict[Effect, Callable[[Draft], None]] = {
-    Effect.UNDO: Draft.drop_staged,
+_EFFECTS: dict[Effect, Callable[[DecisionDraft], None]] = {
+    Effect.UNDO: DecisionDraft.drop_staged,
     Effect.RESET: _reset,
     Effect.RELEASE: _release,
-    Effect.INTERRUPT: Draft.interrupt_all,
+    Effect.INTERRUPT: DecisionDraft.interrupt_all,
     Effect.CANCEL: _cancel,
     Effect.END_HOOKS: end_failure_hooks,
     Effect.JOIN: _join,
 }
 
 
-_EFFECTS_OF_ASK: dict[Effect, Callable[[Draft, JobRequest], None]] = {
+_EFFECTS_OF_ASK: dict[Effect, Callable[[DecisionDraft, JobRequest], None]] = {
     Effect.SET: lambda draft, ask: set_breakpoints(draft, ask.sheets, clear=ask.clear),
     Effect.MARK: take_word,
     Effect.END_WAITS: end_retry_waits,
 }
 
 
-def _is_last(draft: Draft, ask: JobRequest) -> bool:
+def _is_last(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether the request starts nothing: all is done, and it ends the job."""
     state = draft.state
     if ask.action is Action.RESUME_MARK:
         return starts_nothing(state, ask)
-    stands = state.nothing_left and not state.outlook.failed
+    stands = state.nothing_left and not state.settling_context.failed
     return stands and ask.proposal is None and ask.sheets is None
 
 
-def _over_limits(draft: Draft, ask: JobRequest) -> bool:
+def _over_limits(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether a limit of the revision that would be in force would hold the job at once."""
     state, target, added = draft.state, _target(draft, ask), ask.over_budget or 0.0
     if state.over_cost(target.score, added) or limits.is_up(state, target.score, draft.now):
@@ -327,7 +327,7 @@ def _over_limits(draft: Draft, ask: JobRequest) -> bool:
     return target is state.current and limits.loop_over(state, added) is not None
 
 
-_GUARDS: dict[Guard, Callable[[Draft, JobRequest], bool]] = {
+_GUARDS: dict[Guard, Callable[[DecisionDraft, JobRequest], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
     Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),

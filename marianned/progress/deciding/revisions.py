@@ -12,12 +12,12 @@ from marianned import lifecycle
 from marianned.formatting import sheet_list
 from marianned.lifecycle import Action
 from marianned.progress.deciding import rounds
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.holding import names_of_breakpoints, tell_breakpoints_anew
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.limits import with_live_limits
 from marianned.progress.deciding.past_sheets import (
-    Origins,
+    SheetOrigins,
     done_as,
     fingerprint,
     forget,
@@ -29,7 +29,7 @@ from marianned.progress.deciding.past_sheets import (
     with_what_is_again,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
-from marianned.progress.state.run import ALL_HOOKS, DONE, RunState, Version
+from marianned.progress.state.run import ALL_HOOKS, DONE, RunState, ScoreVersion
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import JobRequest
 from marianned.protocol import ENDED, JobStatus, LoopState, PlanAction, PlanLine, RevisionStatus, SheetStatus
@@ -46,12 +46,12 @@ HOOKS = "hooks"
 
 def planned(
     state: RunState,
-    version: Version,
+    version: ScoreVersion,
     rerun: Collection[int] = (),
     *,
     anew: bool = True,
     alone: bool = False,
-    where: Origins | None = None,
+    where: SheetOrigins | None = None,
 ) -> planner.Planned:
     """Return what would become of each sheet under this version, once the job goes on.
 
@@ -101,7 +101,7 @@ def planned(
     return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
 
-def _judged_again(state: RunState, score: ExpandedScore, where: Origins) -> set[int]:
+def _judged_again(state: RunState, score: ExpandedScore, where: SheetOrigins) -> set[int]:
     """Return the sheets that only the judgement of their loop has failed, where another loop is to judge it.
 
     It is another where it asks for something else, or may go round more often. Source:
@@ -126,12 +126,12 @@ def _values_that_differ(old: RevisionRow, new: RevisionRow) -> list[str]:
     return [name for name in new.variables if new.variables[name] != old.variables.get(name)]
 
 
-def is_new(state: RunState, version: Version) -> bool:
+def is_new(state: RunState, version: ScoreVersion) -> bool:
     """Tell whether a version's text, files or values differ from those of the newest revision."""
     return version.row.sha256 != state.newest.row.sha256
 
 
-def to_run_again(state: RunState, version: Version, asked_for: Collection[int]) -> list[int]:
+def to_run_again(state: RunState, version: ScoreVersion, asked_for: Collection[int]) -> list[int]:
     """Return the uids that run again: a new score takes the place of all that waits, the newest joins it."""
     waiting = [] if is_new(state, version) else state.run.rewind
     return sorted({*asked_for, *waiting})
@@ -140,8 +140,8 @@ def to_run_again(state: RunState, version: Version, asked_for: Collection[int]) 
 def going_on_anew(state: RunState) -> bool:
     """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
     ended = lifecycle.status(state.facts) in ENDED
-    only_failed = state.nothing_left and state.outlook.failed
-    return ended or state.staged is not None or state.outlook.held_for_failure or only_failed
+    only_failed = state.nothing_left and state.settling_context.failed
+    return ended or state.staged is not None or state.settling_context.held_for_failure or only_failed
 
 
 def _of(state: RunState, uids: Iterable[int]) -> list[SheetRow]:
@@ -164,7 +164,7 @@ def _with_breakpoints(state: RunState, lines: list[PlanLine]) -> list[PlanLine]:
 
 
 def _with_rounds(
-    state: RunState, lines: list[PlanLine], loops: Collection[rounds.Told], again: Collection[int]
+    state: RunState, lines: list[PlanLine], loops: Collection[rounds.UpcomingLoop], again: Collection[int]
 ) -> list[PlanLine]:
     """Say of sheets that are done in which rounds to come they run again, where their loop may go on.
 
@@ -193,12 +193,12 @@ def _with_rounds(
 
 
 def _loops_to_come(
-    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: Origins
-) -> list[rounds.Told]:
+    state: RunState, score: ExpandedScore, lines: list[PlanLine], where: SheetOrigins
+) -> list[rounds.UpcomingLoop]:
     uids, once = uids_of(state, where), told_loops(state, score)
     played = {line.sheet for line in lines if line.sheet and _is_played(line)}
     return [
-        rounds.Told(
+        rounds.UpcomingLoop(
             loop, uids.get(loop.ends[0], 0), once.get(loop.ends[0], 0), played.issuperset(loop.sheets)
         )
         for loop in score.loops
@@ -288,7 +288,7 @@ def below(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
     return found
 
 
-def asked_for(state: RunState, version: Version, ask: JobRequest) -> list[int]:
+def asked_for(state: RunState, version: ScoreVersion, ask: JobRequest) -> list[int]:
     """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
     `changed` are those that are completed and have another definition under this version than the one they
@@ -318,7 +318,7 @@ def _named_in(state: RunState, new: ExpandedScore, numbers: Collection[int]) -> 
     return sorted(uids[number] for number in wanted if number in uids)
 
 
-def changed(state: RunState, version: Version) -> dict[int, int]:
+def changed(state: RunState, version: ScoreVersion) -> dict[int, int]:
     """Return the uids, by number in this version, of sheets that are done and changed, see `asked_for`."""
     where = origins(state, version.score)
     plan = planned(state, version, where=where)
@@ -337,7 +337,7 @@ def changed(state: RunState, version: Version) -> dict[int, int]:
     return found
 
 
-def apply_rewind(draft: Draft) -> None:
+def apply_rewind(draft: DecisionDraft) -> None:
     """Bring the sheets that are to run again, and all that depend on them, back to the beginning."""
     state = draft.state
     rows = _of(state, state.run.rewind)
@@ -359,7 +359,7 @@ def apply_rewind(draft: Draft) -> None:
     draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} {verb} again")
 
 
-def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
+def rewind_alone(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Bring these sheets alone back to the beginning: what depends on them stays, hooks and rounds too."""
     state = draft.state
     rows = _of(state, uids)
@@ -383,7 +383,7 @@ def encode_plan(lines: list[PlanLine]) -> bytes:
     return msgspec.json.encode(lines)
 
 
-def stage_revision(draft: Draft, version: Version, hold: int | None) -> None:
+def stage_revision(draft: DecisionDraft, version: ScoreVersion, hold: int | None) -> None:
     """Let a version wait to be applied; `hold` is the one its modify brought."""
     draft.put(version.row)
     draft.stage(version)
@@ -407,7 +407,7 @@ def _sheets_of(
     which comes back; a fresh one where there is neither.
     """
     restarts = set(result.restarts)
-    uids = uids_of(state, Origins(result.matched, dict(back)))
+    uids = uids_of(state, SheetOrigins(result.matched, dict(back)))
     sheets: list[SheetRow] = []
     uid = state.run.next_uid
     for definition in score.sheets:
@@ -436,11 +436,11 @@ def _sheets_of(
     return sheets, uid
 
 
-def _told(state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
+def _told(state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]) -> list[rounds.UpcomingLoop]:
     """Return the loops of a score that has these sheets."""
     once = told_loops(state, score)
     return [
-        rounds.Told(
+        rounds.UpcomingLoop(
             loop,
             sheets[loop.ends[0] - 1].uid,
             once.get(loop.ends[0], 0),
@@ -450,7 +450,7 @@ def _told(state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]) -> 
     ]
 
 
-def apply_staged(draft: Draft) -> None:
+def apply_staged(draft: DecisionDraft) -> None:
     """Make the staged revision the one in force, its plan brought up to date with what has ended.
 
     The plan is made anew, for sheets may have ended since it was shown. The rows of sheets that are left

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 from marianned import lifecycle
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import forget
 from marianned.progress.state.fresh import FRESH
-from marianned.progress.state.loops import Round
+from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import ErrorCategory, LoopState, SheetStatus
@@ -43,7 +43,7 @@ def judges_as(loop: LoopDefinition) -> tuple[object, ...]:
     return loop.until, loop.rounds, loop.exact, loop.exhausted
 
 
-def ask_loops(draft: Draft) -> None:
+def ask_loops(draft: DecisionDraft) -> None:
     """Ask whether rounds that are over were the last, as far as slots reach."""
     for one in draft.state.due_loops:
         if not lifecycle.may_start(draft.facts) or draft.slots <= draft.slots_used:
@@ -57,7 +57,7 @@ def ask_loops(draft: Draft) -> None:
         draft.note("loop.asked", f"loop {one.loop.span}: round {asked.round} is judged")
 
 
-def until_judged(draft: Draft, said: UntilJudged) -> None:
+def until_judged(draft: DecisionDraft, said: UntilJudged) -> None:
     """Begin the next round, or close the loop; an answer that comes too late is dropped, and asked again."""
     state = draft.state
     row = state.loops.rows.get(said.uid)
@@ -82,7 +82,7 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
         _fail(draft, one, ErrorCategory.ROUNDS, f"{short} after round {row.round}")
 
 
-def _holds(state: RunState, one: Round, said: UntilJudged) -> bool:
+def _holds(state: RunState, one: TrackedLoop, said: UntilJudged) -> bool:
     """Tell whether this was the last round, by the score in force."""
     if one.loop.exact:
         return one.row.round >= one.loop.rounds
@@ -100,7 +100,7 @@ def ends_well(state: RunState, loop: LoopDefinition) -> bool:
     )
 
 
-def _next_round(draft: Draft, one: Round) -> None:
+def _next_round(draft: DecisionDraft, one: TrackedLoop) -> None:
     state, number = draft.state, one.row.round + 1
     draft.put(msgspec.structs.replace(one.row, round=number))
     for sheet in one.loop.sheets:
@@ -114,32 +114,32 @@ def _next_round(draft: Draft, one: Round) -> None:
     draft.note("loop.round", said)
 
 
-def rearm(draft: Draft, uids: Collection[int]) -> None:
+def rearm(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Let breakpoints stop anew that were passed in a round."""
     for uid in uids:
         if uid in draft.state.passed:
             draft.put(BreakpointRow(run_id=draft.state.run.run_id, uid=uid))
 
 
-def _close(draft: Draft, one: Round, why: str) -> None:
+def _close(draft: DecisionDraft, one: TrackedLoop, why: str) -> None:
     draft.put(msgspec.structs.replace(one.row, state=LoopState.CLOSED))
     drop_passed(draft, [draft.state.sheets[sheet].uid for sheet in one.loop.sheets])
     draft.note("loop.closed", f"loop {one.loop.span}: {why}")
 
 
-def drop_passed(draft: Draft, uids: Collection[int]) -> None:
+def drop_passed(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Forget breakpoints that were passed: no round follows."""
     for uid in uids:
         if uid in draft.state.passed:
             draft.delete(Deleted(kind=BreakpointRow, run_id=draft.state.run.run_id, key=uid))
 
 
-def _fail(draft: Draft, one: Round, category: ErrorCategory, message: str) -> None:
+def _fail(draft: DecisionDraft, one: TrackedLoop, category: ErrorCategory, message: str) -> None:
     for sheet in one.loop.ends:
         fail_sheet(draft, draft.state.sheets[sheet], category, message)
 
 
-def close_by_word(draft: Draft) -> None:
+def close_by_word(draft: DecisionDraft) -> None:
     """Close loops whose last stage is done by a person's word: its round is good, nothing is asked.
 
     It is so where one of its sheets was accepted, or all were skipped, and the others are done. It follows
@@ -161,7 +161,7 @@ def _said_by_people(state: RunState, loop: LoopDefinition) -> str | None:
     return "skipped" if len(words) == len(rows) else None
 
 
-def back_to_round_one(draft: Draft, again: Collection[int]) -> None:
+def back_to_round_one(draft: DecisionDraft, again: Collection[int]) -> None:
     """Count from round 1 in loops of which sheets (by number) run again.
 
     Also in those that the score in force has no more, for they may come back: what runs again of their spans,
@@ -178,7 +178,7 @@ def back_to_round_one(draft: Draft, again: Collection[int]) -> None:
             draft.put(LoopRow(run_id=one.row.run_id, uid=one.row.uid))
 
 
-class Told(NamedTuple):
+class UpcomingLoop(NamedTuple):
     """A loop of a score to come.
 
     `uid` is the sheet that tells it (0: a new one), `once` the one that told it when the score was in force
@@ -191,7 +191,7 @@ class Told(NamedTuple):
     finished: bool
 
 
-def revise_loops(draft: Draft, loops: Collection[Told]) -> None:
+def revise_loops(draft: DecisionDraft, loops: Collection[UpcomingLoop]) -> None:
     """Bring the loops of a new score in.
 
     Each is the one of before that has the same last stage, and its rounds stay. One that goes is closed; one
@@ -221,7 +221,7 @@ def _above(state: RunState, ends: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def as_revised(state: RunState, told: Told) -> LoopRow:
+def as_revised(state: RunState, told: UpcomingLoop) -> LoopRow:
     """Return where a loop of a new score stands."""
     before = next((one.row for one in state.loops if one.row.uid == told.uid), None)
     if before is not None:
@@ -234,7 +234,7 @@ def as_revised(state: RunState, told: Told) -> LoopRow:
     return msgspec.structs.replace(row, state=LoopState.CLOSED if decided else LoopState.OPEN)
 
 
-def counted_anew(state: RunState, loops: Collection[Told], uids: Mapping[int, int]) -> list[str]:
+def counted_anew(state: RunState, loops: Collection[UpcomingLoop], uids: Mapping[int, int]) -> list[str]:
     """Say which loops of a new score begin with round 1, though a stage of theirs was in a later one.
 
     `uids` are the sheets of this run by their numbers in it.

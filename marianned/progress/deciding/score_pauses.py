@@ -3,7 +3,7 @@
 Source: docs/reference/score-format.md §28.9.
 """
 
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.views.job import hold_view
 from marianned.protocol import HoldCause
@@ -22,7 +22,7 @@ def fails_at_once(state: RunState, row: SheetRow) -> bool:
     return trigger is not None and trigger.pause_on_fail
 
 
-def pause_for_failure(draft: Draft, row: SheetRow) -> None:
+def pause_for_failure(draft: DecisionDraft, row: SheetRow) -> None:
     """Pause the job whose sheet has failed, where the score says so; a resume gives it fresh tries."""
     trigger = trigger_of(draft.state, row)
     if trigger is None or not trigger.pause_on_fail:
@@ -35,7 +35,7 @@ def pause_for_failure(draft: Draft, row: SheetRow) -> None:
     )
 
 
-def pause_after_stage(draft: Draft, row: SheetRow) -> None:
+def pause_after_stage(draft: DecisionDraft, row: SheetRow) -> None:
     """Pause the job whose stage has just come to its end, where the score says so, once in the run."""
     state = draft.state
     trigger = trigger_of(state, row)

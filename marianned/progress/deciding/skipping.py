@@ -5,7 +5,7 @@ Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 """
 
 from marianned.clock import Instant
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.score_pauses import pause_after_stage
@@ -56,7 +56,7 @@ def seen_sheets(state: RunState, expression: str) -> dict[int, SheetSeen]:
     }
 
 
-def skip_warned(draft: Draft, warned: SkipWarned) -> None:
+def skip_warned(draft: DecisionDraft, warned: SkipWarned) -> None:
     """Note what hinders the skip rules of a sheet from being asked."""
     row = draft.state.sheet_of(warned.uid)
     if row is None or warned.uid not in draft.state.skips:
@@ -65,7 +65,7 @@ def skip_warned(draft: Draft, warned: SkipWarned) -> None:
         draft.note_sheet("skip.lost", row.sheet, text)
 
 
-def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
+def skip_evaluated(draft: DecisionDraft, judged: SkipEvaluated) -> None:
     """Skip the sheet, fail it, or let it have its first attempt; what was interrupted is asked again."""
     state = draft.state
     row = state.sheet_of(judged.uid)

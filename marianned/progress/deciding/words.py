@@ -12,7 +12,7 @@ import msgspec
 from marianned import formatting
 from marianned.errors import BadRequest, MarianneError, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.revisions import going_on_anew, planned
 from marianned.progress.deciding.rounds import close_by_word
@@ -51,7 +51,7 @@ def typed(ask: JobRequest) -> str:
     return "".join(f" {option} {formatting.typed(sheets)}" for option, sheets in given if sheets is not None)
 
 
-def take_word(draft: Draft, ask: JobRequest) -> None:
+def take_word(draft: DecisionDraft, ask: JobRequest) -> None:
     """Let sheets be done as a person says.
 
     Raises:
@@ -93,7 +93,7 @@ def _named(state: RunState, ask: JobRequest) -> dict[int, SheetStatus]:
     return dict(sorted(named.items()))
 
 
-def _refused(state: RunState, draft: Draft, row: SheetRow) -> WrongStatus:
+def _refused(state: RunState, draft: DecisionDraft, row: SheetRow) -> WrongStatus:
     name = state.run.job_name
     running = row.status == SheetStatus.RUNNING
     said = "it ends first" if running else "there is nothing to skip or accept"
@@ -137,10 +137,10 @@ def told_of_refused(state: RunState, ask: JobRequest) -> str:
     return told_loops(state, named)
 
 
-def plan_of_word(draft: Draft, ask: JobRequest) -> list[PlanLine]:
+def plan_of_word(draft: DecisionDraft, ask: JobRequest) -> list[PlanLine]:
     """Return what would become of each sheet, once the word is taken and the job goes on."""
     named = _named(draft.state, ask)
-    scratch = Draft(draft.state.copy(), draft.now, slots=0)
+    scratch = DecisionDraft(draft.state.copy(), draft.now, slots=0)
     take_word(scratch, ask)
     state = scratch.state
     lines = planned(state, state.newest, state.run.rewind, anew=going_on_anew(state)).lines
@@ -195,7 +195,7 @@ def not_waiting(state: RunState, sheets: str | None) -> list[SheetRow]:
     return [state.sheets[number] for number in select(sheets, state.score) if number not in waits]
 
 
-def end_retry_waits(draft: Draft, ask: JobRequest) -> None:
+def end_retry_waits(draft: DecisionDraft, ask: JobRequest) -> None:
     """Let sheets wait no more for their next attempt."""
     rows = waiting_for_retry(draft.state, ask.sheets)
     for row in rows:

@@ -14,7 +14,7 @@ _MARK = 8
 """Hexadecimal digits by which people tell accounts with the same variables from each other."""
 
 
-class Graph:
+class SheetGraph:
     """The sheets of a revision; it never changes, so that copies of a state share it.
 
     `numbers` is by uid; `unmet` how many sheets each waits for; `accounts` has by

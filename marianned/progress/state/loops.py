@@ -11,7 +11,7 @@ from marianned.rows import LoopRow, SheetRow
 from marianned.score.expanded import ExpandedScore, LoopDefinition
 
 
-class Round(NamedTuple):
+class TrackedLoop(NamedTuple):
     """A loop of the score in force, and where it stands."""
 
     loop: LoopDefinition
@@ -23,7 +23,7 @@ class Round(NamedTuple):
         return self.row.state == LoopState.OPEN
 
 
-class Loops:
+class LoopTracker:
     """The loops of a run. `rows` is by uid, those of loops too that the score in force has no more.
 
     A loop is told by the first sheet of its last stage. `behind` has, by its place among the score's loops,
@@ -38,16 +38,16 @@ class Loops:
         self._at: dict[int, int] = {}
         self.behind: list[list[int]] = []
 
-    def copy(self) -> "Loops":
+    def copy(self) -> "LoopTracker":
         """Return loops of its own that stand as these do."""
-        other = Loops()
+        other = LoopTracker()
         own = {"rows": self.rows.copy(), "_undone": self._undone.copy(), "_rows": self._rows.copy()}
         vars(other).update(vars(self) | own)
         return other
 
     def __eq__(self, other: object) -> bool:
         """Tell whether others stand as these do."""
-        return isinstance(other, Loops) and vars(self) == vars(other)
+        return isinstance(other, LoopTracker) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -80,16 +80,16 @@ class Loops:
         if place is not None:
             self._undone[place] -= done
 
-    def __iter__(self) -> Iterator[Round]:
+    def __iter__(self) -> Iterator[TrackedLoop]:
         """Yield the loops of the score in force."""
-        return (Round(*pair) for pair in zip(self._loops, self._rows, strict=True))
+        return (TrackedLoop(*pair) for pair in zip(self._loops, self._rows, strict=True))
 
-    def of(self, sheet: int) -> Round | None:
+    def of(self, sheet: int) -> TrackedLoop | None:
         """Return the loop that a sheet (its number) is part of."""
         place = self._at.get(sheet)
-        return None if place is None else Round(self._loops[place], self._rows[place])
+        return None if place is None else TrackedLoop(self._loops[place], self._rows[place])
 
-    def told_by(self, uid: int) -> Round | None:
+    def told_by(self, uid: int) -> TrackedLoop | None:
         """Return the loop of the score in force that this sheet tells."""
         return next((one for one in self if one.row.uid == uid), None)
 
@@ -99,7 +99,7 @@ class Loops:
         return any(one.is_open for one in self)
 
     @property
-    def due(self) -> list[Round]:
+    def due(self) -> list[TrackedLoop]:
         """The loops whose round is over and to be judged: all their sheets are done."""
         found = zip(self, self._undone, strict=True)
         return [one for one, undone in found if one.is_open and not undone and not one.row.asking]

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.lifecycle import Facts, Outlook, may_start
+from marianned.lifecycle import Facts, SettlingContext, may_start
 from marianned.places import LOCAL
-from marianned.progress.state.graph import Graph
+from marianned.progress.state.copy_on_write import BitSet, NumberMap, Vector
+from marianned.progress.state.graph import SheetGraph
 from marianned.progress.state.hook_queue import HookQueue, failure_queue, has_failed, hook_queue, is_lost
-from marianned.progress.state.loops import Loops, Round
-from marianned.progress.state.sharing import Numbered, Numbers, Vector
+from marianned.progress.state.loops import LoopTracker, TrackedLoop
 from marianned.protocol import Cost, HoldCause, HookStatus, Obstacle, PlanLine, SheetStatus, WaitingFor
 from marianned.rows import (
     Account,
@@ -48,7 +48,7 @@ DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED})
 OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
 ALL_HOOKS = 0
 """Among the uids that are to run again: the hooks, where they are named alone; no sheet has this one."""
-_COPIED = (dict, set, list, Numbered, Vector, Loops)
+_COPIED = (dict, set, list, NumberMap, Vector, LoopTracker)
 """What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
 there may be thousands."""
 OUTLASTS_THE_END = {
@@ -64,7 +64,7 @@ OUTLASTS_THE_END = {
 """Whether no end of the job overtakes a hold; the others only stop what begins next, and there is nothing."""
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class ScoreVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A revision as a decision needs it: its row, what it expands to, and its plan."""
 
     row: RevisionRow
@@ -92,12 +92,12 @@ class RunState:
     """
 
     def __init__(
-        self, run: RunRow, current: Version, sheets: Sequence[SheetRow] = (), cost: Cost | None = None
+        self, run: RunRow, current: ScoreVersion, sheets: Sequence[SheetRow] = (), cost: Cost | None = None
     ) -> None:
         self.run = run
         self.cost = cost or Cost()
         self.current = current
-        self.staged: Version | None = None
+        self.staged: ScoreVersion | None = None
         self.holds: dict[int, HoldRow] = {}
         self.hook_rows: dict[int, HookRow] = {}
         self.attempts: dict[int, AttemptRow] = {}
@@ -105,7 +105,7 @@ class RunState:
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
         self.passed: dict[int, BreakpointRow] = {}
-        self.loops = Loops()
+        self.loops = LoopTracker()
         self.past_sheets: dict[int, PastSheetRow] = {}
         self.left_scores: dict[str, LeftScoreRow] = {}
         self.requests: dict[str, RequestRow] = {}
@@ -129,7 +129,7 @@ class RunState:
         return self.current.score
 
     @property
-    def newest(self) -> Version:
+    def newest(self) -> ScoreVersion:
         """The newest revision, staged or in force."""
         return self.staged or self.current
 
@@ -147,13 +147,13 @@ class RunState:
         )
 
     @property
-    def outlook(self) -> Outlook:
+    def settling_context(self) -> SettlingContext:
         """What settling must know beside the facts."""
         turns = self.hook_queue
         hook = turns.current
         due = bool(self.due_loops)
         free = due or (hook is not None and not turns.pauses_before(hook))
-        return Outlook(
+        return SettlingContext(
             could_start=due or hook is not None or self.has_open_sheets,
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
             failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.success_hooks)),
@@ -170,7 +170,7 @@ class RunState:
     @property
     def nothing_left(self) -> bool:
         """Whether the job is held and has nothing left to start; a resume ends it, or begins anew."""
-        return bool(self.holds) and not self.facts.in_flight and not self.outlook.could_start
+        return bool(self.holds) and not self.facts.in_flight and not self.settling_context.could_start
 
     def taken(self, now: Instant) -> int:
         """Return how long the run has run by now, in milliseconds: what its time limit counts."""
@@ -224,7 +224,7 @@ class RunState:
         return [flight for flight in self.flights if not isinstance(flight, LoopRow)]
 
     @property
-    def due_loops(self) -> list[Round]:
+    def due_loops(self) -> list[TrackedLoop]:
         """The loops whose round is to be judged now; none where a failure lets nothing else start."""
         return [] if self.failed_fast else self.loops.due
 
@@ -359,7 +359,7 @@ class RunState:
 
     def ready_of(self, account: Account) -> list[SheetRow]:
         """Return the ready sheets of an account, ascending."""
-        numbers = self._ready.get(account, Numbers())
+        numbers = self._ready.get(account, BitSet())
         return [self.sheets[number] for number in numbers if self._stands_for(number, account)]
 
     def most(self, account: Account) -> int | None:
@@ -501,16 +501,16 @@ class RunState:
         elif gone.kind is PastSheetRow:
             self.past_sheets.pop(gone.key, None)
 
-    def stage(self, version: Version | None) -> None:
+    def stage(self, version: ScoreVersion | None) -> None:
         """Set the revision that waits to be applied, or none."""
         self.staged = version
 
-    def adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
+    def adopt(self, version: ScoreVersion, sheets: Sequence[SheetRow]) -> None:
         """Make a version the one in force, with its sheets."""
         self.current = version
         definitions = version.score.sheets
-        self._graph = Graph(version.score, sheets)
-        self.sheets: Numbered[SheetRow] = Numbered(len(definitions))
+        self._graph = SheetGraph(version.score, sheets)
+        self.sheets: NumberMap[SheetRow] = NumberMap(len(definitions))
         self.counts: Counter[SheetStatus] = Counter()
         self.loops.adopt(version.score, self.run.run_id, sorted(sheets, key=lambda row: row.sheet))
         rows = sorted(sheets, key=lambda row: row.sheet)
@@ -521,8 +521,8 @@ class RunState:
         for sheet in done:
             self.loops.moved(sheet, 1)
         self._count_upstream(rows, done)
-        self._waiting = self._failed = self._warned = Numbers()
-        self._ready = {account: Numbers() for chain in self._graph.accounts[1:] for account in chain}
+        self._waiting = self._failed = self._warned = BitSet()
+        self._ready = {account: BitSet() for chain in self._graph.accounts[1:] for account in chain}
         for row in rows:
             self._class(row)
             if self._is_ready(row.sheet):

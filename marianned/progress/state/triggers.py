@@ -7,7 +7,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.lifecycle import Action
-from marianned.progress.state.run import Version
+from marianned.progress.state.run import ScoreVersion
 from marianned.protocol import Caller, CheckReport, ErrorCategory, JobStatus, Outcome
 from marianned.rows import AttemptExit, Exit, RequestRow
 
@@ -169,7 +169,7 @@ class UntilJudged(msgspec.Struct, frozen=True, kw_only=True):
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """A score that passed validation and may become the next revision."""
 
-    version: Version
+    version: ScoreVersion
     """Its row has the number 0 until it is accepted."""
 
 

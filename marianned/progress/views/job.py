@@ -376,7 +376,7 @@ def _something_behind(state: RunState) -> bool:
     if state.failing and (state.success_queue.current or state.due_loops or state.has_open_sheets):
         return True
     if turns.current is None or turns.current.status != HookStatus.RUNNING:
-        return state.outlook.could_start
+        return state.settling_context.could_start
     ended = {"status": HookStatus.COMPLETED, "outcome": Outcome.SUCCEEDED}
     rows = [msgspec.structs.replace(r, **ended) if r.status == HookStatus.RUNNING else r for r in turns.rows]
     return turns._replace(rows=rows).current is not None
@@ -384,8 +384,8 @@ def _something_behind(state: RunState) -> bool:
 
 def _end_waits(state: RunState) -> bool:
     """Tell whether the end of the job is kept back by a hold that is about it."""
-    outlook = state.outlook
-    return outlook.keeps or (outlook.failed and outlook.pause_on_failure)
+    settling_context = state.settling_context
+    return settling_context.keeps or (settling_context.failed and settling_context.pause_on_failure)
 
 
 def _when_judged(state: RunState) -> Next:

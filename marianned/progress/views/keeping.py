@@ -5,7 +5,7 @@ Source: docs/reference/score-format.md §28.8, docs/design/cli.md §5.
 
 from collections.abc import Iterable
 
-from marianned.progress.state.loops import Round
+from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import RunState
 from marianned.protocol import SheetStatus
 
@@ -20,7 +20,7 @@ def kept_back(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
     """
     if state.run.ended is not None or not (state.failing or state.score.loops):
         return {}
-    behind: dict[int, list[Round]] = {}
+    behind: dict[int, list[TrackedLoop]] = {}
     for one, sheets in zip(state.loops, state.loops.behind, strict=True):
         over = not one.is_open and all(state.sheets[end].status in _DONE for end in one.loop.ends)
         for sheet in () if over else sheets:
@@ -43,5 +43,5 @@ def kept_back(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
     return found
 
 
-def _end_of(one: Round) -> str:
+def _end_of(one: TrackedLoop) -> str:
     return f"the end of loop {one.loop.span}, round {one.row.round}"

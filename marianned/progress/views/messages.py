@@ -230,7 +230,7 @@ def job_message(state: RunState, status: JobStatus) -> str:
 
 def left_to_resume(state: RunState) -> str | None:
     """Name what a completed run has been given to do since it ended, `sheets 5, 6`; None: nothing."""
-    if state.run.ended != JobStatus.COMPLETED or not state.outlook.could_start:
+    if state.run.ended != JobStatus.COMPLETED or not state.settling_context.could_start:
         return None
     sheets = [row.sheet for row in state.sheets.values() if row.status == SheetStatus.PENDING]
     turn = state.hook_queue.current
@@ -270,7 +270,7 @@ def nothing_left(state: RunState) -> str | None:
         return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
     if not state.nothing_left:
         return None
-    if state.outlook.failed:
+    if state.settling_context.failed:
         return _failed_and_behind(state)
     return "nothing is left to do; resume ends it"
 
@@ -378,7 +378,7 @@ def reply_message(state: RunState, now: Instant, action: Action, view: Job, requ
         case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
             children = _children(state)
             said = f"goes on by itself in {_ends_in(state, now)}{f'; {children}' if children else ''}"
-        case JobStatus.PAUSED if action in GOES_ON and state.outlook.could_start:
+        case JobStatus.PAUSED if action in GOES_ON and state.settling_context.could_start:
             said = held_again(list(state.holds.values())[-1])
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)

@@ -88,7 +88,7 @@ def accidents(state: RunState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return told
 
 
-class AtCluster(Protocol):
+class ClusterWait(Protocol):
     """What an attempt waits for at a cluster (`Wait` of executors/base.py)."""
 
     @property
@@ -120,11 +120,11 @@ class AtCluster(Protocol):
         """Whether the job takes it back where nothing may begin; it is told as that then."""
 
 
-def queued(state: RunState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[Reason]:
+def queued(state: RunState, waits: Iterable[tuple[Flight, ClusterWait]]) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together."""
     found: dict[str, list[Flight]] = {}
     changes: dict[str, list[str]] = {}
-    typing: dict[str, list[AtCluster]] = {}
+    typing: dict[str, list[ClusterWait]] = {}
     shown: dict[str, list[str]] = {}
     plural = dict[str, str]()
     back = []
@@ -151,7 +151,7 @@ def queued(state: RunState, waits: Iterable[tuple[Flight, AtCluster]]) -> list[R
     return told
 
 
-def _typed(waits: Iterable[AtCluster]) -> list[str]:
+def _typed(waits: Iterable[ClusterWait]) -> list[str]:
     """Return what is typed for these: what takes several jobs once for all of them, of an array by that."""
     found: dict[str, dict[str, set[str]]] = {}
     for wait in waits:

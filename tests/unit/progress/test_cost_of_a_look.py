@@ -10,14 +10,14 @@ import pytest
 from kit.scores import Bench, score, stage
 from kit.tables import each
 
-from marianned.progress.state.graph import Graph
+from marianned.progress.state.graph import SheetGraph
 from marianned.progress.state.run import RunState
 from marianned.progress.views.job import WAITS_MOST, job_view, problems_of_sheets, sheet_views
 from marianned.protocol import Outcome
 from marianned.score.expanded import ExpandedScore, LoopDefinition
 
 
-def ways(graph: Graph) -> int:
+def ways(graph: SheetGraph) -> int:
     """Count the ways that are kept from a sheet to those that need it."""
     return sum(len(groups) for groups in graph._needed_by)
 
@@ -84,10 +84,10 @@ def test_a_state_is_made_without_a_walk_for_each_failure(monkeypatch: pytest.Mon
         outcome = Outcome.FAILED if fails else Outcome.SUCCEEDED
         bench.end(bench.flying[0], outcome, category="config" if fails else None)
 
-    def walked(_graph: Graph, sheet: int) -> list[int]:
+    def walked(_graph: SheetGraph, sheet: int) -> list[int]:
         raise AssertionError(f"a walk for sheet {sheet}: thousands of them took seconds")
 
-    monkeypatch.setattr(Graph, "below", walked)
+    monkeypatch.setattr(SheetGraph, "below", walked)
     made = RunState(bench.state.run, bench.state.current, list(bench.state.sheets.values()))
     for count in ("_unmet", "_failed_upstream", "_breakpoints_upstream"):
         assert list(getattr(made, count)) == list(getattr(bench.state, count))

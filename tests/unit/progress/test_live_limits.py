@@ -9,7 +9,7 @@ from kit.tables import each
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
 from marianned.progress.deciding.revisions import planned
-from marianned.progress.state.run import Version
+from marianned.progress.state.run import ScoreVersion
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
 from marianned.score.expanded import ExpandedScore, Fallback, Resources, SilencePolicy
@@ -179,7 +179,7 @@ def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:
     bench.ask(Action.MODIFY, limited(3600))
     bench.end(1)
     assert "limit" not in line(bench).why
-    version: Version = bench.state.current
+    version: ScoreVersion = bench.state.current
     assert all("limit" not in one.why for one in planned(bench.state, version).lines)
 
 

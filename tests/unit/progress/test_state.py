@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from kit.invariants import recount, snapshot
 from kit.scores import Bench, score, stage
 
-from marianned.progress.state.graph import Graph
+from marianned.progress.state.copy_on_write import BitSet
+from marianned.progress.state.graph import SheetGraph
 from marianned.progress.state.run import RunState
-from marianned.progress.state.sharing import Numbers
 from marianned.protocol import SheetStatus
 from marianned.rows import Deleted, HoldRow, SheetRow
 
@@ -66,7 +66,7 @@ def test_all_that_a_copy_shares_with_its_original_never_changes() -> None:
     state = Bench(DIAMOND).state
     copy = vars(state.copy())
     shared = {name: value for name, value in vars(state).items() if copy[name] is value}
-    unchanging = (int, float, str, frozenset, type(None), Graph, Numbers)
+    unchanging = (int, float, str, frozenset, type(None), SheetGraph, BitSet)
     others = {
         name: value
         for name, value in shared.items()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianned.progress.state.sharing import Numbered, Numbers, Vector
+from marianned.progress.state.copy_on_write import BitSet, NumberMap, Vector
 
 MOST = 300
 steps = st.lists(st.tuples(st.integers(0, 3), st.integers(1, MOST), st.integers()), max_size=60)
@@ -27,7 +27,7 @@ def test_whoever_copies_and_changes_a_vector_changes_no_other(changes: list[tupl
 
 @given(steps)
 def test_values_by_number_are_as_in_a_dict(changes: list[tuple[int, int, int]]) -> None:
-    numbered: list[Numbered[int]] = [Numbered(MOST)]
+    numbered: list[NumberMap[int]] = [NumberMap(MOST)]
     dicts: list[dict[int, int]] = [{}]
     for chosen, number, value in changes:
         of = chosen % len(numbered)
@@ -40,7 +40,7 @@ def test_values_by_number_are_as_in_a_dict(changes: list[tuple[int, int, int]]) 
         assert list(ours) == sorted(theirs)
         assert list(ours.values()) == [theirs[number] for number in sorted(theirs)]
         assert len(ours) == len(theirs)
-        odd = Numbers()
+        odd = BitSet()
         for number in range(1, MOST + 2, 2):
             odd = odd.plus(number)
         assert ours.at(odd) == [theirs[number] for number in odd if number in theirs]
@@ -50,7 +50,7 @@ def test_values_by_number_are_as_in_a_dict(changes: list[tuple[int, int, int]]) 
 
 
 def test_numbers_that_all_have_a_value_are_told_in_their_order() -> None:
-    numbered: Numbered[str] = Numbered(MOST)
+    numbered: NumberMap[str] = NumberMap(MOST)
     for number in range(MOST, 0, -1):
         numbered[number] = str(number)
     assert list(numbered) == list(range(1, MOST + 1))
@@ -58,12 +58,12 @@ def test_numbers_that_all_have_a_value_are_told_in_their_order() -> None:
 
 def test_a_number_that_has_no_value_is_none() -> None:
     with pytest.raises(KeyError):
-        Numbered(3)[2]
+        NumberMap(3)[2]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, MOST))))
 def test_numbers_are_as_a_sorted_set(changes: list[tuple[bool, int]]) -> None:
-    numbers, known = Numbers(), set()
+    numbers, known = BitSet(), set()
     for adds, number in changes:
         before, was = numbers, list(numbers)
         by_difference = numbers.having(number, present=adds)

@@ -14,7 +14,7 @@ _TRUTH = bytes.maketrans(b"01", b"\0\1")
 """From digits to what they say."""
 
 
-class Numbers:
+class BitSet:
     """A set of whole numbers from 0 on, ascending; it never changes: one int, with a bit for each of them."""
 
     __slots__ = ("_bits",)
@@ -22,17 +22,17 @@ class Numbers:
     def __init__(self, bits: int = 0) -> None:
         self._bits = bits
 
-    def plus(self, number: int) -> "Numbers":
+    def plus(self, number: int) -> "BitSet":
         """Return it with a number."""
-        return Numbers(self._bits | 1 << number)
+        return BitSet(self._bits | 1 << number)
 
-    def minus(self, number: int) -> "Numbers":
+    def minus(self, number: int) -> "BitSet":
         """Return it without a number."""
-        return Numbers(self._bits & ~(1 << number)) if number in self else self
+        return BitSet(self._bits & ~(1 << number)) if number in self else self
 
-    def having(self, number: int, *, present: bool) -> "Numbers":
+    def having(self, number: int, *, present: bool) -> "BitSet":
         """Return it with or without a number."""
-        return self if (number in self) == present else Numbers(self._bits ^ 1 << number)
+        return self if (number in self) == present else BitSet(self._bits ^ 1 << number)
 
     @property
     def digits(self) -> bytes:
@@ -100,7 +100,7 @@ class Vector(Generic[T]):
         return self._length
 
 
-class Numbered(Mapping[int, T]):
+class NumberMap(Mapping[int, T]):
     """Values by number, from 1 to `most`, ascending; on a vector, so that copies share it."""
 
     __slots__ = ("_count", "_items")
@@ -109,9 +109,9 @@ class Numbered(Mapping[int, T]):
         self._items: Vector[T | None] = Vector([None] * (most + 1))
         self._count = 0
 
-    def copy(self) -> "Numbered[T]":
+    def copy(self) -> "NumberMap[T]":
         """Return a mapping of its own with the same values."""
-        other: Numbered[T] = Numbered.__new__(Numbered)
+        other: NumberMap[T] = NumberMap.__new__(NumberMap)
         other._items = self._items.copy()
         other._count = self._count
         return other
@@ -143,19 +143,19 @@ class Numbered(Mapping[int, T]):
     def __len__(self) -> int:
         return self._count
 
-    def at(self, numbers: Numbers) -> list[T]:
+    def at(self, numbers: BitSet) -> list[T]:
         """Return the values at these numbers, ascending."""
         return [item for item in compress(self._items, numbers.digits) if item is not None]
 
     def values(self) -> ValuesView[T]:
         """Return the values, ascending by their numbers."""
-        return _Values(self)
+        return _NumberMapValues(self)
 
 
-class _Values(ValuesView[T]):
+class _NumberMapValues(ValuesView[T]):
     """The values, read off the blocks."""
 
-    _mapping: Numbered[T]
+    _mapping: NumberMap[T]
 
     def __iter__(self) -> Iterator[T]:
         return (item for item in self._mapping._items if item is not None)  # noqa: SLF001  a part of it
