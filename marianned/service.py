@@ -219,7 +219,7 @@ class Daemon:
         while True:
             with Watch([lock_path(self._state), *store.files]) as watch:
                 self._renew_lock()
-                store.look()
+                store.check_files()
                 await watch.touched()
 
     def _renew_lock(self) -> None:

@@ -34,7 +34,7 @@ class Incarnation(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.daemon_id}-{self.number}-{self.token}"
 
 
-class Begun(NamedTuple):
+class IncarnationStart(NamedTuple):
     """The incarnation that has begun, all that are known by number, and what is strange about the database.
 
     `restored`: a copy was put back, or another database; null where it is the one that was used here last.
@@ -45,13 +45,15 @@ class Begun(NamedTuple):
     restored: str | None
 
 
-class _Note(msgspec.Struct, frozen=True, kw_only=True):
+class _IncarnationNote(msgspec.Struct, frozen=True, kw_only=True):
     daemon_id: str
     number: int
     token: str
 
 
-def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -> Begun:
+def begin_incarnation(
+    connection: sqlite3.Connection, path: Path, attempts: Path, at: int
+) -> IncarnationStart:
     """Begin an incarnation of the database at `path` in one transaction; `at` is now (UTC ms).
 
     Raises:
@@ -65,7 +67,7 @@ def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -
     try:
         last = connection.execute(SQL["last_incarnation"]).fetchone()
         copied = connection.execute(SQL["meta"], {"name": "copied"}).fetchone() is not None
-        restored = _restored(path, daemon_id, last, note, copied=copied)
+        restored = _describe_restored(path, daemon_id, last, note, copied=copied)
         if restored:
             for name in ("unmark_copy", "forget_planned_worktrees", "forget_archives"):
                 connection.execute(SQL[name])
@@ -81,17 +83,17 @@ def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -
     except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        begun = _go_on(connection, daemon_id, note, attempts) if _is_full(error) else None
+        begun = _continue_last(connection, daemon_id, note, attempts) if _is_full(error) else None
         if begun is None:
             raise
         return begun
-    _write(note_path, _Note(daemon_id=daemon_id, number=number, token=current.token))
-    return Begun(current, _by_number(daemon_id, rows), restored)
+    _write(note_path, _IncarnationNote(daemon_id=daemon_id, number=number, token=current.token))
+    return IncarnationStart(current, _by_number(daemon_id, rows), restored)
 
 
-def _go_on(
-    connection: sqlite3.Connection, daemon_id: str, note: _Note | None, attempts: Path
-) -> Begun | None:
+def _continue_last(
+    connection: sqlite3.Connection, daemon_id: str, note: _IncarnationNote | None, attempts: Path
+) -> IncarnationStart | None:
     """Go on as the last incarnation where the full disk takes no new one, if nothing is strange about it.
 
     The daemon then starts degraded: it grants nothing before there is room, and knows what is in flight.
@@ -101,7 +103,7 @@ def _go_on(
     if last is None or note is None or last.attempts != str(attempts):
         return None
     same = (note.daemon_id, note.number, note.token) == (daemon_id, last.number, last.token)
-    return Begun(last, known, None) if same else None
+    return IncarnationStart(last, known, None) if same else None
 
 
 def _is_full(error: BaseException) -> bool:
@@ -115,7 +117,7 @@ def _by_number(daemon_id: str, rows: list[tuple[int, str, str]]) -> dict[int, In
     }
 
 
-def known(connection: sqlite3.Connection) -> list[Incarnation]:
+def known_incarnations(connection: sqlite3.Connection) -> list[Incarnation]:
     """Return those of which something is known that they have started.
 
     A start that was refused has left nothing where attempts lie, nor has one that the next start forgets.
@@ -138,8 +140,8 @@ def mark_copy(connection: sqlite3.Connection) -> None:
     connection.commit()
 
 
-def _restored(
-    path: Path, daemon_id: str, last: tuple[int, str] | None, note: _Note | None, *, copied: bool
+def _describe_restored(
+    path: Path, daemon_id: str, last: tuple[int, str] | None, note: _IncarnationNote | None, *, copied: bool
 ) -> str | None:
     """Say what tells that this is not the database that was used here last.
 
@@ -155,14 +157,14 @@ def _restored(
     return None
 
 
-def _read(path: Path) -> _Note | None:
+def _read(path: Path) -> _IncarnationNote | None:
     try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=_Note)
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=_IncarnationNote)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _write(path: Path, note: _Note) -> None:
+def _write(path: Path, note: _IncarnationNote) -> None:
     """Replace the note; without one nothing is noticed, and nothing is wrong."""
     new = path.with_suffix(".new")
     try:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from marianned import files
 from marianned.store.copies import write_copy
-from marianned.store.incarnations import Incarnation, known
-from marianned.store.place import in_words
+from marianned.store.incarnations import Incarnation, known_incarnations
+from marianned.store.location import describe_error
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
@@ -83,7 +83,7 @@ def check(path: Path) -> None:
         finally:
             connection.close()
     except sqlite3.OperationalError as error:  # of the place, not of what is in it
-        raise DatabaseRefused(f"'{path}' can't be read: {in_words(error)}", _SEE_TO_IT) from error
+        raise DatabaseRefused(f"'{path}' can't be read: {describe_error(error)}", _SEE_TO_IT) from error
     except sqlite3.DatabaseError as error:
         raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
     if verdict != "ok":
@@ -121,7 +121,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
     """Return why a database that is whole can't be opened: its place does not let us."""
-    return DatabaseRefused(f"'{path}' can't be opened: {in_words(error)}", _SEE_TO_IT)
+    return DatabaseRefused(f"'{path}' can't be opened: {describe_error(error)}", _SEE_TO_IT)
 
 
 def known_starts(path: Path) -> list[Incarnation]:
@@ -131,7 +131,7 @@ def known_starts(path: Path) -> list[Incarnation]:
     except sqlite3.Error:
         return []
     try:
-        return known(connection)
+        return known_incarnations(connection)
     except (sqlite3.Error, TypeError):
         return []
     finally:

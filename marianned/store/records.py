@@ -39,8 +39,8 @@ from marianned.rows import (
     WorktreeRow,
 )
 from marianned.store.copies import write_copy
+from marianned.store.location import DatabaseDisplaced, DatabaseLocation, describe_error
 from marianned.store.opening import connect_reader
-from marianned.store.place import Displaced, Place, in_words
 from marianned.store.sql import SQL, Columns, Value
 
 _READERS = 4
@@ -61,7 +61,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
 
 
-class Whole(NamedTuple):
+class StoredRun(NamedTuple):
     """The rows that make the state of a run, as they were at one moment.
 
     `revisions` has the one in force and the staged one by number, as far as they are there; `holds` come
@@ -84,7 +84,7 @@ class Whole(NamedTuple):
     requests: list[RequestRow]
 
 
-class Newest(NamedTuple):
+class NewestRun(NamedTuple):
     """The newest run of a job, null where there is none; the highest number that one ever had, or 0."""
 
     row: RunRow | None
@@ -170,7 +170,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _as_far_as_it_goes(columns: Columns[T], found: Mapping[str, Any]) -> T:
+def _salvage(columns: Columns[T], found: Mapping[str, Any]) -> T:
     """Return a row, of a damaged one what can be read of it."""
     try:
         return columns.struct(found)
@@ -181,12 +181,12 @@ def _as_far_as_it_goes(columns: Columns[T], found: Mapping[str, Any]) -> T:
 class Records:
     """The readers of one database. Close it only when no read is under way.
 
-    `told` is the number of the newest event that the listeners have been told. A commit is on disk before
-    they are: no reader of the journal gets more than `told`, else who reads it would be ahead of the jobs
-    in memory, and the status asked for next would be older than the event that made somebody ask.
+    `last_published` is the number of the newest event that the listeners have been told. A commit is on disk
+    before they are told: no reader of the journal gets a later event, else that reader would be ahead of the
+    jobs in memory, and the status it asks for next would be older than the event that made it ask.
     """
 
-    def __init__(self, path: Path, place: Place) -> None:
+    def __init__(self, path: Path, place: DatabaseLocation) -> None:
         self.path = path
         self._place = place
         self._idle: deque[sqlite3.Connection] = deque()
@@ -194,12 +194,12 @@ class Records:
         self._opened = False
         self._limiter = anyio.CapacityLimiter(_READERS)
         self._last_requests: dict[_Run, protocol.Event | None] = {}
-        self.told = 0
+        self.last_published = 0
 
-    def committed(self, events: Sequence[protocol.Event]) -> None:
+    def note_commit(self, events: Sequence[protocol.Event]) -> None:
         """Take note of these events, just committed; on the event loop."""
         if events:
-            self.told = events[-1].event
+            self.last_published = events[-1].event
         for event in events:
             if event.job_id is not None and event.run is not None and _is_request(event):
                 self._kept_requests()[event.job_id, event.run] = event
@@ -209,7 +209,7 @@ class Records:
         while self._idle:
             self._idle.pop().close()
 
-    async def listed(
+    async def list_runs(
         self,
         *,
         runs: bool,
@@ -256,7 +256,7 @@ class Records:
                     run=one["run"],
                     newest=bool(one["newest"]),
                     job=one["job"],
-                    brief=None if shape else _as_far_as_it_goes(_BRIEF_RUN, one),
+                    brief=None if shape else _salvage(_BRIEF_RUN, one),
                 )
                 for one in found
                 if one["job_name"]
@@ -312,14 +312,14 @@ class Records:
         found = await self._runs("run", job_name=job_name, run=run)
         return found[0] if found else None
 
-    async def newest(self, job_name: str) -> Newest:
+    async def newest(self, job_name: str) -> NewestRun:
         """Return the newest run of a name, and the highest number that one of it ever had."""
 
-        def read(connection: sqlite3.Connection) -> Newest:
+        def read(connection: sqlite3.Connection) -> NewestRun:
             found = _select(connection, "run", {"job_name": job_name, "run": None})
-            row = _as_far_as_it_goes(_RUN, found[0]) if found else None
+            row = _salvage(_RUN, found[0]) if found else None
             last = connection.execute(SQL["last_run"], {"job_name": job_name}).fetchone()
-            return Newest(row, int(last[0]) if last else 0)
+            return NewestRun(row, int(last[0]) if last else 0)
 
         return await self._read(read)
 
@@ -331,31 +331,33 @@ class Records:
         """Read runs: one that is damaged keeps nobody from the others."""
 
         def read(connection: sqlite3.Connection) -> list[RunRow]:
-            return [_as_far_as_it_goes(_RUN, found) for found in _select(connection, name, params)]
+            return [_salvage(_RUN, found) for found in _select(connection, name, params)]
 
         return await self._read(read)
 
-    async def whole(self, job_name: str, run: int | None = None, *, damaged: bool = False) -> Whole | None:
+    async def stored_run(
+        self, job_name: str, run: int | None = None, *, damaged: bool = False
+    ) -> StoredRun | None:
         """Return what makes the state of a run, as it is at one moment; the newest run without a number.
 
         Of a damaged one: what can be read of that.
         """
 
-        def read(connection: sqlite3.Connection) -> Whole | None:
+        def read(connection: sqlite3.Connection) -> StoredRun | None:
             found = _select(connection, "run", {"job_name": job_name, "run": run})
             if not found:
                 return None
-            now = _as_far_as_it_goes(_RUN, found[0]) if damaged else _RUN.struct(found[0])
+            now = _salvage(_RUN, found[0]) if damaged else _RUN.struct(found[0])
 
             def rows(columns: Columns[T], name: str, **params: Value) -> list[T]:
                 selected = _select(connection, name, {"run_id": now.run_id, **params})
                 if damaged:
-                    return [_as_far_as_it_goes(columns, one) for one in selected]
+                    return [_salvage(columns, one) for one in selected]
                 return [columns.struct(one) for one in selected]
 
             numbers = [number for number in (now.revision, now.staged_revision) if number is not None]
             revisions = [row for n in numbers for row in rows(_REVISION, "revision", revision=n)]
-            return Whole(
+            return StoredRun(
                 run=now,
                 revisions={row.revision: row for row in revisions},
                 sheets=rows(_SHEET, "sheets"),
@@ -476,7 +478,7 @@ class Records:
         if key in self._last_requests:
             return self._last_requests[key]
         kept = self._kept_requests()
-        asked: dict[str, Value] = {"run_id": run.run_id, "told": self.told}
+        asked: dict[str, Value] = {"run_id": run.run_id, "told": self.last_published}
         found = await self._read(lambda connection: _events(connection, "last_request", asked))
         return kept.setdefault(key, found[0] if found else None)  # what was committed meanwhile is newer
 
@@ -506,7 +508,7 @@ class Records:
             "after": after,
             "limit": limit,
             "name": job_name,
-            "told": self.told,
+            "told": self.last_published,
         }
 
         def read(connection: sqlite3.Connection) -> list[protocol.Event]:
@@ -536,7 +538,7 @@ class Records:
             "since": since or 0,
             "limit": limit,
             "offset": offset,
-            "told": self.told,
+            "told": self.last_published,
         }
         params["sheets"] = msgspec.json.encode(sorted(sheets or ())).decode()
 
@@ -585,14 +587,14 @@ class Records:
         """
         try:
             return await to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
-        except (sqlite3.DatabaseError, Displaced) as error:
+        except (sqlite3.DatabaseError, DatabaseDisplaced) as error:
             cause = self._place.cause(error)
-            if not isinstance(cause, (sqlite3.OperationalError, Displaced)):
+            if not isinstance(cause, (sqlite3.OperationalError, DatabaseDisplaced)):
                 raise
-            raise Unavailable(f"the database can't be read: {in_words(cause)}") from error
+            raise Unavailable(f"the database can't be read: {describe_error(cause)}") from error
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
-        connection = self._take()
+        connection = self._take_connection()
         try:
             connection.execute("BEGIN")
             try:
@@ -604,7 +606,7 @@ class Records:
                 self._idle.append(connection)
                 self._given_back.notify()
 
-    def _take(self) -> sqlite3.Connection:
+    def _take_connection(self) -> sqlite3.Connection:
         """Return a connection that nobody reads with; where no more can be opened, one that is given back.
 
         The file may be gone, which those that are open still have, or descriptors may be short.
@@ -614,7 +616,7 @@ class Records:
                 return self._idle.pop()
         try:
             connection = self._connect()
-        except (Displaced, sqlite3.OperationalError):
+        except (DatabaseDisplaced, sqlite3.OperationalError):
             with self._given_back:
                 if not self._opened or not self._given_back.wait_for(lambda: self._idle, _PATIENCE_SECONDS):
                     raise
@@ -628,7 +630,7 @@ class Records:
         connection = connect_reader(self.path)
         try:
             self._place.check()
-        except Displaced:
+        except DatabaseDisplaced:
             connection.close()
             raise
         return connection

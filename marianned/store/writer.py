@@ -23,9 +23,9 @@ import msgspec
 from marianned import faults, protocol
 from marianned.errors import Unavailable
 from marianned.rows import TABLES, Changes, EventRow, RequestRow, Row, RunRow
-from marianned.store.incarnations import Begun, begin
+from marianned.store.incarnations import IncarnationStart, begin_incarnation
+from marianned.store.location import DatabaseDisplaced, DatabaseLocation, describe_error
 from marianned.store.opening import connect_writer, refusal
-from marianned.store.place import Displaced, Place, in_words
 from marianned.store.records import Records, last_number, to_event
 from marianned.store.sql import SQL, Columns, delete, put
 
@@ -41,13 +41,13 @@ _DELETE: dict[type[msgspec.Struct], str] = {
 _ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 """The errors of SQLite that tell of what was to be written; the others tell of where."""
 
-_REFUSED = (sqlite3.Error, MemoryError, Displaced)
+_REFUSED = (sqlite3.Error, MemoryError, DatabaseDisplaced)
 """What can keep a whole group from the disk."""
 
 _logger = logging.getLogger(__name__)
 
 
-class Committed(NamedTuple):
+class CommitResult(NamedTuple):
     """A transaction that is on disk: its last event's number (else the journal's newest), its events."""
 
     event: int
@@ -58,19 +58,19 @@ class BrokenChanges(Exception):
     """These changes can't be stored, whatever the disk: a broken constraint. Nothing of them is."""
 
 
-class _Wish(Enum):
+class _WriterSignal(Enum):
     """What the writer is asked for beside changes."""
 
-    LOOK = "see whether it can be written"
+    CHECK = "see whether it can be written"
     STOP = "end"
 
 
-class _Work(NamedTuple):
+class _PendingCommit(NamedTuple):
     changes: Changes
-    future: "asyncio.Future[Committed]"
+    future: "asyncio.Future[CommitResult]"
 
 
-_Result = Committed | Exception
+_Result = CommitResult | Exception
 
 
 class Store:
@@ -83,7 +83,12 @@ class Store:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, records: Records, place: Place, boot: str, begun: Begun
+        self,
+        connection: sqlite3.Connection,
+        records: Records,
+        place: DatabaseLocation,
+        boot: str,
+        begun: IncarnationStart,
     ) -> None:
         self.records = records
         self.path = records.path
@@ -94,13 +99,13 @@ class Store:
         self.rebooted = last is not None and last != (boot,)
         connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
         self._degraded: str | None = None
-        records.told = last_number(connection, "events")
+        records.last_published = last_number(connection, "events")
         self._connection = connection
-        self._newest_event = records.told
+        self._newest_event = records.last_published
         self._newest_run_id = last_number(connection, "runs")
-        self._queue: queue.SimpleQueue[_Work | _Wish] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_PendingCommit | _WriterSignal] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = [records.committed]
+        self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = [records.note_commit]
         self._open = True
         self._thread = threading.Thread(target=self._run, name="store-writer")
         self._thread.start()
@@ -108,25 +113,25 @@ class Store:
     @property
     def last_event(self) -> int:
         """The number of the newest event that has been told to the listeners."""
-        return self.records.told
+        return self.records.last_published
 
     @property
     def degraded(self) -> str | None:
         """Why nothing can be written now, or could not be at the last trial; null when it can."""
         return self.degraded_by(self.displaced)
 
-    def degraded_by(self, displaced: Displaced | None) -> str | None:
+    def degraded_by(self, displaced: DatabaseDisplaced | None) -> str | None:
         """Return `degraded` for who has looked at `displaced` already."""
         if self._degraded is not None:
             return self._degraded
         return None if displaced is None else _reason(displaced)
 
     @property
-    def displaced(self) -> Displaced | None:
+    def displaced(self) -> DatabaseDisplaced | None:
         """What tells now that the database is not where it was opened; null: it is there."""
         try:
             self._place.check()
-        except Displaced as displaced:
+        except DatabaseDisplaced as displaced:
             return displaced
         return None
 
@@ -152,11 +157,11 @@ class Store:
         """The database's files, as they were when it was opened."""
         return self._place.files
 
-    def look(self) -> None:
+    def check_files(self) -> None:
         """See whether the files are where they were, now: the writer itself looks only when it writes."""
-        self._queue.put(_Wish.LOOK)
+        self._queue.put(_WriterSignal.CHECK)
 
-    async def commit(self, changes: Changes) -> Committed:
+    async def commit(self, changes: Changes) -> CommitResult:
         """Write the changes, all or nothing; return when they are on disk.
 
         Commits happen in the order of the calls. Cancelling the wait does not take the changes back.
@@ -167,15 +172,15 @@ class Store:
         """
         if not self._open:
             raise RuntimeError("the store is closed")
-        future: asyncio.Future[Committed] = self._loop.create_future()
-        self._queue.put(_Work(changes, future))
+        future: asyncio.Future[CommitResult] = self._loop.create_future()
+        self._queue.put(_PendingCommit(changes, future))
         return await future
 
     async def close(self) -> None:
         """Write what is queued, end the thread, close all connections."""
         self._open = False
         with anyio.CancelScope(shield=True):
-            self._queue.put(_Wish.STOP)
+            self._queue.put(_WriterSignal.STOP)
             await anyio.to_thread.run_sync(self._thread.join)
             self.records.close()
             await anyio.to_thread.run_sync(self._connection.close)
@@ -188,17 +193,17 @@ class Store:
             try:
                 group = [self._queue.get(timeout=_TRIAL_SECONDS if self._degraded else None)]
             except queue.Empty:
-                group = [_Wish.LOOK]
+                group = [_WriterSignal.CHECK]
             while not self._queue.empty():
                 group.append(self._queue.get())
-            going_on = _Wish.STOP not in group
-            works = [work for work in group if isinstance(work, _Work)]
+            going_on = _WriterSignal.STOP not in group
+            works = [work for work in group if isinstance(work, _PendingCommit)]
             if works:
                 self._post(works, self._write_group(works))
             elif going_on:
-                self._look()
+                self._try_to_write()
 
-    def _write_group(self, works: list[_Work]) -> list[_Result]:
+    def _write_group(self, works: list[_PendingCommit]) -> list[_Result]:
         """Write what waits in one transaction; return what becomes of each.
 
         One fsync pays for all. Each of them is a savepoint inside the transaction: one that breaks a
@@ -241,7 +246,7 @@ class Store:
         self._connection.execute("RELEASE one")
         return committed
 
-    def _write(self, changes: Changes) -> Committed:
+    def _write(self, changes: Changes) -> CommitResult:
         for row in changes.rows:  # what hangs on a run comes after it
             if isinstance(row, RunRow):
                 self._put(row)
@@ -258,7 +263,7 @@ class Store:
                 self._put(row)
         for name, value in changes.notes.items():
             self._connection.execute(SQL["set_meta"], {"name": name, "value": value})
-        return Committed(self._newest_event, events)
+        return CommitResult(self._newest_event, events)
 
     def _put(self, row: Row | EventRow) -> int | None:
         statement, columns = _PUT[type(row)]
@@ -270,7 +275,7 @@ class Store:
         self._newest_event = number
         return to_event(number, row)
 
-    def _look(self) -> None:
+    def _try_to_write(self) -> None:
         """See whether it can be written; a degraded store tries."""
         try:
             self._place.check()
@@ -304,12 +309,12 @@ class Store:
             else:
                 _logger.warning("%s; nothing is acknowledged or started until it can", reason)
 
-    def _post(self, works: list[_Work], results: list[_Result]) -> None:
+    def _post(self, works: list[_PendingCommit], results: list[_Result]) -> None:
         self._loop.call_soon_threadsafe(self._deliver, works, results)
 
-    def _deliver(self, works: list[_Work], results: list[_Result]) -> None:
+    def _deliver(self, works: list[_PendingCommit], results: list[_Result]) -> None:
         for work, result in zip(works, results, strict=True):
-            if isinstance(result, Committed):
+            if isinstance(result, CommitResult):
                 if result.events:
                     self._publish(result.events)
                 if not work.future.done():
@@ -326,7 +331,7 @@ class Store:
 
 
 def _reason(error: Exception) -> str:
-    return f"the database can't be written: {in_words(error)}"
+    return f"the database can't be written: {describe_error(error)}"
 
 
 @asynccontextmanager
@@ -344,12 +349,12 @@ async def open_store(
     connection = await anyio.to_thread.run_sync(connect_writer, path)
     try:
         begun = await anyio.to_thread.run_sync(
-            begin, connection, path, attempts or path.with_name("attempts"), at
+            begin_incarnation, connection, path, attempts or path.with_name("attempts"), at
         )
     except sqlite3.Error as error:
         connection.close()
         raise refusal(path, error) from error
-    place = Place(path)
+    place = DatabaseLocation(path)
     store = Store(connection, Records(path, place), place, boot, begun)
     try:
         yield store

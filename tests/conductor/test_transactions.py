@@ -147,7 +147,7 @@ def test_a_submission_and_its_first_step_are_one_transaction(daemon, ledger):
 
 def test_a_breakpoint_that_a_new_run_stops_at_at_once_is_used_up_on_disk_too(daemon, ledger):
     assert daemon.submit(score("one", [plain(1)]), before="1")["status"] == "paused"
-    stored = daemon.loop.call(daemon.house.store.records.whole, "one")
+    stored = daemon.loop.call(daemon.house.store.records.stored_run, "one")
     assert (len(stored.holds), stored.breakpoints) == (1, [])
     daemon.rpc("job.resume", job_id="one")
     daemon.wait_for("one", "completed")

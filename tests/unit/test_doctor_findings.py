@@ -167,7 +167,9 @@ def test_after_a_start_that_was_refused_for_the_rights_of_a_place_it_is_those_th
     shared.chmod(0o755)
     state.mkdir(mode=0o700, parents=True)
     connection = connect_writer(database_path(state))
-    incarnations.begin(connection, database_path(state), shared, 0)  # that far a start comes before it looks
+    incarnations.begin_incarnation(
+        connection, database_path(state), shared, 0
+    )  # that far a start comes before it looks
     connection.close()
     (found,) = named("attempts", tmp_path, monkeypatch, settings=f'attempts_dir = "{shared}"\n')
     assert (found.message, found.hints) == (f"'{shared}': it is open to others", [f"chmod 700 {shared}"])

@@ -13,7 +13,7 @@ from marianned.progress.views import reasons
 from marianned.protocol import Job as JobView
 from marianned.protocol import Reason, SafeTo, Waiting, WaitingFor
 from marianned.rows import AttemptRow, Flight
-from marianned.store.place import Displaced
+from marianned.store.location import DatabaseDisplaced
 
 _TAKEN = WaitReason("it is taken out of the queue", queued=True)
 
@@ -43,7 +43,7 @@ def not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
 
 
 def hindrances(
-    services: Services, state: RunState, blockers: JobBlockers, displaced: Displaced | None
+    services: Services, state: RunState, blockers: JobBlockers, displaced: DatabaseDisplaced | None
 ) -> list[Reason]:
     """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
@@ -127,7 +127,7 @@ def _queued(row: AttemptRow) -> Waiting:
     )
 
 
-def safe_from(displaced: Displaced | None, safe: SafeTo) -> SafeTo:
+def safe_from(displaced: DatabaseDisplaced | None, safe: SafeTo) -> SafeTo:
     """Return what is safe where the database may be gone: then the daemon alone holds what happened last."""
     if displaced is None:
         return safe

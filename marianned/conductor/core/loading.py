@@ -16,7 +16,7 @@ from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionSt
 from marianned.rows import Flight, HoldRow, LoopRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import ExpandedScore
 from marianned.score.read.reader import ScoreSource
-from marianned.store.records import Whole
+from marianned.store.records import StoredRun
 from marianned.store.writer import Store
 
 _logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ async def load_state(store: Store, job_name: str, run: int | None = None) -> Run
         Unavailable: nothing can be read at the moment.
     """
     try:
-        found = await store.records.whole(job_name, run)
+        found = await store.records.stored_run(job_name, run)
         return None if found is None else await _state(found)
     except Unavailable:
         raise
@@ -50,7 +50,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     The hold is not on disk: a daemon that can read the run goes on with it. What is in flight is watched
     to its end, hooks too: the stand-in has as many of both, and none of its own ever starts.
     """
-    found = await store.records.whole(job_name, number, damaged=True)
+    found = await store.records.stored_run(job_name, number, damaged=True)
     if found is None:
         return None
     run = msgspec.structs.replace(found.run, staged_revision=None, rewind=[])
@@ -119,7 +119,7 @@ _MANY_SHEETS = 500
 """From so many on, a state is made in a thread: it takes over ten milliseconds."""
 
 
-async def _state(found: Whole) -> RunState:
+async def _state(found: StoredRun) -> RunState:
     run = found.run
     current = await _version(run, found.revisions.get(run.revision), run.revision)
     many = len(found.sheets) >= _MANY_SHEETS
@@ -143,7 +143,7 @@ async def _state(found: Whole) -> RunState:
     return state
 
 
-def _made(found: Whole, current: ScoreVersion) -> RunState:
+def _made(found: StoredRun, current: ScoreVersion) -> RunState:
     spent = found.costs
     cost = Cost(
         usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens

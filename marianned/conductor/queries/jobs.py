@@ -240,7 +240,7 @@ class JobQueries:
         """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
         wanted = statuses_named(params.statuses)
         changed, prefix = moment_of(params.since), params.prefix or ""
-        chosen, total = await self._records.listed(
+        chosen, total = await self._records.list_runs(
             runs=params.runs,
             statuses=wanted,
             labels=params.labels,

@@ -26,7 +26,7 @@ from marianned.progress.views.job import extended, job_view
 from marianned.protocol import Caller, JobStatus, Submit, Submitted, WaitingFor
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, Row, RunRow, SheetRow
 from marianned.score.read.reader import ScoreSource
-from marianned.store.records import Newest
+from marianned.store.records import NewestRun
 
 _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 """Statuses of a newest run that leave its name free."""
@@ -107,7 +107,7 @@ class Submissions:
     async def prepare(
         self,
         version: ScoreVersion,
-        newest: Newest,
+        newest: NewestRun,
         origin: new_run.RunOrigin,
         *,
         fresh: bool,

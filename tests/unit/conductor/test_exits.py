@@ -32,7 +32,7 @@ async def ended(path):
             executor.finish(entry, max_rss_kib=4096)
         run = await house.until("a", "completed")
         (attempt,) = await house.store.records.attempts(run.run_id)
-        (hook,) = (await house.store.records.whole("a")).hooks
+        (hook,) = (await house.store.records.stored_run("a")).hooks
         told = await JobQueries(house.conductor, 0).job_status(ME, GetJob(job_id="a", sheets="1"))
     return {"attempt": (attempt, told.sheets[0].attempts[0]), "hook": (hook, told.hooks[0])}
 

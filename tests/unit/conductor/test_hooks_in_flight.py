@@ -36,7 +36,7 @@ async def second_hook(house, executor):
 async def hook(house, number, until):
     """Return the row of a hook, as it is on disk, once it is so."""
     while True:
-        whole = await house.store.records.whole("a")
+        whole = await house.store.records.stored_run("a")
         row = next((row for row in whole.hooks if row.hook == number), HookRow(run_id=1, hook=number))
         if until(row):
             return row

@@ -42,7 +42,7 @@ async def played(path, monkeypatch):
         second = await executor.started(2)
         assert "new" in (second.directory / "prompt").read_text()
         await house.control.cancel(ME, Cancel(job_id="a", wait=True))
-        whole = await house.store.records.whole("a")
+        whole = await house.store.records.stored_run("a")
     return beside, within, [row.status for row in whole.sheets], whole.run.revision
 
 

@@ -60,7 +60,7 @@ async def test_skip_rules_that_were_attempt_0_are_asked_again(database: Path, ve
     put(old, "attempts", attempt_row(2), attempt=0, kind="skip", model="big", incarnation=7)
     old.close()
     async with open_store(database) as store:
-        whole = await store.records.whole("notes")
+        whole = await store.records.stored_run("notes")
         assert whole is not None
         asked = SkipRow(
             run_id=1,
@@ -103,7 +103,7 @@ async def test_hooks_and_requests_are_what_they_were_under_their_new_words(
     put(old, "requests", asked, **{"asked_at": 7} if version == OF_0_1_0 else {})
     old.close()
     async with open_store(database) as store:
-        whole = await store.records.whole("notes")
+        whole = await store.records.stored_run("notes")
         assert whole is not None
         assert whole.hooks == [HOOK]
         (request,) = whole.requests

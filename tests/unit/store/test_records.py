@@ -20,7 +20,7 @@ from marianned.clock import Instant
 from marianned.errors import Unavailable
 from marianned.protocol import Caller, CheckReport
 from marianned.rows import Changes
-from marianned.store.place import Place
+from marianned.store.location import DatabaseLocation
 from marianned.store.records import Costs, Records
 from marianned.store.writer import Store
 
@@ -59,8 +59,8 @@ async def test_the_last_request_of_a_run_is_the_newest_whatever_was_looked_at_be
         await store.commit(Changes(events=[event_row(type="revision.staged", caller=caller)]))
         assert await store.records.last_request(first) == found
         assert await store.records.last_request(other) is None
-    on_disk = Records(store.path, Place(store.path))
-    on_disk.told = store.last_event
+    on_disk = Records(store.path, DatabaseLocation(store.path))
+    on_disk.last_published = store.last_event
     assert await on_disk.last_request(first) == found
     on_disk.close()
 
@@ -101,7 +101,7 @@ async def test_attempts_come_without_their_results(store: Store) -> None:
     assert await store.records.attempts(1) == [shown, open_one]
     assert await store.records.attempts(1, 1) == [shown]
     assert await store.records.attempts(1, 5) == []
-    assert (await store.records.whole("notes", 1)).open_attempts == [open_one]
+    assert (await store.records.stored_run("notes", 1)).open_attempts == [open_one]
 
 
 async def test_the_last_result_is_that_of_the_last_success(store: Store) -> None:
@@ -123,19 +123,19 @@ async def test_the_last_result_is_that_of_the_last_success(store: Store) -> None
 async def test_costs_are_known_when_those_of_all_ended_attempts_are(store: Store) -> None:
     await store.commit(Changes(rows=[run_row()]))
     nothing = Costs(usd=0.0, known=True, input_tokens=0, output_tokens=0, attempts=0)
-    assert (await store.records.whole("notes")).costs == nothing
+    assert (await store.records.stored_run("notes")).costs == nothing
     priced = attempt_row(1, 1, outcome="succeeded", cost_usd=0.25, input_tokens=10, output_tokens=3)
     await store.commit(Changes(rows=[run_row(), priced, attempt_row(1, 2)]))
     known = Costs(usd=0.25, known=True, input_tokens=10, output_tokens=3, attempts=2)
-    assert (await store.records.whole("notes")).costs == known
+    assert (await store.records.stored_run("notes")).costs == known
     await store.commit(Changes(rows=[attempt_row(1, 2, outcome="failed")]))
-    assert not (await store.records.whole("notes")).costs.known
+    assert not (await store.records.stored_run("notes")).costs.known
 
 
 async def test_holds_come_oldest_first(store: Store) -> None:
     rows = [hold_row(1), hold_row(2, owner=None, ends=Instant(5, "boot", 6))]
     await store.commit(Changes(rows=[run_row(), *rows[::-1]]))
-    assert (await store.records.whole("notes")).holds == rows
+    assert (await store.records.stored_run("notes")).holds == rows
 
 
 async def test_a_list_of_revisions_leaves_out_what_is_long(store: Store) -> None:
@@ -152,13 +152,13 @@ async def test_a_list_of_revisions_leaves_out_what_is_long(store: Store) -> None
 async def test_requests_wait_until_they_are_answered_or_refused(store: Store) -> None:
     rows = [request_row("a", awaits="paused", asked=asked(2)), request_row("b", asked=asked(1), key="k")]
     await store.commit(Changes(rows=[run_row(), *rows]))
-    assert (await store.records.whole("notes")).requests == rows[::-1]
+    assert (await store.records.stored_run("notes")).requests == rows[::-1]
     assert await store.records.request(1000, "job.pause", "k") == rows[1]
     assert await store.records.request(1001, "job.pause", "k") is None
     await store.commit(
         Changes(rows=[request_row("a", reply=b"{}"), request_row("b", refusal=b"{}", key="k")])
     )
-    assert (await store.records.whole("notes")).requests == []
+    assert (await store.records.stored_run("notes")).requests == []
 
 
 async def test_the_journal_is_read_in_pages(store: Store) -> None:
@@ -215,11 +215,11 @@ async def test_what_makes_a_state_is_of_one_run_and_has_both_its_revisions(store
     other = [run_row(2, run=2), sheet_row(1, run_id=2), request_row("z", run_id=2)]
     mine = [sheet_row(1), revision_row(1), revision_row(2, status="staged"), request_row("a")]
     await store.commit(Changes(rows=[row, *mine, *other]))
-    found = await store.records.whole("notes", 1)
+    found = await store.records.stored_run("notes", 1)
     assert (found.run, found.sheets) == (row, [sheet_row(1)])
     assert found.revisions == {1: revision_row(1), 2: revision_row(2, status="staged")}
     assert [request.request for request in found.requests] == ["a"]
-    assert await store.records.whole("nobody") is None
+    assert await store.records.stored_run("nobody") is None
 
 
 @pytest.mark.parametrize("kind", [sqlite3.OperationalError, sqlite3.DatabaseError])

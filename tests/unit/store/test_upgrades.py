@@ -52,7 +52,7 @@ async def test_what_a_release_knew_of_its_jobs_is_known(released: Path) -> None:
     events = [(event[0], event[2]) for event in rows(released, "events")]
     async with open_store(released) as store:
         for name, number in jobs:
-            whole = await store.records.whole(name, number)
+            whole = await store.records.stored_run(name, number)
             assert whole is not None
             assert (whole.run.job_name, whole.run.run) == (name, number)
             assert whole.sheets

@@ -111,7 +111,7 @@ async def test_deleted_sheets_and_holds_are_gone_and_attempts_stay(store: Store)
     gone = [Deleted(kind=SheetRow, run_id=1, key=1), Deleted(kind=HoldRow, run_id=1, key=1)]
     await store.commit(Changes(deleted=gone))
     assert await store.records.sheets(1) == [sheet_row(2)]
-    assert (await store.records.whole("notes")).holds == [hold_row(2)]
+    assert (await store.records.stored_run("notes")).holds == [hold_row(2)]
     assert await store.records.attempts(1) == [attempt_row(1)]
 
 
@@ -186,9 +186,9 @@ async def test_the_trial_stays_degraded_while_there_is_no_room(store: Store, dat
     with full_disk(store):
         with pytest.raises(Unavailable):
             await store.commit(Changes(events=[event_row(BIG, run_id=None)]))
-        store._look()
+        store._try_to_write()
         assert store.degraded is not None
-    store._look()
+    store._try_to_write()
     assert store.degraded is None
     assert stored(database, "SELECT name FROM meta") == [("boot_id",), ("daemon_id",)]
 
@@ -321,7 +321,7 @@ async def test_a_request_that_waits_is_not_forgotten(store: Store) -> None:
     week = 7 * 24 * 3600 * 1000
     await store.commit(Changes(rows=[run_row(), request_row("a")]))
     await store.commit(Changes(rows=[request_row("b", asked=asked(week))]))
-    assert [row.request for row in (await store.records.whole("notes")).requests] == ["a", "b"]
+    assert [row.request for row in (await store.records.stored_run("notes")).requests] == ["a", "b"]
 
 
 async def test_a_run_id_is_never_used_again(database: Path) -> None:

@@ -15,7 +15,7 @@ _LOG = "-wal"
 _INDEX = "-shm"
 
 
-class Displaced(Exception):
+class DatabaseDisplaced(Exception):
     """The database is not where it was opened any more; the message says what, `hints` what to type.
 
     `lost`: what this daemon holds is lost when it ends; else its end still writes that into the database.
@@ -27,7 +27,7 @@ class Displaced(Exception):
         self.hints = ["mzt backup FILE", "mzt stop --lose-jobs"] if lost else ["mzt stop", "mzt start"]
 
 
-class Place:
+class DatabaseLocation:
     """The database file and the two that belong to it while it is open, as they were when opened."""
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Place:
         """See that each file is the one that was opened.
 
         Raises:
-            Displaced: one has been deleted, moved or replaced.
+            DatabaseDisplaced: one has been deleted, moved or replaced.
         """
         for file, opened in self._files.items():
             try:
@@ -66,11 +66,11 @@ class Place:
         """Return why SQLite fails: its files are not there any more, or else its own error."""
         try:
             self.check()
-        except Displaced as displaced:
+        except DatabaseDisplaced as displaced:
             return displaced
         return error
 
-    def _displaced(self, file: str, what: str) -> Displaced:
+    def _displaced(self, file: str, what: str) -> DatabaseDisplaced:
         lost = file == str(self._path)
         if lost:
             way = (
@@ -79,7 +79,7 @@ class Place:
             )
         else:
             way = "stop the daemon, which saves what it holds, and start it again"
-        return Displaced(f"'{file}' {what}; move the very same file back, or: {way}", lost=lost)
+        return DatabaseDisplaced(f"'{file}' {what}; move the very same file back, or: {way}", lost=lost)
 
 
 _WORDS = {
@@ -94,7 +94,7 @@ _WORDS = {
 }
 
 
-def in_words(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say plainly what SQLite says, with its own words behind."""
     code = getattr(error, "sqlite_errorcode", None)
     said = " ".join(str(error).split()) or type(error).__name__
