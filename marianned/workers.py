@@ -27,7 +27,7 @@ from marianned.instruments.profile import Profile
 from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.score.expanded import CompileResult, ExpandedScore, unpack_score
-from marianned.score.language.expressions import JobSeen, SheetSeen
+from marianned.score.language.expressions import JobValue, SheetValue
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
 from marianned.worker_pool import WORKERS, Born, WorkerLimit, call_within, fork_nursery, pool
@@ -248,8 +248,8 @@ async def skip_when(
     expanded: bytes,
     sheet: int,
     previous: UpstreamOutputs,
-    sheets: dict[int, SheetSeen],
-    job: JobSeen,
+    sheets: dict[int, SheetValue],
+    job: JobValue,
 ) -> bool:
     """Evaluate a sheet's `skip_when`; `key` and `expanded` as for `render_prompt`.
 
@@ -265,8 +265,8 @@ def _skip_when(
     data: bytes | None,
     sheet: int,
     previous: UpstreamOutputs,
-    sheets: dict[int, SheetSeen],
-    job: JobSeen,
+    sheets: dict[int, SheetValue],
+    job: JobValue,
 ) -> bool | None:
     from marianned.score.language.expressions import evaluate
     from marianned.score.render.template import Renderer
@@ -285,9 +285,9 @@ async def until(
     expanded: bytes,
     place: int,
     round_number: int,
-    sheets: dict[int, SheetSeen],
+    sheets: dict[int, SheetValue],
     passed: bool,  # noqa: FBT001  a worker is called by position
-    job: JobSeen,
+    job: JobValue,
 ) -> bool:
     """Evaluate the `until` of a loop, by its place in the score; `key` and `expanded` as for `render_prompt`.
 
@@ -304,9 +304,9 @@ def _until(
     data: bytes | None,
     place: int,
     round_number: int,
-    sheets: dict[int, SheetSeen],
+    sheets: dict[int, SheetValue],
     passed: bool,  # noqa: FBT001
-    job: JobSeen,
+    job: JobValue,
 ) -> bool | None:
     from marianned.score.language.expressions import evaluate
     from marianned.score.render.template import Renderer

@@ -15,7 +15,12 @@ from marianned.masks import Mask
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, SheetStatus
 from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import ExpandedScore
-from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs, seen_outputs, upstream
+from marianned.score.render.prompt_inputs import (
+    PreviousAttempt,
+    UpstreamOutputs,
+    upstream_sheets,
+    visible_outputs,
+)
 from marianned.store.writer import Store
 
 ACCEPTED = "[ACCEPTED]"
@@ -41,10 +46,10 @@ async def gather_upstream(
         )
     if not settings.auto_capture_stdout and not settings.capture_files:
         return in_loop, []
-    above = upstream(score, sheet)
+    above = upstream_sheets(score, sheet)
     rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
     outputs: dict[int, str] = {}
-    for number in seen_outputs(score, sheet, above):
+    for number in visible_outputs(score, sheet, above):
         row = rows.get(number)
         if row is not None and row.status == SheetStatus.COMPLETED:
             accepted = row.word is not None

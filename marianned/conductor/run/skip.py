@@ -22,7 +22,7 @@ from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.rows import SkipRow
 from marianned.score.expanded import SkipRules
-from marianned.score.language.expressions import BadExpression, JobSeen, names_of
+from marianned.score.language.expressions import BadExpression, JobValue, names_of
 from marianned.score.render.prompt_inputs import CROSS_SHEET, RenderError, UpstreamOutputs
 from marianned.validations import CommandResult
 
@@ -130,7 +130,7 @@ class SkipEvaluation:
                 self._services.store, self._run, self._score, self._row.sheet, self._round
             )
         key = self._services.revision_key(self._revision)
-        job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
+        job = JobValue(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
         return await workers.skip_when(
             key, self._revision.expanded, self._row.sheet, previous, self._sheets, job
         )

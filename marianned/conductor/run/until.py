@@ -14,7 +14,7 @@ from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.rows import LoopRow
-from marianned.score.language.expressions import BadExpression, JobSeen
+from marianned.score.language.expressions import BadExpression, JobValue
 from marianned.score.render.prompt_inputs import RenderError
 
 
@@ -62,7 +62,7 @@ class UntilQuestion:
 
     async def _ask(self, place: int) -> bool:
         key = self._services.revision_key(self._revision)
-        job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
+        job = JobValue(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
         expanded, number = self._revision.expanded, self._row.round
         return await workers.until(key, expanded, place, number, self._sheets, self._passed, job)
 

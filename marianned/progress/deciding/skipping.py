@@ -13,7 +13,7 @@ from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import ErrorCategory, SheetStatus
 from marianned.rows import AttemptRow, Deleted, SheetRow, SkipRow
-from marianned.score.language.expressions import SheetSeen, sheets_of
+from marianned.score.language.expressions import SheetValue, sheets_of
 
 
 def needs_skip_evaluation(state: RunState, row: SheetRow) -> bool:
@@ -40,11 +40,11 @@ def skip_evaluation(state: RunState, row: SheetRow, attempt: AttemptRow, now: In
     )
 
 
-def seen_sheets(state: RunState, expression: str) -> dict[int, SheetSeen]:
+def seen_sheets(state: RunState, expression: str) -> dict[int, SheetValue]:
     """Return what an expression sees of the sheets, as they stand now."""
     wanted = sheets_of(expression)
     return {
-        number: SheetSeen(
+        number: SheetValue(
             status=row.status,
             validation_passed=row.validation_passed,
             exit_code=row.exit_code,

@@ -59,7 +59,7 @@ from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import StructRule
 from marianned.score.read.variables import pack, scalars, with_number_keys
-from marianned.score.render.template import render_text, templates
+from marianned.score.render.template import render_text, templated_variables
 from marianned.yaml_tree import KeyPath, UnreadableYaml
 
 _LOOK_SECONDS = 30.0
@@ -159,7 +159,7 @@ class _Compiler:
         No sheet's names are among what a template in them may use.
         """
         variables = {name: with_number_keys(v) for name, v in self.score.prompt.variables.items()}
-        found = templates(variables)
+        found = templated_variables(variables)
         for name, others in found.cyclic.items():
             message = f"'{name}' needs {', '.join(map(repr, others))}, which needs it in turn"
             message = f"'{name}' needs itself" if others == [name] else message

@@ -19,8 +19,8 @@ from marianned.score.render.prompt_inputs import (
     InjectedText,
     RenderError,
     UpstreamOutputs,
-    seen_outputs,
-    upstream,
+    upstream_sheets,
+    visible_outputs,
 )
 from marianned.score.render.template import INJECTED, Renderer, names_used
 
@@ -64,7 +64,7 @@ def _available_injections(renderer: Renderer, sheet: SheetDefinition, reader: Fi
 
 
 def _sample_outputs(renderer: Renderer, sheet: SheetDefinition) -> UpstreamOutputs:
-    seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
+    seen = visible_outputs(renderer.expanded, sheet.sheet, upstream_sheets(renderer.expanded, sheet.sheet))
     return UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
 
 

@@ -18,8 +18,8 @@ from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import scalars
 from marianned.score.render.injecting import inject, stand_ins
-from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, seen_outputs
-from marianned.score.render.script import dropped_text
+from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, visible_outputs
+from marianned.score.render.script import has_dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, names_used, unquoted_lines
 from marianned.score.render.templated import is_dynamic
@@ -89,7 +89,7 @@ class PromptChecker:
         lookback = self.expanded.cross_sheet.lookback_sheets
         lowest = max(1, sheet.sheet - lookback) if lookback else 1
         above = self.above.of(sheet.sheet, lowest) if self.above else []
-        seen = seen_outputs(self.expanded, sheet.sheet, above)
+        seen = visible_outputs(self.expanded, sheet.sheet, above)
         self._check_patterns(sheet)
         previous = UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
         injected = self._injected(sheet, previous)
@@ -105,7 +105,7 @@ class PromptChecker:
         if not body.strip():
             self.found[_PromptFault("S210", self.path, "the body is empty", None, None)].append(sheet.sheet)
         profile = self.expanded.profiles[sheet.instrument]
-        if profile.script == "shell" and dropped_text(body, sheet.settings.get("script", "auto")):
+        if profile.script == "shell" and has_dropped_text(body, sheet.settings.get("script", "auto")):
             message = "text around the shell blocks is not run"
             self.found[_PromptFault("S213", self.path, message, None, None)].append(sheet.sheet)
         if profile.script == "shell":

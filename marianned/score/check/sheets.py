@@ -16,8 +16,8 @@ from marianned.score.read.model import ExecutorSection, InjectionSection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
-from marianned.score.render.assembly import one_row
-from marianned.score.render.injecting import below, passed_over_text
+from marianned.score.render.assembly import has_single_path
+from marianned.score.render.injecting import passed_over_text, subdirectories
 from marianned.score.render.template import template_fault
 from marianned.score.render.templated import is_dynamic
 from marianned.yaml_tree import KeyPath, ScalarNode, find, place_inside, scalars
@@ -209,7 +209,7 @@ def _check_parallel(score: Score, layout: SheetLayout, report: ProblemReport) ->
         path: KeyPath = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", key)
         message = "without 'parallel: {enabled: true}' the instances run one by one"
         report.add("S110", path, message, key=True)
-    if score.parallel.enabled and one_row(layout.needs) and not score.sheet.fan_out_from:
+    if score.parallel.enabled and has_single_path(layout.needs) and not score.sheet.fan_out_from:
         report.add("S110", ("parallel", "enabled"), "no two sheets can run in parallel")
     if score.parallel.enabled and score.isolation.enabled and score.isolation.mode != "none":
         report.add("S509", ("isolation",), "parallel sheets share one worktree", key=True)
@@ -239,5 +239,5 @@ def check_files(
         found = next((place for place in places if there(place)), None)
         if found is None:
             report.add("S302", (*path, "file" if item.file else "directory"), f"'{name}' is not there")
-        elif item.file is None and (names := below(found, reader)):
+        elif item.file is None and (names := subdirectories(found, reader)):
             report.add("S307", (*path, "directory"), passed_over_text(names, name))

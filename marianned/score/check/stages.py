@@ -18,17 +18,17 @@ from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
 from marianned.score.check.expand import SheetLayout, SheetPosition
 from marianned.score.expanded import LoopDefinition, Resources, RetryPolicy, StagePauses
-from marianned.score.language.advice import advice, advice_for_name, objection
+from marianned.score.language.advice import advice, advice_for_name, find_objection
 from marianned.score.language.expressions import (
     OWN_NAMES,
-    SKIP,
-    Language,
+    SKIP_LANGUAGE,
+    ExpressionLanguage,
     expression_fault,
     literals_of,
-    looped,
+    loop_language,
     names_of,
-    subscripted,
-    until,
+    required_sheets,
+    until_language,
 )
 from marianned.score.language.placeholders import placeholders
 from marianned.score.read import sbatch
@@ -74,13 +74,13 @@ class SkipLanguages:
             or any(first > last or index in _TAKEN for first, last, index in self._spans)
         )
 
-    def at(self, stage: int) -> Language:
+    def at(self, stage: int) -> ExpressionLanguage:
         """Return the language of a stage's `skip_when`."""
         if self._wrong:
-            return Language(loop=None)
+            return ExpressionLanguage(loop=None)
         place = bisect.bisect_right(self._spans, stage, key=itemgetter(0))
         inside = place > 0 and stage <= self._spans[place - 1][1]
-        return looped(self._spans[place - 1][2]) if inside else SKIP
+        return loop_language(self._spans[place - 1][2]) if inside else SKIP_LANGUAGE
 
 
 def _parse_span(key: str) -> tuple[int, int] | None:
@@ -143,23 +143,27 @@ def _check_loop(
         span = _parse_span(str(path[-1]))
         ends = layout.stages.get(span[1]) if span is not None else None
         _check_until(
-            score, part.until, until(part.index), (*path, "until"), report, ends[0] if ends else None
+            score, part.until, until_language(part.index), (*path, "until"), report, ends[0] if ends else None
         )
         total = sum(map(len, layout.stages.values()))
-        for number in sorted(subscripted(part.until, until(part.index))):
+        for number in sorted(required_sheets(part.until, until_language(part.index))):
             if not 1 <= number <= total:
                 message = f"bad expression: there is no sheet {number}, there are {plural(total, 'sheet')}"
                 report.add("S206", (*path, "until"), message, hint=f"sheets are numbered from 1 to {total}")
 
 
 def check_expression(
-    text: str, language: Language, path: KeyPath, variables: Mapping[str, Any], report: ProblemReport
+    text: str,
+    language: ExpressionLanguage,
+    path: KeyPath,
+    variables: Mapping[str, Any],
+    report: ProblemReport,
 ) -> bool:
     """Report a text that is no expression of a language, or can't be meant so; tell whether it is fine."""
     fault = expression_fault(text, language)
     if fault is not None:
         report.add("S206", path, f"bad expression: {fault}", hint=advice(text, language))
-    elif (against := objection(text, language, variables)) is not None:
+    elif (against := find_objection(text, language, variables)) is not None:
         report.add("S206", path, f"bad expression: {against.message}", hint=against.hint)
     else:
         return True
@@ -167,7 +171,12 @@ def check_expression(
 
 
 def _check_until(
-    score: Score, text: str, language: Language, path: KeyPath, report: ProblemReport, end: int | None
+    score: Score,
+    text: str,
+    language: ExpressionLanguage,
+    path: KeyPath,
+    report: ProblemReport,
+    end: int | None,
 ) -> None:
     """Report what is wrong with an `until`; `end` is the first sheet of the loop's last stage."""
     if not check_expression(text, language, path, score.prompt.variables, report):

@@ -14,11 +14,11 @@ from marianned.formatting import did_you_mean
 from marianned.protocol import SheetStatus
 from marianned.score.language.expressions import (
     OF_FILES,
-    JobSeen,
-    Language,
-    SheetSeen,
+    ExpressionLanguage,
+    JobValue,
+    SheetValue,
     comparisons,
-    parsed_loosely,
+    parse_loosely,
     value_of,
 )
 
@@ -46,24 +46,24 @@ class Objection(NamedTuple):
     hint: str | None
 
 
-def advice(text: str, language: Language) -> str:
+def advice(text: str, language: ExpressionLanguage) -> str:
     """Say what to write instead of a text that is no expression of a language."""
     for pattern, hint in _OPERATORS:
         if pattern.search(_without_texts(text.strip())):
             return hint
     if (word := re.search(r"\bloop\.([a-z]+)\b", text)) and keyword.iskeyword(word[1]):
         return did_you_mean(word[1], sorted(language.loop or ())) or "the name is a word of the language"
-    tree = parsed_loosely(text)
+    tree = parse_loosely(text)
     nodes = [] if tree is None else list(ast.walk(tree))
-    found = (_of_call(node, language) or _of_attribute(node, language) for node in nodes)
+    found = (_advice_for_call(node, language) or _advice_for_attribute(node, language) for node in nodes)
     return next((hint for hint in found if hint is not None), _example(language))
 
 
-def _example(language: Language) -> str:
+def _example(language: ExpressionLanguage) -> str:
     return f"as in: {'loop.passed or file(' + repr('p') + ').exists' if language.files else _SKIP_EXAMPLE}"
 
 
-def advice_for_name(name: str, known: Collection[str], language: Language, end: int | None) -> str:
+def advice_for_name(name: str, known: Collection[str], language: ExpressionLanguage, end: int | None) -> str:
     """Say what to write for a name that an expression has and nobody knows; `end` is a loop's last sheet."""
     if name in _CONSTANTS:
         return f"write '{_CONSTANTS[name]}'"
@@ -72,17 +72,17 @@ def advice_for_name(name: str, known: Collection[str], language: Language, end: 
             return f"write 'loop.{name}'"
         if name in _OF_ROUNDS:
             return "write 'loop.round'"
-    if name in SheetSeen.__struct_fields__:
+    if name in SheetValue.__struct_fields__:
         return f"write 'sheets[{end or 3}].{name}'"
     return did_you_mean(name, sorted(known)) or "a variable is meant, or a text, which stands in quotes"
 
 
-def objection(text: str, language: Language, variables: Mapping[str, Any]) -> Objection | None:
+def find_objection(text: str, language: ExpressionLanguage, variables: Mapping[str, Any]) -> Objection | None:
     """Say why an expression can't be meant so: it is always true, or compares what has no order."""
-    tree = parsed_loosely(text)
+    tree = parse_loosely(text)
     if tree is None:
         return None
-    for node in _truths(tree):
+    for node in _truth_tests(tree):
         written = ast.unparse(node)[:40]
         match node:
             case ast.Call(func=ast.Name(id="file")):
@@ -102,23 +102,23 @@ def objection(text: str, language: Language, variables: Mapping[str, Any]) -> Ob
             case _:
                 continue
         return Objection(f"{written} is always true", hint)
-    outputs = _of_outputs(tree) if language.files else None
-    return _of_keys(tree) or _of_statuses(tree) or _of_kinds(text, variables) or outputs
+    outputs = _object_to_outputs(tree) if language.files else None
+    return _object_to_keys(tree) or _object_to_statuses(tree) or _object_to_kinds(text, variables) or outputs
 
 
-def _truths(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield the parts of an expression that are asked whether they are true."""
+def _truth_tests(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield the parts of an expression whose truth value is used."""
     match node:
         case ast.BoolOp(values=parts):
             for part in parts:
-                yield from _truths(part)
+                yield from _truth_tests(part)
         case ast.UnaryOp(op=ast.Not(), operand=part):
-            yield from _truths(part)
+            yield from _truth_tests(part)
         case _:
             yield node
 
 
-def _of_keys(tree: ast.expr) -> Objection | None:
+def _object_to_keys(tree: ast.expr) -> Objection | None:
     for node in ast.walk(tree):
         match node:
             case ast.Subscript(value=ast.Name(id="sheets"), slice=ast.Constant(value=key)) if (
@@ -130,7 +130,7 @@ def _of_keys(tree: ast.expr) -> Objection | None:
     return None
 
 
-def _of_statuses(tree: ast.expr) -> Objection | None:
+def _object_to_statuses(tree: ast.expr) -> Objection | None:
     """Look for statuses that no sheet has."""
     for node in ast.walk(tree):
         match node:
@@ -141,13 +141,13 @@ def _of_statuses(tree: ast.expr) -> Objection | None:
     return None
 
 
-def _of_kinds(text: str, variables: Mapping[str, Any]) -> Objection | None:
+def _object_to_kinds(text: str, variables: Mapping[str, Any]) -> Objection | None:
     """Try each comparison with samples: what has no order has none in any round."""
     values = {
         **variables,
-        "loop": _Rounds(),
-        "job": JobSeen(name="", run=1, workspace=""),
-        "sheets": _Sheets(),
+        "loop": _SampleLoop(),
+        "job": JobValue(name="", run=1, workspace=""),
+        "sheets": _SampleSheets(),
     }
     for node in comparisons(text):
         try:
@@ -159,14 +159,14 @@ def _of_kinds(text: str, variables: Mapping[str, Any]) -> Objection | None:
     return None
 
 
-def _of_outputs(tree: ast.expr) -> Objection | None:
+def _object_to_outputs(tree: ast.expr) -> Objection | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in _PRINTED:
             return Objection(f"'{node.id}' is empty here", _ASK_A_FILE)
     return None
 
 
-def _of_call(node: ast.AST, language: Language) -> str | None:
+def _advice_for_call(node: ast.AST, language: ExpressionLanguage) -> str | None:
     """Say what to write for a call that is not possible; None: it is none, or is."""
     if not isinstance(node, ast.Call):
         return None
@@ -176,19 +176,19 @@ def _of_call(node: ast.AST, language: Language) -> str | None:
             return f"write '{ast.unparse(of)}.exists', without brackets"
         case ast.Attribute(value=ast.Call(func=ast.Name(id="file")), attr=name) if language.files:
             wrong = f"'{name}' takes one text" if not one else None
-            return wrong if name in OF_FILES else did_you_mean(name, OF_FILES) or _possible(language)
+            return wrong if name in OF_FILES else did_you_mean(name, OF_FILES) or _possible_calls(language)
         case ast.Name(id="file") if language.files:
             return None if one else 'file("p") takes one path'
         case ast.Attribute(value=ast.Name(id="sheets"), attr="get"):
             return None if one else "sheets.get(N) takes one number"
-    return _possible(language)
+    return _possible_calls(language)
 
 
-def _possible(language: Language) -> str:
+def _possible_calls(language: ExpressionLanguage) -> str:
     return f"what can be asked: {_MAY_BE_CALLED if language.files else 'sheets.get(3)'}"
 
 
-def _of_attribute(node: ast.AST, language: Language) -> str | None:
+def _advice_for_attribute(node: ast.AST, language: ExpressionLanguage) -> str | None:
     """Say what to write for an attribute that is not there; None: it is none, or is there."""
     if not isinstance(node, ast.Attribute):
         return None
@@ -200,11 +200,11 @@ def _of_attribute(node: ast.AST, language: Language) -> str | None:
             hint = _ASK_A_FILE if node.attr in _PRINTED else None
             hint = hint if known else "only stages of a loop have rounds"
         case ast.Name(id="job"):
-            known = JobSeen.__struct_fields__
+            known = JobValue.__struct_fields__
         case ast.Call(func=ast.Name(id="file")):
             known = ("exists", *OF_FILES)
         case ast.Subscript(value=ast.Name(id="sheets")) | ast.Call(func=ast.Attribute(attr="get")):
-            known = SheetSeen.__struct_fields__
+            known = SheetValue.__struct_fields__
         case ast.Subscript(value=ast.Name(id="sheet")) as of:
             return f"write 'sheets[{ast.unparse(of.slice)}]'"
     if hint is not None or not known or node.attr in known:
@@ -216,8 +216,8 @@ def _without_texts(text: str) -> str:
     return re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "''", text)
 
 
-class _Rounds(SimpleNamespace):
-    """A round whose number is known by any name."""
+class _SampleLoop(SimpleNamespace):
+    """A sample `loop`: its number has any name."""
 
     passed = True
 
@@ -225,12 +225,12 @@ class _Rounds(SimpleNamespace):
         return 1
 
 
-class _Sheets(dict[int, SheetSeen]):
-    """Sheets that have all ended well."""
+class _SampleSheets(dict[int, SheetValue]):
+    """Sample `sheets`: each of them has ended well."""
 
-    def __missing__(self, number: int) -> SheetSeen:
+    def __missing__(self, number: int) -> SheetValue:
         well = SheetStatus.COMPLETED
-        return SheetSeen(status=well, validation_passed=True, exit_code=0, attempts=1, error="")
+        return SheetValue(status=well, validation_passed=True, exit_code=0, attempts=1, error="")
 
-    def get(self, number: int, default: Any = None) -> SheetSeen:  # noqa: ARG002  as of a mapping
+    def get(self, number: int, default: Any = None) -> SheetValue:  # noqa: ARG002  as of a mapping
         return self[number]

@@ -154,7 +154,7 @@ class _Parser:
         if kind == "word" and text in {"true", "false"}:
             return lambda _: text == "true"
         if kind == "word" and text not in _KEYWORDS:
-            return lambda values: _named(text, values)
+            return lambda values: _value_of_name(text, values)
         raise BadCondition(
             f"a value is needed, this is '{text}'" if text else "a value is missing at the end"
         )
@@ -167,7 +167,7 @@ class _Parser:
         return lambda values: [item(values) for item in items]
 
 
-def _named(name: str, values: Values) -> object:
+def _value_of_name(name: str, values: Values) -> object:
     if name not in values:
         raise BadCondition(f"unknown name '{name}'", name)
     return values[name]

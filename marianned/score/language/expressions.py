@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 
-class SheetSeen(msgspec.Struct, frozen=True, kw_only=True):
+class SheetValue(msgspec.Struct, frozen=True, kw_only=True):
     """What an expression sees of a sheet; `error` is why it failed."""
 
     status: str
@@ -22,7 +22,7 @@ class SheetSeen(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
+class JobValue(msgspec.Struct, frozen=True, kw_only=True):
     """What an expression sees of its job."""
 
     name: str
@@ -30,7 +30,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
 
 
-class FileSeen(Protocol):
+class FileValue(Protocol):
     """What `file("p")` is in an expression: a file as it is now; one that is not there contains nothing."""
 
     @property
@@ -44,7 +44,7 @@ class FileSeen(Protocol):
         """Whether a regular expression is found in its text, as `content_regex` looks for it."""
 
 
-class Language(NamedTuple):
+class ExpressionLanguage(NamedTuple):
     """What an expression may look at beside sheets, job and variables.
 
     `loop`: the attributes of `loop`, empty where there is no such name, null: any; `files`: `file("p")` may
@@ -55,25 +55,25 @@ class Language(NamedTuple):
     files: bool = False
 
 
-SKIP = Language()
-"""That of `skip_when` outside of loops."""
+SKIP_LANGUAGE = ExpressionLanguage()
+"""The language of `skip_when` outside of loops."""
 
-CHECKED = Language(loop=None, files=True)
-"""That of what validation has looked at: it need not be refused again."""
+ANY_LANGUAGE = ExpressionLanguage(loop=None, files=True)
+"""The language of an expression that validation has accepted: nothing in it is refused again."""
 
 
-def looped(index: str) -> Language:
+def loop_language(index: str) -> ExpressionLanguage:
     """Return the language of `skip_when` inside a loop: it knows the round, by the name `index`, too."""
-    return Language(loop=frozenset({"round", index}))
+    return ExpressionLanguage(loop=frozenset({"round", index}))
 
 
-def until(index: str) -> Language:
+def until_language(index: str) -> ExpressionLanguage:
     """Return the language of a loop's `until`; `loop.passed` tells of the last stage (§29.1)."""
-    return Language(loop=frozenset({"round", "passed", index}), files=True)
+    return ExpressionLanguage(loop=frozenset({"round", "passed", index}), files=True)
 
 
 class BadExpression(Exception):
-    """An expression is none of this language, or has no value as things are."""
+    """A text is no expression of this language, or has no value with the present values."""
 
     def __init__(self, message: str, name: str | None = None) -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ _ALLOWED = (
     *(ast.Subscript, ast.Attribute, ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple, ast.Call),
 )
 _MOST_CHARACTERS = 2_000
-_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+_COMPARATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -103,31 +103,31 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def expression_fault(text: str, language: Language = SKIP) -> str | None:
+def expression_fault(text: str, language: ExpressionLanguage = SKIP_LANGUAGE) -> str | None:
     """Say why a text is no expression of a language, or nothing."""
     try:
-        _parsed(text, language)
+        _parse(text, language)
     except BadExpression as fault:
         return fault.message
     return None
 
 
-def names_of(text: str, language: Language = CHECKED) -> set[str]:
+def names_of(text: str, language: ExpressionLanguage = ANY_LANGUAGE) -> set[str]:
     """Return the names that an expression takes from outside; none where it is no expression."""
     own = {*({"loop"} if language.loop != frozenset() else ()), *({"file"} if language.files else ())}
     try:
-        return {node.id for node in _parsed(text, language).nodes if isinstance(node, ast.Name)} - own
+        return {node.id for node in _parse(text, language).nodes if isinstance(node, ast.Name)} - own
     except BadExpression:
         return set()
 
 
-def literals_of(text: str, called: str, language: Language) -> list[str]:
+def literals_of(text: str, called: str, language: ExpressionLanguage) -> list[str]:
     """Return the texts, written as such, that an expression gives to a function or method, `file` say."""
     try:
-        nodes = _parsed(text, language).nodes
+        nodes = _parse(text, language).nodes
     except BadExpression:
         return []
-    calls = [node for node in nodes if isinstance(node, ast.Call) and _called(node) == called]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _called_name(node) == called]
     given = [node.args[0] for node in calls]
     return [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
 
@@ -136,12 +136,12 @@ def sheets_of(text: str) -> set[int] | None:
     """Return the numbers of the sheets that an expression looks at; None: that depends on values."""
     numbers: set[int] = set()
     uses = found = 0
-    for node in _parsed(text, CHECKED).nodes:
+    for node in _parse(text, ANY_LANGUAGE).nodes:
         uses += isinstance(node, ast.Name) and node.id == "sheets"
         key: ast.expr | None = None
         if isinstance(node, ast.Subscript) and _is_sheets(node.value):
             key = node.slice
-        elif isinstance(node, ast.Call) and _called(node) == "get":
+        elif isinstance(node, ast.Call) and _called_name(node) == "get":
             key = node.args[0]
         if isinstance(key, ast.Constant) and isinstance(key.value, int):
             numbers.add(key.value)
@@ -149,10 +149,10 @@ def sheets_of(text: str) -> set[int] | None:
     return numbers if uses == found else None
 
 
-def subscripted(text: str, language: Language) -> set[int]:
+def required_sheets(text: str, language: ExpressionLanguage) -> set[int]:
     """Return the numbers of the sheets that must be there for an expression to have a value: `sheets[2]`."""
     try:
-        nodes = _parsed(text, language).nodes
+        nodes = _parse(text, language).nodes
     except BadExpression:
         return set()
     keys = [node.slice for node in nodes if isinstance(node, ast.Subscript) and _is_sheets(node.value)]
@@ -162,15 +162,15 @@ def subscripted(text: str, language: Language) -> set[int]:
 def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     """Tell whether an expression is true with these values by name, OWN_NAMES among them.
 
-    In a loop `loop` is an object with its attributes, and in `until` `file` makes a FileSeen of a text.
+    In a loop `loop` is an object with its attributes, and in `until` `file` makes a FileValue of a text.
 
     Raises:
         BadExpression: it is none, or has no value: a sheet that does not exist, kinds without an order.
         OSError: a file can't be looked at just now.
     """
-    body = _parsed(text, CHECKED).body
+    body = _parse(text, ANY_LANGUAGE).body
     try:
-        return bool(_value(body, values))
+        return bool(_evaluate(body, values))
     except (BadExpression, OSError):  # the second: the machine is short of something, and it is asked again
         raise
     except KeyError as error:
@@ -179,22 +179,22 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
         raise BadExpression(str(error) or type(error).__name__) from None
 
 
-class _Parsed(NamedTuple):
-    """An expression, and all that it is made of."""
+class _ParsedExpression(NamedTuple):
+    """The tree of an expression, and all of its nodes."""
 
     body: ast.expr
     nodes: list[ast.AST]
 
 
 @lru_cache(maxsize=64)
-def _parsed(text: str, language: Language) -> _Parsed:
-    """Parse an expression; whoever asks of it for one thing asks for others right after."""
+def _parse(text: str, language: ExpressionLanguage) -> _ParsedExpression:
+    """Parse an expression; cached, since several functions look at the same one in turn."""
     if len(text) > _MOST_CHARACTERS:
         raise BadExpression(f"longer than {_MOST_CHARACTERS} characters")
     try:
         tree = ast.parse(_in_brackets(text), mode="eval")
     except SyntaxError as error:
-        raise BadExpression(_unparsed(text.strip(), error)) from None
+        raise BadExpression(_syntax_message(text.strip(), error)) from None
     except (ValueError, RecursionError, MemoryError):
         raise BadExpression("cannot be parsed") from None
     nodes = list(ast.walk(tree))
@@ -206,7 +206,7 @@ def _parsed(text: str, language: Language) -> _Parsed:
             _check_call(node, language)
         elif isinstance(node, ast.Attribute) and node not in called:
             _check_attribute(node, language)
-    return _Parsed(tree.body, nodes)
+    return _ParsedExpression(tree.body, nodes)
 
 
 OF_FILES = ("contains", "matches")
@@ -219,7 +219,7 @@ def _in_brackets(text: str) -> str:
     return f"({text}\n)" if "\n" in text else text
 
 
-def _unparsed(text: str, error: SyntaxError) -> str:
+def _syntax_message(text: str, error: SyntaxError) -> str:
     """Say where an expression stops being one; Python counts lines and columns from 1, 0 is its end."""
     lines = text.split("\n")
     number = error.lineno or 1
@@ -230,8 +230,8 @@ def _unparsed(text: str, error: SyntaxError) -> str:
     return f"cannot be parsed at '{rest[:20]}'" if rest else "cannot be parsed"
 
 
-def parsed_loosely(text: str) -> ast.expr | None:
-    """Return an expression as Python reads it, whatever it uses; None: it reads none."""
+def parse_loosely(text: str) -> ast.expr | None:
+    """Return an expression as Python parses it, whatever it uses; None: Python can't parse it."""
     try:
         return ast.parse(_in_brackets(text), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -240,7 +240,7 @@ def parsed_loosely(text: str) -> ast.expr | None:
 
 def comparisons(text: str) -> list[ast.Compare]:
     """Return what an expression of this language compares."""
-    return [node for node in _parsed(text, CHECKED).nodes if isinstance(node, ast.Compare)]
+    return [node for node in _parse(text, ANY_LANGUAGE).nodes if isinstance(node, ast.Compare)]
 
 
 def value_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
@@ -249,38 +249,40 @@ def value_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
     Raises:
         Exception: whatever the values raise.
     """
-    return _value(node, values)
+    return _evaluate(node, values)
 
 
-def _called(node: ast.Call) -> str | None:
+def _called_name(node: ast.Call) -> str | None:
     """Return what is called, as far as it may be: get (of sheets), file, contains, matches (of a file)."""
     match node.func:
         case ast.Name(id="file"):
             return "file"
         case ast.Attribute(value=ast.Name(id="sheets"), attr="get"):
             return "get"
-        case ast.Attribute(value=ast.Call() as of, attr=name) if name in OF_FILES and _called(of) == "file":
+        case ast.Attribute(value=ast.Call() as of, attr=name) if (
+            name in OF_FILES and _called_name(of) == "file"
+        ):
             return name
     return None
 
 
-def _check_call(node: ast.Call, language: Language) -> None:
+def _check_call(node: ast.Call, language: ExpressionLanguage) -> None:
     known = ("get", "file", *OF_FILES) if language.files else ("get",)
-    if _called(node) not in known or len(node.args) != 1 or node.keywords:
+    if _called_name(node) not in known or len(node.args) != 1 or node.keywords:
         raise BadExpression(f"'{ast.unparse(node)[:40]}' cannot be called")
 
 
-def _check_attribute(node: ast.Attribute, language: Language) -> None:
+def _check_attribute(node: ast.Attribute, language: ExpressionLanguage) -> None:
     known: Collection[str] | None = ()
     match node.value:
         case ast.Name(id="job"):
-            known = JobSeen.__struct_fields__
+            known = JobValue.__struct_fields__
         case ast.Name(id="loop"):
             known = language.loop
         case ast.Call() as call:
-            known = ("exists",) if _called(call) == "file" else SheetSeen.__struct_fields__
+            known = ("exists",) if _called_name(call) == "file" else SheetValue.__struct_fields__
         case ast.Subscript(value=ast.Name(id="sheets")):
-            known = SheetSeen.__struct_fields__
+            known = SheetValue.__struct_fields__
     if known is not None and node.attr not in known:
         raise BadExpression(f"there is no attribute '{node.attr}'")
 
@@ -289,71 +291,71 @@ def _is_sheets(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "sheets"
 
 
-def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    return _VALUES[type(node)](node, values)
+def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    return _EVALUATORS[type(node)](node, values)
 
 
-def _name(node: Any, values: Mapping[str, Any]) -> Any:
+def _evaluate_name(node: Any, values: Mapping[str, Any]) -> Any:
     if node.id not in values:
         raise BadExpression(f"unknown name '{node.id}'", node.id)
     return values[node.id]
 
 
-def _either_or_both(node: Any, values: Mapping[str, Any]) -> Any:
+def _evaluate_bool_op(node: Any, values: Mapping[str, Any]) -> Any:
     """Evaluate as far as it matters, like Python: the rest may have no value yet."""
     ends_at = isinstance(node.op, ast.Or)
     value: Any = None
     for part in node.values:
-        value = _value(part, values)
+        value = _evaluate(part, values)
         if bool(value) is ends_at:
             break
     return value
 
 
-def _negated(node: Any, values: Mapping[str, Any]) -> Any:
-    value = _value(node.operand, values)
+def _evaluate_unary_op(node: Any, values: Mapping[str, Any]) -> Any:
+    value = _evaluate(node.operand, values)
     return not value if isinstance(node.op, ast.Not) else -value
 
 
-def _comparison(node: Any, values: Mapping[str, Any]) -> bool:
-    left = _value(node.left, values)
+def _evaluate_comparison(node: Any, values: Mapping[str, Any]) -> bool:
+    left = _evaluate(node.left, values)
     for sign, following in zip(node.ops, node.comparators, strict=True):
-        right = _value(following, values)
-        if not _COMPARED[type(sign)](left, right):
+        right = _evaluate(following, values)
+        if not _COMPARATORS[type(sign)](left, right):
             return False
         left = right
     return True
 
 
-def _attribute(node: Any, values: Mapping[str, Any]) -> Any:
-    value = _value(node.value, values)
+def _evaluate_attribute(node: Any, values: Mapping[str, Any]) -> Any:
+    value = _evaluate(node.value, values)
     if value is None:
         raise BadExpression(f"'{ast.unparse(node.value)}' is not a sheet")
     return getattr(value, node.attr)
 
 
-def _call(node: Any, values: Mapping[str, Any]) -> Any:
-    given = _value(node.args[0], values)
-    called = _called(node)
+def _evaluate_call(node: Any, values: Mapping[str, Any]) -> Any:
+    given = _evaluate(node.args[0], values)
+    called = _called_name(node)
     if called == "get":
         return values["sheets"].get(given)
     if not isinstance(given, str):
         raise BadExpression(f"'{ast.unparse(node)[:40]}' needs a text")
     if called == "file":
         return values["file"](given)
-    file: FileSeen = _value(node.func.value, values)
+    file: FileValue = _evaluate(node.func.value, values)
     return file.contains(given) if called == "contains" else file.matches(given)
 
 
-_VALUES: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
+_EVALUATORS: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
     ast.Constant: lambda node, _: node.value,
-    ast.Name: _name,
-    ast.List: lambda node, values: [_value(item, values) for item in node.elts],
-    ast.Tuple: lambda node, values: tuple(_value(item, values) for item in node.elts),
-    ast.BoolOp: _either_or_both,
-    ast.UnaryOp: _negated,
-    ast.Compare: _comparison,
-    ast.Subscript: lambda node, values: _value(node.value, values)[_value(node.slice, values)],
-    ast.Attribute: _attribute,
-    ast.Call: _call,
+    ast.Name: _evaluate_name,
+    ast.List: lambda node, values: [_evaluate(item, values) for item in node.elts],
+    ast.Tuple: lambda node, values: tuple(_evaluate(item, values) for item in node.elts),
+    ast.BoolOp: _evaluate_bool_op,
+    ast.UnaryOp: _evaluate_unary_op,
+    ast.Compare: _evaluate_comparison,
+    ast.Subscript: lambda node, values: _evaluate(node.value, values)[_evaluate(node.slice, values)],
+    ast.Attribute: _evaluate_attribute,
+    ast.Call: _evaluate_call,
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
-from marianned.score.language.shell import Quoting, Unreadable
+from marianned.score.language.shell import ShellQuoting, UnquotableValue
 
 Values = Mapping[str, object]
 
@@ -73,7 +73,7 @@ def fill_path(text: str, values: Values) -> str:
             raise UnknownPlaceholder(found.name, f"unknown placeholder '{{{found.name}}}'")
         value = values[found.name]
         try:
-            shown = str(value) if found.format is None else _formatted(value, found.format)
+            shown = str(value) if found.format is None else _format_value(value, found.format)
         except (ValueError, TypeError):
             message = f"'{found.format}' is not a format for the value of '{found.name}'"
             raise UnknownPlaceholder(found.name, message) from None
@@ -90,7 +90,7 @@ def fill_word(text: str, values: Values) -> str:
     return text
 
 
-def _formatted(value: object, specification: str) -> str:
+def _format_value(value: object, specification: str) -> str:
     if _WIDE.search(specification):
         raise ValueError("wider than any path")
     return format(value, specification)
@@ -106,7 +106,7 @@ def fill_command(text: str, values: Values) -> str:
     nested = [p for p in _nested(text) if p.name in values]
     if not known and not nested:
         return text
-    quoting = Quoting(text)
+    quoting = ShellQuoting(text)
     for found in nested:
         if not quoting.is_literal(found.start):
             raise MisplacedPlaceholder(found.name, "inside '${…}'")
@@ -115,7 +115,7 @@ def fill_command(text: str, values: Values) -> str:
     for found in known:
         try:
             value = quoting.insert(str(values[found.name]), found.start)
-        except Unreadable as fault:
+        except UnquotableValue as fault:
             raise MisplacedPlaceholder(found.name, str(fault)) from None
         out += [text[position : found.start], value]
         position = found.end
@@ -135,7 +135,7 @@ def unknown_in_command(text: str, known: Container[str]) -> list[str]:
     single = [found for found in placeholders(text) if not found.doubled and found.name not in known]
     if not single:
         return []
-    quoting = Quoting(text)
+    quoting = ShellQuoting(text)
     return [
         found.name
         for found in single

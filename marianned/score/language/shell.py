@@ -50,11 +50,11 @@ _PARAMETER = re.compile(r"\$\{\w+\}")
 _REFUSED = frozenset({_BACKTICKS, _CASE, _ARITHMETIC, _EXPANSION, _CODE})
 
 
-class Unreadable(Exception):
-    """A value can't be put here so that the shell sees exactly it; the text says where "here" is."""
+class UnquotableValue(Exception):
+    """No quoting at this place makes the shell see exactly the value; the text names the place."""
 
 
-class Quoting:
+class ShellQuoting:
     """The quoting of one command: answers for any position of its text."""
 
     def __init__(self, command: str) -> None:
@@ -66,26 +66,26 @@ class Quoting:
         """Return the text that stands for `value` at a position of the command.
 
         Raises:
-            Unreadable: no text would surely be read as the value there.
+            UnquotableValue: no text would surely be read as the value there.
         """
         if _SAFE.fullmatch(value) and value:
             return value
         mode, mark = self._mode(position)
         if mode in _REFUSED:
-            raise Unreadable(mode)
+            raise UnquotableValue(mode)
         if mark is not None and any(line.lstrip("\t") == mark for line in value.split("\n")):
-            raise Unreadable(f"in the here-document that '{mark}' ends")
-        return _escaped(value, mode)
+            raise UnquotableValue(f"in the here-document that '{mark}' ends")
+        return _escape(value, mode)
 
     def is_literal(self, position: int) -> bool:
-        """Tell whether what stands there is text to the shell, or none of its affair."""
+        """Tell whether the shell takes the character there literally, or ignores it."""
         return self._mode(position)[0] in {"single", "ansi", "verbatim", "comment"}
 
     def _mode(self, position: int) -> tuple[str, str | None]:
         return self._modes[bisect_right(self._starts, position) - 1]
 
 
-def _escaped(value: str, mode: str) -> str:
+def _escape(value: str, mode: str) -> str:
     if mode == "single":
         return value.replace("'", "'\\''")
     if mode == "ansi":
@@ -99,7 +99,7 @@ def _escaped(value: str, mode: str) -> str:
     return value if mode == "verbatim" else shlex.quote(value)
 
 
-class _Document(NamedTuple):
+class _HereDocument(NamedTuple):
     """A here-document that begins with the next line: its closing line, and how its text is read."""
 
     mark: str
@@ -110,7 +110,7 @@ class _Document(NamedTuple):
 def _spans(text: str) -> Iterator[tuple[int, str, str | None]]:
     """Yield where each mode begins, and in here-documents the line that ends them."""
     stack: list[tuple[str, str]] = [("plain", "")]
-    documents: list[_Document] = []
+    documents: list[_HereDocument] = []
     position = 0
     yield 0, "plain", None
     while position < len(text):
@@ -121,7 +121,7 @@ def _spans(text: str) -> Iterator[tuple[int, str, str | None]]:
         position, word = token.end(), token.group()
         if word == "\n":
             for document in documents:
-                position = yield from _body(text, position, document)
+                position = yield from _here_document_spans(text, position, document)
             documents.clear()
         elif word == "$[" or (word == "case" and end == ")"):
             yield token.start(), _ARITHMETIC if word == "$[" else _CASE, None
@@ -129,33 +129,35 @@ def _spans(text: str) -> Iterator[tuple[int, str, str | None]]:
         elif word.startswith("#"):
             yield token.start(), "comment", None
         elif token.groupdict().get("word"):
-            documents.append(_document(token["word"], tabs=token["dash"] == "-"))
+            documents.append(_here_document(token["word"], tabs=token["dash"] == "-"))
         elif word == end:
             stack.pop()
         elif word in _OPENS:
-            inner = _inside(_OPENS[word], mode)
+            inner = _inner_mode(_OPENS[word], mode)
             stack += [(inner, _CLOSES.get(inner, ")"))] * (2 if word.endswith("((") else 1)
-        yield position, _shown(stack), None
+        yield position, _effective_mode(stack), None
 
 
-def _inside(inner: str, mode: str) -> str:
-    """Return how an opened piece is read: parentheses in arithmetic are arithmetic."""
+def _inner_mode(inner: str, mode: str) -> str:
+    """Return the mode inside an opening token: parentheses in arithmetic are arithmetic."""
     return _ARITHMETIC if mode == _ARITHMETIC and inner == "plain" else inner
 
 
-def _shown(stack: list[tuple[str, str]]) -> str:
-    """Return the mode at a place: what is refused makes all inside it refused."""
+def _effective_mode(stack: list[tuple[str, str]]) -> str:
+    """Return the mode that counts: a refused mode makes everything inside it refused."""
     return next((mode for mode, _ in stack if mode in _REFUSED), stack[-1][0])
 
 
-def _document(word: str, *, tabs: bool) -> _Document:
+def _here_document(word: str, *, tabs: bool) -> _HereDocument:
     pieces = re.sub(r"""\\(.)|'([^']*)'|"([^"]*)\"""", r"\1\2\3", word, flags=re.DOTALL)
-    return _Document(pieces, "document" if pieces == word else "verbatim", tabs)
+    return _HereDocument(pieces, "document" if pieces == word else "verbatim", tabs)
 
 
-def _body(text: str, start: int, document: _Document) -> Generator[tuple[int, str, str | None], None, int]:
+def _here_document_spans(
+    text: str, start: int, document: _HereDocument
+) -> Generator[tuple[int, str, str | None], None, int]:
     """Yield the modes of a here-document's text; return where it ends."""
-    stop = _document_end(text, start, document)
+    stop = _here_document_end(text, start, document)
     yield start, document.mode, document.mark
     if document.mode == "document":
         for found in _CODE_STARTS.finditer(text, start, stop):
@@ -165,7 +167,7 @@ def _body(text: str, start: int, document: _Document) -> Generator[tuple[int, st
     return stop
 
 
-def _document_end(text: str, position: int, document: _Document) -> int:
+def _here_document_end(text: str, position: int, document: _HereDocument) -> int:
     tabs = r"\t*" if document.tabs else ""
     closing = re.compile(rf"^{tabs}{re.escape(document.mark)}$", re.MULTILINE).search(text, position)
     return closing.start() if closing else len(text)

@@ -54,13 +54,13 @@ def assemble_prompt(
         prompt.thinking_method if "thinking_method" not in used else "",
         *prompt.extensions,
         *definition.extensions,
-        _acceptance(definition.checks),
-        _previous(previous_attempt) if previous_attempt else "",
+        _acceptance_section(definition.checks),
+        _previous_section(previous_attempt) if previous_attempt else "",
     ]
-    return _joined(part for part in parts if part)
+    return _join_parts(part for part in parts if part)
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _join_parts(parts: Iterable[str]) -> str:
     """Join with one empty line between parts; no part is changed."""
     text = ""
     for part in parts:
@@ -84,18 +84,18 @@ def _preamble(expanded: ExpandedScore, definition: SheetDefinition) -> str:
     lines.append(
         f"Write everything this sheet produces under {expanded.workspace} unless told otherwise below."
     )
-    if expanded.parallel.max_concurrent > 1 and not in_one_row(expanded.sheets):
+    if expanded.parallel.max_concurrent > 1 and not is_sequential(expanded.sheets):
         lines.append("Other sheets of this job may run at the same time in the same workspace.")
     lines.append("Nobody can answer questions while you run. Leave no process running when you finish.")
     return "\n".join(lines)
 
 
-def in_one_row(sheets: Sequence[SheetDefinition]) -> bool:
+def is_sequential(sheets: Sequence[SheetDefinition]) -> bool:
     """Whether every two sheets depend on each other, directly or not: nothing can run in parallel."""
-    return one_row({sheet.sheet: sheet.needs for sheet in sheets})
+    return has_single_path({sheet.sheet: sheet.needs for sheet in sheets})
 
 
-def one_row(needs: dict[int, tuple[int, ...]]) -> bool:
+def has_single_path(needs: dict[int, tuple[int, ...]]) -> bool:
     """Whether a graph has a path through all of its sheets, which must be free of cycles."""
     unmet = {sheet: len(before) for sheet, before in needs.items()}
     followers: dict[int, list[int]] = {sheet: [] for sheet in needs}
@@ -115,18 +115,18 @@ def _sections(injected: InjectedText) -> Iterator[str]:
     for section, title in _SECTIONS.items():
         pieces = [piece for piece in injected.pieces if piece.section == section]
         if pieces:
-            yield _joined([title, *(f"[file: {piece.name}]\n{piece.text}" for piece in pieces)])
+            yield _join_parts([title, *(f"[file: {piece.name}]\n{piece.text}" for piece in pieces)])
 
 
-def _acceptance(checks: Sequence[Check]) -> str:
+def _acceptance_section(checks: Sequence[Check]) -> str:
     if not checks:
         return ""
     ordered = sorted(checks, key=lambda check: (check.stage, check.index))
-    lines = [f"{number}. {described(check)}" for number, check in enumerate(ordered, 1)]
+    lines = [f"{number}. {describe_check(check)}" for number, check in enumerate(ordered, 1)]
     return "\n".join(["## Acceptance checks", "", *lines])
 
 
-def described(check: Check) -> str:
+def describe_check(check: Check) -> str:
     """Say what a check checks: the path or command in full, the pattern, the description."""
     data = check.data or DataCheck()
     expected = json.dumps(as_json(unpack(data.expected)), ensure_ascii=False)
@@ -138,7 +138,7 @@ def described(check: Check) -> str:
     return f"{text} ({check.description})" if check.description else text
 
 
-def _previous(attempt: PreviousAttempt) -> str:
+def _previous_section(attempt: PreviousAttempt) -> str:
     if attempt.kind == "resumed":
         return _INTERRUPTED
     lines = ["## Previous attempt", "", f"The attempt before this one ended so: {attempt.ending}"]

@@ -17,7 +17,7 @@ FILE_MOST = 1024 * 1024
 """Bytes of one file that are read; the rest is told of."""
 
 
-class _Missing(Exception):
+class _MissingInjection(Exception):
     """An item is not there or can't be read; the message says which and why."""
 
 
@@ -45,14 +45,14 @@ def inject(
                 room -= len(piece.text)
                 _check_room(piece, room)
                 pieces.append(piece)
-        except _Missing as why:
+        except _MissingInjection as why:
             if item.required:
                 raise RenderError("S302", f"{why}, and it is required") from None
             missing.append(str(why))
     return InjectedText(pieces=pieces, missing=missing, passed_over=passed_over)
 
 
-def below(path: str, reader: FileReader) -> list[str]:
+def subdirectories(path: str, reader: FileReader) -> list[str]:
     """Return the names of the directories in one that is injected: what lies in them is left out."""
     found: list[str] = []
     for name in reader.names(path):
@@ -70,7 +70,7 @@ def passed_over_text(names: list[str], shown: str) -> str:
 
 
 def stand_ins(sheet: SheetDefinition, text: str) -> InjectedText:
-    """Return one text for each item of a sheet, for where the real ones don't matter."""
+    """Return the same text for each injected item of a sheet, where the real ones don't matter."""
     return InjectedText(pieces=[InjectedPiece(item.section, item.path, text) for item in sheet.injections])
 
 
@@ -86,11 +86,11 @@ def _pieces(
         ]
         path = next((path for path in paths if there(path)), None)
         if path is None:
-            raise _Missing(f"the {kind} '{shown}' is not there")
+            raise _MissingInjection(f"the {kind} '{shown}' is not there")
         if not item.directory:
-            yield InjectedPiece(item.section, shown, _text(renderer, shown, path, reader))
+            yield InjectedPiece(item.section, shown, _read_text(renderer, shown, path, reader))
             return
-        if names := below(path, reader):
+        if names := subdirectories(path, reader):
             passed_over.append(passed_over_text(names, shown))
         empty = True
         for name in reader.names(path):
@@ -98,27 +98,27 @@ def _pieces(
             if not name.startswith(".") and reader.is_file(file):
                 empty = False
                 printable = name.encode(errors="surrogateescape").decode(errors="replace")
-                yield InjectedPiece(item.section, printable, _text(renderer, printable, file, reader))
+                yield InjectedPiece(item.section, printable, _read_text(renderer, printable, file, reader))
         if empty and item.required:
-            raise _Missing(f"the directory '{shown}' has no file")
+            raise _MissingInjection(f"the directory '{shown}' has no file")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise _Missing(f"the {kind} '{shown}' can't be read: {why}") from None
+        raise _MissingInjection(f"the {kind} '{shown}' can't be read: {why}") from None
 
 
 def _check_room(piece: InjectedPiece, room: int) -> None:
     if room < 0:
-        raise _Missing(f"'{piece.name}' is left out: over {MOST_OUTPUT // 1024**2} MiB in all")
+        raise _MissingInjection(f"'{piece.name}' is left out: over {MOST_OUTPUT // 1024**2} MiB in all")
 
 
-def _decoded(data: bytes, *, cut: bool) -> str | None:
+def _decode(data: bytes, *, cut: bool) -> str | None:
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data, not cut)
     except UnicodeDecodeError:
         return None
 
 
-def _text(renderer: Renderer, name: str, path: str, reader: FileReader) -> str:
+def _read_text(renderer: Renderer, name: str, path: str, reader: FileReader) -> str:
     """Return a file's text; of a long one its beginning, of what is no text where it lies.
 
     What is named below the workspace, where agents write, must lie there: a link there leads nowhere else.
@@ -126,7 +126,7 @@ def _text(renderer: Renderer, name: str, path: str, reader: FileReader) -> str:
     workspace = renderer.expanded.workspace
     data, size = reader.head(path, FILE_MOST, workspace if is_below(path, workspace) else None)
     cut = size > len(data)
-    text = None if b"\0" in data else _decoded(data, cut=cut)
+    text = None if b"\0" in data else _decode(data, cut=cut)
     if text is None:
         return f"[{name} is binary, {size} bytes; read it at {path}]"
     if not cut:

@@ -76,7 +76,7 @@ class RenderError(Exception):
         self.name = name
 
 
-def upstream(expanded: ExpandedScore, sheet: int) -> list[int]:
+def upstream_sheets(expanded: ExpandedScore, sheet: int) -> list[int]:
     """Return all that a sheet needs, directly or not, ascending."""
     found: set[int] = set()
     waiting = list(expanded.sheets[sheet - 1].needs)
@@ -88,7 +88,7 @@ def upstream(expanded: ExpandedScore, sheet: int) -> list[int]:
     return sorted(found)
 
 
-def seen_outputs(expanded: ExpandedScore, sheet: int, above: Iterable[int]) -> list[int]:
+def visible_outputs(expanded: ExpandedScore, sheet: int, above: Iterable[int]) -> list[int]:
     """Return which of the sheets above are near enough for `previous_outputs`."""
     if not expanded.cross_sheet.auto_capture_stdout:
         return []

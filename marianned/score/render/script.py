@@ -12,7 +12,7 @@ _DOCUMENT = re.compile(r"""(?<!<)<<-?[ \t]*(?P<quote>['"\\]?)(?P<word>[A-Za-z_]\
 _TAGS = ("bash", "sh", "shell")
 
 
-class _Parts(NamedTuple):
+class _FencedBlocks(NamedTuple):
     blocks: list[str]
     text_outside: bool
 
@@ -21,12 +21,12 @@ def script_of(body: str, mode: str) -> str:
     """Return what `bash -c` runs for a body; `mode` is auto, whole or fenced."""
     if not _is_fenced(body, mode):
         return body
-    return "\n".join(_parts(body).blocks)
+    return "\n".join(_split_fenced(body).blocks)
 
 
-def dropped_text(body: str, mode: str) -> bool:
+def has_dropped_text(body: str, mode: str) -> bool:
     """Whether text of the body is commentary, and not run."""
-    return _is_fenced(body, mode) and _parts(body).text_outside
+    return _is_fenced(body, mode) and _split_fenced(body).text_outside
 
 
 def _is_fenced(body: str, mode: str) -> bool:
@@ -37,13 +37,13 @@ def _is_fenced(body: str, mode: str) -> bool:
     first = next((line for line in body.splitlines() if line.strip()), "")
     opening = _FENCE.fullmatch(first)
     looks = bool(_HEADING.match(first)) or (opening is not None and opening[3] in _TAGS)
-    return looks and bool(_parts(body).blocks)
+    return looks and bool(_split_fenced(body).blocks)
 
 
-def _parts(body: str) -> _Parts:
+def _split_fenced(body: str) -> _FencedBlocks:
     blocks: list[str] = []
     outside = False
-    lines = iter(_without_documents(body.split("\n")))
+    lines = iter(_strip_here_documents(body.split("\n")))
     for line in lines:
         opening = _FENCE.fullmatch(line)
         if opening is None:
@@ -55,15 +55,15 @@ def _parts(body: str) -> _Parts:
             closing = inner.strip()
             if len(closing) >= len(fence) and set(closing) == {fence[0]}:
                 break
-            content.append(_dedented(inner, len(indent)))
+            content.append(_dedent(inner, len(indent)))
         if tag in _TAGS:
             blocks.append("\n".join(content))
         else:
             outside = True
-    return _Parts(blocks, outside)
+    return _FencedBlocks(blocks, outside)
 
 
-def _without_documents(lines: list[str]) -> list[str]:
+def _strip_here_documents(lines: list[str]) -> list[str]:
     """Return the lines without the here-documents outside of fences: no fence is in them."""
     kept: list[str] = []
     fence = ""
@@ -80,11 +80,11 @@ def _without_documents(lines: list[str]) -> list[str]:
         elif opening is not None:
             fence = opening[2]
         else:
-            position = _behind_documents(lines, position, line)
+            position = _after_here_documents(lines, position, line)
     return kept
 
 
-def _behind_documents(lines: list[str], position: int, line: str) -> int:
+def _after_here_documents(lines: list[str], position: int, line: str) -> int:
     """Return where it goes on behind the here-documents that a line opens, if they are closed below."""
     for found in _DOCUMENT.finditer(line):
         ends = (
@@ -94,6 +94,6 @@ def _behind_documents(lines: list[str], position: int, line: str) -> int:
     return position
 
 
-def _dedented(line: str, width: int) -> str:
+def _dedent(line: str, width: int) -> str:
     blanks = len(line) - len(line.lstrip(" \t"))
     return line[min(width, blanks) :]

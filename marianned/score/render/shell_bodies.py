@@ -22,7 +22,7 @@ _FROM_EARLIER = frozenset({"previous_outputs", "previous_files"})
 _HARMLESS = frozenset({"sh", "length", "count", "int", "float", "round"})
 
 
-def shielded(source: str) -> str:
+def shield_lengths(source: str) -> str:
     """Return a template in which `${#`, a length in shell, opens no comment; lines stay where they are."""
     if "${#" not in source:
         return source
@@ -35,14 +35,14 @@ def long_comments(source: str) -> list[int]:
     return [source.count("\n", 0, found.start()) + 1 for found in comments]
 
 
-def quoted(value: Any) -> str:
+def quote_for_shell(value: Any) -> str:
     """Quote a value for a shell, as the filter `sh`: a list as words, anything else as one word."""
     if isinstance(value, list | tuple):
         return shlex.join(str(item) for item in value)
     return shlex.quote(str(value))
 
 
-def unquoted(tree: nodes.Template) -> list[int]:
+def unquoted_outputs(tree: nodes.Template) -> list[int]:
     """Return the lines on which a template puts what earlier sheets printed into its text as it is."""
     tainted = set(_FROM_EARLIER)
     for loop in tree.find_all(nodes.For):

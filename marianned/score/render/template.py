@@ -19,8 +19,8 @@ import jinja2.sandbox
 from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.read.variables import BUILT_IN, unpack
 from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
-from marianned.score.render.shell_bodies import quoted, shielded, unquoted
-from marianned.score.render.templated import Templates
+from marianned.score.render.shell_bodies import quote_for_shell, shield_lengths, unquoted_outputs
+from marianned.score.render.templated import TemplatedVariables
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""
@@ -30,22 +30,22 @@ _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _TEMPLATE_FILE = "<template>"
 
 INJECTED = frozenset({"injected_context", "injected_skills", "injected_tools"})
-"""Those of them that hold injected texts."""
+"""Names of a template that hold injected texts."""
 
 _GIVEN_LATE = CROSS_SHEET | INJECTED
 
 
-class _Blanks(dict[Any, str]):
+class _BlankMapping(dict[Any, str]):
     """An empty mapping in which every key asked for is an empty text."""
 
     def __missing__(self, key: object) -> str:
         return ""
 
 
-class _AnyLoop:
-    """A round of a loop that is not known: each name that it may be called by is a number."""
+class _UnknownLoop:
+    """`loop` where the loops of a score are wrong: any name of its round is a number."""
 
-    previous: Mapping[Any, str] = _Blanks()
+    previous: Mapping[Any, str] = _BlankMapping()
 
     def __getattr__(self, name: str) -> int:
         if name.startswith("_"):
@@ -54,7 +54,7 @@ class _AnyLoop:
 
 
 class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
-    """Refuses the two operators that make giants out of a few characters."""
+    """Refuses `*` and `**` where their result would be huge."""
 
     intercepted_binops = frozenset({"*", "**"})
 
@@ -69,10 +69,10 @@ class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
 
 
 _ENVIRONMENT = _Sandbox(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-_ENVIRONMENT.filters["sh"] = quoted
+_ENVIRONMENT.filters["sh"] = quote_for_shell
 
 
-class _Compiled(NamedTuple):
+class _CompiledTemplate(NamedTuple):
     template: jinja2.Template
     names: frozenset[str]
     unquoted: tuple[int, ...]
@@ -81,14 +81,14 @@ class _Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _compiled(source: str) -> _Compiled:
+def _compile(source: str) -> _CompiledTemplate:
     try:
-        source = shielded(source)
+        source = shield_lengths(source)
         tree = _ENVIRONMENT.parse(source)
         names = jinja2.meta.find_undeclared_variables(tree)
         template = _ENVIRONMENT.from_string(source)
         template.globals = dict(template.globals)  # it is a chain, which is walked through at each rendering
-        return _Compiled(template, frozenset(names), tuple(unquoted(tree)), _may_change(tree))
+        return _CompiledTemplate(template, frozenset(names), tuple(unquoted_outputs(tree)), _may_change(tree))
     except jinja2.TemplateSyntaxError as problem:
         raise RenderError("S201", problem.message or "bad syntax", problem.lineno) from None
     except (RecursionError, OverflowError, SyntaxError, ValueError, MemoryError) as problem:
@@ -106,7 +106,7 @@ def _may_change(tree: jinja2.nodes.Template) -> bool:
 def template_fault(source: str) -> RenderError | None:
     """Say what is wrong with the syntax of a template, if anything."""
     try:
-        _compiled(source)
+        _compile(source)
     except RenderError as fault:
         return fault
     return None
@@ -114,18 +114,18 @@ def template_fault(source: str) -> RenderError | None:
 
 def names_used(source: str | None) -> frozenset[str]:
     """Return the names a template takes from outside; none when there is no template."""
-    return _compiled(source).names if source else frozenset()
+    return _compile(source).names if source else frozenset()
 
 
 def unquoted_lines(source: str | None) -> tuple[int, ...]:
     """Return the lines on which a template has outputs of earlier sheets without the filter `sh`."""
-    return _compiled(source).unquoted if source else ()
+    return _compile(source).unquoted if source else ()
 
 
 def _render(source: str, values: dict[str, Any]) -> str:
-    template = _compiled(source).template
+    template = _compile(source).template
     try:
-        text = "".join(_bounded(template.generate(values)))
+        text = "".join(_check_size(template.generate(values)))
         if not text.isascii():  # a path of odd bytes may stand there; other halves can't be sent
             text.encode(errors="surrogateescape")
         return text  # noqa: TRY300  the text that can't be encoded is one more failure
@@ -135,13 +135,13 @@ def _render(source: str, values: dict[str, Any]) -> str:
     except jinja2.UndefinedError as problem:
         message = str(problem.message).replace("'types.SimpleNamespace object'", "'loop'")
         name = _UNDEFINED.search(message)
-        raise RenderError("S202", message, _line(problem), name[1] if name else None) from None
+        raise RenderError("S202", message, _error_line(problem), name[1] if name else None) from None
     except Exception as problem:  # noqa: BLE001  a template can raise whatever Python can
         message = str(problem) or type(problem).__name__
-        raise RenderError("S203", message.splitlines()[0][:300], _line(problem)) from None
+        raise RenderError("S203", message.splitlines()[0][:300], _error_line(problem)) from None
 
 
-def _bounded(pieces: Iterable[str]) -> Iterator[str]:
+def _check_size(pieces: Iterable[str]) -> Iterator[str]:
     length = 0
     for piece in pieces:
         length += len(piece)
@@ -150,7 +150,7 @@ def _bounded(pieces: Iterable[str]) -> Iterator[str]:
         yield piece
 
 
-def _line(problem: BaseException) -> int | None:
+def _error_line(problem: BaseException) -> int | None:
     line = None
     trace = problem.__traceback__
     while trace is not None:
@@ -160,9 +160,9 @@ def _line(problem: BaseException) -> int | None:
     return line
 
 
-def templates(variables: dict[str, Any]) -> Templates:
+def templated_variables(variables: dict[str, Any]) -> TemplatedVariables:
     """Return those of some variables that are templates."""
-    return Templates(variables, BUILT_IN, names_used)
+    return TemplatedVariables(variables, BUILT_IN, names_used)
 
 
 def render_text(source: str, values: dict[str, Any]) -> str:
@@ -187,7 +187,7 @@ class Renderer:
         self.expanded = expanded
         self.any_loop = any_loop
         self._variables: dict[str, Any] = unpack(expanded.prompt.variables)
-        self.templates = templates(self._variables)
+        self.templates = templated_variables(self._variables)
         self._templated: tuple[SheetDefinition | None, dict[str, Any], dict[str, RenderError]] = (
             None,
             {},
@@ -215,7 +215,7 @@ class Renderer:
         many of them as sheets.
         """
         texts = injected or _NOTHING_INJECTED
-        shared = source is not None and not _compiled(source).changes
+        shared = source is not None and not _compile(source).changes
         return {
             **(self._variables if shared else unpack(self.expanded.prompt.variables)),
             **(copy.deepcopy(self.templated(sheet)[0]) if self.templates.variables else {}),
@@ -255,7 +255,7 @@ class Renderer:
     def _loop(self, sheet: SheetDefinition, number: int, earlier: dict[int, str]) -> dict[str, Any]:
         """Return the name `loop` of a sheet that is played in rounds; nothing for others."""
         if self.any_loop:
-            return {"loop": _AnyLoop()}
+            return {"loop": _UnknownLoop()}
         loop = self.expanded.loop_of(sheet.stage)
         if loop is None:
             return {}
@@ -287,10 +287,11 @@ class Renderer:
         if not used & _GIVEN_LATE and rounds == (1,):
             return body
         values = self.values(sheet, UpstreamOutputs(), blank, source=source)
-        values |= {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
+        values |= {"previous_outputs": _BlankMapping(), "previous_files": _BlankMapping()}
         try:
             return "".join(
-                _render(source or "", values | self._loop(sheet, number, _Blanks())) for number in rounds
+                _render(source or "", values | self._loop(sheet, number, _BlankMapping()))
+                for number in rounds
             )
         except RenderError:
             return body

@@ -19,7 +19,7 @@ def is_dynamic(source: str) -> bool:
     return "{{" in source or "{%" in source
 
 
-class Templates:
+class TemplatedVariables:
     """Those of some variables that are templates, by name as they are, in an order that serves their needs.
 
     `cyclic` are variables that need each other or themselves: they stay as they are. `names` says which names
@@ -29,7 +29,7 @@ class Templates:
     def __init__(self, variables: Mapping[str, Any], built_in: frozenset[str], names: Names) -> None:
         needs: dict[str, set[str]] = {}
         for name, value in variables.items():
-            texts = [text for text in _texts(value) if is_dynamic(text)]
+            texts = [text for text in _texts_in(value) if is_dynamic(text)]
             if texts and name not in built_in:
                 needs[name] = {one for text in texts for one in _names(text, names)} - built_in
         self.order: list[str] = []
@@ -37,7 +37,9 @@ class Templates:
             self.order += free
             for name in free:
                 del needs[name]
-        self.cyclic = {name: sorted(needs[name] & needs.keys()) for name in needs if _reaches(name, needs)}
+        self.cyclic = {
+            name: sorted(needs[name] & needs.keys()) for name in needs if _needs_itself(name, needs)
+        }
         self.order += [name for name in needs if name not in self.cyclic]
         self.variables = {name: variables[name] for name in self.order}
 
@@ -56,16 +58,16 @@ class Templates:
                 return source
 
         for name, value in self.variables.items():
-            found[name] = _each(value, partial(text, name))
+            found[name] = _map_texts(value, partial(text, name))
         return found, faults
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts_in(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
         for inner in value if isinstance(value, list) else value.values():
-            yield from _texts(inner)
+            yield from _texts_in(inner)
 
 
 def _names(text: str, names: Names) -> frozenset[str]:
@@ -75,7 +77,7 @@ def _names(text: str, names: Names) -> frozenset[str]:
         return frozenset()
 
 
-def _reaches(name: str, needs: Mapping[str, set[str]]) -> bool:
+def _needs_itself(name: str, needs: Mapping[str, set[str]]) -> bool:
     """Whether a variable needs itself, directly or not."""
     seen: set[str] = set()
     waiting = [name]
@@ -86,12 +88,12 @@ def _reaches(name: str, needs: Mapping[str, set[str]]) -> bool:
     return name in seen
 
 
-def _each(value: Any, text: Callable[[str], str]) -> Any:
+def _map_texts(value: Any, text: Callable[[str], str]) -> Any:
     """Return a value in which each text is what `text` makes of it."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, list):
-        return [_each(item, text) for item in value]
+        return [_map_texts(item, text) for item in value]
     if isinstance(value, dict):
-        return {key: _each(inner, text) for key, inner in value.items()}
+        return {key: _map_texts(inner, text) for key, inner in value.items()}
     return value

@@ -6,7 +6,7 @@ from kit.tables import each
 from scores import body_of, compiled, expanded, score
 
 from marianned.score.expanded import LoopDefinition, StagePauses
-from marianned.score.language.expressions import SheetSeen, evaluate
+from marianned.score.language.expressions import SheetValue, evaluate
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 
 FOUR = "size: 1, total_items: 4"
@@ -204,7 +204,7 @@ def test_until_asks_of_files_rounds_and_sheets():
     values = {
         "file": lambda _: file,
         "loop": SimpleNamespace(round=2, go=2, passed=False),
-        "sheets": {3: SheetSeen(status="completed", validation_passed=False)},
+        "sheets": {3: SheetValue(status="completed", validation_passed=False)},
     }
     assert evaluate('file("a").exists and file("a").contains("DONE") and not file("a").matches("x")', values)
     assert evaluate("loop.go == 2 and loop.round < 3 and not loop.passed", values)

@@ -4,11 +4,11 @@ import pytest
 from kit.tables import each
 from scores import Disk, body_of, compiled, expanded, score
 
-from marianned.score.render.assembly import described
+from marianned.score.render.assembly import describe_check
 from marianned.score.render.injecting import inject
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 from marianned.score.render.template import Renderer
-from marianned.score.render.templated import Templates
+from marianned.score.render.templated import TemplatedVariables
 
 TWO = "{size: 1, total_items: 2}"
 
@@ -89,7 +89,7 @@ def test_variables_that_need_each_other_are_an_error():
 
 def test_templates_are_rendered_in_an_order_that_serves_their_needs():
     names = {"c": {"b"}, "b": {"a"}, "a": frozenset()}
-    found = Templates({"c": "{{ b }}", "b": "{{ a }}", "a": "{{ 1 }}"}, frozenset(), lambda text: names[
+    found = TemplatedVariables({"c": "{{ b }}", "b": "{{ a }}", "a": "{{ 1 }}"}, frozenset(), lambda text: names[
         {"{{ b }}": "c", "{{ a }}": "b", "{{ 1 }}": "a"}[text]
     ])  # fmt: skip
     assert found.order == ["a", "b", "c"]
@@ -182,7 +182,7 @@ def test_checks_of_data_are_file_checks_with_placeholders_and_stand_in_the_promp
         (3, "/home/me/workspaces/n/r1.json"),
         (3, "/home/me/workspaces/n/r.json"),
     ]
-    assert [described(check) for check in checks] == [
+    assert [describe_check(check) for check in checks] == [
         "the path /home/me/workspaces/n/a lies in /s",
         "in the file /home/me/workspaces/n/r1.json the field done is true",
         "in the file /home/me/workspaces/n/r.json the field n is that of /s/m.yaml, k",

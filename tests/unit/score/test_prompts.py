@@ -11,7 +11,12 @@ from marianned.score.read.reader import DiskReader, StoredReader
 from marianned.score.read.variables import unpack
 from marianned.score.render import template as rendering
 from marianned.score.render.assembly import assemble_prompt
-from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError, UpstreamOutputs, upstream
+from marianned.score.render.prompt_inputs import (
+    PreviousAttempt,
+    RenderError,
+    UpstreamOutputs,
+    upstream_sheets,
+)
 from marianned.score.render.template import Renderer, capture_patterns
 
 
@@ -132,7 +137,7 @@ def test_a_template_may_stand_in_a_file():
 
 def test_upstream_is_all_a_sheet_needs_directly_or_not():
     graph = expanded(score(sheet="{size: 1, total_items: 4, dependencies: {2: [1], 4: [2]}}"))
-    assert [upstream(graph, sheet) for sheet in (1, 2, 3, 4)] == [[], [1], [], [1, 2]]
+    assert [upstream_sheets(graph, sheet) for sheet in (1, 2, 3, 4)] == [[], [1], [], [1, 2]]
 
 
 def test_outputs_may_be_asked_for_that_the_run_will_give():

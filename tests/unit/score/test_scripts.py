@@ -2,7 +2,7 @@
 
 from kit.tables import each
 
-from marianned.score.render.script import dropped_text, script_of
+from marianned.score.render.script import has_dropped_text, script_of
 
 DOCUMENT = """\
 # Build
@@ -24,7 +24,7 @@ echo ```
 
 def test_the_tagged_blocks_of_a_document_are_the_script():
     assert script_of(DOCUMENT, "auto") == "cd x\n  make\necho ```"
-    assert dropped_text(DOCUMENT, "auto")
+    assert has_dropped_text(DOCUMENT, "auto")
 
 
 @each(
@@ -45,4 +45,4 @@ def test_the_tagged_blocks_of_a_document_are_the_script():
 )
 def test_what_runs(body, mode, script, drops):
     assert script_of(body, mode) == script
-    assert dropped_text(body, mode) is drops
+    assert has_dropped_text(body, mode) is drops

@@ -4,7 +4,12 @@ import jinja2
 from kit.tables import each
 
 from marianned.score.render.script import script_of
-from marianned.score.render.shell_bodies import long_comments, quoted, shielded, unquoted
+from marianned.score.render.shell_bodies import (
+    long_comments,
+    quote_for_shell,
+    shield_lengths,
+    unquoted_outputs,
+)
 from marianned.score.render.template import _render
 
 LENGTHS = ['files=(a b)\necho "${#files[@]} files, ${#name}"\necho "#}"\n', "echo ${#}\n"]
@@ -21,7 +26,7 @@ def test_a_template_comment_is_one_still_and_raw_text_stays_as_it_is():
 
 
 def test_lines_stay_where_they_are():
-    assert shielded("a\n${#b}\nc").count("\n") == 2
+    assert shield_lengths("a\n${#b}\nc").count("\n") == 2
 
 
 def test_comments_over_several_lines_are_found():
@@ -39,7 +44,7 @@ def test_comments_over_several_lines_are_found():
     ],
 )
 def test_the_filter_quotes_for_the_shell(value, word):
-    assert quoted(value) == word
+    assert quote_for_shell(value) == word
     assert _render("{{ value | sh }}", {"value": value}) == word
 
 
@@ -60,8 +65,8 @@ TOLD = {
 @each(("body", "lines"), TOLD.items())
 def test_what_earlier_sheets_printed_is_told_where_it_is_not_quoted(body, lines):
     environment = jinja2.Environment(autoescape=False)
-    environment.filters["sh"] = quoted
-    assert unquoted(environment.parse(body)) == lines
+    environment.filters["sh"] = quote_for_shell
+    assert unquoted_outputs(environment.parse(body)) == lines
 
 
 DOCUMENTS = {

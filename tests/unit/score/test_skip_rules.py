@@ -6,8 +6,8 @@ from scores import MARK, compiled, expanded, marked, score
 
 from marianned.score.language.expressions import (
     BadExpression,
-    JobSeen,
-    SheetSeen,
+    JobValue,
+    SheetValue,
     evaluate,
     expression_fault,
     sheets_of,
@@ -15,11 +15,11 @@ from marianned.score.language.expressions import (
 
 VALUES = {
     "sheets": {
-        1: SheetSeen(status="completed", validation_passed=True, exit_code=0, attempts=2),
-        2: SheetSeen(status="skipped"),
-        3: SheetSeen(status="failed", validation_passed=False, exit_code=3, attempts=1, error="it broke"),
+        1: SheetValue(status="completed", validation_passed=True, exit_code=0, attempts=2),
+        2: SheetValue(status="skipped"),
+        3: SheetValue(status="failed", validation_passed=False, exit_code=3, attempts=1, error="it broke"),
     },
-    "job": JobSeen(name="n", run=4, workspace="/w"),
+    "job": JobValue(name="n", run=4, workspace="/w"),
     "stage": 3,
     "previous_outputs": {1: "NOTHING TO DO"},
     "mode": "fast",
