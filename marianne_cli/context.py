@@ -15,8 +15,8 @@ GOES_ON = "it goes on"
 """What an interrupt says of a job that was only watched, if that is so."""
 
 
-class Answer(NamedTuple):
-    """What a command found: the keys of its JSON object, and what people read instead.
+class CommandOutcome(NamedTuple):
+    """The outcome of a command: the keys of its JSON object, and the text that people read instead.
 
     `text` null: the result's `message`; `short` is all that -q prints, null: the text; `finding` is the
     code of an exit 1 (E505, E515, E516), of several jobs that of the first that was not done, with
@@ -99,19 +99,21 @@ class Invocation:
         """Send a request that changes nothing."""
         from marianne_cli.client.session import stated_params
 
-        return self.shown(method, self.client.request(method, stated_params(params)))
+        return self.for_people(method, self.client.request(method, stated_params(params)))
 
     def change(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes something, with the caller's reason and key."""
-        return self.shown(method, self.client.request(method, self.identified(params), changes=True))
+        return self.for_people(
+            method, self.client.request(method, self.with_reason_and_key(params), changes=True)
+        )
 
-    def shown(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+    def for_people(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
         """Return a result as people may see it; as JSON, and the text of a score, it is what came."""
         if self.as_json or ("text" in result and method == "job.revisions"):
             return result
         return dict(terminal.reply(result))
 
-    def identified(self, params: Mapping[str, object]) -> dict[str, object]:
+    def with_reason_and_key(self, params: Mapping[str, object]) -> dict[str, object]:
         """Add the caller's reason and key; a key that several jobs share is made each one's own."""
         from marianne_cli.client.session import stated_params
 
@@ -120,16 +122,16 @@ class Invocation:
             key = f"{key}/{params.get('job_id')}"
         return stated_params({**params, "reason": self._reason, "key": key})
 
-    def requested(self, method: str, **params: object) -> Answer:
+    def request_for_job(self, method: str, **params: object) -> CommandOutcome:
         """Send a request about one job; -q prints nothing, an interrupt tells that it stays in force."""
         if params.get("wait"):
             self.waiting_on = str(params["job_id"])
         result = self.change(method, **params)
         if params.get("plan"):
             result = self._with_whole_plan(method, params, result)
-        answer = Answer(result, short="")
+        answer = CommandOutcome(result, short="")
         self.waiting_on = None
-        self.tell_warnings(answer.result)
+        self.note_warnings(answer.result)
         return answer
 
     def _with_whole_plan(
@@ -144,7 +146,7 @@ class Invocation:
             lines += page
         return {**result, "plan": lines}
 
-    def tell_warnings(self, result: Mapping[str, Any]) -> None:
+    def note_warnings(self, result: Mapping[str, Any]) -> None:
         """Print the warnings of a score that was accepted."""
         if result.get("problems"):
             from marianne_cli.exits import problem_text
@@ -152,7 +154,7 @@ class Invocation:
             for problem in result["problems"]:
                 self.note(problem_text(problem))
 
-    def tell_version(self) -> None:
+    def note_version(self) -> None:
         """Say that the daemon that answered is of another version than this program, if it is."""
         from marianned.formatting import versions_apart
 
@@ -169,10 +171,10 @@ class Invocation:
     @property
     def live(self) -> bool:
         """Whether a line may be drawn over again on stderr."""
-        return not self.quiet and not self.as_json and dressed(sys.stderr)
+        return not self.quiet and not self.as_json and wants_colours(sys.stderr)
 
 
-def dressed(stream: TextIO) -> bool:
+def wants_colours(stream: TextIO) -> bool:
     """Tell whether a terminal is there that wants colours and live lines."""
     return has_width(stream) and "NO_COLOR" not in os.environ
 

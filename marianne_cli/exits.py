@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from marianne_cli import terminal
-from marianne_cli.context import GOES_ON, Answer, Invocation, dressed, has_width
+from marianne_cli.context import GOES_ON, CommandOutcome, Invocation, has_width, wants_colours
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError
 from marianned.formatting import as_utf8, listing, sheet_list
@@ -30,7 +30,7 @@ _BASE: dict[str, object] = {
 }
 
 
-def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
+def print_outcome(call: Invocation, answer: CommandOutcome, *, lenient: bool = True) -> int:
     """Print what a command found; return the exit code.
 
     Raises:
@@ -39,16 +39,16 @@ def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
     if answer.printed:
         pass
     elif call.as_json:
-        found = envelope(answer.result, answer.finding)
+        found = result_object(answer.result, answer.finding)
         if not lenient:
             _check_fields(call.fields or (), found)
-        json_object(call, found)
+        print_json_object(call, found)
     else:
-        text = _fitted(answer.result["message"], sys.stdout) if answer.text is None else answer.text
+        text = _wrapped(answer.result["message"], sys.stdout) if answer.text is None else answer.text
         if call.quiet and answer.short is not None:
             text = answer.short
         if text:
-            (_paged if call.paged else out)(text)
+            (_print_paged if call.paged else print_text)(text)
     return 0 if answer.finding is None else answer.exit_status
 
 
@@ -63,7 +63,7 @@ def _check_fields(fields: Sequence[str], found: Mapping[str, Any]) -> None:
             raise Misuse(f"no field '{name}'; {meant}")
 
 
-def _paged(text: str) -> None:
+def _print_paged(text: str) -> None:
     """Print to stdout; what is longer than the terminal goes through $PAGER, by default less."""
     import subprocess
 
@@ -74,29 +74,29 @@ def _paged(text: str) -> None:
     wanted = rows <= text.count("\n") and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
     words = words_of(pager) if rows and wanted else []
     if not words:
-        out(text)
+        print_text(text)
         return
-    said = terminal.screen(text, coloured=dressed(sys.stdout))
+    said = terminal.screen(text, coloured=wants_colours(sys.stdout))
     environment = {"LESS": "FRX", **os.environ}
     subprocess.run(words, input=said.encode(errors="backslashreplace"), env=environment, check=False)
 
 
-def refused(call: Invocation, error: MarianneError) -> int:
+def print_refusal(call: Invocation, error: MarianneError) -> int:
     """Print a refusal; return the exit code."""
     if call.as_json:
-        json_line({**failure(error), **_SCHEMA})
+        print_json({**refusal_object(error), **_SCHEMA})
     else:
-        _err(
+        _print_errors(
             [
                 *map(problem_text, error.problems),
-                f"mzt: {terminal.line(_by_login(error.message))} ({error.code})",
+                f"mzt: {terminal.line(_with_login_names(error.message))} ({error.code})",
             ],
             error.hints,
         )
     return error.exit_status
 
 
-def _by_login(message: str) -> str:
+def _with_login_names(message: str) -> str:
     if "(uid " not in message:
         return message
     from marianne_cli import people
@@ -104,15 +104,15 @@ def _by_login(message: str) -> str:
     return people.by_login(message)
 
 
-def misuse_of(misuse: Misuse, arguments: Sequence[str]) -> int:
-    """Print why a line can't be carried out, and what to type to know better; return the exit code."""
+def print_misuse(misuse: Misuse, arguments: Sequence[str]) -> int:
+    """Print why a line can't be carried out, and what to type for help; return the exit code."""
     if misuse.hint is not None:
-        return misused(misuse.message, [misuse.hint])
-    return misused(*in_our_manner(misuse.message, misuse.command, arguments))
+        return print_usage_error(misuse.message, [misuse.hint])
+    return print_usage_error(*usage_message(misuse.message, misuse.command, arguments))
 
 
-def in_our_manner(message: str, command: str | None, arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Return a message as all of ours are, and what to type then."""
+def usage_message(message: str, command: str | None, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a usage message in the manner of this program's others, and what to type then."""
     message = message.rstrip(".")
     if message.endswith(", add -y"):
         import shlex
@@ -121,22 +121,22 @@ def in_our_manner(message: str, command: str | None, arguments: Sequence[str]) -
     return message[:1].lower() + message[1:], [f"mzt {command} -h" if command else "mzt -h"]
 
 
-def misused(message: str, hints: list[str]) -> int:
+def print_usage_error(message: str, hints: list[str]) -> int:
     """Print what is wrong with the command line; return the exit code."""
-    _err([f"mzt: {message}"], hints)
+    _print_errors([f"mzt: {message}"], hints)
     return USAGE_EXIT
 
 
-def interrupted(call: Invocation | None) -> int:
-    """Tell where the job stands that was waited for; return the exit code."""
+def print_interrupted(call: Invocation | None) -> int:
+    """Print the state of the job that was waited for; return the exit code."""
     if call is not None and call.waiting_on is not None and not call.as_json:
-        said = f"mzt: stopped waiting; {_standing(call, call.waiting_on)}"
-        _err(["", said] if os.isatty(2) else [said], [])  # the terminal stands behind its ^C
+        said = f"mzt: stopped waiting; {_job_state_text(call, call.waiting_on)}"
+        _print_errors(["", said] if os.isatty(2) else [said], [])  # the terminal stands behind its ^C
     return INTERRUPTED_EXIT
 
 
-def _standing(call: Invocation, job_id: str) -> str:
-    """Ask once more where the job stands, and say what becomes of it; what can't be known is not said."""
+def _job_state_text(call: Invocation, job_id: str) -> str:
+    """Ask once more for the job's status, and say what becomes of the job, as far as that is known."""
     from marianne_cli.client.blocking import connect_raw
     from marianne_cli.people import held_by
 
@@ -155,14 +155,14 @@ def _standing(call: Invocation, job_id: str) -> str:
     return f"{said}{by}; {comes}"
 
 
-def reader_gone() -> int:
+def close_stdout() -> int:
     """Leave stdout to nobody, so that nothing more is written there; return the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return PIPE_EXIT
 
 
-class Unwritten(OSError):
-    """Standard output takes no more, though its reader is there: its disk is full, or broken."""
+class StdoutError(OSError):
+    """Writing to standard output failed though its reader is there: its disk is full, or broken."""
 
 
 def write(data: str | bytes) -> None:
@@ -183,24 +183,24 @@ def write(data: str | bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Unwritten(error.errno, error.strerror) from None
+        raise StdoutError(error.errno, error.strerror) from None
 
 
-def surroundings(error: OSError) -> int | None:
-    """Say what this process lacks that all commands need; return the exit code, null: nothing of that."""
+def print_environment_error(error: OSError) -> int | None:
+    """Print what is wrong with this process's output or directory; return the exit code, null: nothing is."""
     try:
-        if isinstance(error, Unwritten):
+        if isinstance(error, StdoutError):
             raise error
         sys.stdout.flush()  # Click and the help of `mzt` write by themselves
     except OSError as unwritten:
-        _err([f"mzt: the output can't be written: {(unwritten.strerror or 'unknown').lower()}"], [])
-        return reader_gone()
-    if isinstance(error, FileNotFoundError) and not _is_somewhere():
-        return misused("the current directory is gone; go to one that is there", ["cd"])
+        _print_errors([f"mzt: the output can't be written: {(unwritten.strerror or 'unknown').lower()}"], [])
+        return close_stdout()
+    if isinstance(error, FileNotFoundError) and not _has_current_directory():
+        return print_usage_error("the current directory is gone; go to one that is there", ["cd"])
     return None
 
 
-def _is_somewhere() -> bool:
+def _has_current_directory() -> bool:
     try:
         os.getcwd()  # noqa: PTH109  pathlib is not wanted for this
     except FileNotFoundError:
@@ -208,12 +208,12 @@ def _is_somewhere() -> bool:
     return True
 
 
-def envelope(result: Mapping[str, Any], finding: str | None = None) -> dict[str, Any]:
+def result_object(result: Mapping[str, Any], finding: str | None = None) -> dict[str, Any]:
     """Return the JSON object of a result: the keys of BASE first, then its own."""
     return {**_BASE, **result, "success": finding is None, "error_code": finding}
 
 
-def failure(error: MarianneError) -> dict[str, Any]:
+def refusal_object(error: MarianneError) -> dict[str, Any]:
     """Return the JSON object of a refusal: BASE alone."""
     return {
         "success": False,
@@ -226,21 +226,21 @@ def failure(error: MarianneError) -> dict[str, Any]:
     }
 
 
-def out(text: str) -> None:
+def print_text(text: str) -> None:
     """Print to stdout; at once, for whoever reads along."""
-    said = terminal.screen(text, coloured=dressed(sys.stdout))
+    said = terminal.screen(text, coloured=wants_colours(sys.stdout))
     write(said if said.endswith("\n") else f"{said}\n")
 
 
-def json_object(call: Invocation, value: Mapping[str, Any]) -> None:
+def print_json_object(call: Invocation, value: Mapping[str, Any]) -> None:
     """Print an object of ours as a line: with the number of its schema, and the fields that are wanted."""
-    json_line({**(value if call.fields is None else _kept(value, call.fields)), **_SCHEMA})
+    print_json({**(value if call.fields is None else _keep_fields(value, call.fields)), **_SCHEMA})
 
 
-def _kept(value: Any, fields: Sequence[str]) -> Any:
+def _keep_fields(value: Any, fields: Sequence[str]) -> Any:
     """Return an object with these fields alone; `jobs.status` is one of each object in the list `jobs`."""
     if isinstance(value, list):
-        return [_kept(one, fields) for one in value]
+        return [_keep_fields(one, fields) for one in value]
     if not isinstance(value, Mapping):
         return value
     inner: dict[str, list[str]] = {}
@@ -248,19 +248,19 @@ def _kept(value: Any, fields: Sequence[str]) -> Any:
         name, _, rest = field.partition(".")
         inner.setdefault(name, []).extend([rest] if rest else [])
     return {
-        name: _kept(value[name], within) if within else value[name]
+        name: _keep_fields(value[name], within) if within else value[name]
         for name, within in inner.items()
         if name in value
     }
 
 
-def json_line(value: object) -> None:
+def print_json(value: object) -> None:
     """Print one JSON value as a line."""
-    said = _plainly(value)
-    write(f"{terminal.json(_encoded(value) if said is None else said)}\n")
+    said = _encode_without_msgspec(value)
+    write(f"{terminal.json(_encode(value) if said is None else said)}\n")
 
 
-def _plainly(value: object) -> str | None:
+def _encode_without_msgspec(value: object) -> str | None:
     """Write JSON without msgspec, which takes long to load; null: of this it makes something else, or all."""
     import json
 
@@ -272,7 +272,7 @@ def _plainly(value: object) -> str | None:
     return None if _EXPONENT.search(said) else said
 
 
-def _encoded(value: object) -> str:
+def _encode(value: object) -> str:
     import msgspec
 
     try:
@@ -292,15 +292,15 @@ def _as_utf8(value: Any) -> Any:
     return value
 
 
-def _err(lines: list[str], hints: list[str]) -> None:
+def _print_errors(lines: list[str], hints: list[str]) -> None:
     said = [
-        *(_fitted(line, sys.stderr) for line in lines),
+        *(_wrapped(line, sys.stderr) for line in lines),
         *(f"  {terminal.line(hint)}" for hint in hints),
     ]  # those are typed as they are
     sys.stderr.write(terminal.text("\n".join(said)) + "\n")
 
 
-def _fitted(line: str, stream: TextIO) -> str:
+def _wrapped(line: str, stream: TextIO) -> str:
     """Wrap a text between words where a terminal shows it."""
     if not has_width(stream):
         return line

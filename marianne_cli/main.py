@@ -22,29 +22,29 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit code."""
-    _buffer()
+    _buffer_stdout()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a path need not be text
     try:
-        code = _invoked(arguments)
+        code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         from marianne_cli import exits
 
-        return exits.reader_gone()
+        return exits.close_stdout()
     except KeyboardInterrupt:
         from marianne_cli import exits
 
-        return exits.interrupted(None)
+        return exits.print_interrupted(None)
     except OSError as error:
         from marianne_cli import exits
 
-        if (said := exits.surroundings(error)) is None:
+        if (said := exits.print_environment_error(error)) is None:
             raise
         return said
     return code
 
 
-def _buffer() -> None:
+def _buffer_stdout() -> None:
     """Write through a buffer, with PYTHONUNBUFFERED too: a bare write does not say what it left out."""
     import io
 
@@ -53,11 +53,11 @@ def _buffer() -> None:
         sys.stdout = io.TextIOWrapper(whole, encoding=sys.stdout.encoding, newline="\n")
 
 
-def _invoked(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> int:
     if arguments in (["-h"], ["--help"]):
-        from marianne_cli.tree import front
+        from marianne_cli.tree import prepared_help
 
-        if (code := front.helped()) is not None:
+        if (code := prepared_help.print_help()) is not None:
             return code
     from marianne_cli import exits
     from marianne_cli.lines.misuse import Declined, Misuse
@@ -66,17 +66,17 @@ def _invoked(arguments: list[str]) -> int:
 
     completion = COMPLETION_VARIABLE if COMPLETION_VARIABLE in os.environ else None
     try:
-        code = None if completion else _of_a_plain_line(arguments)
-        return _by_click(arguments, completion) if code is None else code
+        code = None if completion else _run_plain_line(arguments)
+        return _run_with_click(arguments, completion) if code is None else code
     except Misuse as misuse:
-        return exits.misuse_of(misuse, arguments)
+        return exits.print_misuse(misuse, arguments)
     except Declined:
-        return exits.interrupted(None)
+        return exits.print_interrupted(None)
     except UnicodeEncodeError as error:
-        return exits.misused(f"'{as_utf8(str(error.object))}' is not UTF-8", [])
+        return exits.print_usage_error(f"'{as_utf8(str(error.object))}' is not UTF-8", [])
 
 
-def _of_a_plain_line(arguments: list[str]) -> int | None:
+def _run_plain_line(arguments: list[str]) -> int | None:
     """Carry out a line that needs no Click; null: it is not plain."""
     from marianne_cli.lines import forms
     from marianne_cli.lines.misuse import Misuse
@@ -87,41 +87,41 @@ def _of_a_plain_line(arguments: list[str]) -> int | None:
 
         return alone({})
     form = table.form_of(arguments[0])
-    line = forms.read(form, arguments[1:]) if form is not None else None
+    line = forms.read_plain_line(form, arguments[1:]) if form is not None else None
     if form is None or line is None:
         return None
     from marianne_cli import options
 
-    _keep_what_is_loaded()
+    _freeze_loaded_objects()
     try:
-        return options.carried_out(form, line, {}, arguments=arguments)
+        return options.run_command(form, line, {}, arguments=arguments)
     except Misuse as misuse:
         misuse.command = arguments[0]
         raise
 
 
-def _by_click(arguments: list[str], completion: str | None) -> int:
+def _run_with_click(arguments: list[str], completion: str | None) -> int:
     import click
 
     from marianne_cli import exits
-    from marianne_cli.tree import clicked
+    from marianne_cli.tree import click_commands
     from marianne_cli.tree.group import mzt, usage_text
 
-    _keep_what_is_loaded()
+    _freeze_loaded_objects()
     if completion is not None:
         mzt.main(arguments, prog_name="mzt", complete_var=completion)
     try:
         with mzt.make_context("mzt", arguments) as context:
-            context.meta[clicked.ARGUMENTS] = tuple(arguments)
+            context.meta[click_commands.ARGUMENTS] = tuple(arguments)
             return int(mzt.invoke(context) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        return exits.misused(*usage_text(error, arguments))
+        return exits.print_usage_error(*usage_text(error, arguments))
     except click.Abort:
-        return exits.interrupted(None)
+        return exits.print_interrupted(None)
 
 
-def _keep_what_is_loaded() -> None:
+def _freeze_loaded_objects() -> None:
     gc.freeze()
     gc.enable()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from marianne_cli import exits, terminal
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
-from marianne_cli.lines.forms import TEXT, Form, Kind, Line, Param
-from marianne_cli.lines.kinds import Completions, asked_briefly, begun_so
+from marianne_cli.lines.forms import TEXT, CommandForm, Param, ParameterKind, ParsedLine
+from marianne_cli.lines.kinds import Completions, ask_briefly, completions_of
 from marianne_cli.lines.misuse import Declined, Misuse
 from marianned.errors import InvalidScore, MarianneError, Unavailable
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _FILE_MOST = 8 * 1024**2
 """Bytes of a request (docs/design/protocol.md), and so the most of a file that one brings."""
-FILE = kinds.Path()
+FILE = kinds.FilePath()
 
 
-class SheetNames(Kind):
+class SheetNames(ParameterKind):
     """SHEETS; the shell completes the names of the stages of the job, or of the score, on the line."""
 
     name = "sheets"
@@ -37,7 +37,7 @@ class SheetNames(Kind):
         """Complete the last of several, behind its comma."""
         before, comma, last = begun.rpartition(",")
         found = [*self._words, *(_stages(asked) if "." not in last else (f"{last.partition('.')[0]}.all",))]
-        return begun_so((f"{before}{comma}{name}" for name in found), begun)
+        return completions_of((f"{before}{comma}{name}" for name in found), begun)
 
 
 def _stages(asked: "click.Context") -> list[str]:
@@ -55,10 +55,10 @@ def _stages(asked: "click.Context") -> list[str]:
     if not jobs:
         return []
     wanted = {"job_id": jobs[0], "names": True, "limit": 1}
-    return list(asked_briefly(asked, "job.status", wanted).get("stage_names", []))
+    return list(ask_briefly(asked, "job.status", wanted).get("stage_names", []))
 
 
-class VariableName(Kind):
+class VariableName(ParameterKind):
     """NAME=VALUE for a score; the shell completes the names that the score on the line has."""
 
     name = "value"
@@ -82,7 +82,7 @@ _PARAMS = "declared"
 """Where a command's function keeps its parameters until it is made a command."""
 
 
-def _declared(param: Param) -> Callable[[F], F]:
+def _declare(param: Param) -> Callable[[F], F]:
     def declare(function: F) -> F:
         vars(function).setdefault(_PARAMS, []).insert(0, param)
         return function
@@ -93,7 +93,7 @@ def _declared(param: Param) -> Callable[[F], F]:
 def option(
     *words: str,
     help: str,  # noqa: A002  as in every other such library
-    kind: Kind = TEXT,
+    kind: ParameterKind = TEXT,
     metavar: str | None = None,
     multiple: bool = False,
     required: bool = False,
@@ -103,7 +103,7 @@ def option(
 ) -> Callable[[F], F]:
     """Declare an option with a value."""
     made = Param(words, True, kind, metavar, help)
-    return _declared(
+    return _declare(
         made._replace(
             multiple=multiple,
             required=required,
@@ -116,13 +116,13 @@ def option(
 
 def flag(*words: str, help: str, value: str | None = None) -> Callable[[F], F]:  # noqa: A002
     """Declare an option without one; `value` is what it stands for, null: it is so."""
-    return _declared(Param(words, True, metavar=None, help=help, is_flag=True, value=value))
+    return _declare(Param(words, True, metavar=None, help=help, is_flag=True, value=value))
 
 
 def argument(
     word: str,
     *,
-    kind: Kind = TEXT,
+    kind: ParameterKind = TEXT,
     metavar: str | None = None,
     many: bool = False,
     required: bool | None = None,
@@ -130,7 +130,7 @@ def argument(
 ) -> Callable[[F], F]:
     """Declare a word behind the command; `required` null: it is, unless it has a default, or may be many."""
     needed = default is None and not many if required is None else required
-    return _declared(
+    return _declare(
         Param((word,), kind=kind, metavar=metavar, multiple=many, required=needed, default=default)
     )
 
@@ -142,24 +142,24 @@ def command(
     as_json: bool = True,
     paged: bool = False,
     watched: bool = False,
-) -> Callable[[Callable[..., Answer]], Form]:
+) -> Callable[[Callable[..., CommandOutcome]], CommandForm]:
     """Make a command of a function from (call, its own options) to an Answer.
 
     `changes`: it is a request, with --reason and --key. `paged`: what it prints may be long. `watched`: it
     can be asked again and again, with --watch. `examples` end its help.
     """
 
-    def make(function: Callable[..., Answer]) -> Form:
+    def make(function: Callable[..., CommandOutcome]) -> CommandForm:
         own = vars(function).pop(_PARAMS, [])
-        shared = _shared(changes=changes, as_json=as_json, paged=paged, watched=watched)
-        return Form(name, function, (*own, *shared), examples, changes, paged)
+        shared = _shared_parameters(changes=changes, as_json=as_json, paged=paged, watched=watched)
+        return CommandForm(name, function, (*own, *shared), examples, changes, paged)
 
     return make
 
 
-def carried_out(
-    form: Form,
-    line: Line,
+def run_command(
+    form: CommandForm,
+    line: ParsedLine,
     root: Mapping[str, Any],
     *,
     arguments: Sequence[str],
@@ -197,29 +197,29 @@ def carried_out(
             from marianne_cli.watching import watched
 
             return watched(call, work)
-        return exits.answered(call, work(), lenient=form.changes)
+        return exits.print_outcome(call, work(), lenient=form.changes)
     except MarianneError as error:
-        error.hints = _typed_again(error, arguments)
-        return exits.refused(call, error)
+        error.hints = _retyped_hints(error, arguments)
+        return exits.print_refusal(call, error)
     except OSError as error:
         if not isinstance(error.filename, str | bytes):
             raise
-        return exits.refused(call, _of_a_file(error))
+        return exits.print_refusal(call, _file_error(error))
     except KeyboardInterrupt:
-        return exits.interrupted(call)
+        return exits.print_interrupted(call)
     finally:
         if call.verbose:
-            _tell_connection(call, time.monotonic() - started)
+            _note_connection(call, time.monotonic() - started)
         call.close()
 
 
-def _of_a_file(error: OSError) -> MarianneError:
-    """Return what is said where a command could do nothing with a file, and has no better words for it."""
+def _file_error(error: OSError) -> MarianneError:
+    """Return the error for a file that a command could not use, where it has no better words for it."""
     why = (error.strerror or type(error).__name__).lower()
     return Unavailable(f"'{os.fsdecode(error.filename)}': {why}", hints=["mzt doctor"])
 
 
-def _typed_again(error: MarianneError, typed: Sequence[str]) -> list[str]:
+def _retyped_hints(error: MarianneError, typed: Sequence[str]) -> list[str]:
     """Return the hints; of a job's name that was mistyped, the command as it was typed with the near ones.
 
     A command with a value in it is not repeated: it may be a secret.
@@ -232,7 +232,7 @@ def _typed_again(error: MarianneError, typed: Sequence[str]) -> list[str]:
     return [shlex.join(["mzt", *typed[:place], name, *typed[place + 1 :]]) for name in near] or error.hints
 
 
-def _tell_connection(call: Invocation, seconds: float) -> None:
+def _note_connection(call: Invocation, seconds: float) -> None:
     from marianned import __version__
 
     said = [f"mzt {__version__}"]
@@ -259,19 +259,19 @@ _AS_JSON = Param(
     help="Print one JSON object on stdout; --json=FIELD,... keeps to these.",
     is_flag=True,
 )
-_MANNER = (
+_VERBOSITY = (
     Param(("--quiet", "-q"), True, help="Print no progress and no notes.", is_flag=True),
     Param(("--verbose", "-v"), True, help="Show every row; also socket and timing.", is_flag=True),
 )
 
 
-def _shared(*, changes: bool, as_json: bool, paged: bool, watched: bool) -> list[Param]:
+def _shared_parameters(*, changes: bool, as_json: bool, paged: bool, watched: bool) -> list[Param]:
     return [
         *(_REQUEST if changes else ()),
         *([_WATCH] if watched else ()),
         *([_NO_PAGER] if paged else ()),
         *([_AS_JSON] if as_json else ()),
-        *_MANNER,
+        *_VERBOSITY,
     ]
 
 
@@ -299,7 +299,7 @@ workspace_option = option(
     "--workspace",
     "-w",
     metavar="DIR",
-    kind=kinds.Path(may_be_file=False),
+    kind=kinds.FilePath(may_be_file=False),
     help="Use this workspace instead of the score's.",
 )
 every_run_option = flag("--all", "-a", "every", help="Show every run of every job.")
@@ -343,13 +343,13 @@ def timeout_option(default: float | None, text: str = "How long --wait waits.") 
     """Make --timeout/-t; seconds, null for no limit."""
     shown = "" if default is None else f"  [default: {default:g}s]"
     return option(
-        "--timeout", "-t", metavar="DURATION", kind=kinds.Duration(), default=default, help=f"{text}{shown}"
+        "--timeout", "-t", metavar="DURATION", kind=kinds.Seconds(), default=default, help=f"{text}{shown}"
     )
 
 
 def lines_option(default: int | None, most: int | None = None) -> Callable[[F], F]:
     """Make --lines/-n."""
-    kind = kinds.Whole(1, most)
+    kind = kinds.WholeNumber(1, most)
     return option(
         "--lines",
         "-n",
@@ -372,8 +372,8 @@ def exclude(option: str, others: Mapping[str, object]) -> None:
         raise Misuse(f"{option} does not go with {', '.join(given)}")
 
 
-def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Answer:
-    """Do the same with several jobs: one request each, a line each; the first that is not done decides.
+def run_each(call: Invocation, jobs: list[str], one: Callable[[str], CommandOutcome]) -> CommandOutcome:
+    """Run a request for each job and print a line each; the first that fails decides the exit code.
 
     Raises:
         MarianneError: a single job was refused.
@@ -392,32 +392,32 @@ def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Ans
             first = first or error
             if finding is None:
                 finding, exit_status = error.code, error.exit_status
-            results.append(exits.failure(error))
+            results.append(exits.refusal_object(error))
             if not call.as_json:
-                exits.refused(call, error)
+                exits.print_refusal(call, error)
         else:
             finding = finding or answer.finding
-            results.append(exits.envelope(answer.result, answer.finding))
+            results.append(exits.result_object(answer.result, answer.finding))
             if not call.as_json:
-                exits.answered(call, answer)
+                exits.print_outcome(call, answer)
     message = f"{len(jobs)} jobs" if jobs else "no job to do it with"
     if not jobs:
         call.note(f"mzt: {message}")
     hints = first.hints if first else []
     result = {"message": message, "hints": hints, "results": results}
-    return Answer(result, text="", finding=finding, exit_status=exit_status)
+    return CommandOutcome(result, text="", finding=finding, exit_status=exit_status)
 
 
-def each_until(
-    call: Invocation, jobs: list[str], timeout: float, one: Callable[[str, float], Answer]
-) -> Answer:
-    """Do the same with several jobs within one timeout: `one` is given a job and the seconds left."""
+def run_each_until(
+    call: Invocation, jobs: list[str], timeout: float, one: Callable[[str, float], CommandOutcome]
+) -> CommandOutcome:
+    """Run a request for each job within one timeout: `one` is given a job and the seconds left."""
     if len(jobs) == 1:
-        return each(call, jobs, lambda job: one(job, timeout))
+        return run_each(call, jobs, lambda job: one(job, timeout))
     import time
 
     ends_at = time.monotonic() + timeout
-    return each(call, jobs, lambda job: one(job, max(0.0, ends_at - time.monotonic())))
+    return run_each(call, jobs, lambda job: one(job, max(0.0, ends_at - time.monotonic())))
 
 
 def confirm(what: str, *, yes: bool) -> None:
@@ -437,7 +437,7 @@ def confirm(what: str, *, yes: bool) -> None:
         raise Declined
 
 
-def targets(
+def target_jobs(
     call: Invocation,
     jobs: tuple[str, ...],
     every: bool,
@@ -455,7 +455,7 @@ def targets(
     return sorted(job["job_id"] for job in job_list(call, **asked)["jobs"])
 
 
-def labelled(labels: tuple[str, ...]) -> str:
+def label_text(labels: tuple[str, ...]) -> str:
     """Say by which labels jobs were chosen; empty for none."""
     return f" with label {' and '.join(labels)}" if labels else ""
 
@@ -556,15 +556,15 @@ def file_bytes(file: str) -> bytes:
         if meta.setdefault(_STDIN_NAME, False):
             raise Misuse("only one file can be '-': standard input is read once")
         meta[_STDIN_NAME] = True
-        return _within_bounds(sys.stdin.buffer, "standard input")
+        return _read_bounded(sys.stdin.buffer, "standard input")
     try:
         with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
-            return _within_bounds(opened, f"'{file}'")
+            return _read_bounded(opened, f"'{file}'")
     except OSError as error:
         raise Misuse(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
 
 
-def _within_bounds(opened: BinaryIO, name: str) -> bytes:
+def _read_bounded(opened: BinaryIO, name: str) -> bytes:
     """Read to the end; what no request has room for is not read on: it may have no end, as /dev/zero."""
     data = opened.read(_FILE_MOST + 1)
     if len(data) > _FILE_MOST:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from marianne_cli import terminal
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned.errors import WaitOverridden
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -28,10 +28,10 @@ def until(
     watch = None if tell is None else lambda event: tell(terminal.reply(event))
     result = call.client.request("job.wait", params, watch=watch, after=since)
     call.waiting_on = None
-    return call.shown("job.wait", result)
+    return call.for_people("job.wait", result)
 
 
-def ended(result: Mapping[str, Any]) -> Answer:
+def ended(result: Mapping[str, Any]) -> CommandOutcome:
     """Turn an end into an answer: completed 0, failed 1 (E515).
 
     Raises:
@@ -41,7 +41,7 @@ def ended(result: Mapping[str, Any]) -> Answer:
         raise WaitOverridden(
             result["message"], job_id=result["job_id"], status="cancelled", hints=result["hints"]
         )
-    return Answer(result, finding="E515" if result["status"] == "failed" else None)
+    return CommandOutcome(result, finding="E515" if result["status"] == "failed" else None)
 
 
 def holders(call: Invocation, job_id: str) -> Tell:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from marianne_cli import exits, terminal
-from marianne_cli.context import Answer, Invocation, dressed
+from marianne_cli.context import CommandOutcome, Invocation, wants_colours
 from marianned.errors import NoDaemon
 
 _SECONDS = 1.0
@@ -14,7 +14,7 @@ _ENDED = {"completed", "failed", "cancelled"}
 _REDRAW = "\x1b[H\x1b[2J"
 
 
-def watched(call: Invocation, work: Callable[[], Answer]) -> int:
+def watched(call: Invocation, work: Callable[[], CommandOutcome]) -> int:
     """Ask again and again, until the job that it is about has ended; return the exit code of that answer.
 
     A terminal is drawn over; elsewhere an answer is printed when something has happened since the one
@@ -42,7 +42,7 @@ def watched(call: Invocation, work: Callable[[], Answer]) -> int:
             _draw(str(answer.result["message"] if answer.text is None else answer.text))
         elif ended or answer.result["event"] != seen:
             exits.write(_REDRAW if drawn else "")
-            code = exits.answered(call, answer)
+            code = exits.print_outcome(call, answer)
             if ended:
                 return code
         seen = answer.result["event"]
@@ -55,5 +55,5 @@ def _draw(text: str) -> None:
     lines = text.split("\n")
     if 2 < rows <= len(lines):  # noqa: PLR2004  else there is no room, or nobody knows how much
         lines = [*lines[: rows - 2], f"and {len(lines) - rows + 2} more lines"]
-    said = terminal.screen("\n".join(lines), coloured=dressed(sys.stdout))
+    said = terminal.screen("\n".join(lines), coloured=wants_colours(sys.stdout))
     exits.write(f"{_REDRAW}{said}\n")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned import __version__
 from marianned.errors import InternalError, NoDaemon
 
@@ -38,7 +38,7 @@ class _Part(NamedTuple):
 @options.job_argument
 @options.argument("file", metavar="[FILE]", required=False, kind=options.FILE)
 @options.yes_option
-def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Answer:
+def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> CommandOutcome:
     """Write what a report of a fault needs into FILE: versions, doctor, a job's status, journal and log.
 
     Without FILE it is JOB-bug-report.txt. Secrets are masked. It shows what it takes, and asks.
@@ -52,7 +52,9 @@ def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Answe
     taken = [{"name": part.name, "lines": len(part.lines)} for part in parts]
     size = len(text.encode(errors="backslashreplace"))
     message = f"'{named}': written, {size} bytes; read it before you send it"
-    return Answer({"message": message, "file": str(Path(named).absolute()), "bytes": size, "parts": taken})
+    return CommandOutcome(
+        {"message": message, "file": str(Path(named).absolute()), "bytes": size, "parts": taken}
+    )
 
 
 def _text(job: str, parts: list[_Part]) -> str:

@@ -1,7 +1,7 @@
 """`mzt cancel`: end a job now."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned.formatting import plural
 
 
@@ -23,14 +23,14 @@ def command(
     every: bool,
     labels: tuple[str, ...],
     yes: bool,
-) -> Answer:
+) -> CommandOutcome:
     """End a job now, and what is in flight for it; `mzt resume` can still pick it up again."""
-    chosen = options.targets(call, jobs, every, ("active", "held"), labels)
+    chosen = options.target_jobs(call, jobs, every, ("active", "held"), labels)
     if not jobs and chosen:
-        options.confirm(f"cancel {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes)
-    return options.each_until(
+        options.confirm(f"cancel {plural(len(chosen), 'job')}{options.label_text(labels)}", yes=yes)
+    return options.run_each_until(
         call,
         chosen,
         timeout,
-        lambda job, rest: call.requested("job.cancel", job_id=job, wait=wait, timeout=rest),
+        lambda job, rest: call.request_for_job("job.cancel", job_id=job, wait=wait, timeout=rest),
     )

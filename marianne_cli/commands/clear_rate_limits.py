@@ -1,7 +1,7 @@
 """`mzt clear-rate-limits`: stop waiting for a rate limit."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 
 
 @options.command(
@@ -11,6 +11,6 @@ from marianne_cli.context import Answer, Invocation
     changes=True,
 )
 @options.argument("instrument", metavar="[INSTRUMENT]", required=False)
-def command(call: Invocation, *, instrument: str | None) -> Answer:
+def command(call: Invocation, *, instrument: str | None) -> CommandOutcome:
     """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
-    return Answer(call.change("instrument.clear_limits", instrument=instrument), short="")
+    return CommandOutcome(call.change("instrument.clear_limits", instrument=instrument), short="")

@@ -1,13 +1,13 @@
 """`mzt completion`: the shell's completion, as Click makes it."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 
 
 @options.command("completion", 'eval "$(mzt completion bash)"', "mzt completion fish | source", as_json=False)
-@options.argument("shell", kind=kinds.Choice("bash", "zsh", "fish"))
-def command(call: Invocation, *, shell: str) -> Answer:  # noqa: ARG001  it asks nobody
+@options.argument("shell", kind=kinds.OneOf("bash", "zsh", "fish"))
+def command(call: Invocation, *, shell: str) -> CommandOutcome:  # noqa: ARG001  it asks nobody
     """Print the code that makes a shell complete commands, options, files, jobs and sheets."""
     from click.shell_completion import get_completion_class
 
@@ -18,4 +18,4 @@ def command(call: Invocation, *, shell: str) -> Answer:  # noqa: ARG001  it asks
     assert kind is not None
     source = kind(mzt, {}, "mzt", COMPLETION_VARIABLE).source()
     # fish: what is completed may have commas itself, as SHEETS do
-    return Answer({}, text=source.replace('string split ","', 'string split -m 1 ","'))
+    return CommandOutcome({}, text=source.replace('string split ","', 'string split -m 1 ","'))

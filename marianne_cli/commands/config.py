@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianned.errors import CheckFailed
 
@@ -12,8 +12,8 @@ _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?P<said>.*)"
 
 
 @options.command("config", "mzt config", "mzt config check")
-@options.argument("action", kind=kinds.Choice("show", "check"), default="show")
-def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the daemon's program reads them
+@options.argument("action", kind=kinds.OneOf("show", "check"), default="show")
+def command(call: Invocation, *, action: str) -> CommandOutcome:  # noqa: ARG001  the daemon's program reads them
     """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reloads them."""
     from marianne_cli.screens import render
     from marianne_cli.service.installation import examined
@@ -29,7 +29,7 @@ def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the da
     if action == "show" and not wrong:
         rows = [(one["name"], _written(one["value"]), one["source"]) for one in settings]
         lines += render.table([("SETTING", "VALUE", "FROM"), *rows])
-    return Answer(
+    return CommandOutcome(
         {
             "message": message,
             "settings": settings,

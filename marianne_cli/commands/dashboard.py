@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.faces import addresses, extras
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
@@ -26,7 +26,7 @@ _PORT_MOST = 65_535
     as_json=False,
 )
 @options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
-@options.option("--port", metavar="INT", kind=kinds.Whole(1, _PORT_MOST), help="Listen at this port.")
+@options.option("--port", metavar="INT", kind=kinds.WholeNumber(1, _PORT_MOST), help="Listen at this port.")
 @options.option(
     "--uds",
     metavar="PATH",
@@ -45,7 +45,7 @@ def command(
     no_open: bool,
     read_only: bool,
     url: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Show the jobs in the browser: watch, pause, change, resume. It ends with this terminal."""
     extras.need("mzt dashboard", "web", "starlette", "uvicorn")
     if url and (uds is not None or no_open):
@@ -57,7 +57,7 @@ def command(
     directory = addresses.directory_of(call.client.path)
     if url:
         address = addresses.running(directory, port=port, read_only=read_only)
-        return Answer({}, text=addresses.at(address, job))
+        return CommandOutcome({}, text=addresses.at(address, job))
     from marianne_cli.web import server
 
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
@@ -70,7 +70,7 @@ def command(
     )
 
     def ready() -> None:
-        exits.out("\n".join(_told(made, job, uds)))
+        exits.print_text("\n".join(_told(made, job, uds)))
         if not no_open and uds is None:
             made.open_browser(job)
 
@@ -79,7 +79,7 @@ def command(
     finally:
         if uds is not None:
             Path(uds).unlink(missing_ok=True)
-    return Answer({}, text="")
+    return CommandOutcome({}, text="")
 
 
 def _told(made: "DashboardServer", job: str | None, uds: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned.errors import CheckFailed, WaitTimeout
 
 _GIVES_UP_SECONDS = 120
@@ -74,7 +74,7 @@ class _Demo:
             command = " ".join(["mzt", *(f'"{a}"' if " " in a else a for a in arguments)])
             self.steps.append({"command": command, "exit_code": done.returncode, "output": done.stdout})
             if not self._call.as_json and not self._call.quiet:
-                exits.out(f"$ {command}\n{done.stdout}")
+                exits.print_text(f"$ {command}\n{done.stdout}")
             if done.returncode:
                 raise CheckFailed(f"the demo stopped: {command} ended with {done.returncode}")
         return done.stdout
@@ -102,7 +102,7 @@ class _Demo:
 
 @options.command("demo", "mzt demo", "mzt demo --keep")
 @options.flag("--keep", help="Keep the demo's files.")
-def command(call: Invocation, *, keep: bool) -> Answer:
+def command(call: Invocation, *, keep: bool) -> CommandOutcome:
     """Watch pause, modify and resume work, in 15 seconds, on shell sheets.
 
     It starts a daemon of its own in a temporary directory; your daemon and its jobs are not touched.
@@ -130,10 +130,10 @@ def command(call: Invocation, *, keep: bool) -> Answer:
     return _result(demo, time.monotonic() - started, once=once, kept=directory if keep else None)
 
 
-def _result(demo: _Demo, seconds: float, *, once: bool, kept: Path | None) -> Answer:
+def _result(demo: _Demo, seconds: float, *, once: bool, kept: Path | None) -> CommandOutcome:
     message = "each sheet ran once" if once else "some sheet did not run exactly once"
     text = f"paused, changed, gone on in {seconds:.1f}s: {message}"
     if kept is not None:
         text += f"\nits files: {kept}"
     result = {"message": message, "steps": demo.steps, "duration_seconds": round(seconds, 3)}
-    return Answer(result, text=text, finding=None if once else "E516")
+    return CommandOutcome(result, text=text, finding=None if once else "E516")

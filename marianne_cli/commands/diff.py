@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens.differences import counting, unified
@@ -19,12 +19,14 @@ from marianned.formatting import assignments
     paged=True,
 )
 @options.job_argument
-@options.argument("a", metavar="[A]", required=False, kind=kinds.Whole(1))
-@options.argument("b", metavar="[B]", required=False, kind=kinds.Whole(1))
+@options.argument("a", metavar="[A]", required=False, kind=kinds.WholeNumber(1))
+@options.argument("b", metavar="[B]", required=False, kind=kinds.WholeNumber(1))
 @options.option(
     "--config", "-c", metavar="FILE", kind=options.FILE, help="Compare with this score instead of B."
 )
-def command(call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None) -> Answer:
+def command(
+    call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None
+) -> CommandOutcome:
     """Show what differs from revision A (the one before) to B (the newest), or to FILE."""
     if config is not None and b is not None:
         raise Misuse("say B or --config FILE, not both")
@@ -48,7 +50,7 @@ def command(call: Invocation, *, job: str, a: int | None, b: int | None, config:
     if values or not text:
         call.note(message)
     kept = {key: value for key, value in reply.items() if key != "revisions"}
-    return Answer(
+    return CommandOutcome(
         {**kept, "message": message, "from_revision": since, "to_revision": to, "text": text}, text=text
     )
 

@@ -5,13 +5,13 @@ from contextlib import suppress
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned.errors import NotPermitted
 from marianned.places import SLURM
 
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
-def command(call: Invocation) -> Answer:
+def command(call: Invocation) -> CommandOutcome:
     """Check this installation: directories, database, instruments, socket, and what the service sees."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
@@ -25,7 +25,7 @@ def command(call: Invocation) -> Answer:
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"
     )
     hints = [hint for check in wanting for hint in check["hints"]]
-    return Answer(
+    return CommandOutcome(
         {"message": message, "hints": hints, "checks": checks},
         text=render.fitted([*screens.checks_table(checks), message], "ok", nested=True),
         finding="E516" if wanting else None,

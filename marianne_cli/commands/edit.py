@@ -8,7 +8,7 @@ import msgspec
 
 from marianne_cli import options
 from marianne_cli.commands import diff, modify
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens.drafts import Draft
 from marianned.errors import InvalidScore, MarianneError, WaitOverridden, WaitTimeout
@@ -26,7 +26,7 @@ from marianned.formatting import typed
 @options.resume_option
 @options.wait_option
 @options.timeout_option(60.0)
-def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: float) -> Answer:
+def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: float) -> CommandOutcome:
     """Edit the newest score of a job in $VISUAL, $EDITOR or vi; saving it modifies the job.
 
     If it has problems, it is opened again with the problems at the top. Saved unchanged: nothing happens.
@@ -66,7 +66,7 @@ def _of_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
     error.hints = []
 
 
-def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) -> Answer | None:
+def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) -> CommandOutcome | None:
     """Let it be edited until it is accepted; null: it was saved unchanged.
 
     Raises:
@@ -86,14 +86,14 @@ def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) 
             raise refused
         sent = text
         try:
-            return call.requested("job.modify", job_id=job, text=text, **asked)
+            return call.request_for_job("job.modify", job_id=job, text=text, **asked)
         except InvalidScore as error:
             refused = error
 
 
-def _unchanged(known: Mapping[str, Any]) -> Answer:
+def _unchanged(known: Mapping[str, Any]) -> CommandOutcome:
     job = {key: value for key, value in known.items() if key not in {"revisions", "text"}}
     message = f"{known['job_name']}: {known['status']}; saved unchanged, nothing is sent"
     nothing: dict[str, object] = {"changed": False, "new_revision": None, "plan": []}
     flags = {"acknowledged": True, "config_validated": False, "dry_run": False}
-    return Answer({**job, "message": message, **flags, **nothing}, short="")
+    return CommandOutcome({**job, "message": message, **flags, **nothing}, short="")

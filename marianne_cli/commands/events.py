@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from marianne_cli import exits, options, terminal
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
@@ -14,9 +14,9 @@ from marianned.formatting import plural
 
 @options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
 @options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
-@options.option("--after", metavar="EVENT", kind=kinds.Whole(0), help="Only events after this one.")
+@options.option("--after", metavar="EVENT", kind=kinds.WholeNumber(0), help="Only events after this one.")
 @options.option(
-    "--since", metavar="TIME", kind=kinds.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+    "--since", metavar="TIME", kind=kinds.PastTime(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
 )
 @options.lines_option(None)
 @options.flag("--follow", "-F", help="Keep printing new events.")
@@ -28,13 +28,13 @@ def command(
     since: str | None,
     lines: int | None,
     follow: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Print the journal of one job, or of all; oldest first."""
     if follow:
         return _follow(call, job, after=after, since=since, lines=lines)
     found = list(deque(_read(call, job, after or 0, since), maxlen=lines))
     message = plural(len(found), "event")
-    return Answer(
+    return CommandOutcome(
         {"job_id": job, "message": message, "events": found}, text=render.fitted(screens.events_lines(found))
     )
 
@@ -47,7 +47,7 @@ def _read(call: Invocation, job: str | None, after: int, since: str | None) -> I
 
 def _follow(
     call: Invocation, job: str | None, *, after: int | None, since: str | None, lines: int | None
-) -> Answer:
+) -> CommandOutcome:
     if lines is not None or since is not None:
         for event in (found := list(deque(_read(call, job, after or 0, since), maxlen=lines))):
             _print(call, event)
@@ -60,11 +60,11 @@ def _follow(
 
     for event in call.client.raw_events(after=after, job_id=job, lagged=lagged):
         _print(call, event)
-    return Answer({}, text="")
+    return CommandOutcome({}, text="")
 
 
 def _print(call: Invocation, event: dict[str, Any]) -> None:
     if call.as_json:
-        exits.json_object(call, event)
+        exits.print_json_object(call, event)
     else:
-        exits.out(render.fitted(screens.events_lines([terminal.reply(event)])))
+        exits.print_text(render.fitted(screens.events_lines([terminal.reply(event)])))

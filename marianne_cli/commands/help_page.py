@@ -4,9 +4,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
-from marianne_cli.lines.forms import Kind
-from marianne_cli.lines.kinds import Completions, begun_so
+from marianne_cli.context import CommandOutcome, Invocation
+from marianne_cli.lines.forms import ParameterKind
+from marianne_cli.lines.kinds import Completions, completions_of
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.tree.table import MODULES
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     import click
 
 
-class Subject(Kind):
+class HelpSubject(ParameterKind):
     """A command or a topic; the shell completes both."""
 
     name = "subject"
 
     def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:  # noqa: ARG002
         """List them."""
-        return begun_so(_subjects(), begun)
+        return completions_of(_subjects(), begun)
 
 
 @options.command("help", "mzt help pause", "mzt help sheets", "mzt help exit-codes", paged=True)
-@options.argument("subject", metavar="[COMMAND|TOPIC]", required=False, kind=Subject())
-def command(call: Invocation, *, subject: str | None) -> Answer:  # noqa: ARG001  it asks nobody
+@options.argument("subject", metavar="[COMMAND|TOPIC]", required=False, kind=HelpSubject())
+def command(call: Invocation, *, subject: str | None) -> CommandOutcome:  # noqa: ARG001  it asks nobody
     """Show the help of a command or topic; alone: list both."""
     import click
 
@@ -50,8 +50,8 @@ def command(call: Invocation, *, subject: str | None) -> Answer:  # noqa: ARG001
     return _told(subject, found.get_help(click.Context(found, info_name=found.name, parent=root)))
 
 
-def _told(subject: str, text: str) -> Answer:
-    return Answer({"message": f"help of {subject}", "text": text}, text=text)
+def _told(subject: str, text: str) -> CommandOutcome:
+    return CommandOutcome({"message": f"help of {subject}", "text": text}, text=text)
 
 
 def _subjects() -> list[str]:

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianned.clock import milliseconds
 
@@ -22,12 +22,12 @@ _MOST = 1_000
 @options.sheets_argument
 @options.lines_option(50, _MOST)
 @options.option(
-    "--since", metavar="TIME", kind=kinds.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+    "--since", metavar="TIME", kind=kinds.PastTime(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
 )
 @options.flag("--all", "-a", "every", help="Of all runs of the job, also of removed ones.")
 def command(
     call: Invocation, *, job: str, sheets: str | None, lines: int, since: str | None, every: bool
-) -> Answer:
+) -> CommandOutcome:
     """Show who asked what, when and why, and what followed; oldest first."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
@@ -38,13 +38,15 @@ def command(
         result = _of_all_runs(call, name, lines, since)
         if not result["entries"]:
             call.note(f"the journal has nothing of '{name}'")
-        return Answer(
+        return CommandOutcome(
             result,
             text=render.fitted(screens.history_screen(result["entries"], runs=True), rows=None, hang=10),
         )
     result = call.ask("job.history", job_id=job, sheets=sheets, since=since, limit=lines)
     result.pop("total", None)
-    return Answer(result, text=render.fitted(screens.history_screen(result["entries"]), rows=None, hang=10))
+    return CommandOutcome(
+        result, text=render.fitted(screens.history_screen(result["entries"]), rows=None, hang=10)
+    )
 
 
 def _of_all_runs(call: Invocation, name: str, lines: int, since: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import marianned
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned.formatting import typed
 
 _SCORE = """\
@@ -46,7 +46,7 @@ validations:                     # a sheet is completed when these hold, whateve
 
 @options.command("init", "mzt init", "mzt init release-notes.yaml")
 @options.argument("file", metavar="[FILE]", default="score.yaml", kind=options.FILE)
-def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks nobody
+def command(call: Invocation, *, file: str) -> CommandOutcome:  # noqa: ARG001  it asks nobody
     """Write a commented score that runs as it is, without an AI account."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)
     schema = Path(marianned.__file__).with_name("score") / "score.schema.json"
@@ -55,4 +55,4 @@ def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks 
     hints = [f"mzt run {typed(file)}"]
     result = {"message": f"{file}: written; a score of 4 shell sheets", "hints": hints}
     text = f"{result['message']}; run it: {hints[0]}"
-    return Answer({**result, "config_file": os.path.abspath(file)}, text=text)  # noqa: PTH100
+    return CommandOutcome({**result, "config_file": os.path.abspath(file)}, text=text)  # noqa: PTH100

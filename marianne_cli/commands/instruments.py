@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import CheckFailed
@@ -23,15 +23,17 @@ _ACTIONS = ("list", "show", "check", "init")
     "mzt instruments check claude-code --executor slurm",
     "mzt instruments init summariser",
 )
-@options.argument("action", metavar="[list|show|check|init]", default="list", kind=kinds.Choice(*_ACTIONS))
+@options.argument("action", metavar="[list|show|check|init]", default="list", kind=kinds.OneOf(*_ACTIONS))
 @options.argument("name", metavar="[NAME]", required=False)
 @options.option(
     "--executor",
-    kind=kinds.Choice(*CLUSTERS),
+    kind=kinds.OneOf(*CLUSTERS),
     help="check: look on a node of the cluster, by a job, whether the instrument can be played there.",
 )
 @options.flag("--live", help="check: send a one-line prompt to the model, as a job.")
-def command(call: Invocation, *, action: str, name: str | None, live: bool, executor: str | None) -> Answer:
+def command(
+    call: Invocation, *, action: str, name: str | None, live: bool, executor: str | None
+) -> CommandOutcome:
     """List the instruments, show the profile of one, check whether it works, or write a new profile."""
     if live and action != "check":
         raise Misuse("--live goes with check")
@@ -53,11 +55,11 @@ def command(call: Invocation, *, action: str, name: str | None, live: bool, exec
 
         worlds.tell(call, {one["name"] for one in result["instruments"]})
     if action == "show":
-        return Answer(result, text=_shown(result["instruments"][0]))
-    return Answer(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))
+        return CommandOutcome(result, text=_shown(result["instruments"][0]))
+    return CommandOutcome(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))
 
 
-def _check(call: Invocation, name: str | None, *, live: bool, executor: str | None) -> Answer:
+def _check(call: Invocation, name: str | None, *, live: bool, executor: str | None) -> CommandOutcome:
     asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  as above
     result = call.ask("instrument.check", **asked, **({} if executor is None else {"executor": executor}))
     found = result["instruments"]
@@ -80,7 +82,7 @@ def _check(call: Invocation, name: str | None, *, live: bool, executor: str | No
         call.note(f"{one['name']} on {said}" if problem is None else f"{one['name']} on Slurm: {problem}")
     _tell(call, result)
     failed = bool(bad or result["problems"])
-    return Answer(
+    return CommandOutcome(
         result, text=_listed(found), short=_names(found), finding=CheckFailed.code if failed else None
     )
 
@@ -191,7 +193,7 @@ cli:
 """
 
 
-def _init(name: str) -> Answer:
+def _init(name: str) -> CommandOutcome:
     """Write a new profile into the configuration directory; nobody is asked."""
     letters = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
     if not name or not letters or name.startswith("."):
@@ -209,7 +211,7 @@ def _init(name: str) -> Answer:
     options.write_new(file, _TEMPLATE.format(name=name, upper=upper), 0o600)
     hint = f"mzt instruments check {name}"
     message = f"{name}: profile written to {file}"
-    return Answer(
+    return CommandOutcome(
         {"message": message, "hints": [hint], "instruments": [], "config_file": str(file)},
         text=f"{message}; try it: {hint}",
     )

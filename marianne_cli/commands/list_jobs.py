@@ -1,7 +1,7 @@
 """`mzt list`: all jobs, a line each."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 
 _WORDS = [
@@ -27,14 +27,14 @@ _WORDS = [
     "statuses",
     metavar="STATUS",
     multiple=True,
-    kind=kinds.Choice(*_WORDS),
+    kind=kinds.OneOf(*_WORDS),
     help="Only jobs in this status; active, held, ended: several.",
 )
 @options.label_option
 @options.lines_option(None)
 def command(
     call: Invocation, *, every: bool, statuses: tuple[str, ...], labels: tuple[str, ...], lines: int | None
-) -> Answer:
+) -> CommandOutcome:
     """List the jobs: active, paused, ended within a day; the newest change last."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
@@ -48,7 +48,7 @@ def command(
         call.note(
             "no such job" if narrowed else "no jobs; mzt run FILE starts one, mzt init writes a first score"
         )
-    return Answer(
+    return CommandOutcome(
         {**reply, "message": plural(len(jobs), "job"), "jobs": jobs},
         text=render.fitted(screens.jobs_table(jobs)),
         short="\n".join(job["job_id"] for job in jobs),

@@ -6,7 +6,7 @@ from typing import Any
 
 from marianne_cli import exits, options, waiting
 from marianne_cli.commands.status import job_details
-from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.context import GOES_ON, CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import following, outputs
@@ -31,13 +31,13 @@ _HOOK = "hook."
 @options.follow_option
 @options.lines_option(None)
 @options.option(
-    "--attempt", metavar="INT", kind=kinds.Whole(1), help="Show this attempt instead of the newest."
+    "--attempt", metavar="INT", kind=kinds.WholeNumber(1), help="Show this attempt instead of the newest."
 )
 @options.option(
     "--round",
     "number",
     metavar="INT",
-    kind=kinds.Whole(1),
+    kind=kinds.WholeNumber(1),
     help="Show the newest attempts of this round of their loop.",
 )
 @options.flag("--raw", "mode", value="raw", help="Print the bytes of standard output, nothing added.")
@@ -59,7 +59,7 @@ def command(
     attempt: int | None,
     number: int | None,
     mode: str | None,
-) -> Answer:
+) -> CommandOutcome:
     """Show what sheets printed: those named, else those in flight or to be tried again, else the last."""
     named, hooks = _split(sheets)
     details = job_details(call, job, named)
@@ -78,10 +78,10 @@ def command(
         if sheets is not None:
             note = f"nothing has been printed yet by {sheets} of '{details['job_id']}'"
         call.note(note)
-        return Answer({**_job(details), "message": note, "outputs": []}, text="")
+        return CommandOutcome({**_job(details), "message": note, "outputs": []}, text="")
     if call.as_json:
         whole = details if named is None else job_details(call, job)
-        return Answer(
+        return CommandOutcome(
             {
                 **_job(details),
                 "message": _message(whole, chosen),
@@ -91,8 +91,8 @@ def command(
     if _as_bytes(mode) and len(chosen) == 1:
         data, _ = outputs.read(call, details["job_id"], _source(*chosen[0], mode), lines)
         exits.write(data)
-        return Answer({}, printed=True)
-    return Answer({}, text=_text(call, details["job_id"], chosen, mode, lines))
+        return CommandOutcome({}, printed=True)
+    return CommandOutcome({}, text=_text(call, details["job_id"], chosen, mode, lines))
 
 
 def _as_bytes(mode: str | None) -> bool:
@@ -254,7 +254,7 @@ def _follow(
     lines: int | None,
     *,
     only_named: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Print until the job ends; a job that has ended already shows what it printed."""
     streams = ("stdout", "stderr") if mode is None else (_stream(mode),)
     sources = [outputs.Source.of(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]

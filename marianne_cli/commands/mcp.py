@@ -5,13 +5,13 @@ import os
 import anyio
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
 
 
 @options.command("mcp", "mzt mcp", "mzt mcp --read-only", "claude mcp add marianne -- mzt mcp", as_json=False)
 @options.flag("--read-only", help="Offer no tool that changes something; the daemon sees to it, too.")
-def command(call: Invocation, *, read_only: bool) -> Answer:
+def command(call: Invocation, *, read_only: bool) -> CommandOutcome:
     """Serve the Model Context Protocol on standard input and output, for an agent that looks after jobs.
 
     Its tools are look, output, plan and change. A program starts it; it ends with its input. There is no
@@ -24,4 +24,4 @@ def command(call: Invocation, *, read_only: bool) -> Answer:
 
     job_tools = JobTools(call.socket, read_only=read_only)
     anyio.run(McpServer(job_tools.handlers, INSTRUCTIONS).serve)
-    return Answer({"message": ""}, printed=True)
+    return CommandOutcome({"message": ""}, printed=True)

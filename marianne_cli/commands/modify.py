@@ -3,7 +3,7 @@
 from typing import Any
 
 from marianne_cli import options, people
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 
@@ -26,7 +26,9 @@ from marianne_cli.lines.misuse import Misuse
 @options.option(
     "--config", "-c", metavar="FILE", kind=options.FILE, help="The new score; - is standard input."
 )
-@options.option("--revision", metavar="INT", kind=kinds.Whole(1), help="Use the text of this revision again.")
+@options.option(
+    "--revision", metavar="INT", kind=kinds.WholeNumber(1), help="Use the text of this revision again."
+)
 @options.var_option
 @options.vars_file_option
 @options.option(
@@ -41,7 +43,10 @@ from marianne_cli.lines.misuse import Misuse
 @options.timeout_option(60.0)
 @options.plan_option
 @options.option(
-    "--expect", metavar="INT", kind=kinds.Whole(), help="Refuse (E502) unless this is the newest revision."
+    "--expect",
+    metavar="INT",
+    kind=kinds.WholeNumber(),
+    help="Refuse (E502) unless this is the newest revision.",
 )
 def command(
     call: Invocation,
@@ -58,7 +63,7 @@ def command(
     timeout: float,
     plan: bool,
     expect: int | None,
-) -> Answer:
+) -> CommandOutcome:
     """Give a job a new score; finished sheets stay finished.
 
     JOB is the name of the job to modify. The score is checked first; with an error in it the job goes on as
@@ -93,21 +98,21 @@ def command(
     return shown(answer, plan=plan)
 
 
-def asked(call: Invocation, config: str | None, **params: Any) -> Answer:
+def asked(call: Invocation, config: str | None, **params: Any) -> CommandOutcome:
     """Ask for a modify; hints name the score's file as it was typed."""
     with options.as_typed(config) as typed_hints:
-        answer = call.requested("job.modify", **params)
+        answer = call.request_for_job("job.modify", **params)
     return answer._replace(result={**answer.result, "hints": typed_hints(answer.result["hints"])})
 
 
-def tell_released(call: Invocation, answer: Answer) -> None:
+def tell_released(call: Invocation, answer: CommandOutcome) -> None:
     """Say whose holds were released beside one's own; daemons of before don't tell."""
     for hold in answer.result.get("released", []) if not answer.result.get("dry_run") else []:
         if hold["owner"] is not None and not people.is_own(hold["owner"]):
             call.note(f"released: the pause{people.held_by(hold)}{people.client(hold['owner'])}")
 
 
-def shown(answer: Answer, *, plan: bool) -> Answer:
+def shown(answer: CommandOutcome, *, plan: bool) -> CommandOutcome:
     """Show a plan as its table; else, below the message, what a new score leaves as it was or takes away."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render

@@ -1,7 +1,7 @@
 """`mzt pause`: pause a job at its next sheet boundary."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import plural
@@ -29,11 +29,11 @@ from marianned.formatting import plural
 @options.option(
     "--deadline",
     metavar="DURATION",
-    kind=kinds.Duration(),
+    kind=kinds.Seconds(),
     help="Interrupt what is still in flight after this time.",
 )
 @options.option(
-    "--for", "lasts", metavar="DURATION", kind=kinds.Duration(), help="Resume by itself after this time."
+    "--for", "lasts", metavar="DURATION", kind=kinds.Seconds(), help="Resume by itself after this time."
 )
 @options.all_option
 @options.label_option
@@ -53,7 +53,7 @@ def command(
     every: bool,
     labels: tuple[str, ...],
     yes: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Pause a job at its next sheet boundary; `mzt resume` continues it.
 
     JOB is the name of the job to pause, its score's name. What is in flight finishes as usual; nothing new
@@ -71,14 +71,14 @@ def command(
         if wait and "timeout" not in call.typed:
             raise Misuse("--before with --wait needs -t: how long the job may take to come there")
     asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
-    chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"), labels)
+    chosen = options.target_jobs(call, jobs, every, ("queued", "running", "pausing"), labels)
     if force and not jobs and chosen:
         options.confirm(
-            f"interrupt and pause {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes
+            f"interrupt and pause {plural(len(chosen), 'job')}{options.label_text(labels)}", yes=yes
         )
-    return options.each_until(
+    return options.run_each_until(
         call,
         chosen,
         timeout,
-        lambda job, rest: call.requested("job.pause", job_id=job, wait=wait, timeout=rest, **asked),
+        lambda job, rest: call.request_for_job("job.pause", job_id=job, wait=wait, timeout=rest, **asked),
     )

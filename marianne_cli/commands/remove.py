@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import MarianneError
@@ -21,7 +21,7 @@ from marianned.formatting import duration, listing, plural
 @options.option(
     "--older-than",
     metavar="DURATION",
-    kind=kinds.Duration(),
+    kind=kinds.Seconds(),
     help="Only runs that ended longer ago; without JOB: all such runs.",
 )
 @options.flag("--dry-run", help="Show which runs would be removed; remove nothing.")
@@ -35,7 +35,7 @@ def command(
     dry_run: bool,
     labels: tuple[str, ...],
     yes: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Delete ended runs, with their history and output; workspaces stay. This can't be undone."""
     if not jobs and older_than is None and not labels:
         raise Misuse("name a JOB, or say --older-than")
@@ -49,12 +49,12 @@ def command(
         before = f"that ended more than {duration(older_than)} ago"
         options.confirm(f"forget {count}{whose} {before}, with history and output", yes=yes)
     if not jobs:
-        return Answer(call.change("job.remove", older_than=older_than), short="")
+        return CommandOutcome(call.change("job.remove", older_than=older_than), short="")
 
-    def one(job: str) -> Answer:
-        return Answer(call.change("job.remove", job_id=job, older_than=older_than), short="")
+    def one(job: str) -> CommandOutcome:
+        return CommandOutcome(call.change("job.remove", job_id=job, older_than=older_than), short="")
 
-    return options.each(call, list(jobs), one)
+    return options.run_each(call, list(jobs), one)
 
 
 def _of_labels(
@@ -65,30 +65,34 @@ def _of_labels(
     *,
     dry_run: bool,
     yes: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Remove all ended runs that have these labels; asked with their number."""
     options.exclude("--label", {"JOB": jobs or None, "--older-than": older_than})
     found = options.job_list(call, runs=True, statuses=["ended"], labels=list(labels))["jobs"]
     runs = tuple(f"{job['job_name']}@{job['run']}" for job in found)
     if dry_run:
-        return _planned(call, runs, None) if runs else Answer({"message": "0 runs", "would_remove": []})
+        return (
+            _planned(call, runs, None) if runs else CommandOutcome({"message": "0 runs", "would_remove": []})
+        )
     if runs:
-        said = f"{plural(len(runs), 'run')}{options.labelled(labels)}"
+        said = f"{plural(len(runs), 'run')}{options.label_text(labels)}"
         options.confirm(f"forget {said}, with history and output", yes=yes)
-    return options.each(
-        call, list(runs), lambda run: Answer(call.change("job.remove", job_id=run, older_than=None), short="")
+    return options.run_each(
+        call,
+        list(runs),
+        lambda run: CommandOutcome(call.change("job.remove", job_id=run, older_than=None), short=""),
     )
 
 
-def _planned(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> Answer:
+def _planned(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> CommandOutcome:
     """Tell what the same request would do without --dry-run: its refusals too."""
 
-    def one(job: str | None) -> Answer:
+    def one(job: str | None) -> CommandOutcome:
         told = call.ask("job.remove", job_id=job, older_than=older_than, plan=True)
         result = {key: told[key] for key in ("message", "hints", "would_remove")}
-        return Answer(result, text="\n".join([told["message"], *told["would_remove"]]))
+        return CommandOutcome(result, text="\n".join([told["message"], *told["would_remove"]]))
 
-    return options.each(call, list(jobs), one) if jobs else one(None)
+    return options.run_each(call, list(jobs), one) if jobs else one(None)
 
 
 def _count(call: Invocation, jobs: tuple[str, ...], older_than: float) -> int:

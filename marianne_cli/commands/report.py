@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from marianne_cli import options, times
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.faces.groups import needs_person
 from marianne_cli.lines import kinds
 from marianned.clock import milliseconds
@@ -32,7 +32,7 @@ Found = dict[str, Any]
 @options.option(
     "--since",
     metavar="TIME",
-    kind=kinds.Since(),
+    kind=kinds.PastTime(),
     default="24h",
     show_default=True,
     help="From when on: 2h (ago), 07:30, RFC 3339.",
@@ -40,12 +40,12 @@ Found = dict[str, Any]
 @options.option(
     "--format",
     "form",
-    kind=kinds.Choice("text", "md", "json"),
+    kind=kinds.OneOf("text", "md", "json"),
     default="text",
     show_default=True,
     help="For a terminal, as Markdown, or as --json.",
 )
-def command(call: Invocation, *, since: str, form: str) -> Answer:
+def command(call: Invocation, *, since: str, form: str) -> CommandOutcome:
     """Tell what ran, what stopped and why, what it cost, what needs you, and what comes next by itself."""
     from marianne_cli.screens import render
     from marianne_cli.screens import report as screens
@@ -53,8 +53,8 @@ def command(call: Invocation, *, since: str, form: str) -> Answer:
     call.as_json = call.as_json or form == "json"
     found = _gathered(call, since)
     if form == "md":
-        return Answer(found, text="\n".join(screens.markdown(found)))
-    return Answer(found, text=render.fitted(screens.text(found)))
+        return CommandOutcome(found, text="\n".join(screens.markdown(found)))
+    return CommandOutcome(found, text=render.fitted(screens.text(found)))
 
 
 def _gathered(call: Invocation, since: str) -> Found:

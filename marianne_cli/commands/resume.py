@@ -4,7 +4,7 @@ from typing import Any
 
 from marianne_cli import options
 from marianne_cli.commands import modify
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianned.formatting import typed
 
@@ -62,7 +62,7 @@ from marianned.formatting import typed
 @options.option(
     "--over-budget",
     metavar="NUM",
-    kind=kinds.Dollars(),
+    kind=kinds.DollarAmount(),
     help="Add this many USD to the score's cost limit.",
 )
 @options.env_option
@@ -89,7 +89,7 @@ def command(
     timeout: float,
     every: bool,
     labels: tuple[str, ...],
-) -> Answer:
+) -> CommandOutcome:
     """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it.
 
     A completed job goes on where --from or a new score gives it something to run.
@@ -119,10 +119,12 @@ def command(
             **({"expect_clean": True} if clean else {}),
         }
 
-    def one(job: str, rest: float) -> Answer:
+    def one(job: str, rest: float) -> CommandOutcome:
         params = {"job_id": job, "wait": wait, "timeout": rest, **asked}
         answer = (
-            call.requested("job.resume", **params) if config is None else modify.asked(call, config, **params)
+            call.request_for_job("job.resume", **params)
+            if config is None
+            else modify.asked(call, config, **params)
         )
         if config is not None:
             answer = answer._replace(result={**answer.result, "source_changed": False})
@@ -134,10 +136,12 @@ def command(
             call.note(line)
         return modify.shown(answer, plan=plan)
 
-    return options.each_until(call, options.targets(call, jobs, every, ("paused",), labels), timeout, one)
+    return options.run_each_until(
+        call, options.target_jobs(call, jobs, every, ("paused",), labels), timeout, one
+    )
 
 
-def _tell_change(call: Invocation, answer: Answer) -> None:
+def _tell_change(call: Invocation, answer: CommandOutcome) -> None:
     job_id, file = answer.result["job_id"], answer.result["config_file"]
     call.note(f"'{file}' differs from the stored revision, which runs; to take it:")
     call.note(f"  mzt modify {job_id} -c {typed(file)} -r")

@@ -1,7 +1,7 @@
 """`mzt revisions`: the versions of a job's score, and their plans."""
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
@@ -14,8 +14,8 @@ from marianne_cli.screens import render
     "mzt revisions a -v",
 )
 @options.job_argument
-@options.argument("revision", metavar="[INT]", required=False, kind=kinds.Whole(1))
-def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
+@options.argument("revision", metavar="[INT]", required=False, kind=kinds.WholeNumber(1))
+def command(call: Invocation, *, job: str, revision: int | None) -> CommandOutcome:
     """List the versions of a job's score, oldest first; with INT print the text of that revision."""
     result = call.ask("job.revisions", job_id=job, revision=revision)
     longest = max(told.get("plan_total", 0) for told in result["revisions"])
@@ -25,6 +25,6 @@ def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
             told["plan"] += more["plan"]
     if revision is None or call.as_json:
         lines = screens.revisions_screen(result["revisions"], unfolded=call.verbose)
-        return Answer(result, text=render.fitted(lines))
+        return CommandOutcome(result, text=render.fitted(lines))
     exits.write(result["text"].encode())
-    return Answer(result, printed=True)
+    return CommandOutcome(result, printed=True)

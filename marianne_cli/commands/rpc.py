@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import render
 from marianned.errors import MarianneError
@@ -15,7 +15,7 @@ from marianned.errors import MarianneError
 @options.argument("method", required=False)
 @options.argument("params", metavar="[JSON]", default="{}")
 @options.flag("--schema", help="Print the JSON Schema of a method, or of all.")
-def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> Answer:
+def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> CommandOutcome:
     """Call a method of the socket and print its result or error as it came."""
     if schema or method is None:
         return _described(method, schema=schema)
@@ -30,13 +30,13 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     except MarianneError as error:
         if call.client.refusal is None:
             raise
-        exits.json_line(call.client.refusal)
-        return Answer({}, finding=error.code, exit_status=error.exit_status, printed=True)
-    exits.json_line(result)
-    return Answer({}, printed=True)
+        exits.print_json(call.client.refusal)
+        return CommandOutcome({}, finding=error.code, exit_status=error.exit_status, printed=True)
+    exits.print_json(result)
+    return CommandOutcome({}, printed=True)
 
 
-def _described(method: str | None, *, schema: bool) -> Answer:
+def _described(method: str | None, *, schema: bool) -> CommandOutcome:
     from marianned.protocol import METHODS
 
     if method is not None and method not in METHODS:
@@ -45,18 +45,18 @@ def _described(method: str | None, *, schema: bool) -> Answer:
     if schema:
         from marianned.protocol.schema import schema_of
 
-        exits.json_line(
+        exits.print_json(
             {
                 name: {"params": schema_of(METHODS[name].params), "result": schema_of(METHODS[name].result)}
                 for name in names
             }
         )
-        return Answer({}, printed=True)
+        return CommandOutcome({}, printed=True)
     rows = [
         (name, "changes" if METHODS[name].changes else "looks", _summary(METHODS[name].params))
         for name in names
     ]
-    return Answer(
+    return CommandOutcome(
         {"message": f"{len(names)} methods", "methods": names}, text=render.fitted(render.table(rows))
     )
 

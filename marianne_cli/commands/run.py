@@ -6,7 +6,7 @@ from typing import Any
 
 from marianne_cli import exits, options, waiting
 from marianne_cli.client.dialling import current_umask
-from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.context import GOES_ON, CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.service import launch
 from marianned.places import EXECUTORS
@@ -43,7 +43,7 @@ from marianned.places import EXECUTORS
 @options.before_option
 @options.option(
     "--executor",
-    kind=kinds.Choice(*EXECUTORS),
+    kind=kinds.OneOf(*EXECUTORS),
     help="Where its sheets run, unless their stage or instrument says so.",
 )
 @options.flag("--no-auto-resume", help="Pause at a rate limit instead of waiting for it.")
@@ -66,7 +66,7 @@ def command(
     executor: str | None,
     no_auto_resume: bool,
     dry_run: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Run a score; return when the job is on disk.
 
     Starts the daemon if none runs.
@@ -91,16 +91,16 @@ def command(
     params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
     with options.as_typed(score):
         result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
-    call.tell_warnings(result)
+    call.note_warnings(result)
     _tell_lacks(call, result)
     if not (wait or follow):
-        return Answer({**result, "daemon_started": started}, short=result["job_id"])
+        return CommandOutcome({**result, "daemon_started": started}, short=result["job_id"])
     return _ended(call, result, timeout=timeout, follow=follow, started=started)
 
 
 def _ended(
     call: Invocation, job: Mapping[str, Any], *, timeout: float | None, follow: bool, started: bool
-) -> Answer:
+) -> CommandOutcome:
     address = f"{job['job_name']}@{job['run']}"
     call.stays = GOES_ON
     if follow:
@@ -146,7 +146,7 @@ class _Progress:
 
         self.last = event["event"]
         if self._call.as_json:
-            exits.json_object(self._call, event)
+            exits.print_json_object(self._call, event)
         else:
             self._call.note(event_line(event))
 

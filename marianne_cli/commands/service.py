@@ -6,7 +6,7 @@ from pathlib import Path
 
 import marianned
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.service.units import USER, Unit, of_host
@@ -18,11 +18,11 @@ _LINGER = Path("/var/lib/systemd/linger")
 @options.command(
     "service", "mzt service install --now", "mzt service", "sudo mzt service install --system --user ann"
 )
-@options.argument("action", kind=kinds.Choice("status", "install", "uninstall"), default="status")
+@options.argument("action", kind=kinds.OneOf("status", "install", "uninstall"), default="status")
 @options.flag("--system", help="Install it for the host, one user each: marianned@USER.")
 @options.flag("--now", help="With install: also start it; a daemon you started by hand is replaced.")
 @options.option("--user", metavar="NAME", help="With --system: for whom; without: who called sudo, or you.")
-def command(call: Invocation, *, action: str, system: bool, now: bool, user: str | None) -> Answer:
+def command(call: Invocation, *, action: str, system: bool, now: bool, user: str | None) -> CommandOutcome:
     """Run the daemon under systemd: show its state, install it, uninstall it."""
     if user is not None and not system:
         raise Misuse("--user goes with --system")
@@ -83,7 +83,7 @@ def _only_roots(program: str) -> None:
             )
 
 
-def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
+def _install(call: Invocation, unit: Unit, *, now: bool) -> CommandOutcome:
     from marianne_cli.service import unit_files
 
     version = _version(unit)
@@ -128,7 +128,7 @@ def _make_way(call: Invocation, unit: Unit) -> None:
         call.note(f"marianned (pid {held}), started by hand, has made way")
 
 
-def _uninstall(call: Invocation, unit: Unit) -> Answer:
+def _uninstall(call: Invocation, unit: Unit) -> CommandOutcome:
     _version(unit)
     _unedited(unit)
     there = [unit.directory / name for name in unit.files if (unit.directory / name).exists()]
@@ -163,7 +163,7 @@ def _remove_empty(directory: Path) -> None:
         return  # not ours alone
 
 
-def _status(unit: Unit) -> Answer:
+def _status(unit: Unit) -> CommandOutcome:
     told = unit.show("LoadState", "ActiveState", "SubState", "StatusText", "MainPID", "UnitFileState")
     if not told:
         return _answer(unit, f"{unit.name}: systemd does not answer here", ["mzt doctor"], finding="E516")
@@ -176,7 +176,7 @@ def _status(unit: Unit) -> Answer:
     return _answer(unit, said, [] if pid else [unit.log_command])
 
 
-def _answer(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> Answer:
+def _answer(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> CommandOutcome:
     active = unit.show("ActiveState").get("ActiveState") == "active"
     text = "\n".join([message, *(f"  {hint}" for hint in hints)])
     result = {
@@ -186,7 +186,7 @@ def _answer(unit: Unit, message: str, hints: list[str], finding: str | None = No
         "installed": unit.installed,
         "active": active,
     }
-    return Answer(result, text=text, finding=finding)
+    return CommandOutcome(result, text=text, finding=finding)
 
 
 def _version(unit: Unit) -> int | None:

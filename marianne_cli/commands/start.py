@@ -3,21 +3,21 @@
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.service import launch
 
 
 @options.command("start", "mzt start")
 @options.timeout_option(10.0, "Longest time to wait.")
-def command(call: Invocation, *, timeout: float) -> Answer:
+def command(call: Invocation, *, timeout: float) -> CommandOutcome:
     """Start the daemon; return when it answers. A running daemon is left alone; a drain is called off."""
     if not launch.running(call, timeout):
         launch.kept(call)
     return shown(launch.said(call))
 
 
-def shown(told: dict[str, Any]) -> Answer:
+def shown(told: dict[str, Any]) -> CommandOutcome:
     """Show the daemon's own words, and below them what runs, or ran, that its database does not know."""
     from marianne_cli.screens import jobs as screens
 
-    return Answer(told, text="\n".join([told["message"], *screens.strangers(told)]), short="")
+    return CommandOutcome(told, text="\n".join([told["message"], *screens.strangers(told)]), short="")

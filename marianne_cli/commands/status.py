@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marianne_cli import exits, options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import jobs as screens
@@ -35,7 +35,9 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
 @options.sheets_argument
 @options.flag("--failed", help="Show the failed sheets alone, each with its reason.")
 @options.flag("--metrics", help="Print the daemon's counts and latencies for Prometheus.")
-def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bool, metrics: bool) -> Answer:
+def command(
+    call: Invocation, *, job: str | None, sheets: str | None, failed: bool, metrics: bool
+) -> CommandOutcome:
     """Show what a job does, what is safe, what comes next; without JOB: show the daemon."""
     if metrics:
         return _metrics(call, job)
@@ -47,21 +49,21 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bo
     details.pop("total_sheets", None)
     if failed:
         details["sheets"] = [sheet for sheet in details["sheets"] if sheet["status"] == "failed"]
-    call.tell_warnings(details)
-    call.tell_version()
+    call.note_warnings(details)
+    call.note_version()
     unfolded = call.verbose or failed
     rows = "  " if sheets is None else None  # sheets that are asked for are told in full
     lines = screens.job_screen(details, unfolded=unfolded)
-    return Answer(details, text=render.fitted(lines, rows=rows, nested=True))
+    return CommandOutcome(details, text=render.fitted(lines, rows=rows, nested=True))
 
 
-def _metrics(call: Invocation, job: str | None) -> Answer:
+def _metrics(call: Invocation, job: str | None) -> CommandOutcome:
     from marianne_cli.screens.prometheus import exposition
 
     if job is not None:
         raise Misuse("'--metrics' is about the daemon: it takes no JOB")
     status = call.ask("daemon.status", metrics=True)
-    return Answer({**status, "jobs": []}, text=exposition(status))
+    return CommandOutcome({**status, "jobs": []}, text=exposition(status))
 
 
 _NEEDS_MOST = 100
@@ -125,7 +127,7 @@ def _needs(call: Invocation, details: Mapping[str, Any]) -> dict[int, list[int]]
     return needs | {one["sheet"]: one["needs"] for one in others}
 
 
-def daemon_status(call: Invocation) -> Answer:
+def daemon_status(call: Invocation) -> CommandOutcome:
     """Ask how the daemon does, and for the jobs that matter now."""
     status = call.ask("daemon.status")
     jobs = options.job_list(call, statuses=["active", "held", "failed"])["jobs"]
@@ -135,7 +137,7 @@ def daemon_status(call: Invocation) -> Answer:
         degraded.append(f"{apart[0]}; type: {' · '.join(apart[1])}")
         status["hints"] = [*status["hints"], *apart[1]]
     lines = [status["message"], *degraded, *screens.strangers(status), *screens.jobs_table(jobs)]
-    return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
+    return CommandOutcome({**status, "jobs": jobs}, text=render.fitted(lines))
 
 
 def alone(given: Mapping[str, Any]) -> int:
@@ -146,13 +148,13 @@ def alone(given: Mapping[str, Any]) -> int:
         answer = daemon_status(call)
         if not call.as_json:
             answer = answer._replace(text=f"{answer.text}\nmzt --help lists all commands")
-        return exits.answered(call, answer)
+        return exits.print_outcome(call, answer)
     except NoDaemon as error:
         if call.as_json:
-            return exits.refused(call, error)
-        exits.out(_NO_DAEMON)
+            return exits.print_refusal(call, error)
+        exits.print_text(_NO_DAEMON)
         return 0
     except MarianneError as error:
-        return exits.refused(call, error)
+        return exits.print_refusal(call, error)
     finally:
         call.close()

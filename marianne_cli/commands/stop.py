@@ -1,7 +1,7 @@
 """`mzt stop`: stop the daemon; attempts in flight go on without it."""
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.service import launch
 from marianned.errors import MarianneError
 from marianned.formatting import plural
@@ -20,7 +20,9 @@ _ENDS = {
 @options.flag("--lose-jobs", help="Stop though the database is gone, and the jobs with it.")
 @options.timeout_option(60.0, "Longest time to wait.")
 @options.yes_option
-def command(call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: float, yes: bool) -> Answer:
+def command(
+    call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: float, yes: bool
+) -> CommandOutcome:
     """Stop the daemon; return when it is gone. Attempts in flight go on without it."""
     mode = mode or "detach"
     if mode == "kill" and not yes and (flying := _in_flight(call)):
@@ -32,7 +34,7 @@ def command(call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: flo
         said = f"; {plural(attempts, 'attempt')} {_ENDS[mode][attempts != 1]}"
         message = f"marianned (pid {pid}): stopped{said if attempts else ''}"
     left = attempts if mode == "detach" else 0
-    return Answer({"message": message, "pid": pid, "attempts_in_flight": left}, short="")
+    return CommandOutcome({"message": message, "pid": pid, "attempts_in_flight": left}, short="")
 
 
 def _in_flight(call: Invocation) -> int:

@@ -4,7 +4,7 @@ import gc
 import os
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.faces import extras
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
@@ -17,7 +17,7 @@ _YOUNG = (50_000, 20, 20)
 @options.command("top", "mzt top", "mzt top release-notes", "mzt top --read-only", as_json=False)
 @options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
 @options.flag("--read-only", help="Look only: nothing that changes something is sent.")
-def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
+def command(call: Invocation, *, job: str | None, read_only: bool) -> CommandOutcome:
     """Watch all jobs live in the terminal, and act on them; with JOB, open that one.
 
     Jobs that need a person come first. A job shows its sheets, and beside them what the sheet at the cursor
@@ -41,4 +41,4 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
         raise why
     if app.return_code:
         raise InternalError("mzt top has ended by a fault of its own, which is shown above")
-    return Answer({"message": ""}, printed=True)
+    return CommandOutcome({"message": ""}, printed=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from marianne_cli import options, terminal
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.exits import problem_text
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import Problem
@@ -49,11 +49,11 @@ def command(
     portable: bool,
     explain: bool,
     prompts: bool,
-) -> Answer:
+) -> CommandOutcome:
     """Check a score without running it; report every problem with its place."""
     source = {"workspace": workspace, "given": options.values(var, vars_file)}
 
-    def one(file: str) -> Answer:
+    def one(file: str) -> CommandOutcome:
         found = _found(
             file, source, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
         )
@@ -65,7 +65,7 @@ def command(
             found["hints"] = worlds.tell(call, played)
         return answer
 
-    return options.each(call, list(files), one)
+    return options.run_each(call, list(files), one)
 
 
 def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "CompileResult":
@@ -174,7 +174,7 @@ def _strict(problem: Problem) -> Problem:
     return msgspec.structs.replace(problem, severity="error")
 
 
-def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
+def shown(call: Invocation, result: Mapping[str, Any]) -> CommandOutcome:
     """Show what a validation found: problems, the sheets where they were asked for, the message."""
     lines = [problem_text(problem) for problem in result["problems"]]
     if result["sheets"]:
@@ -184,7 +184,7 @@ def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
         lines += _sheet_lines(sheet, name, unfolded=call.verbose)
     lines += [_hook_line(hook) for hook in result["hooks"]]
     finding = None if result["valid"] else "E505"
-    return Answer(result, text="\n".join([*lines, result["message"]]), finding=finding)
+    return CommandOutcome(result, text="\n".join([*lines, result["message"]]), finding=finding)
 
 
 def _hook_line(hook: Mapping[str, Any]) -> str:

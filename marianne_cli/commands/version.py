@@ -4,14 +4,14 @@ from typing import Any
 
 from marianne_cli import options
 from marianne_cli.client.session import PROTOCOL
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 from marianned import __version__
 from marianned.errors import NoDaemon, NotPermitted
 from marianned.formatting import versions_apart
 
 
 @options.command("version", "mzt version", "mzt version --json=version,daemon")
-def command(call: Invocation) -> Answer:
+def command(call: Invocation) -> CommandOutcome:
     """Print the version of mzt, and of the daemon that runs."""
     lines = [f"mzt {__version__}, protocol {PROTOCOL}"]
     hints: list[str] = []
@@ -29,7 +29,7 @@ def command(call: Invocation) -> Answer:
         if apart is not None:
             hints = apart[1]
             lines.append(f"{apart[0]}; type: {' · '.join(hints)}")
-    return Answer(
+    return CommandOutcome(
         {
             "message": "; ".join(lines[:2]),
             "hints": hints,

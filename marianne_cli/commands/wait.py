@@ -3,11 +3,11 @@
 import time
 
 from marianne_cli import options, waiting
-from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.context import GOES_ON, CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 
-_WORDS = kinds.Words(
+_WORDS = kinds.WordList(
     *("queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended")
 )
 
@@ -28,7 +28,7 @@ _WORDS = kinds.Words(
 @options.timeout_option(None, "Longest time to wait; by default no limit.")
 @options.label_option
 @options.option(
-    "--after", metavar="EVENT", kind=kinds.Whole(0), help="Count only what came after this event."
+    "--after", metavar="EVENT", kind=kinds.WholeNumber(0), help="Count only what came after this event."
 )
 def command(
     call: Invocation,
@@ -38,7 +38,7 @@ def command(
     timeout: float | None,
     labels: tuple[str, ...],
     after: int | None,
-) -> Answer:
+) -> CommandOutcome:
     """Wait until a job reaches a status, or has ended; returns at once if it has already."""
     if not jobs and not labels:
         raise Misuse("name a JOB, or say --label")
@@ -48,14 +48,16 @@ def command(
     ends = None if timeout is None else time.monotonic() + timeout
     call.stays = GOES_ON
 
-    def one(job: str) -> Answer:
+    def one(job: str) -> CommandOutcome:
         rest = timeout if len(jobs) == 1 or ends is None else max(0.0, ends - time.monotonic())
         return _one(call, job, wanted, rest, after)
 
-    return options.each(call, options.targets(call, jobs, False, ("active", "held"), labels), one)
+    return options.run_each(call, options.target_jobs(call, jobs, False, ("active", "held"), labels), one)
 
 
-def _one(call: Invocation, job: str, wanted: list[str], timeout: float | None, after: int | None) -> Answer:
+def _one(
+    call: Invocation, job: str, wanted: list[str], timeout: float | None, after: int | None
+) -> CommandOutcome:
     tell = None
     since = None
     if wanted == ["ended"]:
@@ -67,4 +69,4 @@ def _one(call: Invocation, job: str, wanted: list[str], timeout: float | None, a
             causes = [hold["cause"] for hold in now["holds"]]
             waiting.tell_hold(call, now["job_id"], first["owner"], first["reason"], causes)
     result = waiting.until(call, job, wanted, timeout=timeout, after=after, tell=tell, since=since)
-    return waiting.ended(result) if result["reached"] == "ended" else Answer(result)
+    return waiting.ended(result) if result["reached"] == "ended" else CommandOutcome(result)

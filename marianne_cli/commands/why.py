@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marianne_cli import options
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import CommandOutcome, Invocation
 
 
 @options.command(
@@ -17,12 +17,12 @@ from marianne_cli.context import Answer, Invocation
 )
 @options.job_argument
 @options.sheets_argument
-def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
+def command(call: Invocation, *, job: str, sheets: str | None) -> CommandOutcome:
     """Show what a job waits for, since when, and what unblocks it; and show why failed sheets failed."""
     result = call.ask("job.why", job_id=job, sheets=sheets)
     if call.as_json:
-        return Answer(result)
-    call.tell_warnings(result)
+        return CommandOutcome(result)
+    call.note_warnings(result)
     from marianne_cli.commands.status import job_details
     from marianne_cli.screens import outputs, render, why
 
@@ -37,7 +37,7 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
         detailed = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
         every = [detailed.get(sheet["sheet"], sheet) for sheet in every]
     lines = why.why_screen(result, every, shown, unfolded=call.verbose)
-    return Answer(result, text=render.fitted(lines, rows=None, hang=why.hang(lines)))
+    return CommandOutcome(result, text=render.fitted(lines, rows=None, hang=why.hang(lines)))
 
 
 def _tell_lacks(call: Invocation, why: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 A form is all that both readers know. The one here reads what most lines are: words and options as the help
 has them. What else there is (a mistake, `-h`, a value behind letters, what a shell asks to complete) is left
-to Click, which takes as long to load as all else together (`clicked.py`). Where both read a line, they agree.
+to Click (`click_commands.py`), which takes as long to load as all else together. Where both read a line, they
+agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +13,18 @@ if TYPE_CHECKING:
     import click
 
 
-class Kind:
-    """What a parameter's text means; what is wrong with it is said by the reader of all lines."""
+class ParameterKind:
+    """How a parameter's text is converted and completed; Click reports a text that is wrong."""
 
     name = "text"
     plain = True
-    """Whether `convert` is all there is to it; else lines that have one are not read here."""
+    """Whether `convert` is enough to read a value; else lines that have one are left to Click."""
 
     def convert(self, text: str) -> Any:
-        """Read it.
+        """Return the value of a text.
 
         Raises:
-            ValueError: it is none; the message says why.
+            ValueError: the text is not of this kind; the message says why.
         """
         return text
 
@@ -32,7 +33,7 @@ class Kind:
         return ()
 
 
-TEXT = Kind()
+TEXT = ParameterKind()
 
 
 class Param(NamedTuple):
@@ -40,7 +41,7 @@ class Param(NamedTuple):
 
     words: tuple[str, ...]
     is_option: bool = False
-    kind: Kind = TEXT
+    kind: ParameterKind = TEXT
     metavar: str | None = None
     help: str | None = None
     is_flag: bool = False
@@ -63,7 +64,7 @@ class Param(NamedTuple):
 
     @property
     def absent(self) -> Any:
-        """What it is where it is not given."""
+        """The value when the parameter is not given."""
         if self.multiple:
             return () if self.combined is None else self.combined(())
         if isinstance(self.default, str):
@@ -71,7 +72,7 @@ class Param(NamedTuple):
         return False if self.is_flag and self.value is None else self.default
 
 
-class Form(NamedTuple):
+class CommandForm(NamedTuple):
     """A command: its function, from (call, its own parameters) to an Answer, and how it is called."""
 
     name: str
@@ -84,7 +85,7 @@ class Form(NamedTuple):
     """Whether what it prints may be long."""
 
 
-class Line(NamedTuple):
+class ParsedLine(NamedTuple):
     """A command line that was read: the values of all parameters, and the names of those that were typed."""
 
     values: dict[str, Any]
@@ -93,10 +94,10 @@ class Line(NamedTuple):
     """Of JSON objects only these keys; null: all."""
 
 
-def read(form: Form, words: Sequence[str]) -> Line | None:
-    """Read a plain line of a command; null: another reader has to."""
+def read_plain_line(form: CommandForm, words: Sequence[str]) -> ParsedLine | None:
+    """Read a plain line of a command; null: the line is not plain, Click has to read it."""
     words, fields = without_fields(words)
-    found = _options(form, words)
+    found = _read_options(form, words)
     if found is None:
         return None
     given, left = found
@@ -106,11 +107,11 @@ def read(form: Form, words: Sequence[str]) -> Line | None:
             if param.required and not taken:
                 return None
             given |= {param: taken} if taken else {}
-    values = {param: [_value(param, text) for text in texts] for param, texts in given.items()}
+    values = {param: [_convert(param, text) for text in texts] for param, texts in given.items()}
     names = {param.name for param in values}
-    if left or len(names) < len(values) or any(_UNREAD in some for some in values.values()):
+    if left or len(names) < len(values) or any(_NOT_READ in some for some in values.values()):
         return None
-    return Line(_all(form, values), frozenset(names), fields)
+    return ParsedLine(_all_values(form, values), frozenset(names), fields)
 
 
 def without_fields(words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
@@ -128,12 +129,12 @@ def without_fields(words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | N
     return words, None
 
 
-def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], list[str]] | None:
-    """Return what is given of each option, and the words that are left; null: it is not plain."""
+def _read_options(form: CommandForm, words: Sequence[str]) -> tuple[dict[Param, list[str]], list[str]] | None:
+    """Return the texts given for each option, and the words that are left; null: the line is not plain."""
     known = {word: param for param in form.params if param.is_option for word in param.words}
     given: dict[Param, list[str]] = {}
     left: list[str] = []
-    rest = iter([one for word in words for one in _apart(word, known)])
+    rest = iter([one for word in words for one in _split_flags(word, known)])
     for word in rest:
         if not word.startswith("-"):
             left.append(word)
@@ -150,7 +151,7 @@ def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], 
     return given, left
 
 
-def _apart(word: str, known: Mapping[str, Param]) -> list[str]:
+def _split_flags(word: str, known: Mapping[str, Param]) -> list[str]:
     """Return the options that a cluster of letters stands for, if each is a flag; else the word itself."""
     if word.startswith("--") or not word.startswith("-") or word in known:
         return [word]
@@ -158,22 +159,22 @@ def _apart(word: str, known: Mapping[str, Param]) -> list[str]:
     return letters if letters and all(one in known and known[one].is_flag for one in letters) else [word]
 
 
-_UNREAD = object()
-"""In the place of a value that is none, or that only the other reader reads."""
+_NOT_READ = object()
+"""In place of a value that is wrong, or that only Click reads."""
 
 
-def _value(param: Param, text: str) -> Any:
+def _convert(param: Param, text: str) -> Any:
     if param.is_flag:
         return True if param.value is None else param.value
     if not param.kind.plain:
-        return _UNREAD
+        return _NOT_READ
     try:
         return param.kind.convert(text)
     except ValueError:
-        return _UNREAD
+        return _NOT_READ
 
 
-def _all(form: Form, given: Mapping[Param, list[Any]]) -> dict[str, Any]:
+def _all_values(form: CommandForm, given: Mapping[Param, list[Any]]) -> dict[str, Any]:
     """Return a value for each parameter; of what is given again, and may not be many, the last one counts."""
     values = {param.name: param.absent for param in form.params}
     for param, found in given.items():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from marianne_cli.lines.forms import Kind
+from marianne_cli.lines.forms import ParameterKind
 from marianned.errors import MarianneError
 from marianned.formatting import read_duration
 
@@ -15,7 +15,7 @@ _COMPLETION_PATIENCE = 0.2
 Completions = Sequence[tuple[str, str | None]]
 
 
-class Choice(Kind):
+class OneOf(ParameterKind):
     """One of some words."""
 
     def __init__(self, *words: str) -> None:
@@ -28,7 +28,7 @@ class Choice(Kind):
         return text
 
 
-class Whole(Kind):
+class WholeNumber(ParameterKind):
     """A whole number, from the least to the most; null: without such a bound."""
 
     def __init__(self, least: int | None = None, most: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Whole(Kind):
         return number
 
 
-class Path(Kind):
+class FilePath(ParameterKind):
     """A file's name, which the shell completes; what is wrong with it is said where it is read."""
 
     plain = False
@@ -54,7 +54,7 @@ class Path(Kind):
         self.may_be_file = may_be_file
 
 
-class Duration(Kind):
+class Seconds(ParameterKind):
     """A duration in seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`."""
 
     name = "duration"
@@ -64,7 +64,7 @@ class Duration(Kind):
         return read_duration(text)
 
 
-class Dollars(Kind):
+class DollarAmount(ParameterKind):
     """An amount of USD, more than nothing."""
 
     name = "amount"
@@ -80,7 +80,7 @@ class Dollars(Kind):
         return amount
 
 
-class Since(Kind):
+class PastTime(ParameterKind):
     """A time that has been: `07:30`, RFC 3339, or a duration ago."""
 
     name = "time"
@@ -92,7 +92,7 @@ class Since(Kind):
         return since(text)
 
 
-class JobName(Kind):
+class JobName(ParameterKind):
     """A job: `name` for its newest run, `name@run` for any; the shell completes those that the verb takes."""
 
     name = "job"
@@ -103,13 +103,13 @@ class JobName(Kind):
     def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:
         """Ask the daemon, briefly; say nothing when it does not answer. Runs are told once `@` is typed."""
         wanted = {"names": True, "runs": "@" in begun, "statuses": list(self._statuses)}
-        names = asked_briefly(asked, "job.list", wanted).get("names", [])
+        names = ask_briefly(asked, "job.list", wanted).get("names", [])
         given = asked.params.get(param) or ()
-        return begun_so((name for name in names if name not in given), begun)
+        return completions_of((name for name in names if name not in given), begun)
 
 
-def asked_briefly(asked: "click.Context", method: str, params: Mapping[str, object]) -> dict[str, Any]:
-    """Ask the daemon while somebody waits for a key; nothing where it does not answer at once."""
+def ask_briefly(asked: "click.Context", method: str, params: Mapping[str, object]) -> dict[str, Any]:
+    """Ask the daemon for completions; return nothing if it does not answer at once."""
     from marianne_cli.client.blocking import connect_raw
 
     try:
@@ -119,12 +119,12 @@ def asked_briefly(asked: "click.Context", method: str, params: Mapping[str, obje
         return {}
 
 
-def begun_so(names: Iterable[str], begun: str) -> Completions:
-    """Return the names that begin as what is typed."""
+def completions_of(names: Iterable[str], begun: str) -> Completions:
+    """Return the names that begin with what is typed, as completions."""
     return [(name, None) for name in names if name.startswith(begun)]
 
 
-class LabelName(Kind):
+class LabelName(ParameterKind):
     """A label of jobs: a word that needs no quotes; the shell completes those that jobs have."""
 
     name = "label"
@@ -137,11 +137,11 @@ class LabelName(Kind):
 
     def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:  # noqa: ARG002
         """Ask the daemon for the jobs that are listed."""
-        jobs = asked_briefly(asked, "job.list", {}).get("jobs", [])
-        return begun_so(dict.fromkeys(label for job in jobs for label in job["labels"]), begun)
+        jobs = ask_briefly(asked, "job.list", {}).get("jobs", [])
+        return completions_of(dict.fromkeys(label for job in jobs for label in job["labels"]), begun)
 
 
-class Words(Kind):
+class WordList(ParameterKind):
     """Words with commas between; the shell completes each."""
 
     name = "words"
@@ -152,4 +152,4 @@ class Words(Kind):
     def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:  # noqa: ARG002
         """Complete the last one, behind its comma."""
         before, comma, _ = begun.rpartition(",")
-        return begun_so((f"{before}{comma}{word}" for word in self.words), begun)
+        return completions_of((f"{before}{comma}{word}" for word in self.words), begun)

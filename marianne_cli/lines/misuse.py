@@ -1,4 +1,4 @@
-"""Lines of commands that are read, and are not carried out."""
+"""Command lines that are read and not carried out: what is wrong with them, or the person said no."""
 
 
 class Misuse(Exception):
@@ -15,4 +15,4 @@ class Misuse(Exception):
 
 
 class Declined(Exception):
-    """Who was asked before much is deleted or ended said no."""
+    """The person did not confirm what would delete or end much."""

@@ -212,12 +212,12 @@ class Teller:
         if lines:
             prefix = f"{named_place(source.place(), source.name)}| " if self._several else ""
             prefix += outputs.mark(self._streams, source.stream)
-            exits.out("".join(f"{prefix}{line}\n" for line in lines))
+            exits.print_text("".join(f"{prefix}{line}\n" for line in lines))
 
     def _json(self, source: outputs.Source, data: bytes) -> None:
         decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
         at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
-        exits.json_object(self._call, {**source.place(), **at, "text": decoder.decode(data)})
+        exits.print_json_object(self._call, {**source.place(), **at, "text": decoder.decode(data)})
 
     def _transcript(self, source: outputs.Source) -> "Transcript":
         from marianne_cli.screens.transcript import Transcript

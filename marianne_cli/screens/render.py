@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from marianne_cli.context import dressed, has_width
+from marianne_cli.context import has_width, wants_colours
 from marianne_cli.people import who
 from marianne_cli.times import moment, soon
 from marianned.formatting import CONTROLS
@@ -56,7 +56,7 @@ def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2, *, nested
         lines = [
             _to_width(line, columns, rows, hang + nested * (len(line) - len(line.lstrip()))) for line in lines
         ]
-    return "\n".join(map(coloured, lines) if dressed(sys.stdout) else lines)
+    return "\n".join(map(coloured, lines) if wants_colours(sys.stdout) else lines)
 
 
 def in_columns(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli.context import dressed
+from marianne_cli.context import wants_colours
 from marianne_cli.screens.render import readable
 from marianned.instruments.profile import OutputFormat
 from marianned.instruments.stream_view import ShownLine, StreamReader
@@ -78,6 +78,6 @@ def _lines(said: Iterable[ShownLine]) -> list[tuple[str, str]]:
 
 def _coloured(told: list[tuple[str, str]]) -> list[str]:
     """Return the lines, coloured by their kind on a terminal."""
-    if not dressed(sys.stdout):
+    if not wants_colours(sys.stdout):
         return [text for _, text in told]
     return [f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if kind in _COLOURS else text for kind, text in told]

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from marianne_cli.exits import in_our_manner
-from marianne_cli.tree import clicked
+from marianne_cli.exits import usage_message
+from marianne_cli.tree import click_commands
 from marianne_cli.tree.table import ALIASES, MODULES, TABLE, form_of
 from marianned import __version__
 
 _NAME_WIDTH = 17
-_OF_OLD = {
+_FORMER_COMMANDS = {
     "metrics": "mzt status --metrics",
     "clear": "mzt remove",
     "conductor-status": "mzt status",
@@ -25,9 +25,9 @@ _OF_OLD = {
     "watch": "mzt status JOB --watch",
 }
 _DESTROYING = ("remove", "cancel", "stop", "clear-rate-limits")
-_SURELY = 0.8
+_CUTOFF_DESTROYING = 0.8
 """How alike a word must be to a command that destroys something for that to be suggested."""
-_OPTIONS_OF_OLD = {
+_FORMER_OPTIONS = {
     "--no-reload": (
         "no job reads its file again by itself: a new text comes with modify -c FILE",
         "mzt modify -h",
@@ -46,7 +46,7 @@ _OPTIONS_OF_OLD = {
 """By an option of other programs for this format: what is so here, and what shows more."""
 
 
-class Tree(click.Group):
+class CommandTree(click.Group):
     """A group whose commands are imported when they are called, not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature
@@ -56,13 +56,13 @@ class Tree(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
         form = form_of(cmd_name)
-        return None if form is None else clicked.command(form)
+        return None if form is None else click_commands.click_command(form)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take `--json=FIELD,...` before the command, as behind it."""
         first = next((place for place, word in enumerate(args) if not word.startswith("-")), len(args))
         if any(word.startswith("--json=") for word in args[:first]):
-            args = [*clicked.fields_taken(ctx, args[:first]), *args[first:]]
+            args = [*click_commands.take_fields(ctx, args[:first]), *args[first:]]
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -76,9 +76,9 @@ class Tree(click.Group):
             and not name.startswith("-")
             and not ctx.resilient_parsing
         ):
-            if name in _OF_OLD:
-                raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
-            sure = get_close_matches(name, MODULES, cutoff=_SURELY)
+            if name in _FORMER_COMMANDS:
+                raise click.UsageError(f"no command '{name}'; {_FORMER_COMMANDS[name]} does that", ctx)
+            sure = get_close_matches(name, MODULES, cutoff=_CUTOFF_DESTROYING)
             likely = get_close_matches(name, MODULES)
             near = [one for one in likely if one in sure or one not in _DESTROYING]
             asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
@@ -109,7 +109,7 @@ def _modify_instead(arguments: Sequence[str]) -> str:
     return shlex.join(["mzt", "modify", job, *given, "-r"])
 
 
-def _no_such_option(error: click.NoSuchOption, context: click.Context) -> str:
+def _unknown_option_text(error: click.NoSuchOption, context: click.Context) -> str:
     """Name the options that are near: Click suggests what is like it in its dashes, as --help."""
     words = [word for param in context.command.params for word in param.opts if word.startswith("--")]
     near = get_close_matches(error.option_name.lstrip("-"), [word.lstrip("-") for word in words], 1)
@@ -121,17 +121,22 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     """Return what is wrong with a command line, in our manner, and what to type to know better."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = None if context is None or context.parent is None else context.info_name
-    if isinstance(error, click.NoSuchOption) and error.option_name == "-f" and command and _follows(context):
+    if (
+        isinstance(error, click.NoSuchOption)
+        and error.option_name == "-f"
+        and command
+        and _takes_follow(context)
+    ):
         return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
     if isinstance(error, click.NoSuchOption) and command == "resume" and error.option_name in _VALUES:
         said = f"resume has no '{error.option_name}': the values of a run change with a revision"
         return said, [_modify_instead(arguments)]
-    if isinstance(error, click.NoSuchOption) and command and error.option_name in _OPTIONS_OF_OLD:
-        said, hint = _OPTIONS_OF_OLD[error.option_name]
+    if isinstance(error, click.NoSuchOption) and command and error.option_name in _FORMER_OPTIONS:
+        said, hint = _FORMER_OPTIONS[error.option_name]
         return f"{command} has no '{error.option_name}': {said}", [hint]
     if isinstance(error, click.NoSuchOption) and context is not None:
-        return _no_such_option(error, context), [f"mzt {command} -h" if command else "mzt -h"]
-    message, hints = in_our_manner(error.format_message(), command, arguments)
+        return _unknown_option_text(error, context), [f"mzt {command} -h" if command else "mzt -h"]
+    message, hints = usage_message(error.format_message(), command, arguments)
     if "unexpected extra argument" in message and _takes_score(context):
         extra = message.rpartition("(")[2].partition(")")[0]
         message += "; a score is given with -c FILE"
@@ -146,12 +151,12 @@ def _takes_score(context: click.Context | None) -> bool:
     return context is not None and any("--config" in param.opts for param in context.command.params)
 
 
-def _follows(context: click.Context | None) -> bool:
+def _takes_follow(context: click.Context | None) -> bool:
     return context is not None and any("-F" in param.opts for param in context.command.params)
 
 
 @click.group(
-    cls=Tree,
+    cls=CommandTree,
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -213,12 +213,12 @@ class Gate:
             await _send_empty(send, refused.status)
             return
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*_without_fixed_headers(message.get("headers", ())), *_HEADER_PAIRS]
             await send(message)
 
-        await self._app(scope, receive, dressed)
+        await self._app(scope, receive, send_with_headers)
 
 
 def _declared_length(asked: RequestHead) -> int:

@@ -7,7 +7,7 @@ from kit.tables import each
 
 from marianne_cli.faces.actions import offers, sheet_offers, takes_score
 from marianne_cli.top import action_runner
-from marianne_cli.tree import clicked, group
+from marianne_cli.tree import click_commands, group
 from marianne_cli.tree.table import TABLE, form_of
 from marianned import protocol
 from marianned.lifecycle import TABLE as TAKEN
@@ -80,7 +80,7 @@ def reads(line):
     mzt, name, *words = shlex.split(line)
     assert mzt == "mzt"
     root = click.Context(group.mzt, info_name="mzt")
-    clicked.command(form_of(name)).make_context(name, words, parent=root)
+    click_commands.click_command(form_of(name)).make_context(name, words, parent=root)
 
 
 class Refusing:

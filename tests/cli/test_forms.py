@@ -7,7 +7,7 @@ import pytest
 from kit.tables import each
 
 from marianne_cli.lines import forms
-from marianne_cli.tree import clicked
+from marianne_cli.tree import click_commands
 from marianne_cli.tree.group import mzt
 from marianne_cli.tree.table import MODULES, form_of
 
@@ -50,12 +50,12 @@ def any_line(chance, form):
 @pytest.mark.parametrize("name", MODULES)
 def test_what_the_quick_reader_reads_click_reads_the_same(name, monkeypatch):
     monkeypatch.setattr(
-        "marianne_cli.lines.kinds.Since.convert", lambda _self, text: f"since {text}"
+        "marianne_cli.lines.kinds.PastTime.convert", lambda _self, text: f"since {text}"
     )  # it says what time it is
     form, chance = form_of(name), random.Random(name)
-    quick, command = 0, clicked.command(form)
+    quick, command = 0, click_commands.click_command(form)
     for words in {tuple(any_line(chance, form)) for _ in range(250)}:
-        line = forms.read(form, words)
+        line = forms.read_plain_line(form, words)
         if line is not None:
             quick += 1
             assert (line.values, line.typed, line.fields) == by_click(form, command, words), words
@@ -74,7 +74,7 @@ def test_what_the_quick_reader_reads_click_reads_the_same(name, monkeypatch):
 )  # fmt: skip
 def test_what_people_type_needs_no_click(line):
     name, *words = line.split()
-    assert forms.read(form_of(name), words) is not None
+    assert forms.read_plain_line(form_of(name), words) is not None
 
 
 @each("line", [
@@ -84,5 +84,5 @@ def test_what_people_type_needs_no_click(line):
     ])  # fmt: skip
 def test_what_is_not_plain_is_left_to_click(line):
     name, *words = line.split()
-    read = forms.read(form_of(name), words)
+    read = forms.read_plain_line(form_of(name), words)
     assert read is None or (line == "pause" and read.values["jobs"] == ())

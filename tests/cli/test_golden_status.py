@@ -90,7 +90,7 @@ def terminal(monkeypatch):
     monkeypatch.setattr(times, "now", lambda: datetime.fromisoformat(f"{DAY}14:20:00Z"))
 
     def have(columns, *, coloured):
-        monkeypatch.setattr(render, "dressed", lambda _stream: coloured)
+        monkeypatch.setattr(render, "wants_colours", lambda _stream: coloured)
         monkeypatch.setattr(render, "has_width", lambda _stream: True)
         monkeypatch.setattr(os, "get_terminal_size", lambda _fd: os.terminal_size((columns, 24)))
         monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)

@@ -21,7 +21,7 @@ def test_status_says_that_the_daemon_is_older(daemon, monkeypatch, capsys):
         assert answer.text.splitlines()[1].startswith(OLDER)
         assert answer.result["hints"][-1] == "mzt restart"
         status.job_details(call, "old")
-        call.tell_version()
+        call.note_version()
         assert capsys.readouterr().err.startswith(OLDER)
     finally:
         call.close()
@@ -43,7 +43,7 @@ def test_of_the_same_version_nothing_is_said(daemon, capsys):
     call = Invocation(socket=str(daemon.socket))
     try:
         answer = status.daemon_status(call)
-        call.tell_version()
+        call.note_version()
     finally:
         call.close()
     assert "older" not in answer.text

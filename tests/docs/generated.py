@@ -20,7 +20,7 @@ import score_schema
 from marianne_cli import client
 from marianne_cli.client.calls import Calls
 from marianne_cli.screens.topics import TOPICS
-from marianne_cli.tree import front
+from marianne_cli.tree import prepared_help
 from marianne_cli.tree.group import mzt
 from marianne_cli.tree.table import TABLE as COMMANDS
 from marianned import __version__, errors, protocol, rows
@@ -75,10 +75,10 @@ def first_line(thing):
 # --- commands --------------------------------------------------------------------------------------------
 
 
-HELP = pages.ROOT / "marianne_cli/tree" / front.FILE
+HELP = pages.ROOT / "marianne_cli/tree" / prepared_help.FILE
 
 
-def help_of_mzt(columns=front.COLUMNS_LEAST):
+def help_of_mzt(columns=prepared_help.COLUMNS_LEAST):
     """What `mzt --help` prints."""
     return (
         mzt.get_help(mzt.make_context("mzt", [], resilient_parsing=True, terminal_width=columns - 2)) + "\n"

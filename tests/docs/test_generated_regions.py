@@ -9,7 +9,7 @@ import pages
 import pytest
 from kit.tables import each
 
-from marianne_cli.tree import front
+from marianne_cli.tree import prepared_help
 from marianned.errors import BY_CODE
 from marianned.problem import SEVERITIES
 from marianned.protocol import METHODS, JobStatus, Next, Reason
@@ -58,7 +58,7 @@ def test_generated_regions_are_up_to_date(name):
         assert body == generated.REGIONS[region](), "python tests/docs/generated.py writes it anew"
 
 
-@pytest.mark.parametrize("columns", [front.COLUMNS_LEAST, 200])
+@pytest.mark.parametrize("columns", [prepared_help.COLUMNS_LEAST, 200])
 def test_the_help_that_is_kept_is_what_click_would_print(columns):
     assert generated.HELP.read_text() == generated.help_of_mzt(columns), "generated.py writes it anew"
 

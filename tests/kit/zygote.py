@@ -57,7 +57,7 @@ _LOADED = {
         "marianned.score.check.explain",
         "difflib",  # what commands load that say what was meant, show a time, or are asked for help
         "zoneinfo",
-        "marianne_cli.tree.clicked",
+        "marianne_cli.tree.click_commands",
         "marianne_cli.tree.group",
         "marianne_cli.envfile",
         "marianne_cli.pagers",

@@ -7,7 +7,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.lines import kinds
-from marianne_cli.lines.forms import Form, Kind, Line, Param, without_fields
+from marianne_cli.lines.forms import CommandForm, Param, ParameterKind, ParsedLine, without_fields
 from marianne_cli.lines.misuse import Misuse
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ ARGUMENTS = "mzt.arguments"
 """Where the root context keeps the words that were typed."""
 
 
-class Adapted(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A kind of ours as a type of Click's."""
+class ClickKind(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A ParameterKind as a parameter type of Click."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ParameterKind) -> None:
         self.name = kind.name
         self._kind = kind
 
@@ -44,8 +44,8 @@ class Adapted(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         return [CompletionItem(name, help=said) for name, said in found]
 
 
-class Number(click.IntRange):
-    """A whole number in a range; Click's help and completion, our words."""
+class ClickNumber(click.IntRange):
+    """A whole number in a range, with Click's help and completion, and our error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read it."""
@@ -60,15 +60,15 @@ class Number(click.IntRange):
         return "" if self.min is self.max is None else super()._describe_range()
 
 
-class Command(click.Command):
-    """A command whose `--json=FIELD,...` keeps to fields."""
+class FormCommand(click.Command):
+    """A Click command that takes `--json=FIELD,...` apart before Click reads the options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the fields out of the words before they are read as options."""
-        return super().parse_args(ctx, fields_taken(ctx, args))
+        return super().parse_args(ctx, take_fields(ctx, args))
 
 
-def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
+def take_fields(ctx: click.Context, args: list[str]) -> list[str]:
     """Return the words without the fields of `--json=FIELD,...`, which go into the context."""
     words, fields = without_fields(args)
     if fields is not None:
@@ -76,7 +76,7 @@ def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
     return words
 
 
-def command(form: Form) -> click.Command:
+def click_command(form: CommandForm) -> click.Command:
     """Return a form as a command of Click's."""
 
     def run(**values: Any) -> int:
@@ -85,9 +85,9 @@ def command(form: Form) -> click.Command:
         default = click.core.ParameterSource.DEFAULT
         typed = frozenset(name for name in values if context.get_parameter_source(name) is not default)
         try:
-            return options.carried_out(
+            return options.run_command(
                 form,
-                Line(values, typed, context.meta.get(_FIELDS)),
+                ParsedLine(values, typed, context.meta.get(_FIELDS)),
                 root.params,
                 arguments=root.meta.get(ARGUMENTS, ()),
             )
@@ -96,7 +96,7 @@ def command(form: Form) -> click.Command:
             raise
 
     epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in form.examples)
-    return Command(
+    return FormCommand(
         form.name,
         callback=run,
         params=[_option(param) if param.is_option else _argument(param) for param in form.params],
@@ -113,7 +113,7 @@ def _option(param: Param) -> click.Option:
     return click.Option(
         [*param.words],
         metavar=param.metavar,
-        type=_type(param.kind),
+        type=_click_type(param.kind),
         multiple=param.multiple,
         required=param.required,
         show_default=param.show_default,
@@ -127,7 +127,7 @@ def _argument(param: Param) -> click.Argument:
     return click.Argument(
         [*param.words],
         metavar=param.metavar,
-        type=_type(param.kind),
+        type=_click_type(param.kind),
         nargs=-1 if param.multiple else 1,
         required=param.required,
         **_default(param),
@@ -138,12 +138,12 @@ def _default(param: Param) -> dict[str, Any]:
     return {} if param.default is None else {"default": param.default}
 
 
-def _type(kind: Kind) -> Any:
+def _click_type(kind: ParameterKind) -> Any:
     """Return Click's own type where it has one, since messages and completion are its."""
-    if isinstance(kind, kinds.Choice):
+    if isinstance(kind, kinds.OneOf):
         return click.Choice(kind.words)
-    if isinstance(kind, kinds.Whole):
-        return Number(kind.least, kind.most)
-    if isinstance(kind, kinds.Path):
+    if isinstance(kind, kinds.WholeNumber):
+        return ClickNumber(kind.least, kind.most)
+    if isinstance(kind, kinds.FilePath):
         return click.Path(file_okay=kind.may_be_file)
-    return click.STRING if type(kind) is Kind else Adapted(kind)
+    return click.STRING if type(kind) is ParameterKind else ClickKind(kind)

@@ -1,4 +1,4 @@
-"""The help of `mzt` itself, made beforehand: to make it takes Click, and it is asked before all else."""
+"""The help of `mzt` itself, from a prepared file: making it takes Click, which is slow to load."""
 
 import os
 import sys
@@ -10,8 +10,8 @@ COLUMNS_LEAST = 80
 """Where there are fewer, its lines are to be wrapped."""
 
 
-def helped() -> int | None:
-    """Print it; return the exit code, null: the terminal is too narrow for it as it is."""
+def print_help() -> int | None:
+    """Print the help; return the exit code, null: the terminal is too narrow for the prepared lines."""
     if _columns() < COLUMNS_LEAST:
         return None
     with open(os.path.join(os.path.dirname(__file__), FILE)) as file:
