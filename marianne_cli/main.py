@@ -83,9 +83,9 @@ def _run_plain_line(arguments: list[str]) -> int | None:
     from marianne_cli.tree import table
 
     if not arguments:
-        from marianne_cli.commands.status import alone
+        from marianne_cli.commands.status import without_command
 
-        return alone({})
+        return without_command({})
     form = table.form_of(arguments[0])
     line = forms.read_plain_line(form, arguments[1:]) if form is not None else None
     if form is None or line is None:

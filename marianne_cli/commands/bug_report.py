@@ -26,7 +26,7 @@ It has no score, no prompt, and of outputs only the last lines of what failed. R
 """
 
 
-class _Part(NamedTuple):
+class _BugReportPart(NamedTuple):
     """A part of the report: its name, what it is, and its lines."""
 
     name: str
@@ -43,11 +43,11 @@ def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Comma
 
     Without FILE it is JOB-bug-report.txt. Secrets are masked. It shows what it takes, and asks.
     """
-    parts = [*_of_installation(), *_of_job(call, job), _log(job)]
+    parts = [*_installation_parts(), *_job_parts(call, job), _log_part(job)]
     call.note("\n".join(f"  {part.name:<9} {len(part.lines):>5} lines  {part.what}" for part in parts))
     named = file or f"{job.replace('/', '_')}-bug-report.txt"
     options.confirm(f"write this to '{named}'", yes=yes)
-    text = _text(job, parts)
+    text = _report_text(job, parts)
     options.write_new(named, text, 0o600)
     taken = [{"name": part.name, "lines": len(part.lines)} for part in parts]
     size = len(text.encode(errors="backslashreplace"))
@@ -57,7 +57,7 @@ def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Comma
     )
 
 
-def _text(job: str, parts: list[_Part]) -> str:
+def _report_text(job: str, parts: list[_BugReportPart]) -> str:
     """Return the report, masked."""
     from marianned import logs, masks, paths
 
@@ -70,20 +70,20 @@ def _text(job: str, parts: list[_Part]) -> str:
     return masked.replace(home, "~") if home != "/" else masked
 
 
-def _of_installation() -> Iterator[_Part]:
+def _installation_parts() -> Iterator[_BugReportPart]:
     from marianne_cli.service.installation import examined
     from marianne_cli.service.unit_checks import service_checks
 
-    yield _Part("versions", "programs and system", list(_versions()))
+    yield _BugReportPart("versions", "programs and system", list(_versions()))
     try:
         checks = [*examined()["checks"], *service_checks()]
     except InternalError as error:
-        yield _Part("doctor", "what `mzt doctor` finds", [error.message])
+        yield _BugReportPart("doctor", "what `mzt doctor` finds", [error.message])
         return
     said = (
         f"{'ok  ' if check['passed'] else 'FAIL'} {check['name']}: {check['message']}" for check in checks
     )
-    yield _Part("doctor", "what `mzt doctor` finds", list(said))
+    yield _BugReportPart("doctor", "what `mzt doctor` finds", list(said))
 
 
 def _versions() -> Iterator[str]:
@@ -97,7 +97,7 @@ def _versions() -> Iterator[str]:
     yield f"{system or 'unknown system'}, {platform.system()} {platform.release()} {platform.machine()}"
 
 
-def _of_job(call: Invocation, job: str) -> Iterator[_Part]:
+def _job_parts(call: Invocation, job: str) -> Iterator[_BugReportPart]:
     """Yield what the daemon knows of the job; of one that does not answer, that.
 
     Raises:
@@ -108,41 +108,45 @@ def _of_job(call: Invocation, job: str) -> Iterator[_Part]:
     try:
         daemon = call.ask("daemon.status")
     except NoDaemon as error:
-        yield _Part("daemon", "no status and no journal: it does not answer", [error.message])
+        yield _BugReportPart("daemon", "no status and no journal: it does not answer", [error.message])
         return
-    yield _Part("daemon", "its status", _indented(daemon))
-    yield _Part("job", "status of the job and its sheets, without output", _indented(job_details(call, job)))
-    yield _Part(
+    yield _BugReportPart("daemon", "its status", _indented_json(daemon))
+    yield _BugReportPart(
+        "job", "status of the job and its sheets, without output", _indented_json(job_details(call, job))
+    )
+    yield _BugReportPart(
         "why",
         "why it does not move, or failed; last lines of output",
-        _indented(call.ask("job.why", job_id=job)),
+        _indented_json(call.ask("job.why", job_id=job)),
     )
     entries = call.ask("job.history", job_id=job, limit=_ENTRIES_MOST)["entries"]
-    yield _Part("journal", "who asked what, and what followed", [_line(entry) for entry in entries])
+    yield _BugReportPart(
+        "journal", "who asked what, and what followed", [_compact_json(entry) for entry in entries]
+    )
 
 
-def _indented(value: dict[str, Any]) -> list[str]:
+def _indented_json(value: dict[str, Any]) -> list[str]:
     return msgspec.json.format(msgspec.json.encode(value), indent=1).decode().splitlines()
 
 
-def _line(value: dict[str, Any]) -> str:
+def _compact_json(value: dict[str, Any]) -> str:
     told = {name: one for name, one in value.items() if one is not None}
     return msgspec.json.encode(told).decode()
 
 
-def _log(job: str) -> _Part:
+def _log_part(job: str) -> _BugReportPart:
     """Take the lines of the daemon's log that are about the job, and its warnings and errors about no job."""
     from marianned import paths
 
     lines: list[str] = []
     for name in ("marianned.log.1", "marianned.log"):
         with suppress(OSError):
-            lines += [line for line in _end_of(paths.state_directory() / name) if _concerns(line, job)]
+            lines += [line for line in _last_lines(paths.state_directory() / name) if _concerns(line, job)]
     what = "lines of its log about this job, and warnings about none"
-    return _Part("log", what, lines[-_LOG_LINES_MOST:])
+    return _BugReportPart("log", what, lines[-_LOG_LINES_MOST:])
 
 
-def _end_of(file: Path) -> list[str]:
+def _last_lines(file: Path) -> list[str]:
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - _LOG_BYTES_MOST))
         return opened.read().decode(errors="replace").splitlines()

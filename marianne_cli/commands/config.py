@@ -27,7 +27,7 @@ def command(call: Invocation, *, action: str) -> CommandOutcome:  # noqa: ARG001
     )
     lines = list(wrong)
     if action == "show" and not wrong:
-        rows = [(one["name"], _written(one["value"]), one["source"]) for one in settings]
+        rows = [(one["name"], _value_text(one["value"]), one["source"]) for one in settings]
         lines += render.table([("SETTING", "VALUE", "FROM"), *rows])
     return CommandOutcome(
         {
@@ -59,5 +59,5 @@ def _problem(said: str) -> dict[str, Any]:
     }
 
 
-def _written(value: object) -> str:
+def _value_text(value: object) -> str:
     return "-" if value is None else str(value)

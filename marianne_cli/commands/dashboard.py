@@ -70,7 +70,7 @@ def command(
     )
 
     def ready() -> None:
-        exits.print_text("\n".join(_told(made, job, uds)))
+        exits.print_text("\n".join(_address_lines(made, job, uds)))
         if not no_open and uds is None:
             made.open_browser(job)
 
@@ -82,7 +82,7 @@ def command(
     return CommandOutcome({}, text="")
 
 
-def _told(made: "DashboardServer", job: str | None, uds: str | None) -> list[str]:
+def _address_lines(made: "DashboardServer", job: str | None, uds: str | None) -> list[str]:
     lines = [f"dashboard at {made.base_url}; Ctrl-C ends it"]
     if uds is not None:
         place = typed(os.path.abspath(uds))  # noqa: PTH100  as text, as it was typed

@@ -33,7 +33,7 @@ def command(
     score = None if config is None else options.score_file(config)
     reply = call.ask("job.revisions", job_id=job)
     to = None if config is not None else b or newest(reply["revisions"])
-    since = a or _before(reply["revisions"], to)
+    since = a or _version_before(reply["revisions"], to)
     texts = [call.ask("job.revisions", job_id=job, revision=since)["text"]]
     if score is not None:
         texts.append(score["text"])
@@ -67,7 +67,7 @@ def newest(revisions: Sequence[Mapping[str, Any]]) -> int:
     return int(counting(revisions)[-1])
 
 
-def _before(revisions: Sequence[Mapping[str, Any]], to: int | None) -> int:
+def _version_before(revisions: Sequence[Mapping[str, Any]], to: int | None) -> int:
     """Return the number of the version before another (null: before a file); the first has itself."""
     earlier = [number for number in counting(revisions) if to is None or number < to]
     return int(earlier[-1]) if earlier else int(to or 1)

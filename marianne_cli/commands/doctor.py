@@ -19,7 +19,7 @@ def command(call: Invocation) -> CommandOutcome:
     from marianne_cli.service.unit_checks import service_checks
 
     found = examined()
-    checks = [*found["checks"], *service_checks(), *_shell(call), *_slurm(call, found)]
+    checks = [*found["checks"], *service_checks(), *_shell_checks(call), *_slurm_checks(call, found)]
     wanting = [check for check in checks if not check["passed"]]
     message = (
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"
@@ -32,16 +32,16 @@ def command(call: Invocation) -> CommandOutcome:
     )
 
 
-def _shell(call: Invocation) -> Iterator[dict[str, Any]]:
-    """Yield what the daemon that runs lacks of what this shell has; of a service its own checks say it."""
+def _shell_checks(call: Invocation) -> Iterator[dict[str, Any]]:
+    """Yield checks of what this shell has and the running daemon lacks; a service has checks of its own."""
     from marianne_cli.service import units, worlds
 
     for lack in [] if units.USER.installed else worlds.lacks(call, None):
         yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}
 
 
-def _slurm(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what keeps the daemon that runs from Slurm, where the settings say that sheets run there."""
+def _slurm_checks(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield checks of what keeps the running daemon from Slurm, if the settings say that sheets run there."""
     from marianne_cli.service import launch, worlds
 
     if not any((one["name"], one["value"]) == ("executor", SLURM) for one in found["settings"]):

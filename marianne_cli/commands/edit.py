@@ -39,13 +39,13 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
     place = {"file": told["config_file"], "directory": told["directory"]}
     draft = Draft(known["job_name"], text)
     try:
-        answer = _edited(call, job, draft, {**asked, **place})
+        answer = _edit_until_accepted(call, job, draft, {**asked, **place})
     except (WaitTimeout, WaitOverridden):
         draft.remove()  # it was accepted
         raise
     except MarianneError as error:
         if isinstance(error, InvalidScore):
-            _of_draft(error, told["config_file"], draft.file)
+            _naming_draft(error, told["config_file"], draft.file)
         error.hints.append(f"mzt modify {job} -c {typed(str(draft.file))}")
         raise
     except (Misuse, KeyboardInterrupt):
@@ -53,11 +53,11 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
             call.note(f"your text is kept: {kept}")
         raise
     draft.remove()
-    return _unchanged(known) if answer is None else modify.shown(answer, plan=False)
+    return _unchanged_outcome(known) if answer is None else modify.with_text(answer, plan=False)
 
 
-def _of_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
-    """Let a refusal name the file that was saved: the score's own has none of these problems."""
+def _naming_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
+    """Let a refusal name the saved draft: the score's own file has none of these problems."""
     if source is not None:
         error.message = error.message.replace(f"'{Path(source).name}'", "what you saved", 1)
     error.problems = [
@@ -66,7 +66,9 @@ def _of_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
     error.hints = []
 
 
-def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) -> CommandOutcome | None:
+def _edit_until_accepted(
+    call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]
+) -> CommandOutcome | None:
     """Let it be edited until it is accepted; null: it was saved unchanged.
 
     Raises:
@@ -91,7 +93,7 @@ def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) 
             refused = error
 
 
-def _unchanged(known: Mapping[str, Any]) -> CommandOutcome:
+def _unchanged_outcome(known: Mapping[str, Any]) -> CommandOutcome:
     job = {key: value for key, value in known.items() if key not in {"revisions", "text"}}
     message = f"{known['job_name']}: {known['status']}; saved unchanged, nothing is sent"
     nothing: dict[str, object] = {"changed": False, "new_revision": None, "plan": []}

@@ -32,14 +32,16 @@ def command(
     """Print the journal of one job, or of all; oldest first."""
     if follow:
         return _follow(call, job, after=after, since=since, lines=lines)
-    found = list(deque(_read(call, job, after or 0, since), maxlen=lines))
+    found = list(deque(_read_events(call, job, after or 0, since), maxlen=lines))
     message = plural(len(found), "event")
     return CommandOutcome(
         {"job_id": job, "message": message, "events": found}, text=render.fitted(screens.events_lines(found))
     )
 
 
-def _read(call: Invocation, job: str | None, after: int, since: str | None) -> Iterator[dict[str, Any]]:
+def _read_events(
+    call: Invocation, job: str | None, after: int, since: str | None
+) -> Iterator[dict[str, Any]]:
     while page := call.ask("events.read", job_id=job, after=after)["events"]:
         after = page[-1]["event"]
         yield from (event for event in page if since is None or event["recorded_at"] >= since)
@@ -49,7 +51,7 @@ def _follow(
     call: Invocation, job: str | None, *, after: int | None, since: str | None, lines: int | None
 ) -> CommandOutcome:
     if lines is not None or since is not None:
-        for event in (found := list(deque(_read(call, job, after or 0, since), maxlen=lines))):
+        for event in (found := list(deque(_read_events(call, job, after or 0, since), maxlen=lines))):
             _print(call, event)
         after = found[-1]["event"] if found else after
 

@@ -36,21 +36,21 @@ def command(call: Invocation, *, subject: str | None) -> CommandOutcome:  # noqa
     root = mzt.make_context("mzt", [], resilient_parsing=True)
     if subject is None:
         listed = "\n".join(f"  {name:<17}  {topic.about}" for name, topic in TOPICS.items())
-        return _told("mzt", f"{root.get_help()}\n\nTopics (mzt help TOPIC)\n{listed}")
+        return _help_outcome("mzt", f"{root.get_help()}\n\nTopics (mzt help TOPIC)\n{listed}")
     if subject in TOPICS:
         from marianne_cli.screens.render import in_columns
 
         about, text = TOPICS[subject]
-        return _told(subject, in_columns(f"{subject}: {about}\n\n{text}"))
+        return _help_outcome(subject, in_columns(f"{subject}: {about}\n\n{text}"))
     found = mzt.get_command(root, subject)
     if found is None:
         near = difflib.get_close_matches(subject, _subjects())
         asked = f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
         raise Misuse(f"no command or topic '{subject}'{asked}")
-    return _told(subject, found.get_help(click.Context(found, info_name=found.name, parent=root)))
+    return _help_outcome(subject, found.get_help(click.Context(found, info_name=found.name, parent=root)))
 
 
-def _told(subject: str, text: str) -> CommandOutcome:
+def _help_outcome(subject: str, text: str) -> CommandOutcome:
     return CommandOutcome({"message": f"help of {subject}", "text": text}, text=text)
 
 

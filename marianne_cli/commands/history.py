@@ -35,7 +35,7 @@ def command(
     if every:
         options.exclude("--all", {"SHEETS": sheets})
         name = job.partition("@")[0]
-        result = _of_all_runs(call, name, lines, since)
+        result = _entries_of_all_runs(call, name, lines, since)
         if not result["entries"]:
             call.note(f"the journal has nothing of '{name}'")
         return CommandOutcome(
@@ -49,7 +49,7 @@ def command(
     )
 
 
-def _of_all_runs(call: Invocation, name: str, lines: int, since: str | None) -> dict[str, Any]:
+def _entries_of_all_runs(call: Invocation, name: str, lines: int, since: str | None) -> dict[str, Any]:
     """Return the newest entries of all runs of a job; what was removed has left its last line."""
     kept: deque[dict[str, Any]] = deque(maxlen=lines)
     after, total = 0, 0

@@ -49,14 +49,16 @@ def command(
         return _check(call, name, live=live, executor=executor)
     asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  pathlib is not wanted here
     result = call.ask("instrument.list", **asked)
-    _tell(call, result)
+    _note_problems(call, result)
     if not (call.as_json or call.quiet):
         from marianne_cli.service import worlds
 
         worlds.tell(call, {one["name"] for one in result["instruments"]})
     if action == "show":
-        return CommandOutcome(result, text=_shown(result["instruments"][0]))
-    return CommandOutcome(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))
+        return CommandOutcome(result, text=_profile_text(result["instruments"][0]))
+    return CommandOutcome(
+        result, text=_list_lines(result["instruments"]), short=_ready_names(result["instruments"])
+    )
 
 
 def _check(call: Invocation, name: str | None, *, live: bool, executor: str | None) -> CommandOutcome:
@@ -80,19 +82,22 @@ def _check(call: Invocation, name: str | None, *, live: bool, executor: str | No
         one["ready"], one["problem"] = problem is None, problem
         bad = [one] if problem else []
         call.note(f"{one['name']} on {said}" if problem is None else f"{one['name']} on Slurm: {problem}")
-    _tell(call, result)
+    _note_problems(call, result)
     failed = bool(bad or result["problems"])
     return CommandOutcome(
-        result, text=_listed(found), short=_names(found), finding=CheckFailed.code if failed else None
+        result,
+        text=_list_lines(found),
+        short=_ready_names(found),
+        finding=CheckFailed.code if failed else None,
     )
 
 
-def _tell(call: Invocation, result: Result) -> None:
+def _note_problems(call: Invocation, result: Result) -> None:
     for problem in result["problems"]:
         call.note(exits.problem_text(problem))
 
 
-def _names(found: Sequence[Result]) -> str:
+def _ready_names(found: Sequence[Result]) -> str:
     return "\n".join(one["name"] for one in found if one["ready"])
 
 
@@ -100,7 +105,7 @@ _VERSION_MOST = 24
 """How much of what a tool says of its version is shown: some say where they were built, too."""
 
 
-def _listed(found: Sequence[Result]) -> str:
+def _list_lines(found: Sequence[Result]) -> str:
     from marianne_cli.screens import render
 
     rows = [("INSTRUMENT", "READY", "VERSION", "MODEL", "WHERE, OR WHAT IS MISSING")]
@@ -109,11 +114,11 @@ def _listed(found: Sequence[Result]) -> str:
         model = one["default_model"] or "-"
         version = one["version"] or "-"
         version = version if len(version) <= _VERSION_MOST else f"{version[: _VERSION_MOST - 1]}…"
-        rows.append((one["name"], ready, version, model, _standing(one)))
+        rows.append((one["name"], ready, version, model, _state_text(one)))
     return render.fitted(render.table(rows))
 
 
-def _standing(one: Result) -> str:
+def _state_text(one: Result) -> str:
     from marianne_cli.times import moment
 
     parts = [one["problem"] or one["binary_path"] or "http"]
@@ -124,7 +129,7 @@ def _standing(one: Result) -> str:
     return ", ".join(parts)
 
 
-def _shown(one: Result) -> str:
+def _profile_text(one: Result) -> str:
     """Write a profile as people read it: what is known of it, then its file's own keys."""
     from marianne_cli.screens import render
 

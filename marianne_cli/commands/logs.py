@@ -61,12 +61,12 @@ def command(
     mode: str | None,
 ) -> CommandOutcome:
     """Show what sheets printed: those named, else those in flight or to be tried again, else the last."""
-    named, hooks = _split(sheets)
+    named, hooks = _split_hooks(sheets)
     details = job_details(call, job, named)
     if number is not None:
         options.exclude("--round", {"--attempt": attempt})
         whole = details if named is not None else job_details(call, job, f"1-{details['progress']['total']}")
-        chosen = _of_round(whole, number)
+        chosen = _sheets_of_round(whole, number)
     else:
         chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
     if follow:
@@ -78,21 +78,21 @@ def command(
         if sheets is not None:
             note = f"nothing has been printed yet by {sheets} of '{details['job_id']}'"
         call.note(note)
-        return CommandOutcome({**_job(details), "message": note, "outputs": []}, text="")
+        return CommandOutcome({**_job_keys(details), "message": note, "outputs": []}, text="")
     if call.as_json:
         whole = details if named is None else job_details(call, job)
         return CommandOutcome(
             {
-                **_job(details),
+                **_job_keys(details),
                 "message": _message(whole, chosen),
-                "outputs": [_told(call, details["job_id"], *one, mode, lines) for one in chosen],
+                "outputs": [_output_object(call, details["job_id"], *one, mode, lines) for one in chosen],
             }
         )
     if _as_bytes(mode) and len(chosen) == 1:
         data, _ = outputs.read(call, details["job_id"], _source(*chosen[0], mode), lines)
         exits.write(data)
         return CommandOutcome({}, printed=True)
-    return CommandOutcome({}, text=_text(call, details["job_id"], chosen, mode, lines))
+    return CommandOutcome({}, text=_outputs_text(call, details["job_id"], chosen, mode, lines))
 
 
 def _as_bytes(mode: str | None) -> bool:
@@ -104,7 +104,7 @@ def _stream(mode: str | None) -> str:
     return "stdout" if mode in {None, "raw"} else str(mode)
 
 
-def _job(details: Result) -> dict[str, Any]:
+def _job_keys(details: Result) -> dict[str, Any]:
     return {
         key: value
         for key, value in details.items()
@@ -112,7 +112,7 @@ def _job(details: Result) -> dict[str, Any]:
     }
 
 
-def _split(sheets: str | None) -> tuple[str | None, str]:
+def _split_hooks(sheets: str | None) -> tuple[str | None, str]:
     """Split what was named into sheets and hooks: `2,hook.1` into `2` and `1`; `hook.all` is all of them."""
     words = [] if sheets is None else [word.strip() for word in sheets.split(",")]
     hooks = ",".join(word.removeprefix(_HOOK) for word in words if word.startswith(_HOOK))
@@ -143,8 +143,9 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
             picked = [max(tried, key=_newest)]
     for sheet in picked:
         if attempt is not None and attempt > sheet["attempt_count"]:
+            count = plural(sheet["attempt_count"], "attempt")
             raise BadRequest(
-                f"{_what(sheet)} of '{details['job_id']}' has {plural(sheet['attempt_count'], 'attempt')}",
+                f"{_item_name(sheet)} of '{details['job_id']}' has {count}",
                 job_id=details["job_id"],
                 status=details["status"],
             )
@@ -156,7 +157,7 @@ def _newest(sheet: Result) -> tuple[str, bool]:
     return str(sheet["ended_at"] or sheet["started_at"] or ""), not sheet["ended_at"]
 
 
-def _of_round(details: Result, number: int) -> list[tuple[Result, int]]:
+def _sheets_of_round(details: Result, number: int) -> list[tuple[Result, int]]:
     """Return the sheets that were played in a round of their loop, each with its last attempt of it.
 
     Raises:
@@ -180,7 +181,7 @@ def _source(sheet: Result, attempt: int, mode: str | None) -> outputs.Source:
     return outputs.Source.of(sheet, attempt, _stream(mode))
 
 
-def _told(
+def _output_object(
     call: Invocation, job_id: str, sheet: Result, attempt: int, mode: str | None, lines: int | None
 ) -> dict[str, Any]:
     """Return an output as JSON has it: streams as text, each whole or its last lines."""
@@ -197,17 +198,17 @@ def _told(
 
 def _message(details: Result, chosen: Sequence[tuple[Result, int]]) -> str:
     fan_out = any(sheet["sheet"] != sheet["stage"] for sheet in details["sheets"])
-    named = [f"{_what(sheet, fan_out=fan_out)}, attempt {attempt}" for sheet, attempt in chosen]
+    named = [f"{_item_name(sheet, fan_out=fan_out)}, attempt {attempt}" for sheet, attempt in chosen]
     return f"{details['job_id']}: output of {'; '.join(named)}"
 
 
-def _what(item: Result, *, fan_out: bool = False) -> str:
+def _item_name(item: Result, *, fan_out: bool = False) -> str:
     if item.get("hook"):
         return f"hook {item['hook']}"
     return sheet_name(item["sheet"], item["stage"], item["instance"], item.get("name"), fan_out=fan_out)
 
 
-def _text(
+def _outputs_text(
     call: Invocation, job_id: str, chosen: list[tuple[Result, int]], mode: str | None, lines: int | None
 ) -> str:
     """Return what was printed, as people read it, or of all of it the last so many lines."""
@@ -220,7 +221,7 @@ def _text(
         prefix = f"{named_place(sheet)}| " if len(chosen) > 1 else ""
         for stream in reversed(streams):
             source = outputs.Source.of(sheet, attempt, stream)
-            said = _lines(call, job_id, source, rest, raw=_as_bytes(mode), told=mode is None)
+            said = _last_lines(call, job_id, source, rest, raw=_as_bytes(mode), told=mode is None)
             if rest is not None:
                 rest -= len(said)
             begins = prefix + outputs.mark(streams, stream)
@@ -228,7 +229,7 @@ def _text(
     return "".join(shown)
 
 
-def _lines(
+def _last_lines(
     call: Invocation, job_id: str, source: outputs.Source, lines: int | None, *, raw: bool, told: bool
 ) -> list[str]:
     """Return a stream's last so many lines; `told`: as people read an agent's."""
@@ -265,7 +266,7 @@ def _follow(
     facts = None if call.as_json or mode is not None else following.Facts(call, address, named)
     teller = following.Teller(call, named, facts, streams, raw=_as_bytes(mode), several=several)
     if lines is not None:
-        _begin(call, address, sources, lines, teller)
+        _show_last_lines(call, address, sources, lines, teller)
     if facts is not None:
         facts.begin(details)
     outputs.follow(call.client, address, sources, streams, teller)
@@ -277,7 +278,7 @@ def _follow(
     return waiting.ended({**kept, "outputs": []})._replace(text="")
 
 
-def _begin(
+def _show_last_lines(
     call: Invocation, job_id: str, sources: list[outputs.Source], lines: int, teller: following.Teller
 ) -> None:
     """Show the last so many lines of what was printed already, over all streams; they are followed on."""

@@ -79,7 +79,7 @@ def command(
     if config is None and revision is None and rerun is None and not given and not discard:
         known = "--config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard"
         raise Misuse(f"say one of {known}")
-    answer = asked(
+    answer = request_modify(
         call,
         config,
         job_id=job,
@@ -94,25 +94,25 @@ def command(
         plan=plan,
         expect=expect,
     )
-    tell_released(call, answer)
-    return shown(answer, plan=plan)
+    note_released(call, answer)
+    return with_text(answer, plan=plan)
 
 
-def asked(call: Invocation, config: str | None, **params: Any) -> CommandOutcome:
+def request_modify(call: Invocation, config: str | None, **params: Any) -> CommandOutcome:
     """Ask for a modify; hints name the score's file as it was typed."""
     with options.as_typed(config) as typed_hints:
         answer = call.request_for_job("job.modify", **params)
     return answer._replace(result={**answer.result, "hints": typed_hints(answer.result["hints"])})
 
 
-def tell_released(call: Invocation, answer: CommandOutcome) -> None:
+def note_released(call: Invocation, answer: CommandOutcome) -> None:
     """Say whose holds were released beside one's own; daemons of before don't tell."""
     for hold in answer.result.get("released", []) if not answer.result.get("dry_run") else []:
         if hold["owner"] is not None and not people.is_own(hold["owner"]):
             call.note(f"released: the pause{people.held_by(hold)}{people.client(hold['owner'])}")
 
 
-def shown(answer: CommandOutcome, *, plan: bool) -> CommandOutcome:
+def with_text(answer: CommandOutcome, *, plan: bool) -> CommandOutcome:
     """Show a plan as its table; else, below the message, what a new score leaves as it was or takes away."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render

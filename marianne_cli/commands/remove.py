@@ -40,9 +40,9 @@ def command(
     if not jobs and older_than is None and not labels:
         raise Misuse("name a JOB, or say --older-than")
     if labels:
-        return _of_labels(call, jobs, labels, older_than, dry_run=dry_run, yes=yes)
+        return _remove_labelled(call, jobs, labels, older_than, dry_run=dry_run, yes=yes)
     if dry_run:
-        return _planned(call, jobs, older_than)
+        return _dry_run(call, jobs, older_than)
     if older_than is not None and not yes:
         count = plural(_count(call, jobs, older_than), "run")
         whose = f" of {listing([repr(job) for job in jobs])}" if jobs else ""
@@ -57,7 +57,7 @@ def command(
     return options.run_each(call, list(jobs), one)
 
 
-def _of_labels(
+def _remove_labelled(
     call: Invocation,
     jobs: tuple[str, ...],
     labels: tuple[str, ...],
@@ -72,7 +72,7 @@ def _of_labels(
     runs = tuple(f"{job['job_name']}@{job['run']}" for job in found)
     if dry_run:
         return (
-            _planned(call, runs, None) if runs else CommandOutcome({"message": "0 runs", "would_remove": []})
+            _dry_run(call, runs, None) if runs else CommandOutcome({"message": "0 runs", "would_remove": []})
         )
     if runs:
         said = f"{plural(len(runs), 'run')}{options.label_text(labels)}"
@@ -84,8 +84,8 @@ def _of_labels(
     )
 
 
-def _planned(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> CommandOutcome:
-    """Tell what the same request would do without --dry-run: its refusals too."""
+def _dry_run(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> CommandOutcome:
+    """Return what the same request would do without --dry-run, with its refusals."""
 
     def one(job: str | None) -> CommandOutcome:
         told = call.ask("job.remove", job_id=job, older_than=older_than, plan=True)

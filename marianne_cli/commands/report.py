@@ -51,23 +51,23 @@ def command(call: Invocation, *, since: str, form: str) -> CommandOutcome:
     from marianne_cli.screens import report as screens
 
     call.as_json = call.as_json or form == "json"
-    found = _gathered(call, since)
+    found = _gather(call, since)
     if form == "md":
         return CommandOutcome(found, text="\n".join(screens.markdown(found)))
     return CommandOutcome(found, text=render.fitted(screens.text(found)))
 
 
-def _gathered(call: Invocation, since: str) -> Found:
+def _gather(call: Invocation, since: str) -> Found:
     """Return what happened from a time (RFC 3339) until now. Source: docs/design/cli.md §2."""
     from marianne_cli.screens.render import seen_to_begin
 
-    jobs = _changed(call, since)
+    jobs = _changed_runs(call, since)
     by_run: dict[object, Found] = {}
     by_instrument: dict[object, Found] = {}
     for attempt in filter(seen_to_begin, _attempts(call, since)):
         used = {"instrument": attempt["instrument"], "model": attempt["model"]}
-        _add(by_instrument.setdefault((*used.values(),), used | _nothing()), attempt)
-        _add(by_run.setdefault((attempt["job_id"], attempt["run"]), _nothing()), attempt)
+        _add(by_instrument.setdefault((*used.values(),), used | _empty_sums()), attempt)
+        _add(by_run.setdefault((attempt["job_id"], attempt["run"]), _empty_sums()), attempt)
     instruments = sorted(by_instrument.values(), key=lambda one: (-one["cost_usd"], str(one["instrument"])))
     total = sum(one["cost_usd"] for one in instruments)
     cost = {"usd": round(total, 6), "known": all(one["cost_known"] for one in instruments)}
@@ -78,16 +78,16 @@ def _gathered(call: Invocation, since: str) -> Found:
         "message": f"{counted}, {dollars(total, known=cost['known'])} since {times.moment(since)}",
         "since_at": since,
         "until_at": times.utc(times.now()),
-        "needs_person": [_needy(call, job) for job in needy],
+        "needs_person": [_needs_person(call, job) for job in needy],
         "next": [{"job_id": job["job_id"], **job["next"]} for job in jobs if job["next"] is not None],
-        "runs": [_short(job) | by_run.get((job["job_name"], job["run"]), _nothing()) for job in jobs],
+        "runs": [_run_object(job) | by_run.get((job["job_name"], job["run"]), _empty_sums()) for job in jobs],
         "stopped": sorted(_stops(call, jobs, since), key=lambda entry: entry["event"]),
         "instruments": instruments,
         "cost": cost,
     }
 
 
-def _changed(call: Invocation, since: str) -> list[Found]:
+def _changed_runs(call: Invocation, since: str) -> list[Found]:
     """Return the runs that have changed since a time, or have not ended; the newest change last."""
     found: dict[tuple[str, int], Found] = {}
     first = int(call.ask("job.list", runs=True, limit=1)["total"])
@@ -99,10 +99,10 @@ def _changed(call: Invocation, since: str) -> list[Found]:
             break
     for job in options.job_list(call, statuses=["active", "held", "failed"])["jobs"]:
         found.setdefault((job["job_name"], job["run"]), job)
-    return [job for job in found.values() if _is_told(job, since)]
+    return [job for job in found.values() if _belongs_in_report(job, since)]
 
 
-def _is_told(job: Found, since: str) -> bool:
+def _belongs_in_report(job: Found, since: str) -> bool:
     late = milliseconds(job["timing"]["updated_at"]) >= milliseconds(since)
     return late or job["status"] in _NEEDY or not job["timing"]["completed_at"]
 
@@ -114,7 +114,7 @@ def _attempts(call: Invocation, since: str) -> Iterator[Found]:
         seen += len(page)
 
 
-def _nothing() -> Found:
+def _empty_sums() -> Found:
     return {
         "attempts": 0,
         "failed_attempts": 0,
@@ -133,7 +133,7 @@ def _add(sums: Found, attempt: Found) -> None:
         sums[name] += attempt[name] or 0
 
 
-def _needy(call: Invocation, job: Found) -> Found:
+def _needs_person(call: Invocation, job: Found) -> Found:
     """Say why a job stands still, and what to type."""
     short: Found = {"job_id": job["job_id"], "status": job["status"], "hints": job["hints"][:1]}
     try:
@@ -142,10 +142,10 @@ def _needy(call: Invocation, job: Found) -> Found:
         return short | {"why": []}  # removed meanwhile
     acts = [reason for reason in why["reasons"] if reason["unblocked_by"] == "caller"]
     told = acts if job.get("to_type") else why["reasons"]
-    return short | {"why": _counted(reason["text"] for reason in told)}
+    return short | {"why": _count_texts(reason["text"] for reason in told)}
 
 
-def _short(job: Found) -> Found:
+def _run_object(job: Found) -> Found:
     names = ("job_id", "run", "status", "message", "labels", "workspace")
     timing, progress = job["timing"], job["progress"]
     return {name: job[name] for name in names} | {
@@ -164,10 +164,10 @@ def _stops(call: Invocation, jobs: list[Found], since: str) -> Iterator[Found]:
             entries = call.ask("job.history", job_id=address, since=since, limit=1_000)
         except NoSuchJob:
             continue
-        yield from standing(entries["entries"])
+        yield from standing_causes(entries["entries"])
 
 
-def standing(entries: Iterable[Found]) -> list[Found]:
+def standing_causes(entries: Iterable[Found]) -> list[Found]:
     """Return what of a job's history still stops it: each cause once, the last time, with how often."""
     found: dict[object, Found] = {}
     for entry in entries:
@@ -186,6 +186,6 @@ def standing(entries: Iterable[Found]) -> list[Found]:
     return list(found.values())
 
 
-def _counted(texts: Iterable[str]) -> list[str]:
+def _count_texts(texts: Iterable[str]) -> list[str]:
     """Return each text once, with how often it was there."""
     return [text if count == 1 else f"{text} ({count} times)" for text, count in Counter(texts).items()]

@@ -11,4 +11,4 @@ from marianne_cli.service import launch
 def command(call: Invocation, *, timeout: float) -> CommandOutcome:
     """Stop the daemon, if one runs, and start it; attempts in flight go on."""
     launch.restarted(call, timeout)
-    return start.shown(launch.said(call))
+    return start.daemon_text(launch.said(call))

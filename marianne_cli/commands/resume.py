@@ -121,27 +121,26 @@ def command(
 
     def one(job: str, rest: float) -> CommandOutcome:
         params = {"job_id": job, "wait": wait, "timeout": rest, **asked}
-        answer = (
-            call.request_for_job("job.resume", **params)
-            if config is None
-            else modify.asked(call, config, **params)
-        )
         if config is not None:
+            answer = modify.request_modify(call, config, **params)
             answer = answer._replace(result={**answer.result, "source_changed": False})
-        elif answer.result["source_changed"]:
-            _tell_change(call, answer)
+        else:
+            answer = call.request_for_job("job.resume", **params)
+            _note_changed_source(call, answer)
         if not plan:
-            modify.tell_released(call, answer)
+            modify.note_released(call, answer)
         for line in screens.drift(answer.result, "changed meanwhile"):
             call.note(line)
-        return modify.shown(answer, plan=plan)
+        return modify.with_text(answer, plan=plan)
 
-    return options.run_each_until(
-        call, options.target_jobs(call, jobs, every, ("paused",), labels), timeout, one
-    )
+    targets = options.target_jobs(call, jobs, every, ("paused",), labels)
+    return options.run_each_until(call, targets, timeout, one)
 
 
-def _tell_change(call: Invocation, answer: CommandOutcome) -> None:
+def _note_changed_source(call: Invocation, answer: CommandOutcome) -> None:
+    """Say that the score's file has changed since it was submitted, if it has."""
+    if not answer.result["source_changed"]:
+        return
     job_id, file = answer.result["job_id"], answer.result["config_file"]
     call.note(f"'{file}' differs from the stored revision, which runs; to take it:")
     call.note(f"  mzt modify {job_id} -c {typed(file)} -r")

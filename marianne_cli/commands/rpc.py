@@ -18,7 +18,7 @@ from marianned.errors import MarianneError
 def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> CommandOutcome:
     """Call a method of the socket and print its result or error as it came."""
     if schema or method is None:
-        return _described(method, schema=schema)
+        return _method_line(method, schema=schema)
     try:
         given = msgspec.json.decode(params)
     except msgspec.DecodeError as error:
@@ -36,7 +36,7 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     return CommandOutcome({}, printed=True)
 
 
-def _described(method: str | None, *, schema: bool) -> CommandOutcome:
+def _method_line(method: str | None, *, schema: bool) -> CommandOutcome:
     from marianned.protocol import METHODS
 
     if method is not None and method not in METHODS:

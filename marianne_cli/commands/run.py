@@ -80,10 +80,10 @@ def command(
     environ = options.environment(env, env_file)
     started = launch.running(call)
     if dry_run:
-        from marianne_cli.commands.validate import shown
+        from marianne_cli.commands.validate import validation_outcome
 
         result = call.ask("score.validate", **params, explain=True, prompts=True)
-        return shown(call, result)
+        return validation_outcome(call, result)
     if labels:
         params["labels"] = list(labels)
     if executor is not None:
@@ -92,21 +92,21 @@ def command(
     with options.as_typed(score):
         result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.note_warnings(result)
-    _tell_lacks(call, result)
+    _note_missing_in_daemon(call, result)
     if not (wait or follow):
         return CommandOutcome({**result, "daemon_started": started}, short=result["job_id"])
-    return _ended(call, result, timeout=timeout, follow=follow, started=started)
+    return _wait_for_end(call, result, timeout=timeout, follow=follow, started=started)
 
 
-def _ended(
+def _wait_for_end(
     call: Invocation, job: Mapping[str, Any], *, timeout: float | None, follow: bool, started: bool
 ) -> CommandOutcome:
     address = f"{job['job_name']}@{job['run']}"
     call.stays = GOES_ON
     if follow:
-        progress = _Progress(call)  # from the first event of the run on, which was before the reply
+        progress = _ProgressPrinter(call)  # from the first event of the run on, which was before the reply
         result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)
-        for event in rest_of(call, address, progress.last):
+        for event in remaining_events(call, address, progress.last):
             progress(event)
     elif call.live:
         line = waiting.LiveLine(job["job_id"])
@@ -124,7 +124,7 @@ def _ended(
     return waiting.ended({**kept, "daemon_started": started})
 
 
-def _tell_lacks(call: Invocation, job: Mapping[str, Any]) -> None:
+def _note_missing_in_daemon(call: Invocation, job: Mapping[str, Any]) -> None:
     """Say what the daemon lacks of what this shell has, for the instruments of the first sheets."""
     first = call.ask("job.status", job_id=f"{job['job_name']}@{job['run']}", limit=50)["sheets"]
     used = {sheet["instrument"] for sheet in first} - {"cli"}
@@ -134,8 +134,8 @@ def _tell_lacks(call: Invocation, job: Mapping[str, Any]) -> None:
         worlds.tell(call, used, job["job_name"])
 
 
-class _Progress:
-    """Tells each event of a job as a line: on stderr, with --json as an EVENT on stdout."""
+class _ProgressPrinter:
+    """Prints each event of a job as a line: on stderr, with --json as an EVENT on stdout."""
 
     def __init__(self, call: Invocation) -> None:
         self._call = call
@@ -151,7 +151,7 @@ class _Progress:
             self._call.note(event_line(event))
 
 
-def rest_of(call: Invocation, job_id: str, after: int) -> list[dict[str, Any]]:
+def remaining_events(call: Invocation, job_id: str, after: int) -> list[dict[str, Any]]:
     """Return the events of a job after a number: those the stream had not brought when the wait ended."""
     events: list[dict[str, Any]] = []
     while page := call.ask("events.read", job_id=job_id, after=after)["events"]:

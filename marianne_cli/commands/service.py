@@ -35,7 +35,7 @@ def command(call: Invocation, *, action: str, system: bool, now: bool, user: str
         if action == "uninstall":
             return _uninstall(call, unit)
     except NotPermitted as error:
-        return _answer(unit, error.message, error.hints, finding="E516")
+        return _outcome(unit, error.message, error.hints, finding="E516")
     return _status(unit)
 
 
@@ -61,7 +61,7 @@ def _user(named: str | None, action: str) -> str:
     return user
 
 
-def _only_roots(program: str) -> None:
+def _check_owned_by_root(program: str) -> None:
     """Make sure that only root can change the program that a service of the host starts for all its users.
 
     Raises:
@@ -88,8 +88,8 @@ def _install(call: Invocation, unit: Unit, *, now: bool) -> CommandOutcome:
 
     version = _version(unit)
     if unit.system and os.geteuid() == 0:  # anybody else can't write the template
-        _only_roots(sys.executable)
-    _unedited(unit)
+        _check_owned_by_root(sys.executable)
+    _check_not_edited(unit)
     texts = {unit.directory / name: unit_files.rendered(unit, name, version) for name in unit.files}
     try:
         different = [unit_files.write(path, text) for path, text in texts.items()]
@@ -100,7 +100,7 @@ def _install(call: Invocation, unit: Unit, *, now: bool) -> CommandOutcome:
     unit.do("enable", *unit.units)
     ran = unit.pid is not None
     if now:
-        _make_way(call, unit)
+        _stop_daemon_by_hand(call, unit)
         unit.do("restart" if ran and any(different) else "start", unit.name, timeout=150.0)
     state = "and runs" if unit.pid is not None else "it starts with the next boot or `mzt start`"
     said = f"{unit.name}: installed in '{unit.directory}' for {_python()}, {state}"
@@ -110,14 +110,14 @@ def _install(call: Invocation, unit: Unit, *, now: bool) -> CommandOutcome:
     if not unit.system and not _lingers():
         said += "; without lingering it and its attempts end with your last login"
         hints.append("loginctl enable-linger")
-    return _answer(unit, said, hints)
+    return _outcome(unit, said, hints)
 
 
 def _python() -> str:
     return f"'{sys.executable}'"
 
 
-def _make_way(call: Invocation, unit: Unit) -> None:
+def _stop_daemon_by_hand(call: Invocation, unit: Unit) -> None:
     """Stop a daemon that runs by hand: it holds the state directory. Its attempts go on."""
     from marianne_cli.service import launch
     from marianne_cli.service.units import unit_of
@@ -130,14 +130,14 @@ def _make_way(call: Invocation, unit: Unit) -> None:
 
 def _uninstall(call: Invocation, unit: Unit) -> CommandOutcome:
     _version(unit)
-    _unedited(unit)
+    _check_not_edited(unit)
     there = [unit.directory / name for name in unit.files if (unit.directory / name).exists()]
     if not there:
-        return _answer(unit, f"{unit.name}: not installed by `mzt service install`", [])
+        return _outcome(unit, f"{unit.name}: not installed by `mzt service install`", [])
     unit.ask("disable", "--now", *reversed(unit.units), timeout=90.0)
     others = sorted(path.name for path in unit.directory.glob("*.wants/marianned@*.service"))
     if unit.system and others:
-        return _answer(unit, f"{unit.name}: disabled; the template stays, for {', '.join(others)}", [])
+        return _outcome(unit, f"{unit.name}: disabled; the template stays, for {', '.join(others)}", [])
     for path in there:
         try:
             path.unlink()
@@ -153,7 +153,7 @@ def _uninstall(call: Invocation, unit: Unit) -> CommandOutcome:
         if not unit.system:
             _remove_empty(directory)
     call.note("attempts in flight go on; `mzt start` takes them up")
-    return _answer(unit, f"{unit.name}: uninstalled", [])
+    return _outcome(unit, f"{unit.name}: uninstalled", [])
 
 
 def _remove_empty(directory: Path) -> None:
@@ -166,17 +166,17 @@ def _remove_empty(directory: Path) -> None:
 def _status(unit: Unit) -> CommandOutcome:
     told = unit.show("LoadState", "ActiveState", "SubState", "StatusText", "MainPID", "UnitFileState")
     if not told:
-        return _answer(unit, f"{unit.name}: systemd does not answer here", ["mzt doctor"], finding="E516")
+        return _outcome(unit, f"{unit.name}: systemd does not answer here", ["mzt doctor"], finding="E516")
     if told.get("LoadState") != "loaded":
-        return _answer(unit, f"{unit.name}: not installed", ["mzt service install"])
+        return _outcome(unit, f"{unit.name}: not installed", ["mzt service install"])
     state = f"{told['ActiveState']} ({told['SubState']})"
     pid = f", pid {told['MainPID']}" if told["MainPID"] != "0" else ""
     text = f"; {told['StatusText']}" if told.get("StatusText") and pid else ""
     said = f"{unit.name}: {told.get('UnitFileState') or 'installed'}, {state}{pid}{text}"
-    return _answer(unit, said, [] if pid else [unit.log_command])
+    return _outcome(unit, said, [] if pid else [unit.log_command])
 
 
-def _answer(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> CommandOutcome:
+def _outcome(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> CommandOutcome:
     active = unit.show("ActiveState").get("ActiveState") == "active"
     text = "\n".join([message, *(f"  {hint}" for hint in hints)])
     result = {
@@ -205,7 +205,7 @@ def _version(unit: Unit) -> int | None:
     return int(found[0]) if found else None
 
 
-def _unedited(unit: Unit) -> None:
+def _check_not_edited(unit: Unit) -> None:
     from marianne_cli.service import unit_files
 
     for name in unit.files:

@@ -13,10 +13,10 @@ def command(call: Invocation, *, timeout: float) -> CommandOutcome:
     """Start the daemon; return when it answers. A running daemon is left alone; a drain is called off."""
     if not launch.running(call, timeout):
         launch.kept(call)
-    return shown(launch.said(call))
+    return daemon_text(launch.said(call))
 
 
-def shown(told: dict[str, Any]) -> CommandOutcome:
+def daemon_text(told: dict[str, Any]) -> CommandOutcome:
     """Show the daemon's own words, and below them what runs, or ran, that its database does not know."""
     from marianne_cli.screens import jobs as screens
 

@@ -91,7 +91,7 @@ def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[s
         more: Mapping[str, Any] = details
         while more["sheets"] and len(details["sheets"]) < details["total_sheets"]:
             more = call.ask("job.status", **asked, **without, offset=len(details["sheets"]))
-            if _version(more) != _version(details):
+            if _sheets_version(more) != _sheets_version(details):
                 break
             details["sheets"] += more["sheets"]
         else:
@@ -100,7 +100,7 @@ def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[s
             return details
 
 
-def _version(told: Mapping[str, Any]) -> tuple[int, int]:
+def _sheets_version(told: Mapping[str, Any]) -> tuple[int, int]:
     """Return what the numbers of a job's sheets hold for."""
     return told["run"], told["revision"]
 
@@ -111,10 +111,10 @@ def _needs(call: Invocation, details: Mapping[str, Any]) -> dict[int, list[int]]
     others = graph["sheets"]
     while len(others) < graph["total"]:
         page = call.ask("job.graph", job_id=details["job_id"], offset=len(others))
-        if not page["sheets"] or _version(page) != _version(graph):
+        if not page["sheets"] or _sheets_version(page) != _sheets_version(graph):
             return None
         others += page["sheets"]
-    if _version(graph) != _version(details):
+    if _sheets_version(graph) != _sheets_version(details):
         return None
     first = {node["stage"]: node["first"] for node in graph["stages"]}
     count = {node["stage"]: node["count"] for node in graph["stages"]}
@@ -140,7 +140,7 @@ def daemon_status(call: Invocation) -> CommandOutcome:
     return CommandOutcome({**status, "jobs": jobs}, text=render.fitted(lines))
 
 
-def alone(given: Mapping[str, Any]) -> int:
+def without_command(given: Mapping[str, Any]) -> int:
     """Answer `mzt` without a command: the daemon's screen, or how to begin; `given` are its own options."""
     as_json, quiet, verbose = (bool(given.get(name)) for name in ("as_json", "quiet", "verbose"))
     call = Invocation(socket=given.get("socket"), as_json=as_json, quiet=quiet, verbose=verbose)

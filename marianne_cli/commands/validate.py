@@ -54,11 +54,11 @@ def command(
     source = {"workspace": workspace, "given": options.values(var, vars_file)}
 
     def one(file: str) -> CommandOutcome:
-        found = _found(
+        found = _validate(
             file, source, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
         )
         played = found.pop("played")
-        answer = shown(call, found)
+        answer = validation_outcome(call, found)
         if played:
             from marianne_cli.service import worlds
 
@@ -68,7 +68,7 @@ def command(
     return options.run_each(call, list(files), one)
 
 
-def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "CompileResult":
+def _compile(file: str, given: Mapping[str, Any], *, portable: bool) -> "CompileResult":
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
@@ -89,8 +89,8 @@ def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compil
     return compile_score(source, DiskReader(), builtin_profiles(), portable=portable)
 
 
-class _TooLong(BaseException):
-    """No Exception: a template's own failures are caught one by one, this ends it all."""
+class _CheckTimeout(BaseException):
+    """The time for a check is over. No Exception: failures of a template are caught, this must not be."""
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _bounded() -> Iterator[None]:
     import signal
 
     def stop(*_: object) -> None:
-        raise _TooLong
+        raise _CheckTimeout
 
     memory = _, most = resource.getrlimit(resource.RLIMIT_AS)
     limit = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(_MOST_MEMORY, most)
@@ -123,7 +123,7 @@ def _bounded() -> Iterator[None]:
             signal.signal(number, old)
 
 
-def _found(
+def _validate(
     file: str, given: Mapping[str, Any], *, strict: bool, portable: bool, explain: bool, prompts: bool
 ) -> dict[str, Any]:
     import msgspec
@@ -135,16 +135,16 @@ def _found(
     hooks: list[dict[str, Any]] = []
     try:
         with _bounded():
-            compiled = _compiled(file, given, portable=portable)
+            compiled = _compile(file, given, portable=portable)
             if explain and compiled.expanded is not None:
                 sheets = explained(compiled.expanded, prompts)
                 hooks = msgspec.to_builtins(compiled.expanded.hooks_found)
-    except _TooLong:
+    except _CheckTimeout:
         message = f"checking it takes over {_MOST_SECONDS:g} s: a template that does not end, most likely"
         compiled = failed_result(file, "S203", message)
     except (MemoryError, RecursionError) as error:
         compiled = failed_result(file, "S203", f"checking it takes too much: {type(error).__name__}")
-    problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
+    problems = [_as_error(problem) for problem in compiled.problems] if strict else compiled.problems
     name = options.shown_name(file)
     counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]
     return {
@@ -168,13 +168,13 @@ def _found(
     }
 
 
-def _strict(problem: Problem) -> Problem:
+def _as_error(problem: Problem) -> Problem:
     import msgspec
 
     return msgspec.structs.replace(problem, severity="error")
 
 
-def shown(call: Invocation, result: Mapping[str, Any]) -> CommandOutcome:
+def validation_outcome(call: Invocation, result: Mapping[str, Any]) -> CommandOutcome:
     """Show what a validation found: problems, the sheets where they were asked for, the message."""
     lines = [problem_text(problem) for problem in result["problems"]]
     if result["sheets"]:
@@ -199,8 +199,8 @@ def _parameter_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
     declared = [parameter for parameter in parameters if parameter["declared"]]
     rows = [
         (
-            _shown(parameter["value"]),
-            f"one of {', '.join(map(_shown, parameter['choices']))}" if parameter["choices"] else "",
+            _value_text(parameter["value"]),
+            f"one of {', '.join(map(_value_text, parameter['choices']))}" if parameter["choices"] else "",
             parameter["description"] or "",
         )
         for parameter in declared
@@ -209,11 +209,11 @@ def _parameter_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
     return table([(f"{parameter['name']} =", *row) for parameter, row in named])
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     return "(nothing)" if value is None else assignments({"": value})[1:]
 
 
-def _rounds(loop: Mapping[str, Any] | None) -> str:
+def _rounds_text(loop: Mapping[str, Any] | None) -> str:
     """Say how often a sheet is played that is part of a loop."""
     if loop is None:
         return ""
@@ -221,14 +221,14 @@ def _rounds(loop: Mapping[str, Any] | None) -> str:
     return f", {times} (loop {loop['span']})"
 
 
-def _listed(spans: Sequence[str]) -> str:
+def _loops_text(spans: Sequence[str]) -> str:
     """Name loops: `loop 1-2 has`, `loops 1-2 and 4-5 have`."""
     return (
         f"loop {spans[0]} has" if len(spans) == 1 else f"loops {', '.join(spans[:-1])} and {spans[-1]} have"
     )
 
 
-def _asked(one: Mapping[str, Any]) -> str:
+def _instrument_text(one: Mapping[str, Any]) -> str:
     return f"{one['instrument']} ({one['model']})" if one["model"] else str(one["instrument"])
 
 
@@ -237,11 +237,11 @@ def _sheet_lines(sheet: Mapping[str, Any], name: str | None, *, unfolded: bool) 
 
     needs = ", ".join(map(str, sheet["dependencies"])) or "nothing"
     if after := sheet.get("after_loops"):
-        needs += f", when {_listed(after)} ended"
+        needs += f", when {_loops_text(after)} ended"
     head = f"sheet {sheet['sheet']} ({named_place(sheet, name)}): {sheet['instrument']}, needs {needs}"
-    lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}{_rounds(sheet['loop'])}"]
+    lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}{_rounds_text(sheet['loop'])}"]
     if sheet["fallbacks"]:
-        lines.append(f"    goes on with: {', then '.join(map(_asked, sheet['chain'][1:]))}")
+        lines.append(f"    goes on with: {', then '.join(map(_instrument_text, sheet['chain'][1:]))}")
     if unfolded:
         lines += [
             f"    {key}: {terminal.line(str(value))}" for key, value in sheet["instrument_config"].items()

@@ -18,7 +18,7 @@ def command(call: Invocation) -> CommandOutcome:
     daemon: dict[str, Any] | None = None
     unknown = "no daemon runs"
     try:
-        daemon = _daemon(call)
+        daemon = _daemon_version(call)
     except NotPermitted as error:
         unknown, hints = error.message, error.hints
     if daemon is None:
@@ -42,7 +42,7 @@ def command(call: Invocation) -> CommandOutcome:
     )
 
 
-def _daemon(call: Invocation) -> dict[str, Any] | None:
+def _daemon_version(call: Invocation) -> dict[str, Any] | None:
     """Return what the daemon says of itself; null: none answers."""
     try:
         with call.connect(any_protocol=True) as client:

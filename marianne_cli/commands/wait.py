@@ -50,12 +50,12 @@ def command(
 
     def one(job: str) -> CommandOutcome:
         rest = timeout if len(jobs) == 1 or ends is None else max(0.0, ends - time.monotonic())
-        return _one(call, job, wanted, rest, after)
+        return _wait_for_job(call, job, wanted, rest, after)
 
     return options.run_each(call, options.target_jobs(call, jobs, False, ("active", "held"), labels), one)
 
 
-def _one(
+def _wait_for_job(
     call: Invocation, job: str, wanted: list[str], timeout: float | None, after: int | None
 ) -> CommandOutcome:
     tell = None

@@ -27,7 +27,7 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> CommandOutcome
     from marianne_cli.screens import outputs, render, why
 
     every = job_details(call, job)["sheets"] if result["errors"] else []
-    _tell_lacks(call, result)
+    _note_missing_in_daemon(call, result)
     shown = why.failures(result, every, named=sheets is not None)
     evident = len(shown) if call.verbose else why.SHEETS_MOST
     told = [{**error, "stdout_tail": outputs.as_read(call, job, error)} for error in shown[:evident]]
@@ -40,7 +40,7 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> CommandOutcome
     return CommandOutcome(result, text=render.fitted(lines, rows=None, hang=why.hang(lines)))
 
 
-def _tell_lacks(call: Invocation, why: Mapping[str, Any]) -> None:
+def _note_missing_in_daemon(call: Invocation, why: Mapping[str, Any]) -> None:
     """Say what the daemon lacks of what this shell has, where that is why an instrument does not play."""
     used = {
         error["instrument"]

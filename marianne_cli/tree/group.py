@@ -170,7 +170,7 @@ def _takes_follow(context: click.Context | None) -> bool:
 def mzt(ctx: click.Context, /, **_: Any) -> Any:  # commands read the options from the context
     """Run scores; pause them at a sheet boundary, change them, go on."""
     if ctx.invoked_subcommand is None:
-        from marianne_cli.commands.status import alone
+        from marianne_cli.commands.status import without_command
 
-        return alone(ctx.params)
+        return without_command(ctx.params)
     return None

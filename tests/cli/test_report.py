@@ -8,7 +8,7 @@ from home_for_tests import GATED, QUICK, SCORE
 from kit.tables import each
 from markdown_it import MarkdownIt
 
-from marianne_cli.commands.report import standing
+from marianne_cli.commands.report import standing_causes
 from marianne_cli.screens import report
 
 pytestmark = pytest.mark.one_daemon
@@ -165,7 +165,7 @@ def event(kind, sheet=None, text="", **more):
 )
 def test_what_stopped_a_job_that_went_on_stops_it_no_more(history, stands):
     entries = [event(kind, 2 if kind.startswith(("sheet.", "attempt.")) else None) for kind in history]
-    assert [(one["type"], one["times"]) for one in standing(entries)] == stands
+    assert [(one["type"], one["times"]) for one in standing_causes(entries)] == stands
 
 
 @pytest.mark.own_daemon("its PATH has an agent")

@@ -130,7 +130,7 @@ def test_a_program_that_others_can_change_starts_for_nobody_else(tmp_path):
     link.symlink_to(program)
     for path in (program, link):  # through a parent, and through what a link leads to
         with pytest.raises(NotPermitted, match="would run as every user") as refused:
-            service._only_roots(str(path))
+            service._check_owned_by_root(str(path))
         assert refused.value.hints
     assert files.changed_by_others("/usr/bin/env") is None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_cli.commands.validate import _found
+from marianne_cli.commands.validate import _validate
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
 from marianned.score.read.reader import DiskReader, ScoreSource
@@ -60,7 +60,7 @@ def test_validate_does_not_hang_on_special_files(tmp_path, monkeypatch, name):
     (tmp_path / "zero").symlink_to("/dev/zero")
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(SCORE.format(items="1", value="1", prompt=f"template_file: {name}"))
-    found = _found("a.yaml", {}, strict=False, portable=False, explain=True, prompts=True)
+    found = _validate("a.yaml", {}, strict=False, portable=False, explain=True, prompts=True)
     assert not found["valid"]
 
 
@@ -107,7 +107,7 @@ def test_no_mutation_of_an_example_is_a_traceback(tmp_path, monkeypatch):
         text = mutated(chance, texts)
         Path("a.yaml").write_bytes(text)
         try:
-            _found("a.yaml", {}, strict=False, portable=False, explain=True, prompts=True)
+            _validate("a.yaml", {}, strict=False, portable=False, explain=True, prompts=True)
         except BaseException as error:
             error.add_note(f"seed {seed}, score {number}: {text!r}")
             raise
