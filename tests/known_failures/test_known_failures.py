@@ -52,7 +52,7 @@ KNOWN = {
         "conductor/test_restarting.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
     "a cancel is forgotten over a restart": Known(
-        "progress.deciding.decide:to_be_terminated",
+        "progress.deciding.decide:flights_to_terminate",
         "return state.flights if state.run.cancelling else told",
         "return told",
         "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
@@ -76,7 +76,7 @@ KNOWN = {
         "conductor/test_repeating.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
     ),
     "who waits for what was taken back waits for ever": Known(
-        "progress.deciding.answers:_taken_back",
+        "progress.deciding.answers:_why_overridden",
         "lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)",
         "lost = None",
         "unit/progress/test_races.py::test_of_two_modifies_the_later_is_in_force_and_the_earlier_is_told",
@@ -115,7 +115,7 @@ KNOWN = {
         "TimeoutError",
     ),
     "a lost attempt uses up a try": Known(
-        "progress.deciding.outcomes:_lost",
+        "progress.deciding.outcomes:_retry_lost",
         "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)",
         "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind, tries=row.tries + 1)",
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
@@ -139,7 +139,7 @@ KNOWN = {
         "unit/test_clock.py::test_the_boot_clock_decides_on_the_same_boot_and_utc_after_another",
     ),
     "a retry's wait runs out while the job is paused": Known(
-        "progress.deciding.requests:_release",
+        "progress.deciding.requests:_release_holds",
         "go_on_waiting(draft)",
         "pass",
         "unit/progress/test_outcomes.py::test_a_wait_goes_on_over_a_pause_with_what_remained_of_it",
@@ -270,7 +270,7 @@ KNOWN = {
         "test_what_was_done_before_it_was_taken_out_is_done_when_it_is_back_and_the_plan_says_so",
     ),
     "a sheet that was changed and taken out runs again when the score is back": Known(
-        "progress.deciding.past_sheets:_as_it_was",
+        "progress.deciding.past_sheets:_recall_score",
         "if left is None:",
         "if True:",
         "unit/progress/test_past_sheets.py::"
@@ -315,7 +315,7 @@ KNOWN = {
     ),
     "a breakpoint stops the first round alone": Known(
         "progress.deciding.rounds:_next_round",
-        "rearm(draft, uids)",
+        "rearm_breakpoints(draft, uids)",
         "pass",
         "unit/progress/test_rounds.py::test_a_breakpoint_in_the_span_stops_each_round_once",
     ),

@@ -31,7 +31,7 @@ from marianned.errors import MarianneError, Unavailable, WrongStatus
 from marianned.executors.base import Presence, WaitReason
 from marianned.lifecycle import Action
 from marianned.moment import now
-from marianned.progress.deciding.decide import decide, to_be_terminated
+from marianned.progress.deciding.decide import decide, flights_to_terminate
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import (
@@ -250,7 +250,7 @@ class JobActor:
             self._share.restore()
             for flight in self.state.flights:
                 self._supervisor.start(flight, presences[self.services.attempt_id(flight)])
-            for flight in to_be_terminated(self.state, now()):
+            for flight in flights_to_terminate(self.state, now()):
                 self._supervisor.interrupt(flight)
             self._withdraw()
             self._await_chained()

@@ -14,8 +14,14 @@ from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.holding import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
-from marianned.progress.deciding.revisions import asked_for, going_on_anew, is_new, planned, to_run_again
-from marianned.progress.deciding.words import plan_of_word, typed
+from marianned.progress.deciding.marks import plan_with_marks, typed_marks
+from marianned.progress.deciding.revisions import (
+    is_new,
+    plan_version,
+    resume_restarts_failed,
+    uids_asked_for,
+    uids_to_rerun,
+)
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
@@ -40,14 +46,14 @@ _MODIFIES = (Action.MODIFY, Action.MODIFY_RESUME)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
 
-def _in_force(state: RunState, request: RequestRow) -> bool:
+def _is_in_force(state: RunState, request: RequestRow) -> bool:
     return state.run.revision == request.revision and not state.run.rewind
 
 
-def _stands(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> bool:
+def _revision_stands(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> bool:
     """Tell whether the revision is in force in a job that did not end by this very commit."""
     own = status not in ENDED or draft.had_ended or request.request == draft.asked
-    return _in_force(draft.state, request) and own
+    return _is_in_force(draft.state, request) and own
 
 
 _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
@@ -60,9 +66,9 @@ _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
     Action.RESUME_MARK: lambda state, _request, status: (
         status in _PAST and not state.holds and not state.facts.staged
     ),
-    Action.MODIFY: lambda state, request, _status: _in_force(state, request),
+    Action.MODIFY: lambda state, request, _status: _is_in_force(state, request),
     Action.MODIFY_RESUME: lambda state, request, status: (
-        _in_force(state, request) and not state.holds and status is not JobStatus.CANCELLED
+        _is_in_force(state, request) and not state.holds and status is not JobStatus.CANCELLED
     ),
     Action.RESUME: lambda state, _request, status: (
         status in _PAST and not state.holds and not state.facts.staged
@@ -76,7 +82,7 @@ _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
 """What makes the wish of a waiting request true."""
 
 
-def remember(
+def remember_request(
     draft: DecisionDraft, ask: JobRequest, hold: int | None, revision: int, *, created: bool
 ) -> None:
     """Keep a request until it is answered: on disk when it has a key, else in memory.
@@ -101,16 +107,16 @@ def answer_waiting(draft: DecisionDraft, answers: dict[str, Reply | MarianneErro
     """Answer every request that this decision decides, in the decision's own transaction."""
     status = draft.status
     for request in list(draft.state.requests.values()):
-        answer = _answer(draft, request, status)
+        answer = _answer_of(draft, request, status)
         if answer is None:
             continue
         answers[request.request] = answer
         if request.key is None:
             draft.unpersisted.add(request.request)
-        draft.put(_answered(request, answer))
+        draft.put(_with_answer(request, answer))
 
 
-def _answered(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
+def _with_answer(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
     if isinstance(answer, Reply):
         return msgspec.structs.replace(request, reply=msgspec.json.encode(answer))
     kept = {
@@ -123,7 +129,7 @@ def _answered(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
     return msgspec.structs.replace(request, refusal=msgspec.json.encode(kept))
 
 
-def _answer(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
+def _answer_of(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
     """Return the answer of a request that waits, if this decision has one.
 
     Asked once for each waiting request, after everything of the decision has happened. Its wish may have
@@ -138,12 +144,12 @@ def _answer(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Rep
     undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
     wished = _WISHES[action](draft.state, request, status)
     if action is Action.MODIFY:
-        wished = _stands(draft, request, status)
+        wished = _revision_stands(draft, request, status)
     if not undone and wished:
         return _reply(draft, request, action, acknowledged=True)
     if at_once:
         return _reply(draft, request, action, acknowledged=action is Action.BREAK)
-    why = _taken_back(draft, request, action, status)
+    why = _why_overridden(draft, request, action, status)
     if why is None and undone:
         why = f"is {status}: what was to run again was taken back{messages.by_whom(draft.events)}"
     if why is None:
@@ -154,14 +160,16 @@ def _answer(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Rep
     )
 
 
-def _taken_back(draft: DecisionDraft, request: RequestRow, action: Action, status: JobStatus) -> str | None:
+def _why_overridden(
+    draft: DecisionDraft, request: RequestRow, action: Action, status: JobStatus
+) -> str | None:
     """Say why what the request waits for can no longer come; None: it still can."""
     state = draft.state
     who = messages.by_whom(draft.events)
     staged = action is Action.MODIFY and state.facts.staged
     waits = draft.had_ended and (staged or action is Action.CANCEL)
     if (status in ENDED and not waits) or state.run.cancelling:
-        if action is Action.MODIFY and status in ENDED and _in_force(state, request):
+        if action is Action.MODIFY and status in ENDED and _is_in_force(state, request):
             return f"has {messages.ENDED_WORDS[status]}{who}: {_OVERTOOK.format(request.revision, status)}"
         if action is Action.CANCEL and status not in ENDED:
             return None
@@ -182,7 +190,7 @@ def _revision_lives(state: RunState, request: RequestRow) -> bool:
     return request.revision in (state.run.revision, staged)
 
 
-def _held_again(state: RunState, request: RequestRow) -> bool:
+def _was_held_again(state: RunState, request: RequestRow) -> bool:
     """Tell whether a hold without an end came after the request (holds are numbered as they come)."""
     return any(
         not ends_by_itself(hold) and hold.hold >= (request.since_hold or 0) for hold in state.holds.values()
@@ -208,7 +216,7 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[RunState, RequestRow], bool], s
     ),
     (
         messages.GOES_ON,
-        _held_again,
+        _was_held_again,
         _AGAIN,
     ),
     (
@@ -247,7 +255,7 @@ def _reply(draft: DecisionDraft, request: RequestRow, action: Action, *, acknowl
     )
     if request.request == draft.asked:
         view.problems, plan = draft.problems, draft.plan
-        same = [] if _changes(draft, request, action) else ["nothing has changed"]
+        same = [] if _changes_anything(draft, request, action) else ["nothing has changed"]
         view.message = "; ".join([view.message, *draft.rounds, *same])
     else:
         view.problems, plan = (
@@ -267,13 +275,13 @@ def _reply(draft: DecisionDraft, request: RequestRow, action: Action, *, acknowl
     )
 
 
-def _changes(draft: DecisionDraft, request: RequestRow, action: Action) -> bool:
+def _changes_anything(draft: DecisionDraft, request: RequestRow, action: Action) -> bool:
     """Tell whether a modify brings a revision, or lets anything run again."""
     again = {line.action for line in draft.plan} | {line.action for line in draft.hook_plan}
     return action not in _MODIFIES or request.created_revision or PlanAction.RERUN in again
 
 
-def _again(ask: JobRequest) -> str:
+def _rerun_option(ask: JobRequest) -> str:
     return f" --rerun {formatting.typed(ask.sheets)}" if ask.sheets is not None else ""
 
 
@@ -289,20 +297,20 @@ def planned_reply(draft: DecisionDraft, ask: JobRequest) -> Reply:
     if is_new(state, target):
         revision = state.run.last_revision + 1
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
-        rerun = to_run_again(state, target, asked_for(state, target, ask))
-        anew = revision is not None or going_on_anew(state)
-        result = planned(state, target, rerun, anew=anew, alone=ask.alone)
+        rerun = uids_to_rerun(state, target, uids_asked_for(state, target, ask))
+        anew = revision is not None or resume_restarts_failed(state)
+        result = plan_version(state, target, rerun, anew=anew, alone=ask.alone)
         lines, anew_rounds = result.lines, result.rounds
         hooks = planned_hooks(state, target.score, again=bool(rerun) and not ask.alone)
     if ask.action is Action.RESUME_MARK:
-        lines = plan_of_word(draft, ask)
+        lines = plan_with_marks(draft, ask)
     name = state.run.job_name
     view.problems = target.row.problems if ask.proposal is not None else []
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
         option = "--only" if ask.alone else "--from"
         again = f" {option} {formatting.typed(ask.sheets)}" if ask.sheets else ""
-        view.hints = [f"mzt resume {name}{again}{typed(ask)}"]
+        view.hints = [f"mzt resume {name}{again}{typed_marks(ask)}"]
         return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
     if revision is None and lines:
         view.message = (
@@ -315,7 +323,7 @@ def planned_reply(draft: DecisionDraft, ask: JobRequest) -> Reply:
     else:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
         newest = state.newest.row.revision
-        view.hints = [f"mzt modify {name}{ask.options}{_again(ask)} -r --wait --expect {newest}"]
+        view.hints = [f"mzt modify {name}{ask.options}{_rerun_option(ask)} -r --wait --expect {newest}"]
     view.message = "; ".join([view.message, *anew_rounds])
     return extended(
         view,

@@ -25,31 +25,31 @@ from marianned.progress.deciding.holding import (
     moments_of_holds,
 )
 from marianned.progress.deciding.hooks import (
+    accept_chained,
     begin_failure_hooks,
     cancel_hooks,
-    chained,
-    chained_ended,
+    chained_job_ended,
     end_failure_hooks,
     end_hook_waits,
     has_just_failed,
     hook_ended,
     hook_moments,
     hook_warned,
-    look_after_failure,
+    settle_failure_hooks,
     start_hook,
 )
-from marianned.progress.deciding.limits import judge_budget, judge_time, time_is_up
+from marianned.progress.deciding.limits import judge_budget, judge_time, time_limit_moment
 from marianned.progress.deciding.outcomes import (
     attempt_ended,
     attempt_parked,
     attempt_warned,
-    fall_back,
     hold_at_limit,
     keepers_reported,
+    move_to_fallback,
 )
-from marianned.progress.deciding.requests import asked
+from marianned.progress.deciding.requests import apply_request
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
-from marianned.progress.deciding.rounds import ask_loops, close_by_word, until_judged
+from marianned.progress.deciding.rounds import ask_loops, close_loops_by_marks, until_judged
 from marianned.progress.deciding.skipping import (
     needs_skip_evaluation,
     skip_evaluated,
@@ -106,11 +106,11 @@ def decide(
     answers: dict[str, Reply | MarianneError] = {}
     match trigger:
         case JobRequest():
-            asked(draft, trigger, answers)
+            apply_request(draft, trigger, answers)
         case AttemptEnded():
             attempt_ended(draft, trigger)
         case PauseFileFound():
-            _pause_file(draft, trigger)
+            _hold_by_pause_file(draft, trigger)
         case Supersede():
             _supersede(draft, trigger)
         case (
@@ -121,14 +121,14 @@ def decide(
             | SkipEvaluated()
             | UntilJudged()
         ):
-            _note_trigger(draft, trigger)
+            _apply_flight_trigger(draft, trigger)
         case HookEnded() | HookWarned() | ChainedJobEnded() | ChainedJobsReady():
-            _hook(draft, trigger)
+            _apply_hook_trigger(draft, trigger)
         case SlotFree() | TimeReached():
             pass
     if not (isinstance(trigger, JobRequest) and trigger.plan):
         landed = isinstance(trigger, _OUTCOMES) and draft.state.flight_count < state.flight_count
-        _follow(draft, outcome=landed)
+        _apply_consequences(draft, outcome=landed)
         answer_waiting(draft, answers)
     return Decision(
         state=draft.state,
@@ -142,7 +142,7 @@ def decide(
         hooks_ended=draft.hooks_ended,
         extended=draft.extended,
         declines=draft.declines,
-        wake=_wake(draft),
+        wake=_next_wake(draft),
         answers=answers,
     )
 
@@ -151,33 +151,35 @@ _OUTCOMES = (AttemptEnded, SkipEvaluated, UntilJudged, HookEnded, ChainedJobsRea
 """What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
 
 
-def _follow(draft: DecisionDraft, *, outcome: bool) -> None:
+def _apply_consequences(draft: DecisionDraft, *, outcome: bool) -> None:
     """Let everything follow from the trigger, in this order; `outcome`: something in flight ended by it."""
     end_holds(draft)
     _settle(draft, outcome=outcome)
     _end_waits(draft)
-    _move_on(draft)
+    _move_to_fallbacks(draft)
     ask_loops(draft)
-    _start(draft)
+    _start_sheets(draft)
     start_hook(draft)
     begin_ends(draft)
     interrupt_overdue(draft)
     draft.finish()
 
 
-def _hook(draft: DecisionDraft, trigger: HookEnded | HookWarned | ChainedJobEnded | ChainedJobsReady) -> None:
+def _apply_hook_trigger(
+    draft: DecisionDraft, trigger: HookEnded | HookWarned | ChainedJobEnded | ChainedJobsReady
+) -> None:
     match trigger:
         case HookEnded():
             hook_ended(draft, trigger)
         case HookWarned():
             hook_warned(draft, trigger)
         case ChainedJobEnded():
-            chained_ended(draft, trigger)
+            chained_job_ended(draft, trigger)
         case ChainedJobsReady():
-            draft.declines = not chained(draft, trigger)
+            draft.declines = not accept_chained(draft, trigger)
 
 
-def _note_trigger(
+def _apply_flight_trigger(
     draft: DecisionDraft,
     trigger: AttemptParked | KeepersReported | AttemptWarned | SkipWarned | SkipEvaluated | UntilJudged,
 ) -> None:
@@ -206,21 +208,21 @@ def _supersede(draft: DecisionDraft, trigger: Supersede) -> None:
         text = "a fresh run takes its place"
         draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)
         draft.close_parked(draft.state.parked)
-        _end(draft, JobStatus.CANCELLED)
+        _end_job(draft, JobStatus.CANCELLED)
     elif status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
         raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
 
 
-def _pause_file(draft: DecisionDraft, found: PauseFileFound) -> None:
-    if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
+def _hold_by_pause_file(draft: DecisionDraft, found: PauseFileFound) -> None:
+    if draft.facts.ended or draft.facts.cancelling or _is_held_by_pause_file(draft):
         return
     owner = Caller(uid=-1, name=FILE_OWNER)
     held = draft.hold(HoldCause.USER, owner, found.reason)
     draft.note_request("hold.added", "pause file found", owner, found.reason, HoldCause.USER)
-    draft.tell_hold(held)
+    draft.note_hold_in_request(held)
 
 
-def _held_by_file(draft: DecisionDraft) -> bool:
+def _is_held_by_pause_file(draft: DecisionDraft) -> bool:
     return any(hold.owner and hold.owner.name == FILE_OWNER for hold in draft.state.holds.values())
 
 
@@ -241,12 +243,12 @@ def _is_lifted(draft: DecisionDraft, row: SheetRow) -> bool:
 
 def _settle(draft: DecisionDraft, *, outcome: bool) -> None:
     """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
-    _do_what_is_due(draft, outcome=outcome)
+    _take_settling_steps(draft, outcome=outcome)
     while lifecycle.may_start_hook(draft.facts) and end_hook_waits(draft):
-        _do_what_is_due(draft, outcome=False)
+        _take_settling_steps(draft, outcome=False)
 
 
-def _do_what_is_due(draft: DecisionDraft, *, outcome: bool) -> None:
+def _take_settling_steps(draft: DecisionDraft, *, outcome: bool) -> None:
     """Take the steps of settling (docs/design/control.md §3), limits judged before each: they are facts.
 
     One step at a time, from the beginning after each, since a step changes the facts that the next one
@@ -256,8 +258,8 @@ def _do_what_is_due(draft: DecisionDraft, *, outcome: bool) -> None:
     """
     left = draft.state.settling_context.could_start
     while True:
-        look_after_failure(draft)
-        close_by_word(draft)
+        settle_failure_hooks(draft)
+        close_loops_by_marks(draft)
         judge_budget(draft)
         judge_time(draft)
         commit = {"outcome": outcome, "could_start_before": left}
@@ -266,21 +268,21 @@ def _do_what_is_due(draft: DecisionDraft, *, outcome: bool) -> None:
             return
         match step:
             case Step.CANCEL:
-                _end(draft, JobStatus.CANCELLED)
+                _end_job(draft, JobStatus.CANCELLED)
             case Step.APPLY:
                 apply_staged(draft)
                 apply_rewind(draft)
             case Step.COMPLETE:
-                _end(draft, JobStatus.COMPLETED)
+                _end_job(draft, JobStatus.COMPLETED)
             case Step.FAIL:
-                _end(draft, JobStatus.FAILED)
+                _end_job(draft, JobStatus.FAILED)
             case Step.HOLD_FAILURE:
                 hold_for_failure(draft)
             case Step.HOLD_BREAKPOINT:
                 hold_at_breakpoints(draft)
 
 
-def _end(draft: DecisionDraft, ended: JobStatus) -> None:
+def _end_job(draft: DecisionDraft, ended: JobStatus) -> None:
     unfinished = {SheetStatus.PENDING, SheetStatus.WAITING}
     for row in list(draft.state.sheets.values()):
         if row.status in unfinished and ended is JobStatus.CANCELLED:
@@ -294,13 +296,13 @@ def _end(draft: DecisionDraft, ended: JobStatus) -> None:
     if draft.state.failing and draft.state.run.ended is None:
         end_failure_hooks(draft)
     draft.drop_staged()
-    draft.let_go(list(draft.state.holds))
+    draft.release_holds(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
     if ended is JobStatus.FAILED:
         begin_failure_hooks(draft)
 
 
-def _move_on(draft: DecisionDraft) -> None:
+def _move_to_fallbacks(draft: DecisionDraft) -> None:
     """Move ready sheets whose account is limited to a fallback, instead of letting them wait.
 
     Source: docs/reference/score-format.md §8.4.
@@ -309,11 +311,11 @@ def _move_on(draft: DecisionDraft) -> None:
         return
     for account in sorted(draft.state.limited(draft.now)):
         for row in draft.state.ready_of(account):
-            if row.uid not in draft.state.parked and not fall_back(draft, row, "rate limit"):
+            if row.uid not in draft.state.parked and not move_to_fallback(draft, row, "rate limit"):
                 hold_at_limit(draft, row)
 
 
-def _start(draft: DecisionDraft) -> None:
+def _start_sheets(draft: DecisionDraft) -> None:
     """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it.
 
     Each turn of the loop changes the state that the next turn looks at: the sheet that starts is no longer
@@ -328,7 +330,7 @@ def _start(draft: DecisionDraft) -> None:
         lifecycle.may_start(draft.facts)
         and draft.slots_used < draft.slots
         and len(state.sheet_flights) < parallel.max_concurrent
-        and not _paced(draft)
+        and not _is_paced(draft)
     ):
         row = state.next_ready([account for account, room in draft.rooms.items() if room <= 0])
         if row is None:
@@ -337,7 +339,7 @@ def _start(draft: DecisionDraft) -> None:
         for account in draft.rooms:
             draft.rooms[account] -= account.of_model == asked
         if needs_skip_evaluation(state, row):
-            _judge(draft, row)
+            _start_skip_evaluation(draft, row)
             continue
         parked = state.parked.get(row.uid)
         if parked is not None:
@@ -376,7 +378,7 @@ def _start(draft: DecisionDraft) -> None:
         )
 
 
-def _judge(draft: DecisionDraft, row: SheetRow) -> None:
+def _start_skip_evaluation(draft: DecisionDraft, row: SheetRow) -> None:
     """Let the skip rules of a sheet be asked; only an attempt counts for pacing."""
     asked = skip_evaluation(draft.state, row, _new_attempt(draft, row), draft.now)
     draft.starts.append(asked)
@@ -414,20 +416,20 @@ def _new_attempt(draft: DecisionDraft, row: SheetRow) -> AttemptRow:
     )
 
 
-def _paced(draft: DecisionDraft) -> bool:
+def _is_paced(draft: DecisionDraft) -> bool:
     not_before = draft.state.run.not_before
     return not_before is not None and not draft.now.reached(not_before)
 
 
-def _wake(draft: DecisionDraft) -> Instant | None:
+def _next_wake(draft: DecisionDraft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
-    moments = [*moments_of_holds(draft), time_is_up(draft)]
+    moments = [*moments_of_holds(draft), time_limit_moment(draft)]
     if lifecycle.may_start_hook(state.facts):
         moments += [*hook_moments(state), *([draft.now] if has_just_failed(draft) else [])]
     if lifecycle.may_start(state.facts):
         moments.append(state.next_wait(draft.now))
-        if _paced(draft) and state.next_ready() is not None:
+        if _is_paced(draft) and state.next_ready() is not None:
             moments.append(state.run.not_before)
     due = [moment for moment in moments if moment is not None]
     return min(due, key=draft.now.until, default=None)
@@ -448,7 +450,7 @@ def could_use_slot(state: RunState, now: Instant, closed: Collection[Account] = 
     )
 
 
-def to_be_terminated(state: RunState, now: Instant) -> list[Flight]:
+def flights_to_terminate(state: RunState, now: Instant) -> list[Flight]:
     """Return the flights to be ended when the daemon starts, for what an earlier one had decided.
 
     A cancel is in force, a hook was sent TERM, or a deadline is over. They are told so before their records

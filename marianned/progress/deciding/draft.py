@@ -222,7 +222,7 @@ class DecisionDraft:
         self.request_event = len(self.events)
         self.note(kind, text, caller=caller, reason=reason, cause=cause)
 
-    def tell_hold(self, row: HoldRow) -> None:
+    def note_hold_in_request(self, row: HoldRow) -> None:
         """Tell the hold that the request has brought in the request's own line."""
         assert self.request_event is not None
         event = self.events[self.request_event]
@@ -272,7 +272,7 @@ class DecisionDraft:
                 closed = {"outcome": Outcome.INTERRUPTED, "parked": False, "ended_at": self.now.at}
                 self.put(msgspec.structs.replace(attempt, **closed))
 
-    def let_go(self, holds: Sequence[int]) -> None:
+    def release_holds(self, holds: Sequence[int]) -> None:
         """Delete holds."""
         for number in holds:
             if number in self.state.holds:
@@ -288,7 +288,7 @@ class DecisionDraft:
             self.put(msgspec.structs.replace(staged.row, status=RevisionStatus.DROPPED))
             self.stage(None)
         if self.state.run.staged_hold is not None:
-            self.let_go([self.state.run.staged_hold])
+            self.release_holds([self.state.run.staged_hold])
         self.run(staged_revision=None, staged_hold=None, rewind=[])
 
     # --- the end -----------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ class DecisionDraft:
             return {}
         if runs:
             return {"counting_since": self.now}
-        return {"wall_milliseconds": self.state.taken(self.now), "counting_since": None}
+        return {"wall_milliseconds": self.state.milliseconds_run(self.now), "counting_since": None}
 
     def changes(self) -> Changes:
         """Return the transaction: each row once, as it is in the end."""

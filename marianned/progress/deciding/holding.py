@@ -30,7 +30,7 @@ def end_holds(draft: DecisionDraft) -> None:
     over = [hold for hold in draft.state.holds.values() if hold.ends and draft.now.reached(hold.ends)]
     paused = draft.status is JobStatus.PAUSED
     for hold in over:
-        draft.let_go([hold.hold])
+        draft.release_holds([hold.hold])
         said = "the pause has come to its end"
         draft.note("hold.ended", said, cause=hold.cause, reason=hold.reason, hold=hold_view(hold))
     if over and not draft.state.holds:

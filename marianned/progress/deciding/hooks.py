@@ -47,10 +47,10 @@ def start_hook(draft: DecisionDraft) -> None:
         if not state.run.begun:
             draft.run(begun=True)
     elif draft.slots > draft.slots_used:
-        _start(draft, row)
+        _start_attempt(draft, row)
 
 
-def _start(draft: DecisionDraft, row: HookRow) -> None:
+def _start_attempt(draft: DecisionDraft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
     limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
@@ -80,7 +80,7 @@ def _start(draft: DecisionDraft, row: HookRow) -> None:
 
 def hook_ended(draft: DecisionDraft, ending: HookEnded) -> None:
     """Close a hook's attempt; a record of a closed one is noted and ignored."""
-    row = _running(draft, ending.hook, ending.flight)
+    row = _running_hook(draft, ending.hook, ending.flight)
     if row is None:
         draft.note("hook.ignored", f"a record of hook {ending.hook} came late; it is closed already")
         return
@@ -88,7 +88,7 @@ def hook_ended(draft: DecisionDraft, ending: HookEnded) -> None:
         draft.note_hook("hook.warned", row, text)
     told = ending.outcome is Outcome.LOST and ending.asked and row.term_sent
     if told or ending.outcome is Outcome.INTERRUPTED:
-        _interrupted(draft, row)
+        _handle_interruption(draft, row)
     elif ending.pending_revision is not None:
         row = draft.hook(
             row,
@@ -98,12 +98,12 @@ def hook_ended(draft: DecisionDraft, ending: HookEnded) -> None:
         )
         draft.note_wait(row, "its job is kept, and submitted when this one ends")
     else:
-        _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
+        _close_attempt(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
 
 
 def hook_warned(draft: DecisionDraft, warned: HookWarned) -> None:
     """Note what is known of a hook that runs: who looks after it, what hinders its end from being known."""
-    row = _running(draft, warned.hook, warned.flight)
+    row = _running_hook(draft, warned.hook, warned.flight)
     if row is None:
         return
     if warned.pid is not None:
@@ -112,12 +112,12 @@ def hook_warned(draft: DecisionDraft, warned: HookWarned) -> None:
         draft.note_hook("hook.warned", row, text)
 
 
-def _running(draft: DecisionDraft, hook: int, flight: int) -> HookRow | None:
+def _running_hook(draft: DecisionDraft, hook: int, flight: int) -> HookRow | None:
     row = draft.state.hook_rows.get(hook)
     return row if row is not None and row.status == HookStatus.RUNNING and row.flight == flight else None
 
 
-def _interrupted(draft: DecisionDraft, row: HookRow) -> None:
+def _handle_interruption(draft: DecisionDraft, row: HookRow) -> None:
     if row.after_failure and not draft.state.run.failing:
         cut = {"outcome": Outcome.INTERRUPTED, "ended_at": draft.now.at}
         row = draft.hook(row, status=HookStatus.CANCELLED, **cut)
@@ -132,7 +132,9 @@ def _interrupted(draft: DecisionDraft, row: HookRow) -> None:
     draft.note_hook("hook.interrupted", row, "interrupted, it runs again", **facts_of_end(row))
 
 
-def _close(draft: DecisionDraft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
+def _close_attempt(
+    draft: DecisionDraft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any
+) -> None:
     status = HookStatus.COMPLETED if outcome is Outcome.SUCCEEDED else HookStatus.FAILED
     closed = {
         "status": status,
@@ -147,18 +149,18 @@ def _close(draft: DecisionDraft, row: HookRow, outcome: Outcome, message: str | 
     draft.note_hook(kind, ended, message or status, cause=cause, **facts_of_end(ended))
 
 
-def chained(draft: DecisionDraft, trigger: ChainedJobsReady) -> bool:
+def accept_chained(draft: DecisionDraft, trigger: ChainedJobsReady) -> bool:
     """Take jobs over that hooks submit; tell whether that is so: their rows go into its transaction.
 
     What was kept is submitted by the end of this job alone: where it does not end, it is kept on.
     """
-    row = _running(draft, trigger.hook, trigger.flight)
+    row = _running_hook(draft, trigger.hook, trigger.flight)
     if row is None:
         return False
     if row.after_failure:
-        return _submitted(draft, row, trigger)
+        return _close_submitted(draft, row, trigger)
     if row.pending_revision is None:
-        _await(draft, row, trigger)
+        _await_chained(draft, row, trigger)
         return True
     if draft.facts.staged or draft.facts.cancelling:
         row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
@@ -167,23 +169,23 @@ def chained(draft: DecisionDraft, trigger: ChainedJobsReady) -> bool:
     for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
         if kept.hook in trigger.started:
             address = trigger.started[kept.hook]
-            _close(draft, kept, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
+            _close_attempt(draft, kept, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
         else:
-            _close(draft, kept, Outcome.REFUSED, trigger.refused[kept.hook])
+            _close_attempt(draft, kept, Outcome.REFUSED, trigger.refused[kept.hook])
     return True
 
 
-def _submitted(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> bool:
+def _close_submitted(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> bool:
     """Close a hook of a failure, whose job nobody waits for; a run that goes on again is not replaced."""
     address, own = trigger.started[row.hook], draft.state.run.job_name
     if draft.facts.ended is None and address.rpartition("@")[0] == own:
-        _close(draft, row, Outcome.FAILED, f"'{own}' goes on again; no other run of it is submitted")
+        _close_attempt(draft, row, Outcome.FAILED, f"'{own}' goes on again; no other run of it is submitted")
         return False
-    _close(draft, row, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
+    _close_attempt(draft, row, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
     return True
 
 
-def _await(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> None:
+def _await_chained(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> None:
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
@@ -191,16 +193,16 @@ def _await(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady) -> Non
     draft.note_wait(row, f"submitted {address}, and waits for its end")
 
 
-def chained_ended(draft: DecisionDraft, trigger: ChainedJobEnded) -> None:
+def chained_job_ended(draft: DecisionDraft, trigger: ChainedJobEnded) -> None:
     """Take over how a job ended that a hook waits for."""
     row = draft.state.hook_rows.get(trigger.hook)
     if row is None or row.chained != trigger.chained or row.waiting_for != WaitingFor.JOB:
         return
     if trigger.status is JobStatus.COMPLETED:
-        _close(draft, row, Outcome.SUCCEEDED, f"{trigger.chained} has completed")
+        _close_attempt(draft, row, Outcome.SUCCEEDED, f"{trigger.chained} has completed")
     else:
         ended = "is not known any more" if trigger.status is None else f"ended {trigger.status}"
-        _close(draft, row, Outcome.FAILED, f"{trigger.chained} {ended}")
+        _close_attempt(draft, row, Outcome.FAILED, f"{trigger.chained} {ended}")
 
 
 # --- waiting -------------------------------------------------------------------------------------------
@@ -208,35 +210,37 @@ def chained_ended(draft: DecisionDraft, trigger: ChainedJobEnded) -> None:
 
 def end_hook_waits(draft: DecisionDraft) -> bool:
     """End a cool-down that is over, and a wait for a job that is too long; tell whether one was."""
-    over = [row for row in _timed(draft.state) if row.until is not None and draft.now.reached(row.until)]
+    over = [
+        row for row in _timed_hooks(draft.state) if row.until is not None and draft.now.reached(row.until)
+    ]
     for row in over:
         if row.waiting_for == WaitingFor.COOLDOWN:
             draft.hook(row, status=HookStatus.PENDING, waiting_for=None, until=None, cooldown_done=True)
         else:
-            _close(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
+            _close_attempt(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
     return bool(over)
 
 
 def hook_moments(state: RunState) -> list[Instant | None]:
     """Return when time itself ends the wait of a hook."""
-    return [row.until for row in _timed(state)]
+    return [row.until for row in _timed_hooks(state)]
 
 
 def go_on_waiting(draft: DecisionDraft, paused_at: Instant) -> None:
     """Let a hook's wait last as long as it still had to last when the job became paused."""
-    for row in _timed(draft.state):
+    for row in _timed_hooks(draft.state):
         if row.until is not None and not paused_at.reached(row.until):
             draft.hook(row, until=draft.now.plus(paused_at.until(row.until)))
 
 
-def _timed(state: RunState) -> list[HookRow]:
+def _timed_hooks(state: RunState) -> list[HookRow]:
     return [row for row in state.hooks if row.status == HookStatus.WAITING and row.until is not None]
 
 
 # --- beginning again -----------------------------------------------------------------------------------
 
 
-def _fresh(row: HookRow) -> HookRow:
+def _fresh_row(row: HookRow) -> HookRow:
     return HookRow(
         run_id=row.run_id,
         hook=row.hook,
@@ -246,12 +250,12 @@ def _fresh(row: HookRow) -> HookRow:
     )
 
 
-def _again(row: HookRow) -> HookRow:
+def _retry_row(row: HookRow) -> HookRow:
     """Return a hook that has failed, to be tried again; the run that it has submitted is looked at first."""
     if row.chained is None:
-        return _fresh(row)
+        return _fresh_row(row)
     return msgspec.structs.replace(
-        _fresh(row), chained=row.chained, cooldown_done=row.cooldown_done, pause_passed=row.pause_passed
+        _fresh_row(row), chained=row.chained, cooldown_done=row.cooldown_done, pause_passed=row.pause_passed
     )
 
 
@@ -259,7 +263,7 @@ def reset_hooks(draft: DecisionDraft) -> None:
     """Let what has failed run again, and what was cancelled go on where it stood."""
     for row in draft.state.success_hooks:
         if row.status == HookStatus.FAILED:
-            draft.put(_again(row))
+            draft.put(_retry_row(row))
         elif row.status == HookStatus.CANCELLED and row.pending_revision is not None:
             draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
         elif row.status == HookStatus.CANCELLED:
@@ -297,7 +301,7 @@ def end_failure_hooks(draft: DecisionDraft) -> None:
     draft.run(failing=False)
 
 
-def look_after_failure(draft: DecisionDraft) -> None:
+def settle_failure_hooks(draft: DecisionDraft) -> None:
     """Note that all hooks of the failure have had their turn; in a job that goes on they are set back."""
     state = draft.state
     if state.damaged is not None:
@@ -307,8 +311,8 @@ def look_after_failure(draft: DecisionDraft) -> None:
     if not state.score.failure_hooks or state.run.ended is not None or state.failing:
         return
     for row in state.failure_hooks:
-        if row != _fresh(row):
-            draft.put(_fresh(row))
+        if row != _fresh_row(row):
+            draft.put(_fresh_row(row))
 
 
 # --- under another score, or where sheets run again ----------------------------------------------------
@@ -318,8 +322,8 @@ def rewind_hooks(draft: DecisionDraft) -> None:
     """Set all hooks back, also those that are out of the score by now: their sheets run again."""
     draft.run(past_hooks=[])
     for row in draft.state.success_hooks:
-        if row != _fresh(row):
-            draft.put(_fresh(row))
+        if row != _fresh_row(row):
+            draft.put(_fresh_row(row))
 
 
 def revise_hooks(draft: DecisionDraft, new: ExpandedScore) -> None:
@@ -333,40 +337,40 @@ def revise_hooks(draft: DecisionDraft, new: ExpandedScore) -> None:
     does not push twice, while a hook that stands twice in a score runs twice.
     """
     state = draft.state
-    matched = _matched(state.score.every_hook, new.every_hook)
+    matched = _match_hooks(state.score.every_hook, new.every_hook)
     rows = {number: row for number, old in matched.items() if (row := state.hook_rows.get(old)) is not None}
     past = list(state.run.past_hooks)
-    for number, known in _returning(state, new, matched).items():
+    for number, known in _returning_hooks(state, new, matched).items():
         past.remove(known)
         rows[number] = known.row
     for old, row in state.hook_rows.items():
         if old not in matched.values() and (row.status == HookStatus.COMPLETED or row.chained is not None):
-            past.append(PastHook(essence=_essence(state.hook_definition(old)), row=row))
+            past.append(PastHook(essence=_identity(state.hook_definition(old)), row=row))
     for number in [number for number in state.hook_rows if number not in rows]:
         draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
     for number, row in rows.items():
         anew = row.status == HookStatus.FAILED and not row.after_failure
-        draft.hook(_again(row) if anew else row, hook=number)
+        draft.hook(_retry_row(row) if anew else row, hook=number)
     draft.run(past_hooks=past)
 
 
-def _returning(state: RunState, new: ExpandedScore, matched: Mapping[int, int]) -> dict[int, PastHook]:
+def _returning_hooks(state: RunState, new: ExpandedScore, matched: Mapping[int, int]) -> dict[int, PastHook]:
     """Return, by new number, what hooks did before that come back."""
     free = list(state.run.past_hooks)
     found: dict[int, PastHook] = {}
     for number, hook in enumerate(new.every_hook, 1):
-        known = next((past for past in free if past.essence == _essence(hook)), None)
+        known = next((past for past in free if past.essence == _identity(hook)), None)
         if number not in matched and known is not None:
             free.remove(known)
             found[number] = known
     return found
 
 
-def _essence(hook: HookDefinition) -> str:
+def _identity(hook: HookDefinition) -> str:
     return hashlib.sha256(msgspec.json.encode(hook.identity)).hexdigest()
 
 
-def _matched(old: tuple[HookDefinition, ...], new: tuple[HookDefinition, ...]) -> dict[int, int]:
+def _match_hooks(old: tuple[HookDefinition, ...], new: tuple[HookDefinition, ...]) -> dict[int, int]:
     """Return, by new number, the old number of each hook that does the same."""
     free = dict(enumerate(old, 1))
     matched: dict[int, int] = {}
@@ -380,11 +384,11 @@ def _matched(old: tuple[HookDefinition, ...], new: tuple[HookDefinition, ...]) -
 
 def planned_hooks(state: RunState, new: ExpandedScore, *, again: bool) -> list[HookLine]:
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
-    matched = _matched(state.score.every_hook, new.every_hook)
+    matched = _match_hooks(state.score.every_hook, new.every_hook)
     rows = {row.hook: row for row in state.hooks}
-    past = {number: known.row for number, known in _returning(state, new, matched).items()}
+    past = {number: known.row for number, known in _returning_hooks(state, new, matched).items()}
     lines = [
-        _line(
+        _plan_line(
             number,
             hook,
             rows.get(matched.get(number, 0), past.get(number)),
@@ -411,7 +415,9 @@ def planned_hooks(state: RunState, new: ExpandedScore, *, again: bool) -> list[H
 _HAD_THEIR_TURN = (HookStatus.COMPLETED, HookStatus.FAILED, HookStatus.CANCELLED)
 
 
-def _line(number: int, hook: HookDefinition, row: HookRow | None, *, again: bool, failing: bool) -> HookLine:
+def _plan_line(
+    number: int, hook: HookDefinition, row: HookRow | None, *, again: bool, failing: bool
+) -> HookLine:
     done = row is not None and row.status == HookStatus.COMPLETED
     action, runs, why = (
         PlanAction.KEPT,

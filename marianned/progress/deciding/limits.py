@@ -23,7 +23,7 @@ _ENDLESS = 10.0 * 365 * 86_400
 """Seconds; a limit of silence that was taken away while one counts."""
 
 
-def loop_over(state: RunState, added: float = 0.0) -> TrackedLoop | None:
+def loop_over_budget(state: RunState, added: float = 0.0) -> TrackedLoop | None:
     """Return the loop in force that has cost more than it may, with what was added to limits.
 
     It counts while rounds may follow: whatever its sheets have cost in all rounds.
@@ -39,18 +39,18 @@ def _cost_of(state: RunState, one: TrackedLoop) -> float:
     return sum((state.sheets[sheet].cost_usd or 0.0 for sheet in one.loop.sheets), 0.0)
 
 
-def _limit(state: RunState, score: ExpandedScore) -> float | None:
+def _cost_limit(state: RunState, score: ExpandedScore) -> float | None:
     most = score.cost_limits.max_cost_per_job if score.cost_limits is not None else None
     return None if most is None else most + state.run.over_budget
 
 
 def describe_budget(state: RunState, score: ExpandedScore) -> str:
     """Say how far over its limit the run is, or a loop of it: `it has cost $1.20 of $1.00`."""
-    one = None if state.over_cost(score) else loop_over(state)
+    one = None if state.over_cost(score) else loop_over_budget(state)
     if one is not None:
         most = (one.loop.cost_limit_usd or 0.0) + state.run.over_budget
         return f"loop {one.loop.span} has cost {of_limit(_cost_of(state, one), most, known=True)}"
-    return f"it has cost {of_limit(state.cost.usd, _limit(state, score) or 0.0, known=state.cost.known)}"
+    return f"it has cost {of_limit(state.cost.usd, _cost_limit(state, score) or 0.0, known=state.cost.known)}"
 
 
 def warn_of_budget(draft: DecisionDraft, spent: float) -> None:
@@ -59,7 +59,7 @@ def warn_of_budget(draft: DecisionDraft, spent: float) -> None:
     `spent` (USD) is what the attempt that has just ended has cost.
     """
     state = draft.state
-    limit, costs = _limit(state, state.score), state.score.cost_limits
+    limit, costs = _cost_limit(state, state.score), state.score.cost_limits
     if limit is None or costs is None:
         return
     warned_at = limit * costs.warn_at_percent / 100.0
@@ -76,8 +76,8 @@ def judge_budget(draft: DecisionDraft) -> None:
     state = draft.state
     score = state.newest.score
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
-    if not state.over_cost(score) and (state.staged is not None or loop_over(state) is None):
-        draft.let_go(held)
+    if not state.over_cost(score) and (state.staged is not None or loop_over_budget(state) is None):
+        draft.release_holds(held)
     elif (
         not held and state.settling_context.could_start and not (draft.facts.cancelling or draft.facts.ended)
     ):
@@ -88,15 +88,15 @@ def judge_budget(draft: DecisionDraft) -> None:
 # --- time ----------------------------------------------------------------------------------------------
 
 
-def is_up(state: RunState, score: ExpandedScore, now: Instant) -> bool:
+def is_time_up(state: RunState, score: ExpandedScore, now: Instant) -> bool:
     """Tell whether the run has taken as long as this score lets it."""
     limit = score.max_wall_seconds
-    return limit is not None and state.taken(now) >= round(limit * 1000)
+    return limit is not None and state.milliseconds_run(now) >= round(limit * 1000)
 
 
 def describe_time(state: RunState, score: ExpandedScore, now: Instant) -> str:
     """Say how long the run has taken: `it has run 2h of 2h (max_wall_seconds)`."""
-    taken, limit = state.taken(now) / 1000, score.max_wall_seconds or 0.0
+    taken, limit = state.milliseconds_run(now) / 1000, score.max_wall_seconds or 0.0
     return f"it has run {duration(taken)} of {time_asked(limit)} (max_wall_seconds)"
 
 
@@ -109,8 +109,8 @@ def judge_time(draft: DecisionDraft) -> None:
     state = draft.state
     score = state.newest.score
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.TIME]
-    if not is_up(state, score, draft.now):
-        draft.let_go(held)
+    if not is_time_up(state, score, draft.now):
+        draft.release_holds(held)
         return
     over = draft.facts.cancelling or draft.facts.ended or draft.facts.failing
     if not held and not over and (state.settling_context.could_start or draft.facts.in_flight):
@@ -118,7 +118,7 @@ def judge_time(draft: DecisionDraft) -> None:
         draft.note_hold(said, draft.hold(HoldCause.TIME, None, said, deadline=draft.now))
 
 
-def time_is_up(draft: DecisionDraft) -> Instant | None:
+def time_limit_moment(draft: DecisionDraft) -> Instant | None:
     """Return when the run's time is up; None: it has no limit, does not run, or is held for it already."""
     left = draft.state.time_left(draft.now)
     held = any(hold.cause == HoldCause.TIME for hold in draft.state.holds.values())
@@ -133,19 +133,25 @@ def with_live_limits(state: RunState, new: ExpandedScore, lines: list[PlanLine])
     said: list[PlanLine] = []
     for line in lines:
         attempt = _in_flight(state, line)
-        told = [] if attempt is None else [*_of_time(state, new, line, attempt), *_of_silence(new, attempt)]
+        told = (
+            []
+            if attempt is None
+            else [*_time_limit_notes(state, new, line, attempt), *_silence_notes(new, attempt)]
+        )
         said.append(msgspec.structs.replace(line, why="; ".join([line.why, *told])) if told else line)
     return said
 
 
-def _of_time(state: RunState, new: ExpandedScore, line: PlanLine, attempt: AttemptRow) -> Iterator[str]:
+def _time_limit_notes(
+    state: RunState, new: ExpandedScore, line: PlanLine, attempt: AttemptRow
+) -> Iterator[str]:
     asked = _limit_under(new, line, state, attempt)
     if asked is None:
         return
     limit, now = attempt.within(asked), time_asked(attempt.limit_seconds)
     if limit > attempt.limit_seconds:
         bound = f", {_BOUND}" if limit < asked else ""
-        yield f"limit {time_asked(limit)}{_told(state, attempt)}{bound}"
+        yield f"limit {time_asked(limit)}{_tool_limit_note(state, attempt)}{bound}"
     elif attempt.limit_is_clusters and _asks_for_more(state, new, line, asked):
         yield f"its limit stays {now}, {_BOUND}"
     elif limit < attempt.limit_seconds:
@@ -165,7 +171,7 @@ def _asks_for_more(state: RunState, new: ExpandedScore, line: PlanLine, asked: f
     return more or asked > before.timeout_seconds
 
 
-def _of_silence(new: ExpandedScore, attempt: AttemptRow) -> Iterator[str]:
+def _silence_notes(new: ExpandedScore, attempt: AttemptRow) -> Iterator[str]:
     limit = _silence_under(new)
     if attempt.silence_seconds is None or limit == attempt.silence_seconds:
         return
@@ -193,7 +199,9 @@ def extend_live(draft: DecisionDraft, new: ExpandedScore, lines: list[PlanLine])
             said.append(f"limit {time_asked(limit)}, was {time_asked(attempt.limit_seconds)}")
         if attempt.silence_seconds is not None and silence > attempt.silence_seconds:
             raised = msgspec.structs.replace(raised, silence_seconds=silence)
-            said += [f"{one}, was {time_asked(attempt.silence_seconds)}" for one in _of_silence(new, attempt)]
+            said += [
+                f"{one}, was {time_asked(attempt.silence_seconds)}" for one in _silence_notes(new, attempt)
+            ]
         if not said:
             continue
         draft.put(raised)
@@ -222,7 +230,7 @@ def _limit_under(new: ExpandedScore, line: PlanLine, state: RunState, attempt: A
     return there.timeout_seconds if there.instrument == attempt.instrument else None
 
 
-def _told(state: RunState, attempt: AttemptRow) -> str:
+def _tool_limit_note(state: RunState, attempt: AttemptRow) -> str:
     """Say that the tool was told a limit when it started, where its profile does that: it may keep it."""
     profile = state.score.profiles[attempt.instrument]
     tells = profile.http is not None or (profile.cli is not None and profile.cli.command.timeout_flag)

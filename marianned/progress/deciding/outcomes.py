@@ -13,7 +13,7 @@ from marianned.instruments import command_line
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.limits import warn_of_budget
 from marianned.progress.deciding.past_sheets import done_as
-from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
+from marianned.progress.deciding.rate_limits import lift_limit, record_limit, unknown_time_note
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.run import RunState
@@ -56,7 +56,7 @@ def attempt_ended(draft: DecisionDraft, ending: AttemptEnded) -> None:
         draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
         return
     if ending.cluster_job is not None:
-        attempt = _place(draft, row, attempt, ending)
+        attempt = _record_place(draft, row, attempt, ending)
     ended = msgspec.structs.replace(
         attempt.overlaid(ending.exit),
         ended_at=draft.now.at if ending.ended_at is None else ending.ended_at,
@@ -82,7 +82,7 @@ def attempt_ended(draft: DecisionDraft, ending: AttemptEnded) -> None:
         **facts_of_end(ended),
     )
     if ending.outcome is Outcome.SUCCEEDED or ending.category == ErrorCategory.VALIDATION:
-        lift(draft, row.sheet, attempt)
+        lift_limit(draft, row.sheet, attempt)
     for text in ending.warnings:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=ending.attempt)
     warnings = list(dict.fromkeys([*row.warnings, *ending.warnings]))
@@ -90,7 +90,7 @@ def attempt_ended(draft: DecisionDraft, ending: AttemptEnded) -> None:
     cost = ending.exit.cost_usd
     if cost is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + cost)
-    _bring_on(draft, row, attempt, ending)
+    _advance_sheet(draft, row, attempt, ending)
     warn_of_budget(draft, cost or 0.0)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.sheet_flights:
@@ -132,7 +132,7 @@ def attempt_warned(draft: DecisionDraft, warned: AttemptWarned) -> None:
         attempt = msgspec.structs.replace(attempt, pid=warned.pid)
         draft.put(attempt)
     if warned.cluster_job is not None:
-        draft.put(_place(draft, row, attempt, warned))
+        draft.put(_record_place(draft, row, attempt, warned))
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])
@@ -140,7 +140,7 @@ def attempt_warned(draft: DecisionDraft, warned: AttemptWarned) -> None:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
 
 
-def _place(
+def _record_place(
     draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, told: AttemptWarned | AttemptEnded
 ) -> AttemptRow:
     """Note where an attempt has begun, and that its time counts from then on: it had waited in a queue.
@@ -163,30 +163,35 @@ def _place(
     return msgspec.structs.replace(attempt, **placed)
 
 
-def _bring_on(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _advance_sheet(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     match ending.outcome:
         case Outcome.SUCCEEDED:
-            _complete(draft, row, passed=True if ending.validations else None)
+            _complete_sheet(draft, row, passed=True if ending.validations else None)
         case Outcome.INTERRUPTED:
             draft.sheet(
-                row, status=SheetStatus.PENDING, lost=0, next_kind=_goes_on(draft, row, attempt, ending)
+                row,
+                status=SheetStatus.PENDING,
+                lost=0,
+                next_kind=_kind_after_interruption(draft, row, attempt, ending),
             )
             if ending.cancelled:
                 _hold_for_cluster(draft, row, ending.message or "")
         case Outcome.LOST:
-            _lost(draft, row, attempt, ending)
+            _retry_lost(draft, row, attempt, ending)
         case Outcome.RATE_LIMITED:
-            _rate_limited(draft, row, attempt, ending)
+            _handle_rate_limit(draft, row, attempt, ending)
         case Outcome.FAILED if _session_is_gone(attempt, ending):
             kind = AttemptKind.RETRY if row.tries else AttemptKind.FIRST
             draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)  # losses count on, or it has no end
         case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.REFUSED:  # the last is of hooks, and never met here
-            _failed(draft, row, attempt, ending)
+            _handle_failure(draft, row, attempt, ending)
         case _:
             assert_never(ending.outcome)
 
 
-def _goes_on(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> AttemptKind:
+def _kind_after_interruption(
+    draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded
+) -> AttemptKind:
     """Return what follows an attempt that ended for no try: its tool's own session, where it told of one.
 
     What it has done there is paid for. A sheet that begins anew meanwhile, as under another definition or on
@@ -202,7 +207,7 @@ def _session_is_gone(attempt: AttemptRow, ending: AttemptEnded) -> bool:
     return attempt.kind == AttemptKind.RESUMED and ending.category in _NO_SESSION
 
 
-def _complete(draft: DecisionDraft, row: SheetRow, *, passed: bool | None) -> None:
+def _complete_sheet(draft: DecisionDraft, row: SheetRow, *, passed: bool | None) -> None:
     draft.sheet(
         row,
         status=SheetStatus.COMPLETED,
@@ -225,13 +230,15 @@ def _ends_its_round(state: RunState, row: SheetRow, ending: AttemptEnded) -> boo
     return ending.outcome is Outcome.FAILED and ending.category in _BY_ITSELF
 
 
-def _rate_limited(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _handle_rate_limit(
+    draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded
+) -> None:
     limits = draft.state.score.rate_limit
-    untimed = said_of_time(draft, draft.state.account(row.sheet), ending)
-    until = meet(draft, row.sheet, attempt, ending)
-    if fall_back(draft, row, "rate limit"):
+    untimed = unknown_time_note(draft, draft.state.account(row.sheet), ending)
+    until = record_limit(draft, row.sheet, attempt, ending)
+    if move_to_fallback(draft, row, "rate limit"):
         return
-    kind = _goes_on(draft, row, attempt, ending)
+    kind = _kind_after_interruption(draft, row, attempt, ending)
     if not draft.state.run.auto_resume:
         draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
@@ -241,7 +248,9 @@ def _rate_limited(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, endi
             draft, row, ErrorCategory.RATE_LIMITED, f"still limited after {row.waits} waits", waits=row.waits
         )
         return
-    _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, kind, untimed, waits=row.waits + 1, lost=0)
+    _wait_for_next_attempt(
+        draft, row, WaitingFor.RATE_LIMIT, until, ending, kind, untimed, waits=row.waits + 1, lost=0
+    )
 
 
 def hold_at_limit(draft: DecisionDraft, row: SheetRow) -> None:
@@ -262,7 +271,7 @@ def wait_for_limits(draft: DecisionDraft) -> None:
                 )
 
 
-def fall_back(draft: DecisionDraft, row: SheetRow, why: str) -> bool:
+def move_to_fallback(draft: DecisionDraft, row: SheetRow, why: str) -> bool:
     """Move a sheet to its next fallback, with fresh tries there; tell whether there was one.
 
     Source: docs/reference/score-format.md §8.4.
@@ -280,21 +289,21 @@ def fall_back(draft: DecisionDraft, row: SheetRow, why: str) -> bool:
     return True
 
 
-def _lost(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _retry_lost(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
-    kind = _goes_on(draft, row, attempt, ending)
+    kind = _kind_after_interruption(draft, row, attempt, ending)
     if row.lost == 0:
         draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)
         return
     if row.lost + 1 < LOST_MOST:
         until = draft.now.plus(LOST_PAUSE_MILLISECONDS)
-        _wait(draft, row, WaitingFor.RETRY, until, ending, kind, lost=row.lost + 1)
+        _wait_for_next_attempt(draft, row, WaitingFor.RETRY, until, ending, kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
     fail_sheet(draft, row, ErrorCategory.LOST, message, lost=row.lost + 1)
 
 
-def _failed(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
+def _handle_failure(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: AttemptEnded) -> None:
     """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
 
     The first that applies. The end of the round, in the last stage of a loop, whatever its exit code and
@@ -315,22 +324,24 @@ def _failed(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: At
     }
     row = msgspec.structs.replace(row, **failed)
     if _ends_its_round(draft.state, row, ending):
-        _complete(draft, row, passed=False)
+        _complete_sheet(draft, row, passed=False)
         return
     if ending.category != ErrorCategory.AUTH and fails_at_once(draft.state, row):
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
         return
-    if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
+    if ending.category in _MOVES_ON and move_to_fallback(draft, row, ending.message or ending.category):
         return
     if ending.category == ErrorCategory.AUTH:
-        draft.sheet(row, status=SheetStatus.PENDING, next_kind=_goes_on(draft, row, attempt, ending))
-        _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
-    elif _over_sheet_budget(draft, row):
-        fail_sheet(draft, row, ErrorCategory.BUDGET, _over(draft, row))
+        draft.sheet(
+            row, status=SheetStatus.PENDING, next_kind=_kind_after_interruption(draft, row, attempt, ending)
+        )
+        _hold_once(draft, row, HoldCause.AUTH, _describe_refusal(draft, attempt, ending))
+    elif _is_over_sheet_budget(draft, row):
+        fail_sheet(draft, row, ErrorCategory.BUDGET, _describe_sheet_cost(draft, row))
     elif ending.category in _AT_ONCE:
         fail_sheet(draft, row, ending.category, evidence)
     elif ending.category == ErrorCategory.VALIDATION and _may_complete(draft, row, ending):
-        _wait(
+        _wait_for_next_attempt(
             draft,
             row,
             WaitingFor.RETRY,
@@ -341,14 +352,14 @@ def _failed(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending: At
         )
     elif row.tries < retry.max_retries:
         until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
-        _wait(
+        _wait_for_next_attempt(
             draft, row, WaitingFor.RETRY, until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0
         )
-    elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
+    elif not move_to_fallback(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 
-def _refused(draft: DecisionDraft, attempt: AttemptRow, ending: AttemptEnded) -> str:
+def _describe_refusal(draft: DecisionDraft, attempt: AttemptRow, ending: AttemptEnded) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
     key = command_line.key_variable(profile, draft.state.definition(draft.state.number_of(attempt)).settings)
@@ -359,18 +370,18 @@ def _refused(draft: DecisionDraft, attempt: AttemptRow, ending: AttemptEnded) ->
     return f"{attempt.instrument} refuses its credentials{which}{said}"
 
 
-def _most_for_a_sheet(draft: DecisionDraft) -> float | None:
+def _sheet_cost_limit(draft: DecisionDraft) -> float | None:
     limits = draft.state.score.cost_limits
     return limits.max_cost_per_sheet if limits is not None else None
 
 
-def _over_sheet_budget(draft: DecisionDraft, row: SheetRow) -> bool:
-    most = _most_for_a_sheet(draft)
+def _is_over_sheet_budget(draft: DecisionDraft, row: SheetRow) -> bool:
+    most = _sheet_cost_limit(draft)
     return most is not None and (row.cost_usd or 0.0) - row.cost_before > most
 
 
-def _over(draft: DecisionDraft, row: SheetRow) -> str:
-    spent, most = (dollars(usd or 0.0, known=True) for usd in (row.cost_usd, _most_for_a_sheet(draft)))
+def _describe_sheet_cost(draft: DecisionDraft, row: SheetRow) -> str:
+    spent, most = (dollars(usd or 0.0, known=True) for usd in (row.cost_usd, _sheet_cost_limit(draft)))
     return f"cost {spent}, more than a sheet may ({most})"
 
 
@@ -396,7 +407,7 @@ def retry_delay(retry: RetryPolicy, number: int, chance: float) -> float:
     return min(retry.max_delay_seconds, delay)
 
 
-def _wait(
+def _wait_for_next_attempt(
     draft: DecisionDraft,
     row: SheetRow,
     waiting_for: WaitingFor,

@@ -56,7 +56,7 @@ def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
 
 def done_as(state: RunState, number: int) -> dict[str, Any]:
     """Return what is kept of a sheet that is done by now: as what, and where."""
-    return {"definition": _fingerprint_now(state, number), "place": _place(state.definition(number))}
+    return {"definition": _fingerprint_now(state, number), "place": _place_of(state.definition(number))}
 
 
 def _fingerprint_now(state: RunState, number: int) -> str:
@@ -68,11 +68,11 @@ def _needs_now(state: RunState, number: int) -> list[int]:
     return [state.sheets[need].uid for need in state.definition(number).needs]
 
 
-def _place(sheet: Definition) -> SheetPlace:
+def _place_of(sheet: Definition) -> SheetPlace:
     return SheetPlace(sheet=sheet.sheet, instance=sheet.instance, name=sheet.movement)
 
 
-def _shape(score: ExpandedScore) -> str:
+def _score_hash(score: ExpandedScore) -> str:
     """Return the hash of all that tells the sheets of a score: two that have the same are the same score.
 
     The last ones are remembered, as matches are.
@@ -98,14 +98,14 @@ def _hash_of(score: ExpandedScore) -> str:
 # --- what is remembered -------------------------------------------------------------------------------------
 
 
-def remember(draft: DecisionDraft, leaving: Collection[int]) -> None:
+def remember_done(draft: DecisionDraft, leaving: Collection[int]) -> None:
     """Note what is done of the score in force, which another one follows; `leaving` are uids it has not."""
     state = draft.state
     rows = [state.sheets[sheet.sheet] for sheet in state.score.sheets]
     done = [row.uid if row.status in DONE else 0 for row in rows]
     tell = state.loops.rows.keys() | {one.row.uid for one in state.loops}
     loops = {row.sheet: row.uid for row in rows if row.status not in DONE and row.uid in tell}
-    draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done, loops=loops))
+    draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_score_hash(state.score), done=done, loops=loops))
     for row in [row for row in rows if row.uid in leaving and row.status in DONE]:
         stood_as = _fingerprint_now(state, row.sheet)
         one = state.loops.of(row.sheet)
@@ -120,7 +120,7 @@ def remember(draft: DecisionDraft, leaving: Collection[int]) -> None:
             ),
             row=row,
             stood_as=stood_as,
-            place=_place(state.definition(row.sheet)),
+            place=_place_of(state.definition(row.sheet)),
         )
         draft.put(past)
 
@@ -133,7 +133,7 @@ def with_needs(state: RunState, row: SheetRow, needs: Collection[int]) -> SheetR
     return msgspec.structs.replace(row, needed=before)
 
 
-def forget(draft: DecisionDraft, again: Collection[int], *, in_round: bool = False) -> None:
+def forget_dependents(draft: DecisionDraft, again: Collection[int], *, in_round: bool = False) -> None:
     """Forget what depended on sheets (by uid) that run again: it would have run again with them.
 
     With `in_round` they do so in the next round of their loop: what stood in its span would have, too.
@@ -158,7 +158,7 @@ def origins(state: RunState, new: ExpandedScore) -> SheetOrigins:
     plain = match(state.score, new).sheets
     if not (state.left_scores or state.past_sheets):
         return SheetOrigins(plain, {})
-    known = _as_it_was(state, new)
+    known = _recall_score(state, new)
     uids = {number: state.sheets[old].uid for number, old in plain.items()}
     taken = set(known.values())
     uids = {number: uid for number, uid in uids.items() if uid not in taken} | known
@@ -177,7 +177,7 @@ def uids_of(state: RunState, where: SheetOrigins) -> dict[int, int]:
     return uids | {number: past.uid for number, past in where.back.items()}
 
 
-def with_what_is_again(
+def with_unchanged_again(
     state: RunState, score: ExpandedScore, lines: list[PlanLine], where: SheetOrigins
 ) -> list[PlanLine]:
     """Say of sheets that differ from the score in force, but are as they were done, that nothing differs."""
@@ -196,15 +196,15 @@ def with_what_is_again(
     return [planner.as_it_was(line, revision_of(line)) if is_again(line) else line for line in lines]
 
 
-def told_loops(state: RunState, score: ExpandedScore) -> dict[int, int]:
+def loop_uids_then(state: RunState, score: ExpandedScore) -> dict[int, int]:
     """Return which sheets (uids) told loops of a score when it was in force, by number, and were not done."""
-    left = state.left_scores.get(_shape(score)) if state.left_scores and score.loops else None
+    left = state.left_scores.get(_score_hash(score)) if state.left_scores and score.loops else None
     return {} if left is None else left.loops
 
 
-def _as_it_was(state: RunState, new: ExpandedScore) -> dict[int, int]:
+def _recall_score(state: RunState, new: ExpandedScore) -> dict[int, int]:
     """Return what was done of a score that was in force, by number, if this is one: as far as it still is."""
-    left = state.left_scores.get(_shape(new))
+    left = state.left_scores.get(_score_hash(new))
     if left is None:
         return {}
     here = state.past_sheets.keys() | {row.uid for row in state.sheets.values()}
@@ -252,7 +252,7 @@ class _PastWorkSearch:
             if row.status in DONE and row.definition is not None and row.place is not None:
                 self._done[row.definition].append(_PastWork(row.uid, row.place, was_done=True))
             elif row.uid in state.attempts or row.uid in state.skips:
-                place = _place(state.definition(row.sheet))
+                place = _place_of(state.definition(row.sheet))
                 self._done[_fingerprint_now(state, row.sheet)].append(
                     _PastWork(row.uid, place, was_done=True)
                 )

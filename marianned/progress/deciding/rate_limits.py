@@ -22,18 +22,20 @@ _JITTER = 0.05
 _JITTER_MOST_SECONDS = 30.0
 
 
-def meet(draft: DecisionDraft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) -> Instant:
+def record_limit(draft: DecisionDraft, sheet: int, attempt: AttemptRow, ending: AttemptEnded) -> Instant:
     """Note the limit that an attempt has met; return until when its sheet waits.
 
     A shell script is nobody's account: what it meets is its own sheet's affair.
     """
-    until = draft.now.plus(round(_seconds(draft, draft.state.account(sheet), ending) * 1000))
+    until = draft.now.plus(round(_wait_seconds(draft, draft.state.account(sheet), ending) * 1000))
     if draft.state.score.profiles[attempt.instrument].raw_prompt:
         return until
     account = draft.state.account(sheet)
-    untimed = said_of_time(draft, account, ending)
+    untimed = unknown_time_note(draft, account, ending)
     closed = (
-        until if _is_heard_twice(draft, account, until) else min(until, _alone(draft), key=draft.now.until)
+        until
+        if _is_heard_twice(draft, account, until)
+        else min(until, _end_for_others(draft), key=draft.now.until)
     )
     row = LimitRow(
         **account._asdict(),
@@ -54,7 +56,7 @@ def meet(draft: DecisionDraft, sheet: int, attempt: AttemptRow, ending: AttemptE
     return until
 
 
-def _alone(draft: DecisionDraft) -> Instant:
+def _end_for_others(draft: DecisionDraft) -> Instant:
     return draft.now.plus(round(ALONE_SECONDS * 1000))
 
 
@@ -66,7 +68,7 @@ def _is_heard_twice(draft: DecisionDraft, account: Account, until: Instant) -> b
     return abs(known.said.until(until)) <= _SAME_SECONDS * 1000
 
 
-def _seconds(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> float:
+def _wait_seconds(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> float:
     """Return how long it is waited: what the tool says, else what is known already, else the score's."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None:
@@ -79,7 +81,7 @@ def _seconds(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> fl
     return draft.state.score.rate_limit.wait_seconds
 
 
-def said_of_time(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> str:
+def unknown_time_note(draft: DecisionDraft, account: Account, ending: AttemptEnded) -> str:
     """Say for people that the tool has given no time, and none is known, so that the score's is taken."""
     known = draft.state.limits.get(account)
     if ending.resets_in is not None or (
@@ -89,7 +91,7 @@ def said_of_time(draft: DecisionDraft, account: Account, ending: AttemptEnded) -
     return f" (no time given; looks again in {duration(draft.state.score.rate_limit.wait_seconds)})"
 
 
-def lift(draft: DecisionDraft, sheet: int, attempt: AttemptRow) -> None:
+def lift_limit(draft: DecisionDraft, sheet: int, attempt: AttemptRow) -> None:
     """Note that a limit is over: an attempt that started behind it was not refused."""
     row = draft.state.limits.get(draft.state.account(sheet))
     if row is None or row.until is None or not draft.now.reached(row.until):

@@ -12,33 +12,33 @@ from marianned import formatting, lifecycle, masks
 from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
 from marianned.progress.deciding import limits
-from marianned.progress.deciding.answers import planned_reply, remember
+from marianned.progress.deciding.answers import planned_reply, remember_request
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
 from marianned.progress.deciding.hooks import end_failure_hooks, planned_hooks, reset_hooks
+from marianned.progress.deciding.marks import (
+    apply_marks,
+    describe_refused_loops,
+    end_retry_waits,
+    marks_of,
+    not_waiting,
+    plan_with_marks,
+    starts_nothing,
+    waiting_for_retry,
+)
 from marianned.progress.deciding.outcomes import wait_for_limits
 from marianned.progress.deciding.revisions import (
     apply_rewind,
     apply_staged,
-    asked_for,
-    changed,
+    changed_sheets,
     encode_plan,
-    going_on_anew,
     is_new,
-    planned,
+    plan_version,
+    resume_restarts_failed,
     rewind_alone,
     stage_revision,
-    to_run_again,
-)
-from marianned.progress.deciding.words import (
-    end_retry_waits,
-    not_waiting,
-    plan_of_word,
-    spoken,
-    starts_nothing,
-    take_word,
-    told_of_refused,
-    waiting_for_retry,
+    uids_asked_for,
+    uids_to_rerun,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.run import ScoreVersion
@@ -62,7 +62,7 @@ _LINES = {
 """Of each request: the type of its line where the status stays as it was, and its text."""
 
 
-def asked(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Reply | MarianneError]) -> None:
+def apply_request(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Reply | MarianneError]) -> None:
     """Carry a request out, or only show its plan.
 
     Raises:
@@ -70,20 +70,20 @@ def asked(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Reply | Mari
     """
     status = draft.status
     draft.asked = ask.request.request
-    rule = _allowed(draft, ask, status)
+    rule = _transition_rule(draft, ask, status)
     _check_expected(draft, ask)
     if ask.plan:
         answers[ask.request.request] = planned_reply(draft, ask)
         return
     if ask.over_budget:
         draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
-    target = _target(draft, ask)
-    named = asked_for(draft.state, target, ask)
-    rerun = to_run_again(draft.state, target, named)
+    target = _target_version(draft, ask)
+    named = uids_asked_for(draft.state, target, ask)
+    rerun = uids_to_rerun(draft.state, target, named)
     version = _new_version(draft, ask, rerun)
     draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
-    _plan(draft, ask, version, rerun)
-    _note(draft, ask, version, held=Effect.HOLD in rule.effects)
+    _note_plan(draft, ask, version, rerun)
+    _note_request(draft, ask, version, held=Effect.HOLD in rule.effects)
     if version is not None:
         limits.extend_live(draft, version.score, draft.plan)
     if ask.env:
@@ -91,31 +91,31 @@ def asked(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Reply | Mari
     hold: int | None = None
     for effect in rule.effects:
         if effect is Effect.HOLD:
-            hold = _hold(draft, ask, changes=version is not None or bool(named))
+            hold = _add_hold(draft, ask, changes=version is not None or bool(named))
         elif effect in _EFFECTS_OF_ASK:
             _EFFECTS_OF_ASK[effect](draft, ask)
         elif ask.alone and effect is Effect.REWIND:
             rewind_alone(draft, named)
         elif effect in (Effect.REVISE, Effect.REWIND):
-            _revise(draft, version, rerun)
+            _stage_or_apply(draft, version, rerun)
         else:
             _EFFECTS[effect](draft)
-    remember(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
+    remember_request(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
 
 
-def _plan(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, rerun: list[int]) -> None:
+def _note_plan(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, rerun: list[int]) -> None:
     """Note what becomes of sheets and hooks, where the request says anything of them."""
     if ask.action is Action.RESUME_MARK:
-        draft.plan = plan_of_word(draft, ask)
+        draft.plan = plan_with_marks(draft, ask)
     elif version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
-        anew = version is not None or going_on_anew(draft.state)
-        target = version or _target(draft, ask)
-        result = planned(draft.state, target, rerun, anew=anew, alone=ask.alone)
+        anew = version is not None or resume_restarts_failed(draft.state)
+        target = version or _target_version(draft, ask)
+        result = plan_version(draft.state, target, rerun, anew=anew, alone=ask.alone)
         draft.plan, draft.rounds = result.lines, result.rounds
         draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun) and not ask.alone)
 
 
-def _allowed(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -> TransitionRule:
+def _transition_rule(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -> TransitionRule:
     """Return the rule of the request's cell.
 
     Raises:
@@ -123,25 +123,30 @@ def _allowed(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -> Transi
     """
     cell = lifecycle.TABLE[ask.action, status]
     if isinstance(cell, Refusal):
-        raise messages.refused(draft.state, ask.action, status, told_of_refused(draft.state, ask))
+        raise messages.refused(draft.state, ask.action, status, describe_refused_loops(draft.state, ask))
     for guard in cell.guards:
         if not _GUARDS[guard](draft, ask):
-            raise _guarded(draft, ask, guard)
+            raise _guard_refusal(draft, ask, guard)
     return cell
 
 
-def _guarded(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus:
+def _guard_refusal(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus:
     state = draft.state
     if guard is Guard.WOULD_RUN:
         return messages.nothing_would_run(
-            state, _target(draft, ask).score, ask.action, draft.status, ask.options, _differing(draft, ask)
+            state,
+            _target_version(draft, ask).score,
+            ask.action,
+            draft.status,
+            ask.options,
+            _changed_sheets(draft, ask),
         )
     if guard is Guard.WAITS:
         return messages.nothing_waits(state, draft.status, not_waiting(state, ask.sheets))
     if guard is not Guard.IN_LIMITS:
         return messages.refused(state, ask.action, draft.status)
-    name, score = state.run.job_name, _target(draft, ask).score
-    if limits.is_up(state, score, draft.now):
+    name, score = state.run.job_name, _target_version(draft, ask).score
+    if limits.is_time_up(state, score, draft.now):
         taken = limits.describe_time(state, score, draft.now)
         return WrongStatus(
             f"'{name}' is {draft.status}, its time is up: {taken}",
@@ -161,22 +166,22 @@ def _guarded(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus
 def _would_run(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether a job that has completed would have something to do: it is tried on a copy."""
     trial = DecisionDraft(draft.state.copy(), draft.now, 0)
-    target = _target(trial, ask)
-    rerun = to_run_again(trial.state, target, asked_for(trial.state, target, ask))
-    _revise(trial, _new_version(trial, ask, rerun), rerun)
+    target = _target_version(trial, ask)
+    rerun = uids_to_rerun(trial.state, target, uids_asked_for(trial.state, target, ask))
+    _stage_or_apply(trial, _new_version(trial, ask, rerun), rerun)
     return trial.state.settling_context.could_start
 
 
-def _differing(draft: DecisionDraft, ask: JobRequest) -> list[int]:
+def _changed_sheets(draft: DecisionDraft, ask: JobRequest) -> list[int]:
     """Return the sheets that `--rerun changed` beside what is asked for would name, by their new numbers."""
-    return list(changed(draft.state, _target(draft, ask)))
+    return list(changed_sheets(draft.state, _target_version(draft, ask)))
 
 
-def _target(draft: DecisionDraft, ask: JobRequest) -> ScoreVersion:
+def _target_version(draft: DecisionDraft, ask: JobRequest) -> ScoreVersion:
     return ask.proposal.version if ask.proposal is not None else draft.state.newest
 
 
-def _note(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, *, held: bool) -> None:
+def _note_request(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, *, held: bool) -> None:
     kind, text = _LINES[ask.action]
     if ask.proposal is not None and version is None:
         kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
@@ -184,7 +189,7 @@ def _note(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion | None, *
         text = f"{text}: revision {version.row.revision}{_new_values(draft, version)}"
     if ask.sheets is not None:
         text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
-    text += "".join(f", {how} sheets {named}" for how, named in spoken(ask))
+    text += "".join(f", {how} sheets {named}" for how, named in marks_of(ask))
     draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
 
 
@@ -215,7 +220,7 @@ def _new_version(draft: DecisionDraft, ask: JobRequest, rerun: list[int]) -> Sco
     proposed = ask.proposal.version
     if not is_new(draft.state, proposed):
         return None
-    lines = planned(draft.state, proposed, rerun).lines
+    lines = plan_version(draft.state, proposed, rerun).lines
     row = msgspec.structs.replace(
         proposed.row,
         run_id=draft.state.run.run_id,
@@ -229,7 +234,7 @@ def _new_version(draft: DecisionDraft, ask: JobRequest, rerun: list[int]) -> Sco
     return msgspec.structs.replace(proposed, row=row, plan=lines)
 
 
-def _revise(draft: DecisionDraft, version: ScoreVersion | None, rerun: list[int]) -> None:
+def _stage_or_apply(draft: DecisionDraft, version: ScoreVersion | None, rerun: list[int]) -> None:
     if version is not None:
         draft.drop_staged()
         stage_revision(draft, version, hold=None)
@@ -240,36 +245,36 @@ def _revise(draft: DecisionDraft, version: ScoreVersion | None, rerun: list[int]
         apply_rewind(draft)
 
 
-def _hold(draft: DecisionDraft, ask: JobRequest, *, changes: bool) -> int | None:
+def _add_hold(draft: DecisionDraft, ask: JobRequest, *, changes: bool) -> int | None:
     if ask.action is Action.MODIFY and not changes:
         return None
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
     held = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
-    draft.tell_hold(held)
+    draft.note_hold_in_request(held)
     number = held.hold
     if ask.action is Action.MODIFY and draft.facts.staged:
         before = draft.state.run.staged_hold  # that of a modify whose reruns this one joins
-        draft.let_go([before] if before is not None else [])
+        draft.release_holds([before] if before is not None else [])
         draft.run(staged_hold=number)
     return number
 
 
-def _release(draft: DecisionDraft) -> None:
+def _release_holds(draft: DecisionDraft) -> None:
     paused = draft.status is JobStatus.PAUSED
     if draft.state.settling_context.held_for_failure or draft.state.nothing_left:
         _reset_sheets(draft)  # where all is done there is nothing to begin anew: the resume ends the job
     if paused:
         go_on_waiting(draft)
     limited = any(hold.cause == HoldCause.RATE_LIMIT for hold in draft.state.holds.values())
-    draft.let_go(list(draft.state.holds))
+    draft.release_holds(list(draft.state.holds))
     if limited:
         wait_for_limits(draft)
     draft.run(begun=draft.facts.in_flight, staged_hold=None, ended=None, ended_at=None)
 
 
-def _reset(draft: DecisionDraft) -> None:
+def _reopen_job(draft: DecisionDraft) -> None:
     _reset_sheets(draft)
     draft.run(ended=None, ended_at=None, begun=draft.facts.in_flight)
 
@@ -282,35 +287,35 @@ def _reset_sheets(draft: DecisionDraft) -> None:
     reset_hooks(draft)
 
 
-def _cancel(draft: DecisionDraft) -> None:
+def _cancel_job(draft: DecisionDraft) -> None:
     draft.run(cancelling=True)
     draft.drop_staged()
     draft.interrupt_all()
 
 
-def _join(_draft: DecisionDraft) -> None:
+def _join_cancel(_draft: DecisionDraft) -> None:
     """A second cancel changes nothing; it waits for the first."""
 
 
 _EFFECTS: dict[Effect, Callable[[DecisionDraft], None]] = {
     Effect.UNDO: DecisionDraft.drop_staged,
-    Effect.RESET: _reset,
-    Effect.RELEASE: _release,
+    Effect.RESET: _reopen_job,
+    Effect.RELEASE: _release_holds,
     Effect.INTERRUPT: DecisionDraft.interrupt_all,
-    Effect.CANCEL: _cancel,
+    Effect.CANCEL: _cancel_job,
     Effect.END_HOOKS: end_failure_hooks,
-    Effect.JOIN: _join,
+    Effect.JOIN: _join_cancel,
 }
 
 
 _EFFECTS_OF_ASK: dict[Effect, Callable[[DecisionDraft, JobRequest], None]] = {
     Effect.SET: lambda draft, ask: set_breakpoints(draft, ask.sheets, clear=ask.clear),
-    Effect.MARK: take_word,
+    Effect.MARK: apply_marks,
     Effect.END_WAITS: end_retry_waits,
 }
 
 
-def _is_last(draft: DecisionDraft, ask: JobRequest) -> bool:
+def _only_ends_job(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether the request starts nothing: all is done, and it ends the job."""
     state = draft.state
     if ask.action is Action.RESUME_MARK:
@@ -319,18 +324,18 @@ def _is_last(draft: DecisionDraft, ask: JobRequest) -> bool:
     return stands and ask.proposal is None and ask.sheets is None
 
 
-def _over_limits(draft: DecisionDraft, ask: JobRequest) -> bool:
+def _is_over_limits(draft: DecisionDraft, ask: JobRequest) -> bool:
     """Tell whether a limit of the revision that would be in force would hold the job at once."""
-    state, target, added = draft.state, _target(draft, ask), ask.over_budget or 0.0
-    if state.over_cost(target.score, added) or limits.is_up(state, target.score, draft.now):
+    state, target, added = draft.state, _target_version(draft, ask), ask.over_budget or 0.0
+    if state.over_cost(target.score, added) or limits.is_time_up(state, target.score, draft.now):
         return True
-    return target is state.current and limits.loop_over(state, added) is not None
+    return target is state.current and limits.loop_over_budget(state, added) is not None
 
 
 _GUARDS: dict[Guard, Callable[[DecisionDraft, JobRequest], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
-    Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),
+    Guard.IN_LIMITS: lambda draft, ask: _only_ends_job(draft, ask) or not _is_over_limits(draft, ask),
     Guard.WOULD_RUN: _would_run,
     Guard.FAILING: lambda draft, _ask: draft.state.run.failing,
     Guard.WAITS: lambda draft, ask: (

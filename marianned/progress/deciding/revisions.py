@@ -20,13 +20,13 @@ from marianned.progress.deciding.past_sheets import (
     SheetOrigins,
     done_as,
     fingerprint,
-    forget,
+    forget_dependents,
+    loop_uids_then,
     origins,
-    remember,
-    told_loops,
+    remember_done,
     uids_of,
     with_needs,
-    with_what_is_again,
+    with_unchanged_again,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.run import ALL_HOOKS, DONE, RunState, ScoreVersion
@@ -44,7 +44,7 @@ HOOKS = "hooks"
 """Names, in the place of sheets, the hooks alone."""
 
 
-def planned(
+def plan_version(
     state: RunState,
     version: ScoreVersion,
     rerun: Collection[int] = (),
@@ -67,7 +67,7 @@ def planned(
     """
     values = _values_that_differ(state.current.row, version.row)
     where = where or origins(state, version.score)
-    judged_again = _judged_again(state, version.score, where)
+    judged_again = _sheets_judged_again(state, version.score, where)
     standing = {
         number: planner.Standing(
             status=row.status,
@@ -82,40 +82,45 @@ def planned(
     matched, returned = where
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
-    lines = with_what_is_again(state, version.score, result.lines, where)
+    lines = with_unchanged_again(state, version.score, result.lines, where)
     lines = with_live_limits(state, version.score, _with_breakpoints(state, lines))
     new_number = {old: new for new, old in result.matched.items()}
-    asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
+    asked = {new_number[row.sheet] for row in _rows_of(state, rerun) if row.sheet in new_number}
     asked |= {number for number, past in returned.items() if past.uid in rerun}
-    below_asked = below(version.score, asked)
+    below_asked = with_dependents(version.score, asked)
     again = asked if alone else below_asked
-    parked = {new_number[row.sheet] for row in _of(state, state.parked) if row.sheet in new_number}
+    parked = {new_number[row.sheet] for row in _rows_of(state, state.parked) if row.sheet in new_number}
     lines = _with_rerun(lines, asked, again, parked)
     if alone:
         lines = _with_kept(lines, asked, below_asked - asked)
     if not anew:
         lines = _with_failed(version.score, lines, again)
     loops = _loops_to_come(state, version.score, lines, where)
-    anew_rounds = rounds.counted_anew(state, loops, uids_of(state, where))
+    anew_rounds = rounds.restarted_loop_notes(state, loops, uids_of(state, where))
     lines = _with_rounds(state, lines, loops, () if alone else again)
     return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
 
-def _judged_again(state: RunState, score: ExpandedScore, where: SheetOrigins) -> set[int]:
+def _sheets_judged_again(state: RunState, score: ExpandedScore, where: SheetOrigins) -> set[int]:
     """Return the sheets that only the judgement of their loop has failed, where another loop is to judge it.
 
     It is another where it asks for something else, or may go round more often. Source:
     docs/reference/score-format.md §29.4.
     """
-    failed = [one for one in state.loops if any(rounds.failed_it(state.sheets[end]) for end in one.loop.ends)]
+    failed = [
+        one
+        for one in state.loops
+        if any(rounds.failed_by_judgement(state.sheets[end]) for end in one.loop.ends)
+    ]
     uids = uids_of(state, where) if failed else {}
     new = {uids.get(loop.ends[0]): loop for loop in score.loops}
     return {
         end
         for one in failed
-        if one.row.uid in new and rounds.judges_as(new[one.row.uid]) != rounds.judges_as(one.loop)
+        if one.row.uid in new
+        and rounds.judgement_inputs(new[one.row.uid]) != rounds.judgement_inputs(one.loop)
         for end in one.loop.ends
-        if rounds.failed_it(state.sheets[end])
+        if rounds.failed_by_judgement(state.sheets[end])
     }
 
 
@@ -131,26 +136,26 @@ def is_new(state: RunState, version: ScoreVersion) -> bool:
     return version.row.sha256 != state.newest.row.sha256
 
 
-def to_run_again(state: RunState, version: ScoreVersion, asked_for: Collection[int]) -> list[int]:
+def uids_to_rerun(state: RunState, version: ScoreVersion, asked_for: Collection[int]) -> list[int]:
     """Return the uids that run again: a new score takes the place of all that waits, the newest joins it."""
     waiting = [] if is_new(state, version) else state.run.rewind
     return sorted({*asked_for, *waiting})
 
 
-def going_on_anew(state: RunState) -> bool:
+def resume_restarts_failed(state: RunState) -> bool:
     """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
     ended = lifecycle.status(state.facts) in ENDED
     only_failed = state.nothing_left and state.settling_context.failed
     return ended or state.staged is not None or state.settling_context.held_for_failure or only_failed
 
 
-def _of(state: RunState, uids: Iterable[int]) -> list[SheetRow]:
+def _rows_of(state: RunState, uids: Iterable[int]) -> list[SheetRow]:
     return [row for uid in uids if (row := state.sheet_of(uid)) is not None]
 
 
 def _with_breakpoints(state: RunState, lines: list[PlanLine]) -> list[PlanLine]:
     """Say of a sheet that is removed, or moves, that its breakpoint does so too."""
-    standing = {row.sheet for row in _of(state, state.breakpoints)}
+    standing = {row.sheet for row in _rows_of(state, state.breakpoints)}
     said: list[PlanLine] = []
     for line in lines:
         if line.old_sheet in standing and line.action == PlanAction.REMOVED:
@@ -174,7 +179,7 @@ def _with_rounds(
     follow: dict[int, tuple[int, LoopDefinition]] = {}
     plays: dict[int, int] = {}
     for told in loops:
-        loop, row = told.loop, rounds.as_revised(state, told)
+        loop, row = told.loop, rounds.revised_loop_row(state, told)
         anew = not set(again).isdisjoint(loop.sheets)
         present = 1 if anew else row.round
         if anew or row.state == LoopState.OPEN:
@@ -195,7 +200,7 @@ def _with_rounds(
 def _loops_to_come(
     state: RunState, score: ExpandedScore, lines: list[PlanLine], where: SheetOrigins
 ) -> list[rounds.UpcomingLoop]:
-    uids, once = uids_of(state, where), told_loops(state, score)
+    uids, once = uids_of(state, where), loop_uids_then(state, score)
     played = {line.sheet for line in lines if line.sheet and _is_played(line)}
     return [
         rounds.UpcomingLoop(
@@ -228,7 +233,7 @@ def _with_failed(score: ExpandedScore, lines: list[PlanLine], again: Collection[
     stay = {line.sheet for line in lines if line.sheet and line.status == SheetStatus.FAILED}.difference(
         again
     )
-    blocked = below(score, stay) if stay and not score.parallel.fail_fast else None
+    blocked = with_dependents(score, stay) if stay and not score.parallel.fail_fast else None
     said: list[PlanLine] = []
     for line in lines:
         if line.sheet in stay:
@@ -273,7 +278,7 @@ def _with_kept(lines: list[PlanLine], asked: Collection[int], dependents: Collec
     ]
 
 
-def below(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
+def with_dependents(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
     dependents: dict[int, list[int]] = {}
     for sheet, needs in enumerate(score.waits(), 1):
@@ -288,7 +293,7 @@ def below(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
     return found
 
 
-def asked_for(state: RunState, version: ScoreVersion, ask: JobRequest) -> list[int]:
+def uids_asked_for(state: RunState, version: ScoreVersion, ask: JobRequest) -> list[int]:
     """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
     `changed` are those that are completed and have another definition under this version than the one they
@@ -302,26 +307,26 @@ def asked_for(state: RunState, version: ScoreVersion, ask: JobRequest) -> list[i
     if sheets is None or ask.action is Action.BREAK:
         return []
     if sheets == CHANGED:
-        return list(changed(state, version).values())
+        return list(changed_sheets(state, version).values())
     if sheets == HOOKS:
         return [ALL_HOOKS]
     if ask.proposal is None:
         return [state.sheets[number].uid for number in select(sheets, state.score)]
-    return _named_in(state, version.score, select(sheets, version.score))
+    return _uids_named(state, version.score, select(sheets, version.score))
 
 
-def _named_in(state: RunState, new: ExpandedScore, numbers: Collection[int]) -> list[int]:
+def _uids_named(state: RunState, new: ExpandedScore, numbers: Collection[int]) -> list[int]:
     """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
     uids = uids_of(state, origins(state, new))
     added = [number for number in numbers if number not in uids]
-    wanted = {*numbers, *(below(new, added) if added else ())}
+    wanted = {*numbers, *(with_dependents(new, added) if added else ())}
     return sorted(uids[number] for number in wanted if number in uids)
 
 
-def changed(state: RunState, version: ScoreVersion) -> dict[int, int]:
-    """Return the uids, by number in this version, of sheets that are done and changed, see `asked_for`."""
+def changed_sheets(state: RunState, version: ScoreVersion) -> dict[int, int]:
+    """Return the uids, by number in this version, of done sheets that changed, see `uids_asked_for`."""
     where = origins(state, version.score)
-    plan = planned(state, version, where=where)
+    plan = plan_version(state, version, where=where)
     uids = uids_of(state, where)
     found: dict[int, int] = {}
     for sheet in version.score.sheets:
@@ -340,20 +345,20 @@ def changed(state: RunState, version: ScoreVersion) -> dict[int, int]:
 def apply_rewind(draft: DecisionDraft) -> None:
     """Bring the sheets that are to run again, and all that depend on them, back to the beginning."""
     state = draft.state
-    rows = _of(state, state.run.rewind)
+    rows = _rows_of(state, state.run.rewind)
     if not state.run.rewind:
         return
     draft.run(rewind=[], staged_hold=None)
     named = {row.sheet for row in rows}
-    again = sorted(below(state.score, named))
+    again = sorted(with_dependents(state.score, named))
     for number in again:
         row = state.sheets[number]
         draft.close_parked([row.uid])
-        if row != _begun_anew(state, row):
-            draft.put(_begun_anew(state, row))
-    forget(draft, [state.sheets[number].uid for number in again])
-    rounds.back_to_round_one(draft, again)
-    rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
+        if row != _reset_row(state, row):
+            draft.put(_reset_row(state, row))
+    forget_dependents(draft, [state.sheets[number].uid for number in again])
+    rounds.restart_loops(draft, again)
+    rounds.rearm_breakpoints(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
     verb = "runs" if len(again) == 1 else "run"
     draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} {verb} again")
@@ -362,15 +367,15 @@ def apply_rewind(draft: DecisionDraft) -> None:
 def rewind_alone(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Bring these sheets alone back to the beginning: what depends on them stays, hooks and rounds too."""
     state = draft.state
-    rows = _of(state, uids)
+    rows = _rows_of(state, uids)
     draft.close_parked([row.uid for row in rows])
     for row in rows:
-        draft.put(_begun_anew(state, row))
+        draft.put(_reset_row(state, row))
     verb = "runs" if len(rows) == 1 else "run"
     draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone {verb} again")
 
 
-def _begun_anew(state: RunState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
+def _reset_row(state: RunState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
     """Return a sheet at its beginning; in a cancelled job it is shown as cancelled until a resume."""
     begun = fresh_beside_attempt(row) if beside_attempt else fresh(row)
     if state.run.ended != JobStatus.CANCELLED or row.status != SheetStatus.CANCELLED:
@@ -390,7 +395,7 @@ def stage_revision(draft: DecisionDraft, version: ScoreVersion, hold: int | None
     draft.run(last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold)
 
 
-def _chain(sheet: Definition) -> list[tuple[object, ...]]:
+def _instrument_chain(sheet: Definition) -> list[tuple[object, ...]]:
     """Return what a sheet's place in its chain of instruments counts on."""
     return [
         (instrument, settings.get("model") or settings.get("cli_model"), settings.get("env"))
@@ -398,7 +403,7 @@ def _chain(sheet: Definition) -> list[tuple[object, ...]]:
     ]
 
 
-def _sheets_of(
+def _sheet_rows(
     state: RunState, score: ExpandedScore, result: planner.Planned, back: Mapping[int, PastSheetRow]
 ) -> tuple[list[SheetRow], int]:
     """Return the rows of a score's sheets, and the next uid that is free.
@@ -427,18 +432,20 @@ def _sheets_of(
         if spaced:  # what it was done as says the same: later it is not taken for something else
             row = msgspec.structs.replace(row, definition=fingerprint(definition, needs))
         if definition.sheet in result.judged:
-            row = rounds.played(row)
+            row = rounds.before_judgement(row)
         if definition.sheet in restarts or definition.sheet in result.rechecks:
-            row = _begun_anew(state, row, beside_attempt=definition.sheet not in restarts)
-        if _chain(state.score.sheets[old - 1]) != _chain(definition):
+            row = _reset_row(state, row, beside_attempt=definition.sheet not in restarts)
+        if _instrument_chain(state.score.sheets[old - 1]) != _instrument_chain(definition):
             row = msgspec.structs.replace(row, fallback=0)
         sheets.append(row)
     return sheets, uid
 
 
-def _told(state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]) -> list[rounds.UpcomingLoop]:
+def _upcoming_loops(
+    state: RunState, score: ExpandedScore, sheets: Sequence[SheetRow]
+) -> list[rounds.UpcomingLoop]:
     """Return the loops of a score that has these sheets."""
-    once = told_loops(state, score)
+    once = loop_uids_then(state, score)
     return [
         rounds.UpcomingLoop(
             loop,
@@ -463,16 +470,16 @@ def apply_staged(draft: DecisionDraft) -> None:
         return
     state = draft.state
     where = origins(state, staged.score)
-    result = planned(state, staged, state.run.rewind, where=where)
+    result = plan_version(state, staged, state.run.rewind, where=where)
     restarts = set(result.restarts)
     back = where.back
-    sheets, next_uid = _sheets_of(state, staged.score, result, back)
+    sheets, next_uid = _sheet_rows(state, staged.score, result, back)
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
     draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])
-    loops = _told(state, staged.score, sheets)
-    anew = rounds.counted_anew(state, loops, {row.sheet: row.uid for row in sheets})
-    remember(draft, gone)
+    loops = _upcoming_loops(state, staged.score, sheets)
+    anew = rounds.restarted_loop_notes(state, loops, {row.sheet: row.uid for row in sheets})
+    remember_done(draft, gone)
     for one in back.values():
         draft.delete(Deleted(kind=PastSheetRow, run_id=one.run_id, key=one.uid))
     rounds.revise_loops(draft, loops)

@@ -13,7 +13,7 @@ import msgspec
 from marianned import lifecycle
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.outcomes import fail_sheet
-from marianned.progress.deciding.past_sheets import forget
+from marianned.progress.deciding.past_sheets import forget_dependents
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import DONE, RunState
@@ -25,7 +25,7 @@ from marianned.score.expanded import LoopDefinition
 _UNANSWERED = "until has no answer: "
 
 
-def failed_it(row: SheetRow) -> bool:
+def failed_by_judgement(row: SheetRow) -> bool:
     """Tell whether only the judgement of its loop has failed a sheet: it has played its round."""
     has_none = row.error_category == ErrorCategory.CONFIG and (row.error_message or "").startswith(
         _UNANSWERED
@@ -33,12 +33,12 @@ def failed_it(row: SheetRow) -> bool:
     return row.status == SheetStatus.FAILED and (row.error_category == ErrorCategory.ROUNDS or has_none)
 
 
-def played(row: SheetRow) -> SheetRow:
+def before_judgement(row: SheetRow) -> SheetRow:
     """Return a sheet as it was before the judgement failed it."""
     return msgspec.structs.replace(row, status=SheetStatus.COMPLETED, error_category=None, error_message=None)
 
 
-def judges_as(loop: LoopDefinition) -> tuple[object, ...]:
+def judgement_inputs(loop: LoopDefinition) -> tuple[object, ...]:
     """Return what the judgement of a loop's rounds depends on."""
     return loop.until, loop.rounds, loop.exact, loop.exhausted
 
@@ -70,19 +70,19 @@ def until_judged(draft: DecisionDraft, said: UntilJudged) -> None:
     if stale or one is None or (said.holds is None and said.fault is None):
         return
     if said.fault is not None:
-        _fail(draft, one, ErrorCategory.CONFIG, f"{_UNANSWERED}{said.fault}")
-    elif _holds(state, one, said):
-        _close(draft, one, f"is closed after round {row.round}")
+        _fail_loop(draft, one, ErrorCategory.CONFIG, f"{_UNANSWERED}{said.fault}")
+    elif _is_last_round(state, one, said):
+        _close_loop(draft, one, f"is closed after round {row.round}")
     elif row.round < one.loop.rounds:
         _next_round(draft, one)
     elif one.loop.exhausted == "continue":
-        _close(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
+        _close_loop(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
     else:
         short = "its last stage does not go well" if one.loop.until is None else "its until does not hold"
-        _fail(draft, one, ErrorCategory.ROUNDS, f"{short} after round {row.round}")
+        _fail_loop(draft, one, ErrorCategory.ROUNDS, f"{short} after round {row.round}")
 
 
-def _holds(state: RunState, one: TrackedLoop, said: UntilJudged) -> bool:
+def _is_last_round(state: RunState, one: TrackedLoop, said: UntilJudged) -> bool:
     """Tell whether this was the last round, by the score in force."""
     if one.loop.exact:
         return one.row.round >= one.loop.rounds
@@ -107,50 +107,50 @@ def _next_round(draft: DecisionDraft, one: TrackedLoop) -> None:
         row = state.sheets[sheet]
         draft.sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
     uids = [state.sheets[sheet].uid for sheet in one.loop.sheets]
-    forget(draft, uids, in_round=True)
-    rearm(draft, uids)
+    forget_dependents(draft, uids, in_round=True)
+    rearm_breakpoints(draft, uids)
     up_to = "" if one.loop.exact else "up to "
     said = f"loop {one.loop.span}: round {number} of {up_to}{one.loop.rounds} begins"
     draft.note("loop.round", said)
 
 
-def rearm(draft: DecisionDraft, uids: Collection[int]) -> None:
+def rearm_breakpoints(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Let breakpoints stop anew that were passed in a round."""
     for uid in uids:
         if uid in draft.state.passed:
             draft.put(BreakpointRow(run_id=draft.state.run.run_id, uid=uid))
 
 
-def _close(draft: DecisionDraft, one: TrackedLoop, why: str) -> None:
+def _close_loop(draft: DecisionDraft, one: TrackedLoop, why: str) -> None:
     draft.put(msgspec.structs.replace(one.row, state=LoopState.CLOSED))
-    drop_passed(draft, [draft.state.sheets[sheet].uid for sheet in one.loop.sheets])
+    drop_passed_breakpoints(draft, [draft.state.sheets[sheet].uid for sheet in one.loop.sheets])
     draft.note("loop.closed", f"loop {one.loop.span}: {why}")
 
 
-def drop_passed(draft: DecisionDraft, uids: Collection[int]) -> None:
+def drop_passed_breakpoints(draft: DecisionDraft, uids: Collection[int]) -> None:
     """Forget breakpoints that were passed: no round follows."""
     for uid in uids:
         if uid in draft.state.passed:
             draft.delete(Deleted(kind=BreakpointRow, run_id=draft.state.run.run_id, key=uid))
 
 
-def _fail(draft: DecisionDraft, one: TrackedLoop, category: ErrorCategory, message: str) -> None:
+def _fail_loop(draft: DecisionDraft, one: TrackedLoop, category: ErrorCategory, message: str) -> None:
     for sheet in one.loop.ends:
         fail_sheet(draft, draft.state.sheets[sheet], category, message)
 
 
-def close_by_word(draft: DecisionDraft) -> None:
+def close_loops_by_marks(draft: DecisionDraft) -> None:
     """Close loops whose last stage is done by a person's word: its round is good, nothing is asked.
 
     It is so where one of its sheets was accepted, or all were skipped, and the others are done. It follows
     from the facts, not from an event: what the others do may come after the word.
     """
     for one in draft.state.loops:
-        if one.is_open and not one.row.asking and (how := _said_by_people(draft.state, one.loop)):
-            _close(draft, one, f"is closed, its last stage was {how}")
+        if one.is_open and not one.row.asking and (how := _verdict_of_people(draft.state, one.loop)):
+            _close_loop(draft, one, f"is closed, its last stage was {how}")
 
 
-def _said_by_people(state: RunState, loop: LoopDefinition) -> str | None:
+def _verdict_of_people(state: RunState, loop: LoopDefinition) -> str | None:
     """Say what people have said of a loop's last stage; None: not enough of it to end the rounds."""
     rows = [state.sheets[number] for number in loop.ends]
     words = [row.status for row in rows if row.word is not None]
@@ -161,7 +161,7 @@ def _said_by_people(state: RunState, loop: LoopDefinition) -> str | None:
     return "skipped" if len(words) == len(rows) else None
 
 
-def back_to_round_one(draft: DecisionDraft, again: Collection[int]) -> None:
+def restart_loops(draft: DecisionDraft, again: Collection[int]) -> None:
     """Count from round 1 in loops of which sheets (by number) run again.
 
     Also in those that the score in force has no more, for they may come back: what runs again of their spans,
@@ -201,15 +201,15 @@ def revise_loops(draft: DecisionDraft, loops: Collection[UpcomingLoop]) -> None:
     before = {one.row.uid: one for one in state.loops}
     coming = {told.uid for told in loops}
     for one in [one for uid, one in before.items() if uid not in coming]:
-        above = [state.sheets[number].uid for number in _above(state, one.loop.ends)]
+        above = [state.sheets[number].uid for number in _needs_of(state, one.loop.ends)]
         over = LoopState.REMOVED if one.is_open else one.row.state
         draft.put(msgspec.structs.replace(one.row, state=over, needs=above))
     for told in loops:
         if told.uid not in before:
-            draft.put(as_revised(state, told))
+            draft.put(revised_loop_row(state, told))
 
 
-def _above(state: RunState, ends: Sequence[int]) -> list[int]:
+def _needs_of(state: RunState, ends: Sequence[int]) -> list[int]:
     """Return, by number, all that these sheets need, directly or not."""
     needs = state.score.waits()
     found: set[int] = set()
@@ -221,7 +221,7 @@ def _above(state: RunState, ends: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def as_revised(state: RunState, told: UpcomingLoop) -> LoopRow:
+def revised_loop_row(state: RunState, told: UpcomingLoop) -> LoopRow:
     """Return where a loop of a new score stands."""
     before = next((one.row for one in state.loops if one.row.uid == told.uid), None)
     if before is not None:
@@ -234,7 +234,9 @@ def as_revised(state: RunState, told: UpcomingLoop) -> LoopRow:
     return msgspec.structs.replace(row, state=LoopState.CLOSED if decided else LoopState.OPEN)
 
 
-def counted_anew(state: RunState, loops: Collection[UpcomingLoop], uids: Mapping[int, int]) -> list[str]:
+def restarted_loop_notes(
+    state: RunState, loops: Collection[UpcomingLoop], uids: Mapping[int, int]
+) -> list[str]:
     """Say which loops of a new score begin with round 1, though a stage of theirs was in a later one.
 
     `uids` are the sheets of this run by their numbers in it.
@@ -244,7 +246,7 @@ def counted_anew(state: RunState, loops: Collection[UpcomingLoop], uids: Mapping
     }
     said = []
     for told in loops:
-        row = as_revised(state, told)
+        row = revised_loop_row(state, told)
         before = {
             one.loop.span: one.row.round for n in told.loop.sheets if (one := rounds.get(uids.get(n, 0)))
         }

@@ -172,7 +172,7 @@ class RunState:
         """Whether the job is held and has nothing left to start; a resume ends it, or begins anew."""
         return bool(self.holds) and not self.facts.in_flight and not self.settling_context.could_start
 
-    def taken(self, now: Instant) -> int:
+    def milliseconds_run(self, now: Instant) -> int:
         """Return how long the run has run by now, in milliseconds: what its time limit counts."""
         since = self.run.counting_since
         return self.run.wall_milliseconds + (0 if since is None else max(0, since.until(now)))
@@ -187,7 +187,7 @@ class RunState:
         limit = self.newest.score.max_wall_seconds
         if limit is None or self.run.counting_since is None:
             return None
-        return max(0, round(limit * 1000) - self.taken(now))
+        return max(0, round(limit * 1000) - self.milliseconds_run(now))
 
     @property
     def done(self) -> int:

@@ -8,7 +8,7 @@ from kit.tables import each
 
 from marianned.instruments.profile import Cli, Command, Profile
 from marianned.lifecycle import Action
-from marianned.progress.deciding.revisions import planned
+from marianned.progress.deciding.revisions import plan_version
 from marianned.progress.state.run import ScoreVersion
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
@@ -180,7 +180,7 @@ def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:
     bench.end(1)
     assert "limit" not in line(bench).why
     version: ScoreVersion = bench.state.current
-    assert all("limit" not in one.why for one in planned(bench.state, version).lines)
+    assert all("limit" not in one.why for one in plan_version(bench.state, version).lines)
 
 
 def silent(seconds: float | None) -> ExpandedScore:

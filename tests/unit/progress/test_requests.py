@@ -7,7 +7,7 @@ from kit.tables import each
 
 from marianned.errors import NameTaken, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
-from marianned.progress.deciding.decide import to_be_terminated
+from marianned.progress.deciding.decide import flights_to_terminate
 from marianned.protocol import Caller, JobStatus, Outcome
 
 BOB = Caller(uid=1001, pid=7, name="mzt 1.2.0")
@@ -214,19 +214,19 @@ def test_a_second_cancel_interrupts_nothing_twice() -> None:
 def test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon() -> None:
     bench = in_status(JobStatus.CANCELLING)
     bench.crash()
-    assert [attempt.sheet for attempt in to_be_terminated(bench.state, bench.now)] == [1]
+    assert [attempt.sheet for attempt in flights_to_terminate(bench.state, bench.now)] == [1]
     bench.end(1, Outcome.LOST)
     assert bench.status is JobStatus.CANCELLED
-    assert to_be_terminated(bench.state, bench.now) == []
+    assert flights_to_terminate(bench.state, bench.now) == []
 
 
 def test_what_is_in_flight_past_a_deadline_is_ended_at_the_start_of_the_daemon() -> None:
     bench = in_status(JobStatus.RUNNING)
     bench.ask(Action.PAUSE, deadline=5_000)
     bench.crash()
-    assert to_be_terminated(bench.state, bench.now) == []
+    assert flights_to_terminate(bench.state, bench.now) == []
     bench.after(5)
-    assert [attempt.sheet for attempt in to_be_terminated(bench.state, bench.now)] == [1]
+    assert [attempt.sheet for attempt in flights_to_terminate(bench.state, bench.now)] == [1]
 
 
 def test_a_pause_file_is_one_hold_of_the_file_with_its_reason() -> None:

@@ -1,6 +1,6 @@
-"""A person's word about sheets: their work counts as done (`accept`), or is not needed (`skip`); try now.
+"""Sheets that a person marks: their work counts as done (`accept`), or is not needed (`skip`); try now.
 
-The first two are kept with the sheet, by whom and why, over modifies too; what sets the sheet back undoes it.
+The marks are kept with the sheet, by whom and why, over modifies too; what sets the sheet back undoes them.
 Source: docs/design/control.md §3 and §6.
 """
 
@@ -14,8 +14,8 @@ from marianned.errors import BadRequest, MarianneError, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.past_sheets import done_as
-from marianned.progress.deciding.revisions import going_on_anew, planned
-from marianned.progress.deciding.rounds import close_by_word
+from marianned.progress.deciding.revisions import plan_version, resume_restarts_failed
+from marianned.progress.deciding.rounds import close_loops_by_marks
 from marianned.progress.state.hook_queue import hook_queue
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.selection import select
@@ -37,7 +37,7 @@ _ASKED = "asked"
 """Why a sheet is skipped or accepted: a person's own words stand in the line of the request, once."""
 
 
-def spoken(ask: JobRequest) -> Iterator[tuple[str, str]]:
+def marks_of(ask: JobRequest) -> Iterator[tuple[str, str]]:
     """Yield what a request says of which sheets, as the caller wrote them."""
     if ask.skip is not None:
         yield "skipped:", ask.skip
@@ -45,13 +45,13 @@ def spoken(ask: JobRequest) -> Iterator[tuple[str, str]]:
         yield "accepted:", ask.accept
 
 
-def typed(ask: JobRequest) -> str:
+def typed_marks(ask: JobRequest) -> str:
     """Write what a request says of sheets as it is typed behind `mzt resume JOB`."""
     given = (("--skip", ask.skip), ("--accept", ask.accept))
     return "".join(f" {option} {formatting.typed(sheets)}" for option, sheets in given if sheets is not None)
 
 
-def take_word(draft: DecisionDraft, ask: JobRequest) -> None:
+def apply_marks(draft: DecisionDraft, ask: JobRequest) -> None:
     """Let sheets be done as a person says.
 
     Raises:
@@ -60,10 +60,10 @@ def take_word(draft: DecisionDraft, ask: JobRequest) -> None:
     """
     state = draft.state
     word = Word(owner=ask.request.caller, reason=ask.reason)
-    for number, status in _named(state, ask).items():
+    for number, status in _marked_sheets(state, ask).items():
         row = state.sheets[number]
         if row.status in (*DONE, SheetStatus.RUNNING):
-            raise _refused(state, draft, row)
+            raise _mark_refusal(state, draft, row)
         draft.close_parked([row.uid])
         if row.uid in state.breakpoints or row.uid in state.passed:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
@@ -80,10 +80,10 @@ def take_word(draft: DecisionDraft, ask: JobRequest) -> None:
         what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
         why = f": {ask.reason}" if ask.reason else ""
         draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason=_ASKED)
-    close_by_word(draft)
+    close_loops_by_marks(draft)
 
 
-def _named(state: RunState, ask: JobRequest) -> dict[int, SheetStatus]:
+def _marked_sheets(state: RunState, ask: JobRequest) -> dict[int, SheetStatus]:
     """Return what the named sheets become, by number."""
     skipped = [] if ask.skip is None else select(ask.skip, state.score)
     accepted = [] if ask.accept is None else select(ask.accept, state.score)
@@ -93,7 +93,7 @@ def _named(state: RunState, ask: JobRequest) -> dict[int, SheetStatus]:
     return dict(sorted(named.items()))
 
 
-def _refused(state: RunState, draft: DecisionDraft, row: SheetRow) -> WrongStatus:
+def _mark_refusal(state: RunState, draft: DecisionDraft, row: SheetRow) -> WrongStatus:
     name = state.run.job_name
     running = row.status == SheetStatus.RUNNING
     said = "it ends first" if running else "there is nothing to skip or accept"
@@ -105,14 +105,14 @@ def _refused(state: RunState, draft: DecisionDraft, row: SheetRow) -> WrongStatu
         typed_next = [f"mzt resume {name} --accept {accept}" if ends else f"mzt modify {name} -c FILE -r"]
     return WrongStatus(
         f"{messages.sheet_name(state, row.sheet)} of '{name}' is {row.status}; {said}"
-        f"{told_loops(state, [row.sheet])}",
+        f"{describe_loops(state, [row.sheet])}",
         job_id=name,
         status=draft.status,
         hints=typed_next,
     )
 
 
-def told_loops(state: RunState, sheets: Collection[int]) -> str:
+def describe_loops(state: RunState, sheets: Collection[int]) -> str:
     """Name the loops that play sheets: `; loop 2-3 (stages 2 mend, 3 check) is in round 2 of up to 4`."""
     told = ""
     for one in state.loops:
@@ -126,38 +126,42 @@ def told_loops(state: RunState, sheets: Collection[int]) -> str:
     return told
 
 
-def told_of_refused(state: RunState, ask: JobRequest) -> str:
+def describe_refused_loops(state: RunState, ask: JobRequest) -> str:
     """Name the loops of the sheets that a refused `--from`, `--skip` or `--accept` names."""
     if ask.action not in (Action.RESUME_FROM, Action.RESUME_MARK):
         return ""
     try:
-        named = select(ask.sheets, state.score) if ask.sheets is not None else list(_named(state, ask))
+        named = (
+            select(ask.sheets, state.score) if ask.sheets is not None else list(_marked_sheets(state, ask))
+        )
     except MarianneError:
         return ""  # the status is what stands in the way
-    return told_loops(state, named)
+    return describe_loops(state, named)
 
 
-def plan_of_word(draft: DecisionDraft, ask: JobRequest) -> list[PlanLine]:
+def plan_with_marks(draft: DecisionDraft, ask: JobRequest) -> list[PlanLine]:
     """Return what would become of each sheet, once the word is taken and the job goes on."""
-    named = _named(draft.state, ask)
+    named = _marked_sheets(draft.state, ask)
     scratch = DecisionDraft(draft.state.copy(), draft.now, slots=0)
-    take_word(scratch, ask)
+    apply_marks(scratch, ask)
     state = scratch.state
-    lines = planned(state, state.newest, state.run.rewind, anew=going_on_anew(state)).lines
-    return [_told_of(draft.state, line, named) for line in lines]
+    lines = plan_version(state, state.newest, state.run.rewind, anew=resume_restarts_failed(state)).lines
+    return [_line_before_marks(draft.state, line, named) for line in lines]
 
 
-def _told_of(before: RunState, line: PlanLine, named: dict[int, SheetStatus]) -> PlanLine:
+def _line_before_marks(before: RunState, line: PlanLine, named: dict[int, SheetStatus]) -> PlanLine:
     """Return a line of the plan that was made as if the word were taken, with what stands before it is."""
     if line.old_sheet is None:
         return line
     status = before.sheets[line.old_sheet].status
     if line.old_sheet in named and line.status in DONE:
-        return msgspec.structs.replace(line, status=status, runs=False, why=_why(named[line.old_sheet]))
+        return msgspec.structs.replace(
+            line, status=status, runs=False, why=_mark_reason(named[line.old_sheet])
+        )
     return msgspec.structs.replace(line, status=status)
 
 
-def _why(status: SheetStatus) -> str:
+def _mark_reason(status: SheetStatus) -> str:
     return f"{'skipped' if status is SheetStatus.SKIPPED else 'accepted'}, as was asked"
 
 
@@ -165,7 +169,7 @@ def starts_nothing(state: RunState, ask: JobRequest) -> bool:
     """Tell whether all is done once the word is taken, hooks too: the job ends."""
     if ask.action is not Action.RESUME_MARK:
         return False
-    named = _named(state, ask)
+    named = _marked_sheets(state, ask)
     rows = state.sheets.values()
     if any(row.status not in DONE and row.sheet not in named for row in rows) or state.facts.in_flight:
         return False
