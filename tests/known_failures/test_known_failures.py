@@ -140,7 +140,7 @@ KNOWN = {
     ),
     "a retry's wait runs out while the job is paused": Known(
         "progress.deciding.requests:_release_holds",
-        "go_on_waiting(draft)",
+        "resume_waits(draft)",
         "pass",
         "unit/progress/test_outcomes.py::test_a_wait_goes_on_over_a_pause_with_what_remained_of_it",
     ),
@@ -327,7 +327,7 @@ KNOWN = {
         says="kit.daemon.Refused: 'asks' is still pausing",
     ),
     "a breakpoint is acknowledged that the next resume voids": Known(
-        "progress.deciding.holding:set_breakpoints",
+        "progress.deciding.breakpoints:set_breakpoints",
         "if state.stands_before(row):",
         "if False:",
         "unit/progress/test_holds.py::test_there_is_no_breakpoint_where_its_own_hold_stands",

@@ -12,7 +12,7 @@ from marianned import formatting
 from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import DecisionDraft
-from marianned.progress.deciding.holding import ends_by_itself
+from marianned.progress.deciding.holds import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
 from marianned.progress.deciding.marks import plan_with_marks, typed_marks
 from marianned.progress.deciding.revisions import (

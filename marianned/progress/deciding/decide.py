@@ -14,15 +14,15 @@ from marianned.clock import Instant
 from marianned.errors import MarianneError, NameTaken
 from marianned.lifecycle import Step
 from marianned.progress.deciding.answers import answer_waiting
+from marianned.progress.deciding.breakpoints import hold_at_breakpoints
 from marianned.progress.deciding.draft import Decision, DecisionDraft
-from marianned.progress.deciding.holding import (
-    begin_ends,
-    end_holds,
-    hold_at_breakpoints,
+from marianned.progress.deciding.holds import (
     hold_for_failure,
+    hold_moments,
     interrupt_overdue,
     is_overdue,
-    moments_of_holds,
+    release_ended_holds,
+    start_hold_durations,
 )
 from marianned.progress.deciding.hooks import (
     accept_chained,
@@ -153,14 +153,14 @@ _OUTCOMES = (AttemptEnded, SkipEvaluated, UntilJudged, HookEnded, ChainedJobsRea
 
 def _apply_consequences(draft: DecisionDraft, *, outcome: bool) -> None:
     """Let everything follow from the trigger, in this order; `outcome`: something in flight ended by it."""
-    end_holds(draft)
+    release_ended_holds(draft)
     _settle(draft, outcome=outcome)
     _end_waits(draft)
     _move_to_fallbacks(draft)
     ask_loops(draft)
     _start_sheets(draft)
     start_hook(draft)
-    begin_ends(draft)
+    start_hold_durations(draft)
     interrupt_overdue(draft)
     draft.finish()
 
@@ -424,7 +424,7 @@ def _is_paced(draft: DecisionDraft) -> bool:
 def _next_wake(draft: DecisionDraft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
-    moments = [*moments_of_holds(draft), time_limit_moment(draft)]
+    moments = [*hold_moments(draft), time_limit_moment(draft)]
     if lifecycle.may_start_hook(state.facts):
         moments += [*hook_moments(state), *([draft.now] if has_just_failed(draft) else [])]
     if lifecycle.may_start(state.facts):

@@ -226,7 +226,7 @@ def hook_moments(state: RunState) -> list[Instant | None]:
     return [row.until for row in _timed_hooks(state)]
 
 
-def go_on_waiting(draft: DecisionDraft, paused_at: Instant) -> None:
+def resume_hook_waits(draft: DecisionDraft, paused_at: Instant) -> None:
     """Let a hook's wait last as long as it still had to last when the job became paused."""
     for row in _timed_hooks(draft.state):
         if row.until is not None and not paused_at.reached(row.until):

@@ -11,10 +11,10 @@ from marianned.clock import Instant
 from marianned.formatting import dollars, duration
 from marianned.instruments import command_line
 from marianned.progress.deciding.draft import DecisionDraft
+from marianned.progress.deciding.holds import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.deciding.limits import warn_of_budget
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.rate_limits import lift_limit, record_limit, unknown_time_note
-from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, KeepersReported

@@ -13,8 +13,9 @@ from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
 from marianned.progress.deciding import limits
 from marianned.progress.deciding.answers import planned_reply, remember_request
+from marianned.progress.deciding.breakpoints import set_breakpoints
 from marianned.progress.deciding.draft import DecisionDraft
-from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
+from marianned.progress.deciding.holds import ends_by_itself, resume_waits
 from marianned.progress.deciding.hooks import end_failure_hooks, planned_hooks, reset_hooks
 from marianned.progress.deciding.marks import (
     apply_marks,
@@ -266,7 +267,7 @@ def _release_holds(draft: DecisionDraft) -> None:
     if draft.state.settling_context.held_for_failure or draft.state.nothing_left:
         _reset_sheets(draft)  # where all is done there is nothing to begin anew: the resume ends the job
     if paused:
-        go_on_waiting(draft)
+        resume_waits(draft)
     limited = any(hold.cause == HoldCause.RATE_LIMIT for hold in draft.state.holds.values())
     draft.release_holds(list(draft.state.holds))
     if limited:

@@ -12,8 +12,12 @@ from marianned import lifecycle
 from marianned.formatting import sheet_list
 from marianned.lifecycle import Action
 from marianned.progress.deciding import rounds
+from marianned.progress.deciding.breakpoints import (
+    rearm_breakpoints,
+    removed_breakpoint_names,
+    rename_breakpoint_holds,
+)
 from marianned.progress.deciding.draft import DecisionDraft
-from marianned.progress.deciding.holding import names_of_breakpoints, tell_breakpoints_anew
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.limits import with_live_limits
 from marianned.progress.deciding.past_sheets import (
@@ -358,7 +362,7 @@ def apply_rewind(draft: DecisionDraft) -> None:
             draft.put(_reset_row(state, row))
     forget_dependents(draft, [state.sheets[number].uid for number in again])
     rounds.restart_loops(draft, again)
-    rounds.rearm_breakpoints(draft, [state.sheets[number].uid for number in again if number not in named])
+    rearm_breakpoints(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
     verb = "runs" if len(again) == 1 else "run"
     draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} {verb} again")
@@ -485,7 +489,7 @@ def apply_staged(draft: DecisionDraft) -> None:
     rounds.revise_loops(draft, loops)
     for number in set(gone).intersection(state.breakpoints.keys() | state.passed.keys()):
         draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
-    stood_before = names_of_breakpoints(state, gone)
+    stood_before = removed_breakpoint_names(state, gone)
     past = state.current.row
     applied = msgspec.structs.replace(
         staged,
@@ -510,5 +514,5 @@ def apply_staged(draft: DecisionDraft) -> None:
         staged_hold=None,
         next_uid=next_uid,
     )
-    tell_breakpoints_anew(draft, stood_before)
+    rename_breakpoint_holds(draft, stood_before)
     draft.note("revision.applied", "; ".join([f"revision {applied.row.revision} is in force", *anew]))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from marianned import lifecycle
+from marianned.progress.deciding.breakpoints import drop_passed_breakpoints, rearm_breakpoints
 from marianned.progress.deciding.draft import DecisionDraft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import forget_dependents
@@ -19,7 +20,7 @@ from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import ErrorCategory, LoopState, SheetStatus
-from marianned.rows import BreakpointRow, Deleted, LoopRow, SheetRow
+from marianned.rows import LoopRow, SheetRow
 from marianned.score.expanded import LoopDefinition
 
 _UNANSWERED = "until has no answer: "
@@ -114,24 +115,10 @@ def _next_round(draft: DecisionDraft, one: TrackedLoop) -> None:
     draft.note("loop.round", said)
 
 
-def rearm_breakpoints(draft: DecisionDraft, uids: Collection[int]) -> None:
-    """Let breakpoints stop anew that were passed in a round."""
-    for uid in uids:
-        if uid in draft.state.passed:
-            draft.put(BreakpointRow(run_id=draft.state.run.run_id, uid=uid))
-
-
 def _close_loop(draft: DecisionDraft, one: TrackedLoop, why: str) -> None:
     draft.put(msgspec.structs.replace(one.row, state=LoopState.CLOSED))
     drop_passed_breakpoints(draft, [draft.state.sheets[sheet].uid for sheet in one.loop.sheets])
     draft.note("loop.closed", f"loop {one.loop.span}: {why}")
-
-
-def drop_passed_breakpoints(draft: DecisionDraft, uids: Collection[int]) -> None:
-    """Forget breakpoints that were passed: no round follows."""
-    for uid in uids:
-        if uid in draft.state.passed:
-            draft.delete(Deleted(kind=BreakpointRow, run_id=draft.state.run.run_id, key=uid))
 
 
 def _fail_loop(draft: DecisionDraft, one: TrackedLoop, category: ErrorCategory, message: str) -> None:

@@ -6,9 +6,9 @@ Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 
 from marianned.clock import Instant
 from marianned.progress.deciding.draft import DecisionDraft
+from marianned.progress.deciding.holds import pause_after_stage
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import done_as
-from marianned.progress.deciding.score_pauses import pause_after_stage
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import ErrorCategory, SheetStatus
