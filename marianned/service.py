@@ -20,8 +20,8 @@ from anyio import to_thread
 from marianned import __version__, faults, files, logs, memory, streams, workers
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
-from marianned.api.server import Server, check_place, check_silent
-from marianned.api.streams import Journal
+from marianned.api.server import Server, check_silent, check_socket_place
+from marianned.api.streams import JournalFeed
 from marianned.conductor.capacity.disk import DiskMonitor
 from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
 from marianned.conductor.capacity.rate_limits import RateLimiter
@@ -120,7 +120,7 @@ class Daemon:
             keeper = Retention(conductor)
             NotificationSender(conductor, tasks)  # the store knows it
             known = handlers(conductor, submissions, queries, keeper, stopper.stop, reloader.reload)
-            server = Server(known, Journal(store), queries, store, stopper.answered)
+            server = Server(known, JournalFeed(store), queries, store, stopper.answered)
             faults.point("service.opened")
             watchdog.busy(busy=True)
             tasks.start_soon(watchdog.run)
@@ -308,7 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address) as lock:
             if handed is None:
-                check_place(address)
+                check_socket_place(address)
                 check_silent(address)  # before anything is taken up that would then be without a daemon
             logs.to_file(state)
             faults.point("service.locked")

@@ -17,12 +17,12 @@ import msgspec
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 
 from marianned import faults, wire
-from marianned.api import inside
-from marianned.api.dispatch import Handler, WireAnswer, answer, too_many
+from marianned.api import attempt_callers
+from marianned.api.dispatch import Handler, WireAnswer, answer, refuse_one_too_many
 from marianned.api.outputs import JobOutputStream, OutputStream
 from marianned.api.params import read_params
-from marianned.api.states import States
-from marianned.api.streams import EventStream, Journal, Send, Source, send_stream
+from marianned.api.states import StateCache
+from marianned.api.streams import EventStream, JournalFeed, SendBytes, StreamSource, send_stream
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.errors import MarianneError, Unavailable
 from marianned.protocol import (
@@ -49,30 +49,30 @@ UNREAD_MOST = 64 * 1024 * 1024
 STALLED_SECONDS = 10.0
 """After so long without a byte taken, a reader is given up."""
 _PIECE_BYTES = 64 * 1024
-_LOOKS_MOST = 2
+_QUERIES_MOST = 2
 """Questions of one connection that are answered at the same time: a page of a reply can be megabytes."""
 
 
 _FAREWELL_SECONDS = 1.0
 
 
-class _TooMuch(Exception):
-    """The client has gone over a limit: the connection ends with what it is `told`."""
+class _LimitExceeded(Exception):
+    """The client has gone over a limit: the connection ends with `last_message`."""
 
-    def __init__(self, told: bytes) -> None:
+    def __init__(self, last_message: bytes) -> None:
         super().__init__()
-        self.told = told
+        self.last_message = last_message
 
 
-class Parts(Protocol):
+class ServerContext(Protocol):
     """What connections need of the server they belong to; `unread` is the bytes of unfinished requests.
 
     Once it is `closing`, streams end with reason `stopping`.
     """
 
     handlers: Mapping[str, Handler]
-    journal: Journal
-    states: States
+    journal: JournalFeed
+    states: StateCache
     queries: JobQueries
     store: Store
     closing: bool
@@ -83,7 +83,7 @@ class Parts(Protocol):
 class Connection:
     """One client: its requests in flight, its streams."""
 
-    def __init__(self, server: Parts, stream: SocketStream, peer: inside.Peer) -> None:
+    def __init__(self, server: ServerContext, stream: SocketStream, peer: attempt_callers.Peer) -> None:
         self._server = server
         self._stream = stream
         self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
@@ -94,8 +94,8 @@ class Connection:
         self._answered = anyio.Event()
         self._broken = False
         self._unsent = b""
-        self._looking: set[anyio.CancelScope] = set()
-        self._looks = anyio.CapacityLimiter(_LOOKS_MOST)
+        self._query_scopes: set[anyio.CancelScope] = set()
+        self._query_slots = anyio.CapacityLimiter(_QUERIES_MOST)
         self._validations = anyio.CapacityLimiter(1)
         self._streams: dict[int, anyio.CancelScope] = {}
         self._next_stream = 1
@@ -107,15 +107,15 @@ class Connection:
             try:
                 await self._read(tasks)
                 async with anyio.create_task_group() as watching:
-                    watching.start_soon(self._until_gone)
+                    watching.start_soon(self._watch_hang_up)
                     await self._until_answered()
                     watching.cancel_scope.cancel()
-            except _TooMuch as end:
-                await farewell(self._stream, self.send, end.told)
-                self._give_up()
+            except _LimitExceeded as end:
+                await send_last_message(self._stream, self.send, end.last_message)
+                self._shut_down()
                 tasks.cancel_scope.cancel()
             except BaseException:
-                self._give_up()  # nobody is kept by a reader that does not read
+                self._shut_down()  # nobody is kept by a reader that does not read
                 raise
 
     async def _read(self, tasks: TaskGroup) -> None:
@@ -127,26 +127,26 @@ class Connection:
                 for number, line in enumerate(lines.feed(data)):
                     if number:  # a flood of small ones lets the others have their turn, as receiving does
                         await anyio.lowlevel.checkpoint()
-                    await self._take(line, tasks)
+                    await self._take_line(line, tasks)
                 self._server.unread += lines.held - unread
                 unread = lines.held
                 if unread and self._server.unread > UNREAD_MOST:
-                    raise _TooMuch(
+                    raise _LimitExceeded(
                         wire.refusal(None, Unavailable("too many unfinished requests are coming in"))
                     )
         except wire.ProtocolFault as fault:
-            raise _TooMuch(wire.fault(fault)) from None
+            raise _LimitExceeded(wire.fault(fault)) from None
         finally:
             self._server.unread -= unread
         if lines.rest.strip():
-            await self._take(lines.rest, tasks)
+            await self._take_line(lines.rest, tasks)
 
     async def _until_answered(self) -> None:
         while self._in_flight:
             await self._answered.wait()
 
-    async def _until_gone(self) -> None:
-        """When the other side is closed in both directions, give up what only looks: nobody reads it.
+    async def _watch_hang_up(self) -> None:
+        """Cancel queries once the other side is closed in both directions: nobody reads their replies.
 
         The end of input alone does not tell: it may only mean that no more requests come. What changes
         something is done all the same.
@@ -154,7 +154,7 @@ class Connection:
         with select.epoll() as gone:
             gone.register(self._socket.fileno(), 0)  # HUP is told unasked
             await anyio.wait_readable(gone.fileno())
-        for scope in self._looking:
+        for scope in self._query_scopes:
             scope.cancel()
 
     async def send(self, data: bytes) -> None:
@@ -186,7 +186,7 @@ class Connection:
                     with anyio.fail_after(STALLED_SECONDS):
                         await self._stream.send(data[start : start + _PIECE_BYTES])
         except TimeoutError:
-            self._give_up()
+            self._shut_down()
             raise anyio.BrokenResourceError from None
 
     def _taken_at_once(self, data: bytes) -> int:
@@ -196,12 +196,12 @@ class Connection:
         except OSError:
             return 0
 
-    def _give_up(self) -> None:
+    def _shut_down(self) -> None:
         """End the connection in both directions: reading sees the end, writing fails at once."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    async def _take(self, line: bytes, tasks: TaskGroup) -> None:
+    async def _take_line(self, line: bytes, tasks: TaskGroup) -> None:
         try:
             request = wire.read_request(line)
             params = read_params(request)
@@ -209,17 +209,19 @@ class Connection:
             await self.send(wire.fault(fault))
             return
         if self._in_flight >= REQUESTS_MOST:
-            raise _TooMuch(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
+            raise _LimitExceeded(
+                refuse_one_too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight")
+            )
         if isinstance(params, SayHello):
             self._caller = msgspec.structs.replace(self._caller, name=params.name[:100])
             self._read_only = self._read_only or params.read_only  # a second hello never lifts it
-        if isinstance(params, GetJob) and self._told_again(request, params, tasks):
+        if isinstance(params, GetJob) and self._answer_from_cache(request, params, tasks):
             return
         self._in_flight += 1
-        tasks.start_soon(self._do, request, params)
+        tasks.start_soon(self._run_request, request, params)
 
-    def _told_again(self, request: wire.Request, params: GetJob, tasks: TaskGroup) -> bool:
-        """Answer at once, with no task for it, what is as it was told before; false: it has to be asked for.
+    def _answer_from_cache(self, request: wire.Request, params: GetJob, tasks: TaskGroup) -> bool:
+        """Answer at once, without a task, where the last reply still holds; false: the query has to be run.
 
         Whoever is connected may look. What the reader doesn't take now is sent by a task.
         """
@@ -243,26 +245,26 @@ class Connection:
     async def _send_rest(self) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await self.send(b"")
-        self._settle()
+        self._note_answered()
 
-    async def _do(self, request: wire.Request, params: Query[Any]) -> None:
+    async def _run_request(self, request: wire.Request, params: Query[Any]) -> None:
         with anyio.CancelScope() as scope:
             if not METHODS[request.method].writes:
-                self._looking.add(scope)
+                self._query_scopes.add(scope)
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await self._done(request, params)  # once done, the client may be gone
-        self._looking.discard(scope)
-        self._settle()
+                await self._dispatch(request, params)  # once done, the client may be gone
+        self._query_scopes.discard(scope)
+        self._note_answered()
 
-    def _settle(self) -> None:
+    def _note_answered(self) -> None:
         self._in_flight -= 1
         self._answered.set()
         self._answered = anyio.Event()
 
-    async def _done(self, request: wire.Request, params: Query[Any]) -> None:
+    async def _dispatch(self, request: wire.Request, params: Query[Any]) -> None:
         match params:
             case SubscribeEvents():
-                source: Source = EventStream(self._server, self._server.store, params)
+                source: StreamSource = EventStream(self._server, self._server.store, params)
                 await self._open(request, source)
             case FollowOutput():
                 kind = JobOutputStream if params.sheet is None and params.hook is None else OutputStream
@@ -270,22 +272,22 @@ class Connection:
             case CancelStream():
                 await self._cancel(request, params)
             case _:
-                async with self._turn(request.method):
+                async with self._query_limit(request.method):
                     await self._answer(request, params)
 
-    def _turn(self, method: str) -> AbstractAsyncContextManager[None]:
-        """Let few questions be answered at once; what waits, or changes something, holds nobody up."""
+    def _query_limit(self, method: str) -> AbstractAsyncContextManager[None]:
+        """Return the limit of queries that run at once; what waits, or changes something, has none."""
         if METHODS[method].writes or method == "job.wait":
             return nullcontext()
-        return self._validations if method == "score.validate" else self._looks
+        return self._validations if method == "score.validate" else self._query_slots
 
-    def _checked(self, method: str, handler: Handler) -> Handler:
-        """Return a handler that refuses what a sheet may not ask for."""
+    def _with_permission_check(self, method: str, handler: Handler) -> Handler:
+        """Return the handler, with a check before it where the client may not ask for everything."""
 
         async def checked(caller: Caller, params: Query[Any]) -> Reply:
             if self._read_only:
-                inside.check_only_looks(method, params)
-            await inside.check(self._server.queries.conductor, caller, method, params)
+                attempt_callers.check_read_only(method, params)
+            await attempt_callers.check_permitted(self._server.queries.conductor, caller, method, params)
             reply = await handler(caller, params)
             return msgspec.structs.replace(reply, read_only=True) if read_only_hello else reply
 
@@ -293,7 +295,7 @@ class Connection:
         return checked if self._read_only or self._caller.inside is not None else handler
 
     def _slot_lent(self) -> AbstractContextManager[None]:
-        """Return that in which others may have the slot of the attempt that the client is inside of."""
+        """Return a context in which others may use the slot of the attempt that the client is inside of."""
         if self._peer.run_id is None:
             return nullcontext()
         return self._server.queries.conductor.slot_lent(self._peer.run_id, self._peer.attempt)
@@ -305,7 +307,7 @@ class Connection:
         waits = request.method == "job.wait" or bool(getattr(params, "wait", False))
         with self._slot_lent() if waits else nullcontext():
             reply = await self._made_meanwhile(request, params) or await answer(
-                self._checked(request.method, handler), self._caller, request, params
+                self._with_permission_check(request.method, handler), self._caller, request, params
             )
         took = None if waits else time.perf_counter() - began
         self._server.queries.meter.note(request.method, took, refused=reply.refused)
@@ -326,7 +328,7 @@ class Connection:
         )
         return None if told is None else WireAnswer(wire.reply(request.id, told), refused=False)
 
-    async def _open(self, request: wire.Request, source: Source) -> None:
+    async def _open(self, request: wire.Request, source: StreamSource) -> None:
         try:
             event = await source.prepare()
         except MarianneError as error:
@@ -340,13 +342,13 @@ class Connection:
                 await self.send(wire.reply(request.id, StreamStarted(stream=number, event=event)))
                 if self._server.closing:
                     scope.cancel()
-                await send_stream(number, source, self.send, self._why_cut)
+                await send_stream(number, source, self.send, self._cut_reason)
             finally:
                 del self._streams[number]
                 self._stream_ended.set()
                 self._stream_ended = anyio.Event()
 
-    def _why_cut(self) -> str:
+    def _cut_reason(self) -> str:
         return "stopping" if self._server.closing else "cancelled"
 
     async def end_streams(self) -> None:
@@ -365,7 +367,7 @@ class Connection:
         await self.send(wire.reply(request.id, StreamCancelled(event=self._server.store.last_event)))
 
 
-async def farewell(stream: SocketStream, send: Send, told: bytes) -> None:
+async def send_last_message(stream: SocketStream, send: SendBytes, told: bytes) -> None:
     """Send the last message, and give it time to be read: a socket closed over unread bytes loses it."""
     connected: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
     with (

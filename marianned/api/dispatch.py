@@ -85,6 +85,6 @@ async def answer(handler: Handler, caller: Caller, request: wire.Request, params
         return WireAnswer(wire.refusal(request.id, failed), refused=True)
 
 
-def too_many(request: wire.Request, what: str) -> bytes:
+def refuse_one_too_many(request: wire.Request, what: str) -> bytes:
     """Refuse a request that is one too many."""
     return wire.refusal(request.id, BadRequest(what))

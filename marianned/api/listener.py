@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from marianned import faults
-from marianned.api.server import Server, let_go, listen
+from marianned.api.server import Server, hang_up_waiting, listen
 from marianned.touch import Watch
 
 _AGAIN_SECONDS = 5.0
@@ -55,7 +55,7 @@ class ListenerGuard:
                     if given is None:
                         if self._inode() == ours:
                             self._address.unlink(missing_ok=True)
-                        let_go(listener)  # those at systemd's wait for the next daemon
+                        hang_up_waiting(listener)  # those at systemd's wait for the next daemon
                     listener.close()
 
     async def _listener(self) -> socket.socket:

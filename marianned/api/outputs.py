@@ -7,7 +7,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned.api.states import Item
+from marianned.api.states import SendItem
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.output import find_output, read_output, where_to_begin
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.2
 """How often a growing output is looked at: nothing tells of a file's growth on every file system."""
 
 
-class _Followed(msgspec.Struct):
+class _FollowedOutput(msgspec.Struct):
     """One stream of one attempt: whose it is, and from where on it is not sent yet."""
 
     path: Path
@@ -34,7 +34,7 @@ class _Followed(msgspec.Struct):
             offset = await to_thread.run_sync(where_to_begin, self.path, offset, tail_lines)
         self.piece.offset = offset
 
-    async def send(self, item: Item) -> None:
+    async def send(self, send_item: SendItem) -> None:
         """Send all there is by now."""
         while True:
             data, skipped, _ = await to_thread.run_sync(
@@ -43,7 +43,7 @@ class _Followed(msgspec.Struct):
             if not data and not skipped:
                 return
             self.piece.offset += skipped
-            await item(msgspec.structs.replace(self.piece, data=data, skipped=skipped))
+            await send_item(msgspec.structs.replace(self.piece, data=data, skipped=skipped))
             self.piece.offset += len(data)
 
 
@@ -59,7 +59,7 @@ class OutputStream:
         self._store = store
         self._services = queries.services
         self._ask = ask
-        self._followed: list[_Followed] = []
+        self._followed: list[_FollowedOutput] = []
 
     @property
     def last(self) -> int:
@@ -86,17 +86,17 @@ class OutputStream:
                 offset=0,
                 data=b"",
             )
-            followed = _Followed(printed.directory / stream, piece)
+            followed = _FollowedOutput(printed.directory / stream, piece)
             await followed.begin(self._ask.offset, self._ask.tail_lines)
             self._followed.append(followed)
         return self.last
 
-    async def run(self, item: Item) -> str:
+    async def run(self, send_item: SendItem) -> str:
         """Send pieces until the attempt has ended and all is sent; return the reason of the end."""
         while True:
             ended = await self._ended()
             for followed in self._followed:
-                await followed.send(item)
+                await followed.send(send_item)
             if ended:
                 return "ended"
             await anyio.sleep(_LOOK_SECONDS)
@@ -117,7 +117,7 @@ class JobOutputStream:
         self._store = store
         self._ask = ask
         self._run_id = 0
-        self._followed: dict[tuple[str, str], _Followed] = {}
+        self._followed: dict[tuple[str, str], _FollowedOutput] = {}
         self._over = False
 
     @property
@@ -143,7 +143,7 @@ class JobOutputStream:
             await followed.begin(0, self._ask.tail_lines)
         return self.last
 
-    async def run(self, item: Item) -> str:
+    async def run(self, send_item: SendItem) -> str:
         """Send pieces until the run has ended and all is sent; return the reason of the end."""
         leave = self._queries.conductor.on_change(self._changed)
         try:
@@ -156,19 +156,19 @@ class JobOutputStream:
                 self._take(flight)
             while True:
                 over = self._over
-                await self._send(item)
+                await self._send(send_item)
                 if over and not self._followed:
                     return "ended"
                 await anyio.sleep(_LOOK_SECONDS)
         finally:
             leave()
 
-    async def _send(self, item: Item) -> None:
+    async def _send(self, send_item: SendItem) -> None:
         for key, followed in list(self._followed.items()):
             ended = followed.ended
-            await followed.send(item)
+            await followed.send(send_item)
             if ended:
-                await item(msgspec.structs.replace(followed.piece, ended=True))
+                await send_item(msgspec.structs.replace(followed.piece, ended=True))
                 del self._followed[key]
 
     def _changed(self, job: JobActor, changes: Changes) -> None:
@@ -187,7 +187,7 @@ class JobOutputStream:
                 self._followed[key].ended = not _is_flying(flight)
             elif _is_flying(flight):
                 directory = self._queries.services.directory(flight)
-                self._followed[key] = _Followed(directory / piece.stream, piece)
+                self._followed[key] = _FollowedOutput(directory / piece.stream, piece)
 
 
 def _is_over(state: RunState) -> bool:

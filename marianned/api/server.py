@@ -16,11 +16,11 @@ import anyio
 from anyio.abc import TaskGroup, UNIXSocketStream
 
 from marianned import files, probe, wire
-from marianned.api import inside
-from marianned.api.connection import Connection, farewell
+from marianned.api import attempt_callers
+from marianned.api.connection import Connection, send_last_message
 from marianned.api.dispatch import Handler
-from marianned.api.states import States
-from marianned.api.streams import Journal
+from marianned.api.states import StateCache
+from marianned.api.streams import JournalFeed
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.errors import MarianneError, NotPermitted, Unavailable
 from marianned.protocol import Caller
@@ -45,7 +45,7 @@ class Server:
     def __init__(
         self,
         handlers: Mapping[str, Handler],
-        journal: Journal,
+        journal: JournalFeed,
         queries: JobQueries,
         store: Store,
         stop_answered: Callable[[], None],
@@ -53,7 +53,7 @@ class Server:
         self.handlers = handlers
         self.journal = journal
         self.queries = queries
-        self.states = States(queries)
+        self.states = StateCache(queries)
         self.store = store
         self._connected: set[Connection] = set()
         self.closing = False
@@ -107,7 +107,9 @@ class Server:
     async def _converse(self, stream: UNIXSocketStream, caller: Caller) -> None:
         if not await self._is_served(stream, caller):
             return
-        connection = Connection(self, stream, await inside.named(self.queries.conductor, caller))
+        connection = Connection(
+            self, stream, await attempt_callers.identify_peer(self.queries.conductor, caller)
+        )
         self._connected.add(connection)
         self.queries.meter.connections = self.connections
         try:
@@ -131,7 +133,7 @@ class Server:
                     await self._left.wait()
             refusal = self._refusal(caller)
             if refusal is not None:
-                await farewell(stream, stream.send, wire.refusal(None, refusal))
+                await send_last_message(stream, stream.send, wire.refusal(None, refusal))
         finally:
             self._refusing -= 1
         return refusal is None
@@ -158,7 +160,7 @@ def hang_up(connected: socket.socket) -> None:
             pass
 
 
-def let_go(listener: socket.socket) -> None:
+def hang_up_waiting(listener: socket.socket) -> None:
     """Hang up those who wait to be accepted by a listener that is about to close."""
     listener.setblocking(False)  # noqa: FBT003  a socket's own signature
     with suppress(OSError):  # nobody waits any more
@@ -175,7 +177,7 @@ def listen(path: Path) -> socket.socket:
         OSError: somebody answers there, or it can't be bound.
     """
     files.make_private(path.parent)
-    check_place(path)
+    check_socket_place(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         check_silent(path)
@@ -192,7 +194,7 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def check_place(path: Path) -> None:
+def check_socket_place(path: Path) -> None:
     """See that a socket may be made: nothing but an old socket of our own is there, and nobody else's hands.
 
     Raises:

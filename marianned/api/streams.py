@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from marianned import wire
-from marianned.api.states import Item, States, Wanted, Watch
+from marianned.api.states import JobFilter, SendItem, StateCache, StateSubscription
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.errors import BadRequest
 from marianned.protocol import (
@@ -27,63 +27,63 @@ from marianned.store.writer import Store
 
 ITEMS_MOST = 1_000
 BYTES_MOST = 4 * 1024 * 1024
-Send = Callable[[bytes], Awaitable[None]]
+SendBytes = Callable[[bytes], Awaitable[None]]
 
 
-class Shared(Protocol):
+class StreamContext(Protocol):
     """What streams need of the server that they belong to."""
 
-    journal: "Journal"
-    states: States
+    journal: "JournalFeed"
+    states: StateCache
     queries: JobQueries
 
 
-class _Item(NamedTuple):
+class _EncodedEvent(NamedTuple):
     """An event, and its JSON, which all who subscribed share."""
 
     event: Event
     json: msgspec.Raw
 
 
-class Journal:
+class JournalFeed:
     """Tells each commit's events to those who subscribed, in the order of the journal."""
 
     def __init__(self, store: Store) -> None:
-        self._listeners: set[Callable[[list[_Item]], None]] = set()
+        self._listeners: set[Callable[[list[_EncodedEvent]], None]] = set()
         store.on_commit(self._tell)
 
     def _tell(self, events: list[Event]) -> None:
         if self._listeners:
-            told = [_Item(event, msgspec.Raw(msgspec.json.encode(event))) for event in events]
+            told = [_EncodedEvent(event, msgspec.Raw(msgspec.json.encode(event))) for event in events]
             for listener in list(self._listeners):
                 listener(told)
 
-    def add(self, listener: Callable[[list[_Item]], None]) -> None:
+    def add(self, listener: Callable[[list[_EncodedEvent]], None]) -> None:
         """Call `listener` with each commit's events from now on."""
         self._listeners.add(listener)
 
-    def discard(self, listener: Callable[[list[_Item]], None]) -> None:
-        """Stop that."""
+    def discard(self, listener: Callable[[list[_EncodedEvent]], None]) -> None:
+        """Call `listener` no more."""
         self._listeners.discard(listener)
 
 
-class _Backlog:
+class _EventBacklog:
     """Events that wait for a reader. Once there are too many all but the first are dropped: it has `lagged`.
 
-    `came` is called when there is something for the reader to look at.
+    `notify` is called when there is something for the reader to look at.
     """
 
-    def __init__(self, wanted: Callable[[Event], bool], came: Callable[[], None]) -> None:
-        self._wanted = wanted
-        self._came = came
-        self._waiting: deque[_Item] = deque()
+    def __init__(self, is_wanted: Callable[[Event], bool], notify: Callable[[], None]) -> None:
+        self._is_wanted = is_wanted
+        self._notify = notify
+        self._waiting: deque[_EncodedEvent] = deque()
         self._bytes = 0
         self.lagged = False
 
-    def put(self, events: list[_Item]) -> None:
+    def put(self, events: list[_EncodedEvent]) -> None:
         """Take events in."""
         for told in events:
-            if self.lagged or not self._wanted(told.event):
+            if self.lagged or not self._is_wanted(told.event):
                 continue
             self._bytes += len(bytes(told.json))
             self._waiting.append(told)
@@ -92,9 +92,9 @@ class _Backlog:
                 first = self._waiting.popleft()  # it is sent all the same: each stream gets somewhere
                 self._waiting.clear()
                 self._waiting.append(first)
-            self._came()
+            self._notify()
 
-    def take(self) -> _Item | None:
+    def take(self) -> _EncodedEvent | None:
         """Return the next event; None: none has come."""
         if not self._waiting:
             return None
@@ -109,15 +109,15 @@ class EventStream:
     No event is missed, none comes twice.
     """
 
-    def __init__(self, shared: "Shared", store: Store, ask: SubscribeEvents) -> None:
+    def __init__(self, shared: "StreamContext", store: Store, ask: SubscribeEvents) -> None:
         self._journal = shared.journal
         self._states = shared.states
         self._queries = shared.queries
         self._store = store
         self._ask = ask
-        self._wanted = Wanted(ask.jobs if ask.job_id is None else [ask.job_id])
+        self._job_filter = JobFilter(ask.jobs if ask.job_id is None else [ask.job_id])
         self._run_id: int | None = None
-        self._came = anyio.Event()
+        self._news = anyio.Event()
         self.last = 0
         """The number of the last event sent, or of where the stream began."""
 
@@ -131,10 +131,10 @@ class EventStream:
         self._check()
         if self._ask.job_id is not None:
             run = (await self._queries.state(self._ask.job_id)).run
-            self._wanted, self._run_id = Wanted([f"{run.job_name}@{run.run}"]), run.run_id
+            self._job_filter, self._run_id = JobFilter([f"{run.job_name}@{run.run}"]), run.run_id
         for job_id in dict.fromkeys(self._ask.jobs or ()):
             run = (await self._queries.state(job_id)).run
-            self._wanted.begin(run.job_name, run.run)
+            self._job_filter.note_newest(run.job_name, run.run)
         after = self._ask.after
         oldest = await self._store.records.oldest_event() if after else 0
         newest = self.last = self._store.last_event
@@ -161,17 +161,17 @@ class EventStream:
             raise BadRequest(f"'{'sheets' if ask.sheets else 'output'}' goes with 'states'")
 
     def _is_wanted(self, event: Event) -> bool:
-        if not self._wanted.has_event(event.job_id, event.run):
+        if not self._job_filter.matches_event(event.job_id, event.run):
             return False
         types = self._ask.types
         return types is None or any(
             event.type == one or (one.endswith(".") and event.type.startswith(one)) for one in types
         )
 
-    def _look(self) -> None:
-        self._came.set()
+    def _wake(self) -> None:
+        self._news.set()
 
-    async def run(self, item: Item) -> str:
+    async def run(self, send_item: SendItem) -> str:
         """Send items until the reader lags; return the reason of the end.
 
         Nothing is missed and nothing comes twice because of where the listener is added: the journal is
@@ -180,73 +180,79 @@ class EventStream:
         events that are not newer than the last one sent are passed over. States that change while the
         snapshot is sent are marked from before it, and follow.
         """
-        backlog = _Backlog(self._is_wanted, self._look)
-        watch = Watch(self._states, self._ask, self._wanted, self._look) if self._ask.states else None
+        backlog = _EventBacklog(self._is_wanted, self._wake)
+        subscription = (
+            StateSubscription(self._states, self._ask, self._job_filter, self._wake)
+            if self._ask.states
+            else None
+        )
 
-        def heard(told: list[_Item]) -> None:
-            if watch is not None:
-                watch.heard(one.event for one in told)
+        def heard(told: list[_EncodedEvent]) -> None:
+            if subscription is not None:
+                subscription.mark_removed(one.event for one in told)
 
         try:
-            if watch is not None:
-                self._states.add(watch)
+            if subscription is not None:
+                self._states.add(subscription)
                 self._journal.add(heard)
-                await watch.snapshot(item)
+                await subscription.snapshot(send_item)
             elif self._ask.snapshot:
-                await self._show(item)
-            await self._catch_up(item)
+                await self._send_snapshot(send_item)
+            await self._catch_up(send_item)
             self._journal.add(backlog.put)  # nothing was awaited since the journal was read to its end
-            await self._follow(item, backlog, watch)
+            await self._follow(send_item, backlog, subscription)
         finally:
             self._journal.discard(backlog.put)
             self._journal.discard(heard)
-            if watch is not None:
-                self._states.discard(watch)
+            if subscription is not None:
+                self._states.discard(subscription)
         return "lagged"
 
-    async def _follow(self, item: Item, backlog: _Backlog, watch: Watch | None) -> None:
+    async def _follow(
+        self, send_item: SendItem, backlog: _EventBacklog, subscription: StateSubscription | None
+    ) -> None:
         """Send what comes, events before states, until the reader has lagged."""
         while True:
-            self._came = anyio.Event()
+            self._news = anyio.Event()
             while (told := backlog.take()) is not None:
                 if told.event.event > self.last:  # else it was read from disk before it was told
-                    await item(told.json)
+                    await send_item(told.json)
                     self.last = told.event.event
             if backlog.lagged:
                 return
-            if watch is not None:
-                await watch.tell(item)
-            with anyio.move_on_after(None if watch is None else watch.due_in()):
-                await self._came.wait()
+            if subscription is not None:
+                await subscription.send_due(send_item)
+            with anyio.move_on_after(None if subscription is None else subscription.due_in()):
+                await self._news.wait()
 
-    async def _show(self, item: Item) -> None:
+    async def _send_snapshot(self, send_item: SendItem) -> None:
         """Send the present state: what is committed from here on follows as events."""
         number = self.last
         if self._ask.job_id is not None or self._ask.jobs is not None:
             asked = [self._ask.job_id] if self._ask.job_id is not None else self._ask.jobs or []
             jobs = [await self._queries.view(await self._queries.state(one)) for one in asked]
-            await item(Snapshot(event=number, jobs=jobs, total=len(jobs)))
+            await send_item(Snapshot(event=number, jobs=jobs, total=len(jobs)))
             return
         sent = 0
         while True:
             page = await self._queries.jobs(ListJobs(offset=sent))
-            await item(Snapshot(event=number, jobs=page.jobs, total=page.total))
+            await send_item(Snapshot(event=number, jobs=page.jobs, total=page.total))
             sent += len(page.jobs)
             if sent >= page.total or not page.jobs:
                 return
 
-    async def _catch_up(self, item: Item) -> None:
+    async def _catch_up(self, send_item: SendItem) -> None:
         while (newest := self._store.last_event) > self.last:
             events = await self._store.records.events(self.last, self._run_id, PAGE_LIMIT)
             for event in events:
                 if self._is_wanted(event):
-                    await item(event)
+                    await send_item(event)
                 self.last = event.event
             if len(events) < PAGE_LIMIT:
                 self.last = max(self.last, newest)
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """What a stream sends: `run` returns the reason of its end, `last` is the number that goes with it."""
 
     @property
@@ -256,22 +262,22 @@ class Source(Protocol):
     async def prepare(self) -> int:
         """Find what is asked for, or refuse it; return the journal's number."""
 
-    async def run(self, item: Item) -> str:
+    async def run(self, send_item: SendItem) -> str:
         """Send items; return why no more come."""
 
 
-async def send_stream(stream: int, source: Source, send: Send, cut: Callable[[], str]) -> None:
+async def send_stream(stream: int, source: StreamSource, send: SendBytes, cut: Callable[[], str]) -> None:
     """Run a stream to its end: its items, then `stream.end` with the reason.
 
     `cut` tells why a stream that was cancelled ends: `cancelled`, or `stopping` where the daemon stops.
     """
 
-    async def item(value: object) -> None:
+    async def send_item(value: object) -> None:
         await send(wire.notification("stream.item", {"stream": stream, "item": value}))
 
     reason = None
     try:
-        reason = await source.run(item)
+        reason = await source.run(send_item)
     finally:
         reason = reason or cut()
         with anyio.CancelScope(shield=True):

@@ -102,7 +102,7 @@ def test_states_come_together_at_most_five_a_second(daemon, monkeypatch):
 
 
 def test_what_changes_while_a_job_is_looked_at_is_told_after_it(daemon, ledger, monkeypatch):
-    look, came = states.States.job, []
+    look, came = states.StateCache.job, []
 
     async def slow_look(told, state):
         shown = await look(told, state)
@@ -117,7 +117,7 @@ def test_what_changes_while_a_job_is_looked_at_is_told_after_it(daemon, ledger, 
     ledger.wait_for("start 1")
     reading, _ = subscribed(daemon, jobs=["one"])
     with reading:
-        monkeypatch.setattr(states.States, "job", slow_look)
+        monkeypatch.setattr(states.StateCache, "job", slow_look)
         daemon.rpc("job.pause", job_id="one")
         until(reading, job_is("pausing"))
         until(reading, job_is("cancelled"))

@@ -18,7 +18,7 @@ from kit.homes import new_home
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server
-from marianned.api.streams import Journal
+from marianned.api.streams import JournalFeed
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.requests.reload import SettingsReloader
 from marianned.conductor.requests.shutdown import ShutdownCoordinator
@@ -131,7 +131,7 @@ class InProcess(Speaking):
             known = handlers(
                 conductor, house.submissions, queries, house.retention, stopper.stop, reloader.reload
             )
-            server = Server(known, Journal(house.store), queries, house.store, stopper.answered)
+            server = Server(known, JournalFeed(house.store), queries, house.store, stopper.answered)
             door = ListenerGuard(self.socket, self.socket, None, task_status.started, lambda _place: None)
             tasks.start_soon(door.serve, server)
             await stopper.ready.wait()

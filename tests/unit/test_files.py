@@ -205,7 +205,7 @@ ALLOWED = {
     "executors/host/traces.py": "/proc",
     "executors/programs.py": "programs shipped here",
     "conductor/run/attempt.py": "a program shipped here",
-    "api/inside.py": "/proc",
+    "api/attempt_callers.py": "/proc",
     "held.py": "a file in memory",
     "holder.py": "the state directory, without waiting; /proc",
     "nursery.py": "/dev/null, a pipe that it was given, and libraries that it has loaded",

@@ -10,10 +10,10 @@ from typing import Any
 import anyio
 from anyio.abc import SocketAttribute, UNIXSocketStream
 
-from marianned.api import inside
+from marianned.api import attempt_callers
 from marianned.api.connection import Connection
-from marianned.api.states import States
-from marianned.api.streams import Journal
+from marianned.api.states import StateCache
+from marianned.api.streams import JournalFeed
 from marianned.conductor.queries.metrics import RequestMeter
 from marianned.protocol import Caller
 from marianned.rows import Changes, EventRow
@@ -49,12 +49,12 @@ class Services:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.journal = Journal(store)
+        self.journal = JournalFeed(store)
         queries: Any = SimpleNamespace(meter=RequestMeter())
         self.server: Any = SimpleNamespace(
             store=store,
             journal=self.journal,
-            states=States(queries),
+            states=StateCache(queries),
             handlers={},
             queries=queries,
             stop_answered=anyio.Event().set,
@@ -77,6 +77,6 @@ class Services:
             await UNIXSocketStream.from_socket(theirs) as peer,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(Connection(self.server, served, inside.Peer(caller)).run)
+            tasks.start_soon(Connection(self.server, served, attempt_callers.Peer(caller)).run)
             yield Peer(peer)
             await peer.aclose()  # and the connection ends by itself

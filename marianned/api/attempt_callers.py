@@ -28,7 +28,7 @@ class Peer(NamedTuple):
     attempt: str = ""
 
 
-async def named(conductor: Conductor, caller: Caller) -> Peer:
+async def identify_peer(conductor: Conductor, caller: Caller) -> Peer:
     """Return the caller with the sheet, hook or check that it is inside of, if it is."""
     marks = [] if caller.pid is None else await to_thread.run_sync(_marks_of, caller.pid)
     if not marks:
@@ -49,16 +49,16 @@ async def named(conductor: Conductor, caller: Caller) -> Peer:
     return Peer(msgspec.structs.replace(caller, inside="an attempt that has ended"))
 
 
-async def check(conductor: Conductor, caller: Caller, method: str, params: Query[Any]) -> None:
+async def check_permitted(conductor: Conductor, caller: Caller, method: str, params: Query[Any]) -> None:
     """See that a request from inside an attempt is one that the setting allows.
 
     Raises:
         NotPermitted: it is not.
     """
     allowed = conductor.services.settings.security.sheets_may
-    if caller.inside is None or allowed == "all" or _only_looks(method, params):
+    if caller.inside is None or allowed == "all" or _changes_nothing(method, params):
         return
-    if allowed == "ask" and await _is_modest(conductor, caller, params):
+    if allowed == "ask" and await _is_ask_allowed(conductor, caller, params):
         return
     raise NotPermitted(
         f"{caller.inside} asks for {method}, and the setting security.sheets_may is '{allowed}'",
@@ -66,23 +66,23 @@ async def check(conductor: Conductor, caller: Caller, method: str, params: Query
     )
 
 
-def check_only_looks(method: str, params: Query[Any]) -> None:
+def check_read_only(method: str, params: Query[Any]) -> None:
     """See that a request changes nothing: its connection was to take questions only.
 
     Raises:
         NotPermitted: it changes something.
     """
-    if not _only_looks(method, params):
+    if not _changes_nothing(method, params):
         raise NotPermitted(f"{method} changes something; this connection takes questions only (read_only)")
 
 
-def _only_looks(method: str, params: Query[Any]) -> bool:
+def _changes_nothing(method: str, params: Query[Any]) -> bool:
     if isinstance(params, Modify | Resume | Remove) and params.plan:
         return True
     return not METHODS[method].changes
 
 
-async def _is_modest(conductor: Conductor, caller: Caller, params: Query[Any]) -> bool:
+async def _is_ask_allowed(conductor: Conductor, caller: Caller, params: Query[Any]) -> bool:
     """Tell whether it is a new run beside the others, or a plain pause of a job of the caller's own."""
     if isinstance(params, Submit):
         return not params.fresh
