@@ -37,8 +37,8 @@ def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
             result = call.ask("job.wait", job_id=name, words=words, timeout=_SECONDS + 30)
             if result["status"] == "completed":
                 details = call.ask("job.status", job_id=name, sheets="1")["sheets"][0]
-                read, _ = outputs.read(
-                    call, name, outputs.Source.of(details, details["attempt_count"], "result")
+                read, _ = outputs.read_output(
+                    call, name, outputs.TrackedOutput.of(details, details["attempt_count"], "result")
                 )
                 return " ".join(read.decode(errors="replace").split())[:_SHOWN], None
             if result["holds"]:
@@ -99,9 +99,9 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
                 errors = call.ask("job.why", job_id=name)["errors"]
                 return "", str(errors[0]["error_message"] if errors else result["message"])
             details = call.ask("job.status", job_id=name, sheets="1")["sheets"][0]
-            source = outputs.Source.of(details, details["attempt_count"], "stdout")
+            source = outputs.TrackedOutput.of(details, details["attempt_count"], "stdout")
             here = os.path.exists(os.path.join(directory, "seen"))  # noqa: PTH110, PTH118  no pathlib here
-            return _on_a_node(outputs.read(call, name, source)[0], executable, began, here=here)
+            return _on_a_node(outputs.read_output(call, name, source)[0], executable, began, here=here)
         finally:
             _forget(call, name)
             if not ended:

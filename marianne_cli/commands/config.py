@@ -36,7 +36,7 @@ def command(call: Invocation, *, action: str) -> CommandOutcome:  # noqa: ARG001
             "hints": [],
             "problems": [_problem(said) for said in wrong],
         },
-        text=render.fitted([*lines, message]),
+        text=render.fit_lines([*lines, message]),
         finding="E516" if wrong else None,
     )
 

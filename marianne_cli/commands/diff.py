@@ -7,7 +7,7 @@ from marianne_cli import options
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
-from marianne_cli.screens.differences import counting, unified
+from marianne_cli.screens.differences import numbers_not_dropped, unified_diff
 from marianned.formatting import assignments
 
 
@@ -40,7 +40,7 @@ def command(
     else:
         texts.append(call.ask("job.revisions", job_id=job, revision=to)["text"])
     name = reply["job_name"]
-    text = unified(texts[0], texts[1], f"{name} revision {since}", config or f"{name} revision {to}")
+    text = unified_diff(texts[0], texts[1], f"{name} revision {since}", config or f"{name} revision {to}")
     words = [f"revision {since}", f"'{config}'" if config is not None else f"revision {to}"]
     values = _new_values(reply["revisions"], since, to)
     differ = "what differs" if text else "only values differ" if values else "nothing differs"
@@ -64,10 +64,10 @@ def _new_values(revisions: Sequence[Mapping[str, Any]], since: int, to: int | No
 
 def newest(revisions: Sequence[Mapping[str, Any]]) -> int:
     """Return the number of the newest version that counts: the staged one, else that in force."""
-    return int(counting(revisions)[-1])
+    return int(numbers_not_dropped(revisions)[-1])
 
 
 def _version_before(revisions: Sequence[Mapping[str, Any]], to: int | None) -> int:
     """Return the number of the version before another (null: before a file); the first has itself."""
-    earlier = [number for number in counting(revisions) if to is None or number < to]
+    earlier = [number for number in numbers_not_dropped(revisions) if to is None or number < to]
     return int(earlier[-1]) if earlier else int(to or 1)

@@ -27,7 +27,7 @@ def command(call: Invocation) -> CommandOutcome:
     hints = [hint for check in wanting for hint in check["hints"]]
     return CommandOutcome(
         {"message": message, "hints": hints, "checks": checks},
-        text=render.fitted([*screens.checks_table(checks), message], "ok", nested=True),
+        text=render.fit_lines([*screens.checks_table(checks), message], "ok", nested=True),
         finding="E516" if wanting else None,
     )
 

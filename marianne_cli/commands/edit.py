@@ -10,7 +10,7 @@ from marianne_cli import options
 from marianne_cli.commands import diff, modify
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
-from marianne_cli.screens.drafts import Draft
+from marianne_cli.screens.drafts import ScoreDraft
 from marianned.errors import InvalidScore, MarianneError, WaitOverridden, WaitTimeout
 from marianned.formatting import typed
 
@@ -37,7 +37,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
     told = next(told for told in known["revisions"] if told["revision"] == expect)
     asked = {"resume": resume, "wait": wait, "timeout": timeout, "expect": expect}
     place = {"file": told["config_file"], "directory": told["directory"]}
-    draft = Draft(known["job_name"], text)
+    draft = ScoreDraft(known["job_name"], text)
     try:
         answer = _edit_until_accepted(call, job, draft, {**asked, **place})
     except (WaitTimeout, WaitOverridden):
@@ -49,7 +49,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
         error.hints.append(f"mzt modify {job} -c {typed(str(draft.file))}")
         raise
     except (Misuse, KeyboardInterrupt):
-        if (kept := draft.leave()) is not None:
+        if (kept := draft.keep_if_changed()) is not None:
             call.note(f"your text is kept: {kept}")
         raise
     draft.remove()
@@ -67,7 +67,7 @@ def _naming_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
 
 
 def _edit_until_accepted(
-    call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]
+    call: Invocation, job: str, draft: ScoreDraft, asked: Mapping[str, Any]
 ) -> CommandOutcome | None:
     """Let it be edited until it is accepted; null: it was saved unchanged.
 
@@ -81,7 +81,7 @@ def _edit_until_accepted(
         stdout = 2 if call.as_json else None  # stdout is for the one object
         if (fault := draft.edit(refused.problems if refused else [], stdout)) is not None:
             raise Misuse(fault)
-        text = draft.saved()
+        text = draft.saved_text()
         if text == draft.text:
             return None
         if refused is not None and text == sent:

@@ -35,7 +35,8 @@ def command(
     found = list(deque(_read_events(call, job, after or 0, since), maxlen=lines))
     message = plural(len(found), "event")
     return CommandOutcome(
-        {"job_id": job, "message": message, "events": found}, text=render.fitted(screens.events_lines(found))
+        {"job_id": job, "message": message, "events": found},
+        text=render.fit_lines(screens.events_lines(found)),
     )
 
 
@@ -69,4 +70,4 @@ def _print(call: Invocation, event: dict[str, Any]) -> None:
     if call.as_json:
         exits.print_json_object(call, event)
     else:
-        exits.print_text(render.fitted(screens.events_lines([terminal.reply(event)])))
+        exits.print_text(render.fit_lines(screens.events_lines([terminal.reply(event)])))

@@ -38,10 +38,10 @@ def command(call: Invocation, *, subject: str | None) -> CommandOutcome:  # noqa
         listed = "\n".join(f"  {name:<17}  {topic.about}" for name, topic in TOPICS.items())
         return _help_outcome("mzt", f"{root.get_help()}\n\nTopics (mzt help TOPIC)\n{listed}")
     if subject in TOPICS:
-        from marianne_cli.screens.render import in_columns
+        from marianne_cli.screens.render import fit_columns
 
         about, text = TOPICS[subject]
-        return _help_outcome(subject, in_columns(f"{subject}: {about}\n\n{text}"))
+        return _help_outcome(subject, fit_columns(f"{subject}: {about}\n\n{text}"))
     found = mzt.get_command(root, subject)
     if found is None:
         near = difflib.get_close_matches(subject, _subjects())

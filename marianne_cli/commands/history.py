@@ -40,12 +40,12 @@ def command(
             call.note(f"the journal has nothing of '{name}'")
         return CommandOutcome(
             result,
-            text=render.fitted(screens.history_screen(result["entries"], runs=True), rows=None, hang=10),
+            text=render.fit_lines(screens.history_screen(result["entries"], runs=True), rows=None, hang=10),
         )
     result = call.ask("job.history", job_id=job, sheets=sheets, since=since, limit=lines)
     result.pop("total", None)
     return CommandOutcome(
-        result, text=render.fitted(screens.history_screen(result["entries"]), rows=None, hang=10)
+        result, text=render.fit_lines(screens.history_screen(result["entries"]), rows=None, hang=10)
     )
 
 

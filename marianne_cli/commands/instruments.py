@@ -115,7 +115,7 @@ def _list_lines(found: Sequence[Result]) -> str:
         version = one["version"] or "-"
         version = version if len(version) <= _VERSION_MOST else f"{version[: _VERSION_MOST - 1]}…"
         rows.append((one["name"], ready, version, model, _state_text(one)))
-    return render.fitted(render.table(rows))
+    return render.fit_lines(render.table(rows))
 
 
 def _state_text(one: Result) -> str:

@@ -50,6 +50,6 @@ def command(
         )
     return CommandOutcome(
         {**reply, "message": plural(len(jobs), "job"), "jobs": jobs},
-        text=render.fitted(screens.jobs_table(jobs)),
+        text=render.fit_lines(screens.jobs_table(jobs)),
         short="\n".join(job["job_id"] for job in jobs),
     )

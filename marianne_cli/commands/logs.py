@@ -89,7 +89,7 @@ def command(
             }
         )
     if _as_bytes(mode) and len(chosen) == 1:
-        data, _ = outputs.read(call, details["job_id"], _source(*chosen[0], mode), lines)
+        data, _ = outputs.read_output(call, details["job_id"], _source(*chosen[0], mode), lines)
         exits.write(data)
         return CommandOutcome({}, printed=True)
     return CommandOutcome({}, text=_outputs_text(call, details["job_id"], chosen, mode, lines))
@@ -177,8 +177,8 @@ def _sheets_of_round(details: Result, number: int) -> list[tuple[Result, int]]:
     return chosen
 
 
-def _source(sheet: Result, attempt: int, mode: str | None) -> outputs.Source:
-    return outputs.Source.of(sheet, attempt, _stream(mode))
+def _source(sheet: Result, attempt: int, mode: str | None) -> outputs.TrackedOutput:
+    return outputs.TrackedOutput.of(sheet, attempt, _stream(mode))
 
 
 def _output_object(
@@ -189,7 +189,9 @@ def _output_object(
     told |= {"attempt": attempt, "stdout": None, "stderr": None, "prompt": None, "result": None}
     sizes = {}
     for stream in ("stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])):
-        data, begin = outputs.read(call, job_id, outputs.Source.of(sheet, attempt, stream), lines)
+        data, begin = outputs.read_output(
+            call, job_id, outputs.TrackedOutput.of(sheet, attempt, stream), lines
+        )
         told[stream] = data.decode(errors="replace")
         sizes[stream] = begin + len(data), begin > 0
     told |= {f"{stream}_bytes": sizes[stream][0] for stream in ("stdout", "stderr")}
@@ -220,20 +222,20 @@ def _outputs_text(
     for sheet, attempt in reversed(chosen):
         prefix = f"{named_place(sheet)}| " if len(chosen) > 1 else ""
         for stream in reversed(streams):
-            source = outputs.Source.of(sheet, attempt, stream)
+            source = outputs.TrackedOutput.of(sheet, attempt, stream)
             said = _last_lines(call, job_id, source, rest, raw=_as_bytes(mode), told=mode is None)
             if rest is not None:
                 rest -= len(said)
-            begins = prefix + outputs.mark(streams, stream)
+            begins = prefix + outputs.stderr_mark(streams, stream)
             shown = [f"{begins}{line}\n" for line in said] + shown
     return "".join(shown)
 
 
 def _last_lines(
-    call: Invocation, job_id: str, source: outputs.Source, lines: int | None, *, raw: bool, told: bool
+    call: Invocation, job_id: str, source: outputs.TrackedOutput, lines: int | None, *, raw: bool, told: bool
 ) -> list[str]:
     """Return a stream's last so many lines; `told`: as people read an agent's."""
-    from marianne_cli.screens.render import readable
+    from marianne_cli.screens.render import strip_escapes
 
     if lines is not None and not lines:
         return []
@@ -241,10 +243,10 @@ def _last_lines(
         transcript, shown = outputs.last_lines(call, job_id, source, lines)
         shown += transcript.finish()
         return shown if lines is None else shown[-lines:]
-    text = outputs.read(call, job_id, source, lines)[0].decode(errors="replace")
+    text = outputs.read_output(call, job_id, source, lines)[0].decode(errors="replace")
     if not text:
         return []
-    return (text if raw else readable(text)).removesuffix("\n").split("\n")
+    return (text if raw else strip_escapes(text)).removesuffix("\n").split("\n")
 
 
 def _follow(
@@ -258,33 +260,39 @@ def _follow(
 ) -> CommandOutcome:
     """Print until the job ends; a job that has ended already shows what it printed."""
     streams = ("stdout", "stderr") if mode is None else (_stream(mode),)
-    sources = [outputs.Source.of(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
+    sources = [
+        outputs.TrackedOutput.of(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams
+    ]
     address = f"{details['job_name']}@{details['run']}"
     call.waiting_on, call.stays = details["job_id"], GOES_ON
     named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen} if only_named else None
     several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
-    facts = None if call.as_json or mode is not None else following.Facts(call, address, named)
-    teller = following.Teller(call, named, facts, streams, raw=_as_bytes(mode), several=several)
+    reporter = None if call.as_json or mode is not None else following.EventReporter(call, address, named)
+    printer = following.OutputPrinter(call, named, reporter, streams, raw=_as_bytes(mode), several=several)
     if lines is not None:
-        _show_last_lines(call, address, sources, lines, teller)
-    if facts is not None:
-        facts.begin(details)
-    outputs.follow(call.client, address, sources, streams, teller)
+        _show_last_lines(call, address, sources, lines, printer)
+    if reporter is not None:
+        reporter.report_state(details)
+    outputs.follow_outputs(call.client, address, sources, streams, printer)
     result = waiting.until(call, address, ["ended"], timeout=None)
-    if facts is not None:
-        facts.finish()
-        facts.say(f"{moment(result['timing']['completed_at'], seconds=True)}  {result['message']}")
+    if reporter is not None:
+        reporter.finish()
+        reporter.print_line(f"{moment(result['timing']['completed_at'], seconds=True)}  {result['message']}")
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
     return waiting.ended({**kept, "outputs": []})._replace(text="")
 
 
 def _show_last_lines(
-    call: Invocation, job_id: str, sources: list[outputs.Source], lines: int, teller: following.Teller
+    call: Invocation,
+    job_id: str,
+    sources: list[outputs.TrackedOutput],
+    lines: int,
+    printer: following.OutputPrinter,
 ) -> None:
     """Show the last so many lines of what was printed already, over all streams; they are followed on."""
-    if not teller.readable:
+    if not printer.readable:
         for source in sources:
-            next(outputs.pieces(call, job_id, source, lines), None)
+            next(outputs.read_pieces(call, job_id, source, lines), None)
         return
     told = []
     for source in reversed(sources):
@@ -292,4 +300,4 @@ def _show_last_lines(
         lines -= len(shown)
         told.append((source, transcript, shown))
     for source, transcript, shown in reversed(told):
-        teller.begun(source, transcript, shown)
+        printer.print_last_lines(source, transcript, shown)

@@ -119,8 +119,8 @@ def with_text(answer: CommandOutcome, *, plan: bool) -> CommandOutcome:
 
     if plan:
         message, *rows, runs = screens.plan_screen(answer.result)
-        whole = [render.fitted([line], rows=None) for line in (message, runs)]
-        text = "\n".join([whole[0], *([render.fitted(rows)] if rows else []), whole[1]])
+        whole = [render.fit_lines([line], rows=None) for line in (message, runs)]
+        text = "\n".join([whole[0], *([render.fit_lines(rows)] if rows else []), whole[1]])
         return answer._replace(text=text, short=None)
     lost = screens.lost_definitions(answer.result)
     return answer._replace(text=f"{answer.result['message']}\n{lost}" if lost else None)

@@ -54,7 +54,7 @@ def command(call: Invocation, *, since: str, form: str) -> CommandOutcome:
     found = _gather(call, since)
     if form == "md":
         return CommandOutcome(found, text="\n".join(screens.markdown(found)))
-    return CommandOutcome(found, text=render.fitted(screens.text(found)))
+    return CommandOutcome(found, text=render.fit_lines(screens.text(found)))
 
 
 def _gather(call: Invocation, since: str) -> Found:

@@ -129,7 +129,7 @@ def command(
             _note_changed_source(call, answer)
         if not plan:
             modify.note_released(call, answer)
-        for line in screens.drift(answer.result, "changed meanwhile"):
+        for line in screens.drift_lines(answer.result, "changed meanwhile"):
             call.note(line)
         return modify.with_text(answer, plan=plan)
 

@@ -25,6 +25,6 @@ def command(call: Invocation, *, job: str, revision: int | None) -> CommandOutco
             told["plan"] += more["plan"]
     if revision is None or call.as_json:
         lines = screens.revisions_screen(result["revisions"], unfolded=call.verbose)
-        return CommandOutcome(result, text=render.fitted(lines))
+        return CommandOutcome(result, text=render.fit_lines(lines))
     exits.write(result["text"].encode())
     return CommandOutcome(result, printed=True)

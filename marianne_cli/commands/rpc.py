@@ -57,7 +57,7 @@ def _method_line(method: str | None, *, schema: bool) -> CommandOutcome:
         for name in names
     ]
     return CommandOutcome(
-        {"message": f"{len(names)} methods", "methods": names}, text=render.fitted(render.table(rows))
+        {"message": f"{len(names)} methods", "methods": names}, text=render.fit_lines(render.table(rows))
     )
 
 

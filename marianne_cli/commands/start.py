@@ -20,4 +20,4 @@ def daemon_text(told: dict[str, Any]) -> CommandOutcome:
     """Show the daemon's own words, and below them what runs, or ran, that its database does not know."""
     from marianne_cli.screens import jobs as screens
 
-    return CommandOutcome(told, text="\n".join([told["message"], *screens.strangers(told)]), short="")
+    return CommandOutcome(told, text="\n".join([told["message"], *screens.stranger_lines(told)]), short="")

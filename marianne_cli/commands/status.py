@@ -54,7 +54,7 @@ def command(
     unfolded = call.verbose or failed
     rows = "  " if sheets is None else None  # sheets that are asked for are told in full
     lines = screens.job_screen(details, unfolded=unfolded)
-    return CommandOutcome(details, text=render.fitted(lines, rows=rows, nested=True))
+    return CommandOutcome(details, text=render.fit_lines(lines, rows=rows, nested=True))
 
 
 def _metrics(call: Invocation, job: str | None) -> CommandOutcome:
@@ -136,8 +136,8 @@ def daemon_status(call: Invocation) -> CommandOutcome:
     if apart is not None:
         degraded.append(f"{apart[0]}; type: {' · '.join(apart[1])}")
         status["hints"] = [*status["hints"], *apart[1]]
-    lines = [status["message"], *degraded, *screens.strangers(status), *screens.jobs_table(jobs)]
-    return CommandOutcome({**status, "jobs": jobs}, text=render.fitted(lines))
+    lines = [status["message"], *degraded, *screens.stranger_lines(status), *screens.jobs_table(jobs)]
+    return CommandOutcome({**status, "jobs": jobs}, text=render.fit_lines(lines))
 
 
 def without_command(given: Mapping[str, Any]) -> int:

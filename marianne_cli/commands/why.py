@@ -30,14 +30,14 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> CommandOutcome
     _note_missing_in_daemon(call, result)
     shown = why.failures(result, every, named=sheets is not None)
     evident = len(shown) if call.verbose else why.SHEETS_MOST
-    told = [{**error, "stdout_tail": outputs.as_read(call, job, error)} for error in shown[:evident]]
+    told = [{**error, "stdout_tail": outputs.readable_tail(call, job, error)} for error in shown[:evident]]
     shown = [*told, *shown[evident:]]
     if shown:
         numbers = ",".join(str(error["sheet"]) for error in shown)
         detailed = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
         every = [detailed.get(sheet["sheet"], sheet) for sheet in every]
     lines = why.why_screen(result, every, shown, unfolded=call.verbose)
-    return CommandOutcome(result, text=render.fitted(lines, rows=None, hang=why.hang(lines)))
+    return CommandOutcome(result, text=render.fit_lines(lines, rows=None, hang=why.hanging_indent(lines)))
 
 
 def _note_missing_in_daemon(call: Invocation, why: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def unified(old: str, new: str, name: str, to: str) -> str:
+def unified_diff(old: str, new: str, name: str, to: str) -> str:
     """Return what differs as `diff -u` tells it; empty: nothing does."""
     import difflib
 
@@ -14,6 +14,6 @@ def unified(old: str, new: str, name: str, to: str) -> str:
     )
 
 
-def counting(revisions: Sequence[Mapping[str, Any]]) -> list[int]:
+def numbers_not_dropped(revisions: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the numbers of the versions that count, oldest first: those that were dropped do not."""
     return [told["revision"] for told in revisions if told["status"] != "dropped"]

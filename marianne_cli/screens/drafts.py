@@ -7,10 +7,10 @@ from pathlib import Path
 from marianned.errors import Problem
 
 MARK = "# mzt: "
-"""How the lines begin that tell problems at the top; they are taken out again."""
+"""The beginning of the lines at the top that show problems; these lines are taken out again."""
 
 
-class Draft:
+class ScoreDraft:
     """A private file with a score."""
 
     def __init__(self, name: str, text: str) -> None:
@@ -29,7 +29,7 @@ class Draft:
         import subprocess
 
         try:
-            self._tell(problems)
+            self._write_problems(problems)
         except (OSError, UnicodeDecodeError) as error:
             return f"'{self.file}' can't be read: {error}"
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
@@ -40,18 +40,18 @@ class Draft:
         if ended.returncode:
             return f"the editor '{editor}' ended with {ended.returncode}; nothing is sent"
         try:
-            self.saved()
+            self.saved_text()
         except (OSError, UnicodeDecodeError) as error:
             return f"'{self.file}' can't be read: {error}"
         return None
 
-    def _tell(self, problems: Sequence[Problem]) -> None:
-        saved = self.saved()
-        lines = _told(self.file.name, problems, 0)
-        lines = _told(self.file.name, problems, len(lines))
+    def _write_problems(self, problems: Sequence[Problem]) -> None:
+        saved = self.saved_text()
+        lines = _problem_lines(self.file.name, problems, 0)
+        lines = _problem_lines(self.file.name, problems, len(lines))
         self.file.write_text("".join(f"{MARK}{line}\n" for line in lines) + saved)
 
-    def saved(self) -> str:
+    def saved_text(self) -> str:
         """Return what stands in the file, without the problems.
 
         Raises:
@@ -63,8 +63,8 @@ class Draft:
             del lines[0]
         return "".join(lines)
 
-    def leave(self) -> Path | None:
-        """Keep what was saved, and return where; remove it where nothing was."""
+    def keep_if_changed(self) -> Path | None:
+        """Return the draft's file if it was changed; remove it if not."""
         if self.file.exists() and self.file.read_text(errors="replace") == self.text:
             self.remove()
             return None
@@ -77,7 +77,7 @@ class Draft:
         shutil.rmtree(self.file.parent, ignore_errors=True)
 
 
-def _told(name: str, problems: Sequence[Problem], shift: int) -> list[str]:
+def _problem_lines(name: str, problems: Sequence[Problem], shift: int) -> list[str]:
     """Return the problems as lines; those they name are `shift` further down."""
     import msgspec
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Place = tuple[int | None, int | None]
 """A sheet's number and a hook's: one of them."""
 _Stream = tuple[Place, int, str]
-_UNTOLD = frozenset(
+_NOT_REPORTED = frozenset(
     {
         *("attempt.started", "hook.started", "skip.asked", "job.submitted"),
         *("job.completed", "job.failed", "job.cancelled"),
@@ -26,17 +26,17 @@ _UNTOLD = frozenset(
     }
 )
 """Events that say nothing here: the output does, or the last line, or the attempt's end before them."""
-_BY_THEMSELVES = frozenset({"job.running", "job.queued"})
+_REPORTED_IF_ASKED = frozenset({"job.running", "job.queued"})
 """Events that say nothing here unless somebody asked for them."""
 _STARTS = frozenset({"attempt.started", "hook.started"})
 _PATIENCE = 2.0
 
 
-def _key(source: outputs.Source) -> _Stream:
+def _key(source: outputs.TrackedOutput) -> _Stream:
     return (source.sheet, source.hook), source.attempt, source.stream
 
 
-def _waiting(waits: Sequence[Mapping[str, Any]]) -> str:
+def _wait_text(waits: Sequence[Mapping[str, Any]]) -> str:
     """Say that a sheet, a hook or several of a kind wait, and until when; of several how many they are."""
     from marianne_cli.times import soon
 
@@ -49,8 +49,8 @@ def _waiting(waits: Sequence[Mapping[str, Any]]) -> str:
     return f"{plural(len(waits), kind)} wait: {why}{until}"
 
 
-class Facts:
-    """Tells what happens to a job, a line each; of an attempt not before all that it printed is shown."""
+class EventReporter:
+    """Reports a job's events, a line each; an attempt's events only once all its output is shown."""
 
     def __init__(self, call: Invocation, job_id: str, named: set[Place] | None) -> None:
         self._call = call
@@ -61,85 +61,87 @@ class Facts:
         self._last: object = None
         self._asks: RawClient | None = None
 
-    def begin(self, job: Mapping[str, Any]) -> None:
-        """Say where a job stands that does not simply run."""
-        from marianne_cli.screens.jobs import standing
+    def report_state(self, job: Mapping[str, Any]) -> None:
+        """Report the state of a job, unless it simply runs, and what its sheets and hooks wait for."""
+        from marianne_cli.screens.jobs import state_text
 
         if job["status"] not in {"running", "completed", "failed", "cancelled"}:
-            self.say(f"{job['job_id']}: {standing(job)}")
+            self.print_line(f"{job['job_id']}: {state_text(job)}")
         same: dict[tuple[str, bool], list[Mapping[str, Any]]] = {}
         for wait in job["waiting"]:
             same.setdefault((wait["waiting_for"], bool(wait.get("hook"))), []).append(wait)
         for waits in same.values():
-            self.say(_waiting(waits))
+            self.print_line(_wait_text(waits))
 
-    def opened(self, source: outputs.Source) -> None:
-        """Know that a stream has begun."""
+    def stream_began(self, source: outputs.TrackedOutput) -> None:
+        """Note that a stream has begun: events of its attempt are held back until its end."""
         self._open.add(_key(source))
 
-    def ended(self, source: outputs.Source) -> None:
-        """Know that a stream has come to its end: what waited for that is told."""
+    def stream_ended(self, source: outputs.TrackedOutput) -> None:
+        """Note that a stream has ended, and report the events that waited for that."""
         self._open.discard(_key(source))
-        self._tell()
+        self._report_due()
 
-    def heard(self, event: dict[str, Any], streams: Sequence[str]) -> None:
-        """Take an event; it is told when what came before it is shown."""
+    def add_event(self, event: dict[str, Any], streams: Sequence[str]) -> None:
+        """Add an event; it is reported when the output before it is shown."""
         if event["type"] in _STARTS:
             place = event["sheet"] if event.get("hook") is None else None, event.get("hook")
             self._open |= {(place, event["attempt"], stream) for stream in streams}
         self._untold.append(terminal.reply(event))
-        self._tell()
+        self._report_due()
 
     def finish(self) -> None:
-        """Tell what is left."""
+        """Report all events that are left."""
         self._open.clear()
-        self._tell()
+        self._report_due()
         if self._asks is not None:
             self._asks.close()
 
-    def say(self, said: str) -> None:
+    def print_line(self, said: str) -> None:
         """Print a line that is no output: on stderr, so that stdout is what was printed and nothing else."""
         self._call.note(f"-- {said}")
 
-    def _tell(self) -> None:
-        while self._untold and not self._waits(self._untold[0]):
-            self._line(self._untold.popleft())
+    def _report_due(self) -> None:
+        while self._untold and not self._is_held_back(self._untold[0]):
+            self._report(self._untold.popleft())
 
-    def _waits(self, event: Mapping[str, Any]) -> bool:
+    def _is_held_back(self, event: Mapping[str, Any]) -> bool:
         place = event["sheet"] if event.get("hook") is None else None, event.get("hook")
         return event["attempt"] is not None and any(
             key[:2] == (place, event["attempt"]) for key in self._open
         )
 
-    def _line(self, event: Mapping[str, Any]) -> None:
+    def _report(self, event: Mapping[str, Any]) -> None:
         from marianne_cli.screens.render import event_line
 
         place = event["sheet"], event.get("hook")
-        silent = event["type"] in _UNTOLD or (event["type"] in _BY_THEMSELVES and event["caller"] is None)
+        silent = event["type"] in _NOT_REPORTED or (
+            event["type"] in _REPORTED_IF_ASKED and event["caller"] is None
+        )
         repeats = event["type"] == "sheet.failed" and self._last == place
         others = self._named is not None and place != (None, None) and place not in self._named
         if silent or repeats or others:
             return
         self._last = place
-        self.say(f"{event_line(event)}{self._more(event)}")
+        self.print_line(f"{event_line(event)}{self._details(event)}")
 
-    def _more(self, event: Mapping[str, Any]) -> str:
-        """Say what an event leaves open: of a hold whose it is, of a wait when it ends."""
-        from marianne_cli.screens.jobs import standing
+    def _details(self, event: Mapping[str, Any]) -> str:
+        """Return what an event does not tell: who holds the job, or when a wait ends."""
+        from marianne_cli.screens.jobs import state_text
         from marianne_cli.times import soon
 
         if event["type"] == "job.paused" and event["caller"] is None:
-            job = self._job()
-            return standing(job).removeprefix("paused") if job and job["status"] == "paused" else ""
+            job = self._read_job()
+            return state_text(job).removeprefix("paused") if job and job["status"] == "paused" else ""
         if event["type"] in {"sheet.waiting", "hook.waiting"}:
-            job = self._job()
+            job = self._read_job()
             for wait in job["waiting"] if job else ():
                 if (wait["sheet"], wait.get("hook")) == (event["sheet"], event.get("hook")):
                     return f", at {soon(wait['until_at'])}" if wait["until_at"] else ""
         return ""
 
-    def _job(self) -> dict[str, Any] | None:
-        """Ask where the job stands, on a line of its own; null: it can't be asked now."""
+    def _read_job(self) -> dict[str, Any] | None:
+        """Read the job's status over a connection of its own; null: the daemon can't be asked now."""
         try:
             if self._asks is None:
                 self._asks = self._call.connect(timeout=_PATIENCE)
@@ -152,14 +154,14 @@ class Facts:
         return dict(terminal.reply(asked))
 
 
-class Teller:
-    """Prints pieces as they come: JSON lines, raw bytes, or whole lines that name their sheet, and facts."""
+class OutputPrinter:
+    """Prints output as it comes (JSON lines, raw bytes, or lines that name their sheet), and events."""
 
     def __init__(
         self,
         call: Invocation,
         named: set[Place] | None,
-        facts: Facts | None,
+        reporter: EventReporter | None,
         streams: Sequence[str],
         *,
         raw: bool,
@@ -168,58 +170,60 @@ class Teller:
         self.readable = not raw and not call.as_json
         self._call = call
         self._named = named
-        self._facts = facts
+        self._reporter = reporter
         self._streams = streams
         self._several = several
         self._told: dict[_Stream, Transcript] = {}
         self._decoders: dict[_Stream, codecs.IncrementalDecoder] = {}
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """Take an event of the job."""
-        if self._facts is not None:
-            self._facts.heard(event, self._streams)
+        if self._reporter is not None:
+            self._reporter.add_event(event, self._streams)
 
-    def begun(self, source: outputs.Source, told: "Transcript", lines: Sequence[str]) -> None:
+    def print_last_lines(
+        self, source: outputs.TrackedOutput, told: "Transcript", lines: Sequence[str]
+    ) -> None:
         """Print the last lines of a stream, which is told on from the source's offset."""
         self._told[_key(source)] = told
-        self.lines(source, lines)
+        self.print_lines(source, lines)
 
-    def tell(self, source: outputs.Source, gone: int, data: bytes) -> None:
+    def on_piece(self, source: outputs.TrackedOutput, gone: int, data: bytes) -> None:
         """Print a piece."""
-        if self._facts is not None:
-            self._facts.opened(source)
+        if self._reporter is not None:
+            self._reporter.stream_began(source)
         if self._named is not None and (source.sheet, source.hook) not in self._named:
             return
         if self._call.as_json:
-            self._json(source, data)
+            self._print_json(source, data)
         elif self.readable:
-            self.lines(source, self._transcript(source).feed(gone, data))
+            self.print_lines(source, self._transcript(source).feed(gone, data))
         else:
             exits.write(data)
 
-    def ended(self, source: outputs.Source) -> None:
+    def on_end(self, source: outputs.TrackedOutput) -> None:
         """Print what the end of a stream brings."""
         told = self._told.pop(_key(source), None)
         if told is not None:
-            self.lines(source, told.finish())
-        if self._facts is not None:
-            self._facts.ended(source)
+            self.print_lines(source, told.finish())
+        if self._reporter is not None:
+            self._reporter.stream_ended(source)
 
-    def lines(self, source: outputs.Source, lines: Sequence[str]) -> None:
+    def print_lines(self, source: outputs.TrackedOutput, lines: Sequence[str]) -> None:
         """Print lines of a stream."""
         from marianne_cli.screens.render import named_place
 
         if lines:
             prefix = f"{named_place(source.place(), source.name)}| " if self._several else ""
-            prefix += outputs.mark(self._streams, source.stream)
+            prefix += outputs.stderr_mark(self._streams, source.stream)
             exits.print_text("".join(f"{prefix}{line}\n" for line in lines))
 
-    def _json(self, source: outputs.Source, data: bytes) -> None:
+    def _print_json(self, source: outputs.TrackedOutput, data: bytes) -> None:
         decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
         at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
         exits.print_json_object(self._call, {**source.place(), **at, "text": decoder.decode(data)})
 
-    def _transcript(self, source: outputs.Source) -> "Transcript":
+    def _transcript(self, source: outputs.TrackedOutput) -> "Transcript":
         from marianne_cli.screens.transcript import Transcript
 
         key = _key(source)

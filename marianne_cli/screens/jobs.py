@@ -20,9 +20,9 @@ _ROWS = 9
 """So many rows of sheets are shown in their order; more are summed up."""
 _ENDED = {"completed", "failed", "cancelled"}
 _STILL = {"paused", *_ENDED}
-_EYED = ("running", "waiting", "failed")
+_URGENT = ("running", "waiting", "failed")
 """Sheets that are shown, each, before all others where not all can be."""
-_EYED_MOST = 12
+_URGENT_MOST = 12
 _TO_TYPE_MOST = 3
 """How many commands are shown that a person has to type."""
 _FOLDED = {"completed", "skipped", "pending", "cancelled"}
@@ -42,7 +42,9 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     lines = [
         _first_line(job),
         *job.get("hindered_by", []),
-        *drift(job, "changed since it failed" if job["status"] == "failed" else "changed since the pause"),
+        *drift_lines(
+            job, "changed since it failed" if job["status"] == "failed" else "changed since the pause"
+        ),
         _safe_line(job),
         *_sheet_rows(job, sheets, unfolded=unfolded),
     ]
@@ -58,7 +60,7 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     ]
 
 
-def strangers(daemon: Result) -> list[str]:
+def stranger_lines(daemon: Result) -> list[str]:
     """Say what runs, or ran, that the database does not know; a daemon of before tells of none."""
     lines = [daemon["restored"]] if daemon.get("restored") else []
     for one in daemon.get("strangers", []):
@@ -68,7 +70,7 @@ def strangers(daemon: Result) -> list[str]:
     return lines
 
 
-def drift(job: Result, said: str) -> list[str]:
+def drift_lines(job: Result, said: str) -> list[str]:
     """Say which files of the workspace were changed while a job stood still; older daemons don't tell."""
     seen = job.get("drift")
     if not seen:
@@ -95,12 +97,12 @@ def _hook_rows(hooks: Sequence[Result], status: str) -> list[str]:
     count = of_failure.index(True) if True in of_failure else len(hooks)
     ended = status in _ENDED
     return [
-        *_rows_of(hooks[:count], "", ended=ended),
-        *_rows_of(hooks[count:], "runs if the job fails", ended=ended),
+        *_hook_group_rows(hooks[:count], "", ended=ended),
+        *_hook_group_rows(hooks[count:], "runs if the job fails", ended=ended),
     ]
 
 
-def _rows_of(hooks: Sequence[Result], when: str, *, ended: bool) -> list[str]:
+def _hook_group_rows(hooks: Sequence[Result], when: str, *, ended: bool) -> list[str]:
     untouched = all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks)
     left_out = next((hook["skip_reason"] for hook in hooks if hook.get("skip_reason")), None)
     status, when = ("pending", when) if left_out is None else ("skipped", left_out)
@@ -129,21 +131,21 @@ def _hook_detail(hook: Result, *, ended: bool) -> str:
 def _first_line(job: Result) -> str:
     name = job["job_name"] if job["job_id"] is None else job["job_id"]
     since = f"{job['status']} since {moment(job['status_since_at'])} ({age(job['status_since_at'])})"
-    return "; ".join(part for part in (f"{name}  {_standing(job, since)}", _breakpoints(job)) if part)
+    return "; ".join(part for part in (f"{name}  {_state_text(job, since)}", _breakpoints_text(job)) if part)
 
 
-def standing(job: Result) -> str:
-    """Where a job stands and why, and what comes next: what is told of it in a line between others."""
-    return _standing(job, job["status"])
+def state_text(job: Result) -> str:
+    """Return a job's status with its cause and what comes next, for a line among others."""
+    return _state_text(job, job["status"])
 
 
-def _standing(job: Result, said: str) -> str:
+def _state_text(job: Result, said: str) -> str:
     hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
-    by = _asked(job) if hold is None else people.held_by(hold)
-    return "; ".join(part for part in (f"{said}{by}", _why(job, hold), _what_next(job)) if part)
+    by = _requester_text(job) if hold is None else people.held_by(hold)
+    return "; ".join(part for part in (f"{said}{by}", _cause_text(job, hold), _next_text(job)) if part)
 
 
-def _asked(job: Result) -> str:
+def _requester_text(job: Result) -> str:
     """Say who cancelled a job, and why; of one that goes on, who resumed it, where the reason is known."""
     asked = job.get("last_request")
     if not asked:
@@ -157,7 +159,7 @@ def _asked(job: Result) -> str:
     )
 
 
-def _breakpoints(job: Result) -> str:
+def _breakpoints_text(job: Result) -> str:
     """Say before which sheets it will pause."""
     marked = job.get("breakpoints", ())
     if not marked or job["status"] in _ENDED:
@@ -169,7 +171,7 @@ def _breakpoints(job: Result) -> str:
     return f"pauses before sheets {ranges(item['sheet'] for item in marked)}"
 
 
-def _why(job: Result, hold: Result | None) -> str:
+def _cause_text(job: Result, hold: Result | None) -> str:
     if job["status"] == "failed":
         return str(job["message"]).partition("; ")[2]
     if hold is None or hold["cause"] == "user":
@@ -178,9 +180,9 @@ def _why(job: Result, hold: Result | None) -> str:
     return f"{hold['cause'].replace('_', ' ')}: {reason}" if reason else hold["cause"].replace("_", " ")
 
 
-def _what_next(job: Result) -> str:
+def _next_text(job: Result) -> str:
     if job["next"] is not None:
-        return render.to_come(job["next"], job.get("in_flight") or ())
+        return render.next_step_text(job["next"], job.get("in_flight") or ())
     if job["status"] == "completed":
         return "nothing is left to do"
     if job.get("nothing_left") is not None:  # a daemon of before does not tell
@@ -193,14 +195,14 @@ def _safe_line(job: Result) -> str:
     words = ("edit files", "edit_files"), ("stop the daemon", "stop_daemon"), ("power off", "switch_off")
     said = " · ".join(f"{word} {'yes' if safe[key] else 'NO'}" for word, key in words)
     if not safe["edit_files"] and job["status"] in _STILL and not job.get("hindered_by"):
-        said = said.replace("edit files NO", f"edit files NO ({_moves(job)})")
+        said = said.replace("edit files NO", f"edit files NO ({_writer_text(job)})")
     most = max(2, min(len(job.get("to_type", ())), _TO_TYPE_MOST))
     hints = " · ".join(job["hints"][:most])
     return f"safe to: {said}" + (f" | type: {hints}" if hints else "")
 
 
-def _moves(job: Result) -> str:
-    """Say what still writes, or soon will, though the job stands still."""
+def _writer_text(job: Result) -> str:
+    """Say what still writes, or soon will, though the job does not run."""
     flight = next(iter(job["in_flight"]), None)
     if flight is None:
         return "a hook is still to run" if job["status"] == "failed" else "a job that it waits for goes on"
@@ -213,19 +215,23 @@ def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> lis
     """The sheets in their order; what would be too many rows is summed up, but for what needs eyes."""
     if not sheets:
         return []
-    shown = _Rows(job)
-    rows = [shown.row(sheet) for sheet in sheets] if unfolded else shown.folded(sheets)
-    widths = 3, max(len(sheet["status"]) for sheet in sheets), max(len(_name(sheet)) for sheet in sheets)
+    shown = _SheetTable(job)
+    rows = [shown.row(sheet) for sheet in sheets] if unfolded else shown.folded_rows(sheets)
+    widths = (
+        3,
+        max(len(sheet["status"]) for sheet in sheets),
+        max(len(_sheet_name(sheet)) for sheet in sheets),
+    )
     if not unfolded and len(rows) > _ROWS:
-        rows, widths = shown.summed_up(sheets), (3, 0, 0)
+        rows, widths = shown.summary_rows(sheets), (3, 0, 0)
     return render.table(rows, indent="  ", widths=widths)
 
 
 Row = tuple[str, str, str, str]
 
 
-class _Rows:
-    """How sheets become rows: number, status, place, and what else there is to say."""
+class _SheetTable:
+    """Makes the rows of sheets: number, status, place, and details."""
 
     def __init__(self, job: Result) -> None:
         self._job = job["job_name"] if job["job_id"] is None else job["job_id"]
@@ -235,44 +241,44 @@ class _Rows:
         self._breakpoints = {item["sheet"] for item in marked}
 
     def row(self, sheet: Result) -> Row:
-        """One sheet."""
+        """Return the row of one sheet."""
         detail = sheet_detail(sheet, self._flights)
         if self._paused and sheet["waiting_for"] == "retry":
             detail = f"attempt {sheet['attempt_count'] + 1} when the job goes on"
         if sheet["sheet"] in self._breakpoints:
             detail = "; ".join(part for part in ("pauses before it", detail) if part)
-        return str(sheet["sheet"]), sheet["status"], _name(sheet), detail
+        return str(sheet["sheet"]), sheet["status"], _sheet_name(sheet), detail
 
-    def folded(self, sheets: Sequence[Result]) -> list[Row]:
-        """All sheets in order, neighbours of which there is nothing else to say in one row."""
+    def folded_rows(self, sheets: Sequence[Result]) -> list[Row]:
+        """Return all sheets in order; neighbours without details of their own share a row."""
         groups = [list(group) for _, group in groupby(sheets, key=self._fold_key)]
-        return [_folded(group) if len(group) > 1 else self.row(group[0]) for group in groups]
+        return [_folded_row(group) if len(group) > 1 else self.row(group[0]) for group in groups]
 
     def _fold_key(self, sheet: Result) -> object:
         if sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
             return sheet["sheet"]
         if sheet["sheet"] in self._breakpoints:
             return sheet["sheet"]
-        return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("kept_back_by"), _said(sheet)
+        return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("kept_back_by"), _decision_text(sheet)
 
-    def summed_up(self, sheets: Sequence[Result]) -> list[Row]:
-        """First what runs, waits, has failed, or has a breakpoint; the rest counted, by stage and status."""
-        eyed = {status: [sheet for sheet in sheets if sheet["status"] == status] for status in _EYED}
+    def summary_rows(self, sheets: Sequence[Result]) -> list[Row]:
+        """Return first what runs, waits, failed, or has a breakpoint; the rest is counted."""
+        eyed = {status: [sheet for sheet in sheets if sheet["status"] == status] for status in _URGENT}
         rows: list[Row] = []
         for status, members in eyed.items():
-            rows += [self.row(sheet) for sheet in members[:_EYED_MOST]]
-            if rest := members[_EYED_MOST:]:
+            rows += [self.row(sheet) for sheet in members[:_URGENT_MOST]]
+            if rest := members[_URGENT_MOST:]:
                 which = "--failed" if status == "failed" else f"{rest[0]['sheet']}-{rest[-1]['sheet']}"
                 more = f"and {len(rest)} more: mzt status {self._job} {which}"
-                rows.append(("", status, _places(rest), more))
-        others = [sheet for sheet in sheets if sheet["status"] not in _EYED]
-        marked = [sheet for sheet in others if sheet["sheet"] in self._breakpoints][:_EYED_MOST]
+                rows.append(("", status, _place_range(rest), more))
+        others = [sheet for sheet in sheets if sheet["status"] not in _URGENT]
+        marked = [sheet for sheet in others if sheet["sheet"] in self._breakpoints][:_URGENT_MOST]
         told = {sheet["sheet"] for sheet in marked}
         rows += [self.row(sheet) for sheet in marked]
-        return [*rows, *_counted([sheet for sheet in others if sheet["sheet"] not in told])]
+        return [*rows, *_count_rows([sheet for sheet in others if sheet["sheet"] not in told])]
 
 
-def _counted(sheets: Sequence[Result]) -> list[Row]:
+def _count_rows(sheets: Sequence[Result]) -> list[Row]:
     """Count sheets, a row for each status of a stage; neighbours of one sheet each are one stage here."""
     sizes = Counter(sheet["stage"] for sheet in sheets)
     rows: list[Row] = []
@@ -280,20 +286,20 @@ def _counted(sheets: Sequence[Result]) -> list[Row]:
         by_status: dict[str, list[Result]] = {}
         for sheet in stages:
             by_status.setdefault(sheet["status"], []).append(sheet)
-        rows += [_folded(members) for members in by_status.values()]
+        rows += [_folded_row(members) for members in by_status.values()]
     return rows
 
 
-def _name(sheet: Result) -> str:
+def _sheet_name(sheet: Result) -> str:
     return f"{render.place(sheet)} {sheet['label']}" if sheet["label"] else render.place(sheet)
 
 
-def _places(members: Sequence[Result]) -> str:
+def _place_range(members: Sequence[Result]) -> str:
     first, last = render.place(members[0]), render.place(members[-1])
     return first if first == last else f"{first}-{last}"
 
 
-def _folded(members: Sequence[Result]) -> Row:
+def _folded_row(members: Sequence[Result]) -> Row:
     first, last = members[0], members[-1]
     needs = {sheet_detail(member, {}) for member in members}
     detail = needs.pop() if len(needs) == 1 else ""
@@ -302,24 +308,24 @@ def _folded(members: Sequence[Result]) -> Row:
         detail = "; ".join(part for part in (f"{len(members)} of them", detail) if part)
     labels = {member["label"] for member in members}
     label = labels.pop() if len(labels) == 1 else None
-    places = f"{_places(members)} {label}" if label else _places(members)
+    places = f"{_place_range(members)} {label}" if label else _place_range(members)
     return numbers, first["status"], places, detail
 
 
 def sheet_detail(sheet: Result, flights: Mapping[int, Result]) -> str:
-    """Say what else there is to say of a sheet; `flights` are the attempts in flight, by sheet."""
+    """Return the details of a sheet beside its status; `flights` are the attempts in flight, by sheet."""
     if sheet["status"] == "running":
-        return _running(sheet, flights.get(sheet["sheet"]))
+        return _running_text(sheet, flights.get(sheet["sheet"]))
     if sheet["waiting_for"]:
-        return _waiting(sheet)
+        return _waiting_text(sheet)
     if sheet["status"] == "pending":
-        return _pending(sheet)
+        return _pending_text(sheet)
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
-    return _said(sheet)
+    return _decision_text(sheet)
 
 
-def _pending(sheet: Result) -> str:
+def _pending_text(sheet: Result) -> str:
     if sheet["blocked_by"]:
         return f"blocked by {ranges(sheet['blocked_by'])}"
     if kept := sheet.get("kept_back_by"):  # a daemon of before does not tell
@@ -327,7 +333,7 @@ def _pending(sheet: Result) -> str:
     return f"needs {ranges(sheet['needs'])}" if sheet["needs"] else ""
 
 
-def _said(sheet: Result) -> str:
+def _decision_text(sheet: Result) -> str:
     if word := sheet.get("accepted"):
         return f"accepted{people.held_by(word)}"
     if word := sheet.get("skipped_by"):
@@ -335,7 +341,7 @@ def _said(sheet: Result) -> str:
     return sheet.get("skip_reason") or ""
 
 
-def _waiting(sheet: Result) -> str:
+def _waiting_text(sheet: Result) -> str:
     retries = sheet["waiting_for"] == "retry"
     if sheet["until_at"] is None:
         return "waits for its next attempt" if retries else f"rate limit of {sheet['instrument']}"
@@ -345,13 +351,13 @@ def _waiting(sheet: Result) -> str:
     return f"rate limit of {sheet['instrument']} until {until}, then {again}"
 
 
-def _running(sheet: Result, flight: Result | None) -> str:
+def _running_text(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
     times = f" {running(flight)}"
     if flight.get("attempt") == 0:
         return f"checking its skip rules{times}"
-    where = f", {found}" if (found := render.node(flight)) else ""
+    where = f", {found}" if (found := render.node_text(flight)) else ""
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}{where}"
 
 
@@ -378,7 +384,7 @@ def _attempt_lines(sheet: Result) -> list[str]:
             attempt["signal"],
             None if attempt["error_category"] in _SAID_BESIDE else attempt["error_category"],
             attempt["instrument"],
-            render.node(attempt),
+            render.node_text(attempt),
             f"revision {attempt['revision']}",
         ]
         lines.append(", ".join(part for part in parts if part))
@@ -396,11 +402,11 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
     attempts = sum(sheet["attempt_count"] for sheet in sheets) - job.get("unbegun_count", 0)
     parts = [
         f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
-        *(_round(loop) for loop in progress.get("loops", ())),
+        *(_round_text(loop) for loop in progress.get("loops", ())),
         f"run {job['run']}",
         f"revision {job['revision']}{staged}",
         plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
-        _took(job["timing"]),
+        _duration_text(job["timing"]),
         dollars(cost["usd"], known=cost["known"]),
         f"labels {', '.join(job['labels'])}" if job.get("labels") else "",
         job["workspace"],
@@ -408,13 +414,13 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _round(loop: Result) -> str:
+def _round_text(loop: Result) -> str:
     """Say how far a loop has come: `loop 2-3: round 2 of up to 5`."""
     up_to = f" of up to {loop['up_to']}" if loop["state"] == "open" else ", closed"
     return f"loop {loop['span']}: round {loop['round']}{up_to}"
 
 
-def _took(timing: Result) -> str:
+def _duration_text(timing: Result) -> str:
     """Say how long an ended run has taken."""
     if not timing["started_at"] or not timing["completed_at"]:
         return ""
@@ -427,7 +433,7 @@ def jobs_table(jobs: Sequence[Result]) -> list[str]:
     for job in jobs:
         progress = job["progress"]
         if job["next"] is not None and not job.get("to_type"):
-            comes = render.to_come(job["next"], job.get("in_flight") or ())
+            comes = render.next_step_text(job["next"], job.get("in_flight") or ())
         else:
             comes = f"type: {job['hints'][0]}" if job["hints"] else ""
         done = f"{progress['completed']}/{progress['total']}"
@@ -441,21 +447,21 @@ def plan_screen(result: Result) -> list[str]:
     plan = result["plan"]
     rows = plan_rows(plan, heads=True)
     hooks = result.get("hook_plan", [])
-    run_hooks = [line for line in hooks if _first_runs(line)]
+    run_hooks = [line for line in hooks if _runs_first_time(line)]
     after = [line for line in run_hooks if not line.get("after_failure")]
-    runs = _with_hooks(_numbers(plan, "sheet"), after)
+    runs = _with_hooks(_sheet_numbers(plan, "sheet"), after)
     if first := [line for line in run_hooks if line.get("after_failure")]:
         runs = f"{_with_hooks('none', first)} of the failure{'' if runs == 'none' else f', then {runs}'}"
     again = [line for line in hooks if line["action"] == "rerun"]
-    at_once = _with_hooks(_numbers(plan, "sheet", "rerun"), again)
-    later = _in_rounds(plan)
+    at_once = _with_hooks(_sheet_numbers(plan, "sheet", "rerun"), again)
+    later = _rounds_texts(plan)
     run_again = ", ".join(later if later and at_once == "none" else [at_once, *later])
-    last = f"runs: {runs} · runs again: {run_again} · removed: {_removed(plan)}"
+    last = f"runs: {runs} · runs again: {run_again} · removed: {_removed_numbers(plan)}"
     told = [(f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"]) for line in hooks]
     return [result["message"], *(render.table(rows) if plan else []), *render.table(told), last]
 
 
-def _in_rounds(plan: Sequence[Result]) -> list[str]:
+def _rounds_texts(plan: Sequence[Result]) -> list[str]:
     """Say which sheets run again in rounds to come: `1, 2 in rounds 3-4`, `1, 2 if the loop goes on`."""
     sheets: dict[str, list[int]] = {}
     for line in plan:
@@ -467,7 +473,7 @@ def _in_rounds(plan: Sequence[Result]) -> list[str]:
     return [f"{ranges(numbers)} {when}" for when, numbers in sheets.items()]
 
 
-def _first_runs(line: Result) -> bool:
+def _runs_first_time(line: Result) -> bool:
     """Tell whether a sheet or hook of a plan runs, and has not been done before."""
     return line["runs"] is True and line["action"] != "rerun"
 
@@ -494,15 +500,15 @@ def plan_rows(plan: Sequence[Result], *, heads: bool = False) -> list[tuple[str,
     return rows if moved else [(row[0], *row[2:]) for row in rows]
 
 
-def _numbers(plan: Sequence[Result], key: str, action: str | None = None) -> str:
+def _sheet_numbers(plan: Sequence[Result], key: str, action: str | None = None) -> str:
     """Name the sheets of an action; without one those that run for the first time."""
-    chosen = [line[key] for line in plan if (line["action"] == action if action else _first_runs(line))]
+    chosen = [line[key] for line in plan if (line["action"] == action if action else _runs_first_time(line))]
     return ranges(chosen) if chosen else "none"
 
 
-def _removed(plan: Sequence[Result]) -> str:
+def _removed_numbers(plan: Sequence[Result]) -> str:
     """Name the sheets that are gone, and say that these are old numbers where others have them now."""
-    numbers = _numbers(plan, "old_sheet", "removed")
+    numbers = _sheet_numbers(plan, "old_sheet", "removed")
     moved = any(line["sheet"] and line["old_sheet"] not in (None, line["sheet"]) for line in plan)
     return f"{numbers} (as numbered before)" if moved and numbers != "none" else numbers
 
@@ -514,10 +520,10 @@ def lost_definitions(result: Result) -> str:
     changed = [line for line in plan if line["action"] == "kept-changed"]
     stay = [line for line in changed if not line.get("rounds")]
     told = {
-        "changed but completed, they stay": _numbers(stay, "sheet", "kept-changed"),
-        "changed but completed, they run again": ", ".join(_in_rounds(changed)) or "none",
-        "back as they were": _numbers(back, "sheet", "kept"),
-        "removed": _removed(plan),
+        "changed but completed, they stay": _sheet_numbers(stay, "sheet", "kept-changed"),
+        "changed but completed, they run again": ", ".join(_rounds_texts(changed)) or "none",
+        "back as they were": _sheet_numbers(back, "sheet", "kept"),
+        "removed": _removed_numbers(plan),
     }
     return " · ".join(f"{what}: {numbers}" for what, numbers in told.items() if numbers != "none")
 
@@ -551,10 +557,10 @@ def history_screen(entries: Sequence[Result], *, runs: bool = False) -> list[str
     lines = render.table(rows)
     if max(map(len, lines)) <= render.width():
         return lines
-    return [line for row in rows[1:] for line in _narrow(row)]
+    return [line for row in rows[1:] for line in _narrow_entry(row)]
 
 
-def _narrow(row: Sequence[str]) -> Iterator[str]:
+def _narrow_entry(row: Sequence[str]) -> Iterator[str]:
     """An entry of the history where columns have no room: who and why are on a line of their own."""
     *before, who, why = row
     yield "  ".join(before)

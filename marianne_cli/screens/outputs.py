@@ -17,30 +17,30 @@ _FURTHER = 8
 """Where the last lines of an agent's stream come to less text than wanted, so many times more are read."""
 
 
-class Listener(Protocol):
-    """Who is told what comes; `readable`: and how an agent's lines are read."""
+class OutputListener(Protocol):
+    """Receives what is followed; `readable`: it also needs to know how an agent's lines are read."""
 
     readable: bool
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """Take an event of the job."""
 
-    def tell(self, source: "Source", gone: int, data: bytes) -> None:
+    def on_piece(self, source: "TrackedOutput", gone: int, data: bytes) -> None:
         """Take the piece that ends at the source's offset; `gone` is how many bytes before it are no more."""
 
-    def ended(self, source: "Source") -> None:
-        """Hear that a stream has come to its end."""
+    def on_end(self, source: "TrackedOutput") -> None:
+        """Take the end of a stream."""
 
 
-class Source(Output):
+class TrackedOutput(Output):
     """One stream of one attempt, how far it was read, how its lines are read, and its stage's name."""
 
     reads: Mapping[str, Any] | None = None
     name: str | None = None
 
 
-def pieces(
-    call: Invocation, job_id: str, source: Source, lines: int | None = None
+def read_pieces(
+    call: Invocation, job_id: str, source: TrackedOutput, lines: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
     """Yield a stream's pieces to its present end, each with how many bytes before it are gone.
 
@@ -62,18 +62,20 @@ def pieces(
             return
 
 
-def read(call: Invocation, job_id: str, source: Source, lines: int | None = None) -> tuple[bytes, int]:
+def read_output(
+    call: Invocation, job_id: str, source: TrackedOutput, lines: int | None = None
+) -> tuple[bytes, int]:
     """Read a stream, or its last so many lines, to its present end; return the bytes, and their offset."""
     found = []
     begin = None
-    for gone, data in pieces(call, job_id, source, lines):
+    for gone, data in read_pieces(call, job_id, source, lines):
         begin = source.offset + gone if begin is None else begin
         found.append(data)
     return b"".join(found), begin or 0
 
 
 def last_lines(
-    call: Invocation, job_id: str, source: Source, lines: int | None
+    call: Invocation, job_id: str, source: TrackedOutput, lines: int | None
 ) -> tuple["Transcript", list[str]]:
     """Read a stream's last so many lines (null: all) as people read them, to its present end.
 
@@ -86,7 +88,7 @@ def last_lines(
         told: Transcript | None = None
         begin = source.offset = 0
         shown: deque[str] = deque(maxlen=lines)
-        for gone, data in pieces(call, job_id, source, wanted):
+        for gone, data in read_pieces(call, job_id, source, wanted):
             if told is None:
                 begin = source.offset
                 told = Transcript(source.reads if source.stream == "stdout" else None)
@@ -98,10 +100,10 @@ def last_lines(
         wanted = None if wanted is None or told.is_one_document else wanted * _FURTHER
 
 
-def as_read(call: Invocation, job_id: str, error: Mapping[str, Any]) -> str:
-    """Return the end of what a failed attempt of a sheet printed as people read it, if that tells anything.
+def readable_tail(call: Invocation, job_id: str, error: Mapping[str, Any]) -> str:
+    """Return the last output of a failed attempt as people read it, if that has any text.
 
-    What the daemon quotes is masked, and may begin within a line.
+    The daemon's quote is masked, and may begin within a line.
     """
     from marianne_cli.screens.transcript import Transcript
 
@@ -121,34 +123,40 @@ def as_read(call: Invocation, job_id: str, error: Mapping[str, Any]) -> str:
     return "\n".join(shown) if any(line.strip() for line in shown) else tail
 
 
-def mark(streams: Sequence[str], stream: str) -> str:
-    """Return what lines of a stream begin with where a terminal shows both: those of stderr have a mark."""
+def stderr_mark(streams: Sequence[str], stream: str) -> str:
+    """Return the mark before lines of stderr, where a terminal shows both streams; else nothing."""
     return "! " if stream == "stderr" and len(streams) > 1 and sys.stdout.isatty() else ""
 
 
-def follow(
-    client: RawClient, job_id: str, sources: list[Source], streams: tuple[str, ...], listener: Listener
+def follow_outputs(
+    client: RawClient,
+    job_id: str,
+    sources: list[TrackedOutput],
+    streams: tuple[str, ...],
+    listener: OutputListener,
 ) -> None:
-    """Tell each piece that the sources, and the attempts that start meanwhile, print until the job ends."""
-    told: dict[Output, Source] = {}
-    heard: Callable[[dict[str, Any]], None] = listener.heard
+    """Pass on each piece that the sources, and attempts that start meanwhile, print until the job ends."""
+    told: dict[Output, TrackedOutput] = {}
+    heard: Callable[[dict[str, Any]], None] = listener.on_event
     for output, data, skipped, ended in client.follow_job(
         job_id, streams=streams, outputs=sources, heard=heard
     ):
         if output not in told:
-            told[output] = _readable(client, job_id, output, listener)
+            told[output] = _track(client, job_id, output, listener)
         source = told[output]
         source.offset = output.offset
         if ended:
-            listener.ended(source)
+            listener.on_end(source)
         else:
-            listener.tell(source, skipped, data)
+            listener.on_piece(source, skipped, data)
 
 
-def _readable(client: RawClient, job_id: str, output: Output, listener: Listener) -> Source:
+def _track(client: RawClient, job_id: str, output: Output, listener: OutputListener) -> TrackedOutput:
     """Return an output as a source that knows how its lines are read, and what its stage is called."""
     source = (
-        output if isinstance(output, Source) else Source.of(output.place(), output.attempt, output.stream)
+        output
+        if isinstance(output, TrackedOutput)
+        else TrackedOutput.of(output.place(), output.attempt, output.stream)
     )
     if listener.readable:
         asked = {**source.params(job_id), "offset": 0, "limit": 1, "reads": source.stream == "stdout"}

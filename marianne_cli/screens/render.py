@@ -40,12 +40,12 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", widths: Sequence[i
     return [(indent + "  ".join(cell.ljust(wide[i]) for i, cell in enumerate(row))).rstrip() for row in rows]
 
 
-def coloured(line: str) -> str:
+def colour_status(line: str) -> str:
     """Colour the first status word of a line."""
     return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
 
 
-def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2, *, nested: bool = False) -> str:
+def fit_lines(lines: Iterable[str], rows: str | None = "", hang: int = 2, *, nested: bool = False) -> str:
     """Join lines; on a terminal colour their statuses, unless it wants none, and fit them to its width.
 
     Those that begin with `rows` are cut (null: none is); the others are wrapped between words, what goes on
@@ -56,11 +56,11 @@ def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2, *, nested
         lines = [
             _to_width(line, columns, rows, hang + nested * (len(line) - len(line.lstrip()))) for line in lines
         ]
-    return "\n".join(map(coloured, lines) if wants_colours(sys.stdout) else lines)
+    return "\n".join(map(colour_status, lines) if wants_colours(sys.stdout) else lines)
 
 
-def in_columns(text: str) -> str:
-    """Fit paragraphs, and rows of two columns, to a terminal; the second column goes on below itself."""
+def fit_columns(text: str) -> str:
+    """Fit paragraphs and rows of two columns to a terminal; the second column is wrapped below itself."""
     columns = width()
     if max(map(len, text.split("\n"))) <= columns:
         return text
@@ -98,31 +98,31 @@ def _to_width(line: str, width: int, rows: str | None, hang: int) -> str:
     return "\n".join(wrapped)
 
 
-def readable(text: str) -> str:
+def strip_escapes(text: str) -> str:
     """Take escape sequences and control characters out of what a program printed."""
     return _ESCAPES.sub("", text.replace("\r\n", "\n"))
 
 
-def to_come(step: Mapping[str, Any], in_flight: Iterable[Mapping[str, Any]] = ()) -> str:
-    """Say what comes to a job by itself, and when: `pauses when sheets 2, 3 end, by 14:17`.
+def next_step_text(step: Mapping[str, Any], in_flight: Iterable[Mapping[str, Any]] = ()) -> str:
+    """Return a job's next step and its time: `pauses when sheets 2, 3 end, by 14:17`.
 
-    `in_flight` is what of the job is shown beside it, each with its limit.
+    `in_flight` are the attempts of the job that are shown beside it, each with its limit.
     """
     if step["due_at"]:
         return f"{step['text']}, at {soon(step['due_at'])}"
     if step["latest_at"]:
-        return f"{step['text']}, {by(step['latest_at'], in_flight)}"
+        return f"{step['text']}, {deadline_text(step['latest_at'], in_flight)}"
     return str(step["text"])
 
 
 _ENDING_SECONDS = 60
-"""How long what reaches its limit may take to end, to be over by that limit as far as people are told."""
+"""An attempt that ends within this time after its limit counts as over by that limit."""
 
 
-def by(latest: str, in_flight: Iterable[Mapping[str, Any]]) -> str:
-    """Say by when what is in flight is over: by the limit that is shown of it, if only its end comes behind.
+def deadline_text(latest: str, in_flight: Iterable[Mapping[str, Any]]) -> str:
+    """Return by when everything in flight is over: the limit shown, if only the ending comes after it.
 
-    Else one moment would be told as two, a minute apart.
+    Otherwise one deadline would be shown as two, a minute apart.
     """
     over = datetime.fromisoformat(latest)
     limits = [
@@ -157,7 +157,7 @@ def seen_to_begin(attempt: Mapping[str, Any]) -> bool:
     )
 
 
-def node(attempt: Mapping[str, Any]) -> str:
+def node_text(attempt: Mapping[str, Any]) -> str:
     """Say where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
     number, name = attempt.get("cluster_job"), attempt.get("node")
     if number is None:

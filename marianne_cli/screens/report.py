@@ -15,8 +15,8 @@ _ACTIVE = re.compile(r"[\\`*_\[\]<>#~|!&^=@]|://|\b[a-z]+:\S|www\.", re.IGNORECA
 _TICKS = re.compile("`+")
 
 
-class _Part(NamedTuple):
-    """One part: its heading, the names of its columns, its rows; without rows it is not shown."""
+class _ReportSection(NamedTuple):
+    """A section of the report: its heading, column names and rows; without rows it is not shown."""
 
     heading: str
     columns: Sequence[str]
@@ -26,7 +26,7 @@ class _Part(NamedTuple):
 def text(found: Found) -> list[str]:
     """Return the lines for a terminal."""
     lines = [found["message"]]
-    for part in _parts(found):
+    for part in _sections(found):
         lines += ["", part.heading, *render.table([part.columns, *part.rows], indent="  ")]
     return lines
 
@@ -34,7 +34,7 @@ def text(found: Found) -> list[str]:
 def markdown(found: Found) -> list[str]:
     """Return the lines of a Markdown page."""
     lines = [f"# {_cell(found['message'])}"]
-    for part in _parts(found):
+    for part in _sections(found):
         rows = [part.columns, ["---"] * len(part.columns), *part.rows]
         lines += ["", f"## {part.heading}", "", *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
     return lines
@@ -51,51 +51,53 @@ def _cell(text: str) -> str:
     return f"{ticks}{edge}{barred}{edge}{ticks}"
 
 
-def _parts(found: Found) -> Iterator[_Part]:
+def _sections(found: Found) -> Iterator[_ReportSection]:
     parts = (
-        _Part("Needs you", ("JOB", "STATUS", "TYPE", "WHY"), [*map(_needy, found["needs_person"])]),
-        _Part("Next, by itself", ("JOB", "WHAT"), [*map(_coming, found["next"])]),
-        _Part(
+        _ReportSection(
+            "Needs you", ("JOB", "STATUS", "TYPE", "WHY"), [*map(_needs_person_row, found["needs_person"])]
+        ),
+        _ReportSection("Next, by itself", ("JOB", "WHAT"), [*map(_next_row, found["next"])]),
+        _ReportSection(
             "Runs",
             ("JOB", "STATUS", "SHEETS", "ATTEMPTS", "FAILED", "COST", "TOOK"),
-            [*map(_run, found["runs"])],
+            [*map(_run_row, found["runs"])],
         ),
-        _Part("What stopped", ("WHEN", "JOB", "WHO", "WHAT"), [*map(_stop, found["stopped"])]),
-        _Part(
+        _ReportSection("What stopped", ("WHEN", "JOB", "WHO", "WHAT"), [*map(_stop_row, found["stopped"])]),
+        _ReportSection(
             "Instruments",
             ("INSTRUMENT", "MODEL", "ATTEMPTS", "FAILED", "COST", "TOKENS IN", "OUT"),
-            [*map(_instrument, found["instruments"])],
+            [*map(_instrument_row, found["instruments"])],
         ),
     )
     return (part for part in parts if part.rows)
 
 
-def _needy(one: Found) -> tuple[str, ...]:
+def _needs_person_row(one: Found) -> tuple[str, ...]:
     return one["job_id"], one["status"], (one["hints"] or [""])[0], "; ".join(one["why"])
 
 
-def _coming(one: Found) -> tuple[str, ...]:
-    return one["job_id"], render.to_come(one)
+def _next_row(one: Found) -> tuple[str, ...]:
+    return one["job_id"], render.next_step_text(one)
 
 
-def _run(one: Found) -> tuple[str, ...]:
+def _run_row(one: Found) -> tuple[str, ...]:
     began, ended = one["started_at"], one["completed_at"]
     took = between(began, ended) if began and ended else ""
-    return one["job_id"], one["status"], f"{one['completed']}/{one['total']}", *_counts(one), took
+    return one["job_id"], one["status"], f"{one['completed']}/{one['total']}", *_count_cells(one), took
 
 
-def _counts(one: Found) -> tuple[str, str, str]:
+def _count_cells(one: Found) -> tuple[str, str, str]:
     cost = dollars(one["cost_usd"], known=one["cost_known"])
     return str(one["attempts"]), str(one["failed_attempts"] or ""), cost
 
 
-def _stop(one: Found) -> tuple[str, ...]:
+def _stop_row(one: Found) -> tuple[str, ...]:
     reason = f' "{one["reason"]}"' if one["reason"] else ""
     job, who = f"{one['job_id']}@{one['run']}", people.who(one["caller"])
     times = f" ({one['times']} times)" if one["times"] > 1 else ""
     return moment(one["recorded_at"]), job, who, f"{one['text']}{reason}{times}"
 
 
-def _instrument(one: Found) -> tuple[str, ...]:
+def _instrument_row(one: Found) -> tuple[str, ...]:
     tokens = (f"{one[name]:,}" if one[name] else "" for name in ("input_tokens", "output_tokens"))
-    return (one["instrument"], one["model"] or "", *_counts(one), *tokens)
+    return (one["instrument"], one["model"] or "", *_count_cells(one), *tokens)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianne_cli.context import wants_colours
-from marianne_cli.screens.render import readable
+from marianne_cli.screens.render import strip_escapes
 from marianned.instruments.profile import OutputFormat
 from marianned.instruments.stream_view import ShownLine, StreamReader
 
@@ -19,7 +19,7 @@ class Transcript:
     """One stream of one attempt; `reads` is how the lines of an agent's are read, null: they are text."""
 
     def __init__(self, reads: Mapping[str, Any] | None) -> None:
-        self._reader = _reader(reads)
+        self._reader = _stream_reader(reads)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_one_document = self._reader is not None and (reads or {}).get("format") == "json"
         """Whether a part of the stream says nothing."""
@@ -27,40 +27,40 @@ class Transcript:
         """The line that has no end yet, in pieces: joined each time, a long one would take quadratic time."""
 
     @property
-    def begun(self) -> str:
+    def unfinished_line(self) -> str:
         """The line of a text that has no end yet, as it is so far; of an agent's stream nothing."""
-        return readable("".join(self._begun))
+        return strip_escapes("".join(self._begun))
 
     def feed(self, gone: int, data: bytes) -> list[str]:
         """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
-        return _coloured(self.told(gone, data))
+        return _coloured(self.feed_with_kinds(gone, data))
 
     def finish(self) -> list[str]:
         """Return what the end of the stream brings."""
-        return _coloured(self.rest())
+        return _coloured(self.finish_with_kinds())
 
-    def told(self, gone: int, data: bytes) -> list[tuple[str, str]]:
+    def feed_with_kinds(self, gone: int, data: bytes) -> list[tuple[str, str]]:
         """Return what `feed` does, each line with its kind (`ShownLine`); of a text it is `plain`."""
         if self._reader is not None:
-            return _lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
+            return _readable_lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
         first, *others = self._decoder.decode(data).split("\n")
         self._begun.append(first)
         if not others:
             return []
         *ended, rest = ["".join(self._begun), *others]
         self._begun = [rest]
-        return [("plain", readable(f"{line}\n")[:-1]) for line in ended]
+        return [("plain", strip_escapes(f"{line}\n")[:-1]) for line in ended]
 
-    def rest(self) -> list[tuple[str, str]]:
+    def finish_with_kinds(self) -> list[tuple[str, str]]:
         """Return what `finish` does, each line with its kind."""
         if self._reader is not None:
-            return _lines(self._reader.finish())
+            return _readable_lines(self._reader.finish())
         rest = "".join([*self._begun, self._decoder.decode(b"", final=True)])
         self._begun = []
-        return [("plain", readable(rest))] if rest else []
+        return [("plain", strip_escapes(rest))] if rest else []
 
 
-def _reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
+def _stream_reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
     """Return what reads the stream; none where its profile doesn't say, or says it in a way of later days."""
     if reads is None:
         return None
@@ -71,9 +71,9 @@ def _reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
     return StreamReader(output) if output.live or output.format == "json" else None
 
 
-def _lines(said: Iterable[ShownLine]) -> list[tuple[str, str]]:
+def _readable_lines(said: Iterable[ShownLine]) -> list[tuple[str, str]]:
     """Return lines that nothing of an agent's is left in but text, each with its kind."""
-    return [(line.kind, text) for line in said for text in readable(line.text).split("\n")]
+    return [(line.kind, text) for line in said for text in strip_escapes(line.text).split("\n")]
 
 
 def _coloured(told: list[tuple[str, str]]) -> list[str]:

@@ -18,16 +18,18 @@ _LABEL_WIDTH = 7
 SHEETS_MOST = 3
 _LINES_MOST = {False: 10, True: 100}
 """How many lines of a stream are shown, and how many unfolded."""
-_OVER = {"completed", "skipped", "running"}
-"""Sheets in these statuses have left their failed attempts behind."""
-_NO_MORE = {"completed", "skipped", "failed", "cancelled"}
+_PAST_FAILURE = {"completed", "skipped", "running"}
+"""Sheets in these statuses have got past their failed attempts."""
+_WITHOUT_NEXT_ATTEMPT = {"completed", "skipped", "failed", "cancelled"}
 """Sheets in these statuses have no further attempt by themselves: how many there were is known."""
 
 
 def failures(why: Result, sheets: Sequence[Result], *, named: bool = False) -> list[Result]:
     """Return the newest failed attempt of each sheet that has not got past it; of all that were `named`."""
     stuck = {
-        sheet["sheet"]: sheet["attempt_count"] for sheet in sheets if named or sheet["status"] not in _OVER
+        sheet["sheet"]: sheet["attempt_count"]
+        for sheet in sheets
+        if named or sheet["status"] not in _PAST_FAILURE
     }
     newest: dict[int, Result] = {}
     for error in why["errors"]:
@@ -45,27 +47,27 @@ def why_screen(
     """
     known = {sheet["sheet"]: sheet for sheet in sheets}
     told = why["status"] == "failed" and len(shown) == 1
-    rows = [*_reasons(why)]
+    rows = [*_reason_rows(why)]
     for error in shown if unfolded else shown[:SHEETS_MOST]:
-        name = "" if told else f"{_name(error, sheets)}: "
-        rows += _evidence(name, error, known[error["sheet"]], _LINES_MOST[unfolded])
+        name = "" if told else f"{_sheet_name(error, sheets)}: "
+        rows += _evidence_rows(name, error, known[error["sheet"]], _LINES_MOST[unfolded])
     if len(shown) > SHEETS_MOST and not unfolded:
         rows.append(("", f"and {plural(len(shown) - SHEETS_MOST, 'sheet')} more: mzt why {why['job_id']} -v"))
     for error in sorted(
         (error for error in why["errors"] if error.get("hook")), key=lambda error: error["hook"]
     ):
-        rows += _hook_evidence(error, _LINES_MOST[unfolded])
-    rows += [*_blocked(sheets), *_looks(why), *_way_out(why)]
+        rows += _hook_evidence_rows(error, _LINES_MOST[unfolded])
+    rows += [*_blocked_row(sheets), *_look_row(why), *_unblock_row(why)]
     return [why["message"], *render.table(rows, indent="  ", widths=(_LABEL_WIDTH,))]
 
 
-def hang(lines: Sequence[str]) -> int:
+def hanging_indent(lines: Sequence[str]) -> int:
     """Return where the texts of a screen's rows begin, and go on where they are longer than the terminal."""
     found = re.match(r"  \S.*? {2,}", lines[1]) if len(lines) > 1 else None
     return found.end() if found else 2 + _LABEL_WIDTH + 2
 
 
-def _name(item: Result, sheets: Sequence[Result]) -> str:
+def _sheet_name(item: Result, sheets: Sequence[Result]) -> str:
     fan_out = any(sheet["sheet"] != sheet["stage"] for sheet in sheets)
     names = {sheet["sheet"]: sheet.get("name") for sheet in sheets}
     return sheet_name(
@@ -73,7 +75,7 @@ def _name(item: Result, sheets: Sequence[Result]) -> str:
     )
 
 
-def _reasons(why: Result) -> Iterator[Row]:
+def _reason_rows(why: Result) -> Iterator[Row]:
     """Tell each reason that is not the message itself."""
     for reason in why["reasons"]:
         if reason["text"] in why["message"]:
@@ -82,7 +84,7 @@ def _reasons(why: Result) -> Iterator[Row]:
         if reason["until_at"]:
             flies = reason["code"] == "in_flight"
             when = (
-                render.by(reason["until_at"], why.get("in_flight") or ())
+                render.deadline_text(reason["until_at"], why.get("in_flight") or ())
                 if flies
                 else f"until {soon(reason['until_at'])}"
             )
@@ -91,38 +93,38 @@ def _reasons(why: Result) -> Iterator[Row]:
         yield reason["code"].partition(":")[0].replace("_", " "), f"{reason['text']}; {since}{until}"
 
 
-def _evidence(name: str, error: Result, sheet: Result, most: int) -> Iterator[Row]:
-    yield "attempt", name + ", ".join(_attempt(error, sheet))
-    if earlier := _others(error, sheet):
+def _evidence_rows(name: str, error: Result, sheet: Result, most: int) -> Iterator[Row]:
+    yield "attempt", name + ", ".join(_attempt_parts(error, sheet))
+    if earlier := _other_attempts_text(error, sheet):
         yield "others", earlier
     failed = [check for check in error["validations"] if check["result"] in {"failed", "error"}]
     for check in failed:
-        yield check["result"], _check(check)
-        yield from _printed("", check["output"] or "", most)
+        yield check["result"], _check_text(check)
+        yield from _output_rows("", check["output"] or "", most)
     if not failed:
         yield "failed", error["error_message"] or error["error_category"] or error["outcome"]
-    yield from _printed("stdout", error["stdout_tail"], most)
-    yield from _printed("stderr", error["stderr_tail"], most)
+    yield from _output_rows("stdout", error["stdout_tail"], most)
+    yield from _output_rows("stderr", error["stderr_tail"], most)
 
 
-def _hook_evidence(error: Result, most: int) -> Iterator[Row]:
+def _hook_evidence_rows(error: Result, most: int) -> Iterator[Row]:
     code = [] if error["exit_code"] is None else [f"exit {error['exit_code']}"]
     told = [f"hook {error['hook']}", f"attempt {error['attempt']}", f"revision {error['revision']}", *code]
     yield "attempt", ", ".join(told)
     yield "failed", error["error_message"] or error["outcome"]
-    yield from _printed("stdout", error["stdout_tail"], most)
-    yield from _printed("stderr", error["stderr_tail"], most)
+    yield from _output_rows("stdout", error["stdout_tail"], most)
+    yield from _output_rows("stderr", error["stderr_tail"], most)
 
 
-def _attempt(error: Result, sheet: Result) -> Iterator[str]:
-    last = error["attempt"] == sheet["attempt_count"] and sheet["status"] not in _NO_MORE
+def _attempt_parts(error: Result, sheet: Result) -> Iterator[str]:
+    last = error["attempt"] == sheet["attempt_count"] and sheet["status"] not in _WITHOUT_NEXT_ATTEMPT
     yield str(error["attempt"]) if last else f"{error['attempt']} of {sheet['attempt_count']}"
     ran = next((one for one in sheet["attempts"] if one["attempt"] == error["attempt"]), None)
     if ran is not None and error["ended_at"]:
         began, ended = ran["started_at"], error["ended_at"]
         yield f"{moment(began, seconds=True)}-{moment(ended, seconds=True)} ({between(began, ended)})"
     yield error["instrument"]
-    if ran is not None and (where := render.node(ran)):
+    if ran is not None and (where := render.node_text(ran)):
         yield where
     yield f"revision {error['revision']}"
     if error["outcome"] != "failed":
@@ -133,19 +135,19 @@ def _attempt(error: Result, sheet: Result) -> Iterator[str]:
         yield f"exit {error['exit_code']}"
 
 
-def _others(error: Result, sheet: Result) -> str:
+def _other_attempts_text(error: Result, sheet: Result) -> str:
     """Say how the other attempts of a sheet have ended: `attempts 1, 2 timed out; attempt 4 succeeded`."""
     told: list[tuple[str, list[int]]] = []
     for one in sheet["attempts"]:
         if one["attempt"] != error["attempt"] and one["outcome"] is not None:
-            how = _ended(one)
+            how = _end_text(one)
             if not told or told[-1][0] != how:
                 told.append((how, []))
             told[-1][1].append(one["attempt"])
     return "; ".join(f"attempt{'s' * (len(some) > 1)} {ranges(some)} {how}" for how, some in told)
 
 
-def _ended(attempt: Result) -> str:
+def _end_text(attempt: Result) -> str:
     said = str(attempt["outcome"]).replace("_", " ")
     if attempt["outcome"] != "lost" and not render.seen_to_begin(attempt):
         return f"{said} before it began"
@@ -156,7 +158,7 @@ def _ended(attempt: Result) -> str:
     return f"{said} ({why})" if why else said
 
 
-def _check(check: Result) -> str:
+def _check_text(check: Result) -> str:
     if check["type"] == "command_succeeds":
         return f"{check['description'] or check['target']}: {check['reason']}"
     reason, target = check["reason"] or check["result"], check["target"]
@@ -164,20 +166,20 @@ def _check(check: Result) -> str:
     return f"{check['type']} {reason} in {target}" if quoting else f"{check['type']}: {reason}: {target}"
 
 
-def _printed(label: str, text: str, most: int) -> Iterator[Row]:
-    for number, line in enumerate(render.readable(text).splitlines()[-most:]):
+def _output_rows(label: str, text: str, most: int) -> Iterator[Row]:
+    for number, line in enumerate(render.strip_escapes(text).splitlines()[-most:]):
         yield "" if number else label, f"| {line}"
 
 
-def _blocked(sheets: Sequence[Result]) -> Iterator[Row]:
+def _blocked_row(sheets: Sequence[Result]) -> Iterator[Row]:
     blocked = [sheet for sheet in sheets if sheet["blocked_by"]]
     if len(blocked) == 1:
-        yield "blocks", _name(blocked[0], sheets)
+        yield "blocks", _sheet_name(blocked[0], sheets)
     elif blocked:
         yield "blocks", sheet_list(sheet["sheet"] for sheet in blocked)
 
 
-def _looks(why: Result) -> Iterator[Row]:
+def _look_row(why: Result) -> Iterator[Row]:
     """Tell what to type to see more of what passes without a caller, where that is not simply at work.
 
     What ends a wait sooner is its way out.
@@ -188,7 +190,7 @@ def _looks(why: Result) -> Iterator[Row]:
         yield "look", " · ".join(hints)
 
 
-def _way_out(why: Result) -> Iterator[Row]:
+def _unblock_row(why: Result) -> Iterator[Row]:
     """Tell what to type where a caller lets it go on, else when it goes on by itself."""
     reasons = why["reasons"]
     if any(reason["unblocked_by"] == "caller" for reason in reasons):

@@ -178,7 +178,7 @@ class ActionRunner:
 
     async def edit(self, job: Value) -> None:
         """Edit a job's newest score, show the plan, and apply it."""
-        from marianne_cli.screens.drafts import Draft
+        from marianne_cli.screens.drafts import ScoreDraft
 
         job_id = str(job["job_id"])
         line = f"mzt edit {typed(job_id)}"
@@ -194,15 +194,15 @@ class ActionRunner:
             return
         told = next(told for told in known.revisions if told.revision == newest)
         place: dict[str, Any] = {"file": told.config_file, "directory": told.directory, "expect": newest}
-        draft = Draft(known.job_name, text)
+        draft = ScoreDraft(known.job_name, text)
         problems: list[Any] = []
         while True:
             fault = await self._top.in_editor(draft, problems)
             if fault is not None:
-                kept = draft.leave()
+                kept = draft.keep_if_changed()
                 self._top.log_refusal(line, f"{fault}{f'; your text is kept: {kept}' if kept else ''}", [])
                 return
-            edited = draft.saved()
+            edited = draft.saved_text()
             if edited == draft.text:
                 draft.remove()
                 self._top.note(f"{job_id}: saved unchanged, nothing is sent")

@@ -36,7 +36,7 @@ from marianned.errors import MarianneError, NoDaemon
 from marianned.formatting import typed
 
 if TYPE_CHECKING:
-    from marianne_cli.screens.drafts import Draft
+    from marianne_cli.screens.drafts import ScoreDraft
 
 _NAME = f"mzt {__version__} top"
 _RENEW_SECONDS = 0.1
@@ -355,7 +355,7 @@ class TopApp(App[MarianneError]):
 
     # --- other programs ----------------------------------------------------------------------------------
 
-    async def in_editor(self, draft: "Draft", problems: Sequence[Any]) -> str | None:
+    async def in_editor(self, draft: "ScoreDraft", problems: Sequence[Any]) -> str | None:
         """Let somebody edit a draft in their editor; return what went wrong, null: nothing."""
         return await self._run_in_terminal(functools.partial(draft.edit, list(problems)))
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from marianne_cli import terminal
 from marianne_cli.client import AsyncClient, Output
-from marianne_cli.screens import whole
+from marianne_cli.screens import merged_output
 from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import PAGE_LIMIT, ReadOutput, SearchOutput
 from marianned.protocol import Output as OutputReply
@@ -128,7 +128,7 @@ async def follow_output(
                 _add_data(output, transcript, 0, data)
                 output.size = offset
                 changed()
-    output.add(transcript.rest())
+    output.add(transcript.finish_with_kinds())
     output.begun, output.ended = "", True
     changed()
 
@@ -145,7 +145,7 @@ async def _follow_job_output(
         output.size += sum(len(text) for _, text in lines)
         changed()
 
-    await whole.follow_job(client, job_id, begun, tell)
+    await merged_output.follow_job(client, job_id, begun, tell)
     output.ended = True
     changed()
 
@@ -191,8 +191,8 @@ def _page_request(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
 
 
 def _add_data(output: OutputBuffer, transcript: Transcript, gone: int, data: bytes) -> None:
-    output.add(transcript.told(gone, data))
-    output.begun = terminal.line(transcript.begun.expandtabs(8))
+    output.add(transcript.feed_with_kinds(gone, data))
+    output.begun = terminal.line(transcript.unfinished_line.expandtabs(8))
 
 
 class SearchPattern(NamedTuple):

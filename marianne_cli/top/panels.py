@@ -8,7 +8,7 @@ import anyio
 from marianne_cli import terminal
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
-from marianne_cli.screens.differences import counting, unified
+from marianne_cli.screens.differences import numbers_not_dropped, unified_diff
 from marianne_cli.screens.why import failures, why_screen
 from marianne_cli.top import output as outputs
 from marianne_cli.top.drawn.listing import LineView, RowTable
@@ -332,7 +332,7 @@ class Panels:
 
     async def _fill_revisions(self) -> None:
         answer = sanitized(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
-        numbers = counting(answer["revisions"])
+        numbers = numbers_not_dropped(answer["revisions"])
         self._back = max(0, min(self._back, len(numbers) - 2))
         told = screens.revisions_screen(answer["revisions"], unfolded=True)
         self._fill("revisions", told, await self._difference(numbers))
@@ -342,7 +342,7 @@ class Panels:
         if len(numbers) < 2:  # noqa: PLR2004  a pair
             return []
         old, new = numbers[len(numbers) - 2 - self._back :][:2]
-        told = unified(
+        told = unified_diff(
             await self._revision_text(old),
             await self._revision_text(new),
             f"revision {old}",

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 
 from marianne_cli.client import AsyncClient, Output
-from marianne_cli.screens import whole
+from marianne_cli.screens import merged_output
 from marianne_cli.screens.transcript import Transcript
 from marianned.errors import MarianneError
 from marianned.formatting import visible
@@ -91,7 +91,7 @@ async def follow_job(
     async def comes(output: Output, lines: list[tuple[str, str]]) -> None:
         await tell(_cut_lines(lines, output.stream))
 
-    await whole.follow_job(client, job_id, begins, comes)
+    await merged_output.follow_job(client, job_id, begins, comes)
 
 
 async def _follow_rest(
@@ -100,9 +100,9 @@ async def _follow_rest(
     place = {"sheet": wanted.sheet, "hook": wanted.hook, "attempt": wanted.attempt}
     async with client.follow(wanted.job_id, **place, stream=stream, offset=offset) as pieces:
         async for piece in pieces:
-            if lines := told.told(0, piece):
+            if lines := told.feed_with_kinds(0, piece):
                 await tell(_cut_lines(lines, stream))
-    if lines := told.rest():
+    if lines := told.finish_with_kinds():
         await tell(_cut_lines(lines, stream))
 
 
@@ -117,7 +117,7 @@ async def _read_tail(
         reply = await client.ask(wanted.page_request(stream, tail_lines=far))
         begin = reply.offset
         while True:
-            shown += told.told(reply.skipped, reply.data)
+            shown += told.feed_with_kinds(reply.skipped, reply.data)
             del shown[: -wanted.lines]
             offset = reply.offset + reply.skipped + len(reply.data)
             if offset >= reply.size or not (reply.data or reply.skipped):

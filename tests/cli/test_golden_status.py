@@ -105,7 +105,7 @@ def terminal(monkeypatch):
 @pytest.mark.parametrize("name", ["running", "failed", "waiting", "breakpoint"])
 def test_the_status_of_a_thousand_sheets_is_that_of_the_golden_file(terminal, name, columns, coloured):
     terminal(columns, coloured=coloured)
-    shown = render.fitted(screen(name), rows="  ") + "\n"
+    shown = render.fit_lines(screen(name), rows="  ") + "\n"
     file = GOLDEN / f"status-{name}-{columns}-{'colour' if coloured else 'plain'}.txt"
     if "MARIANNE_GOLDEN" in os.environ:
         file.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 from home_for_tests import GATED, SCORE
 from kit import zygote
 
-from marianne_cli.screens.following import Facts
+from marianne_cli.screens.following import EventReporter
 from marianne_cli.times import moment
 
 pytestmark = pytest.mark.one_daemon
@@ -121,8 +121,8 @@ def test_what_waits_for_the_same_is_one_line_and_is_counted_where_it_is_several(
     waits += [wait(300, "rate_limit", early), wait(301, "retry", late), wait(302, "retry", early)]
     waits += [wait(None, "job", hook=1), wait(None, "job", hook=2)]
     said = []
-    facts = Facts(SimpleNamespace(note=said.append), "a@1", None)
-    facts.begin({"job_id": "a", "status": "running", "waiting": waits})
+    reporter = EventReporter(SimpleNamespace(note=said.append), "a@1", None)
+    reporter.report_state({"job_id": "a", "status": "running", "waiting": waits})
     assert said == [
         "-- 200 sheets wait: slurm",
         f"-- sheet 300 waits: rate limit until {moment(early)}",

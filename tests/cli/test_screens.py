@@ -438,7 +438,7 @@ def test_since_is_a_duration_ago_the_last_clock_time_or_rfc_3339(looked_at, type
 
 
 def test_what_programs_print_is_shown_without_escapes():
-    assert render.readable("\x1b[31mred\x1b[0m\r\n\x07ok\tgo\n") == "red\nok\tgo\n"
+    assert render.strip_escapes("\x1b[31mred\x1b[0m\r\n\x07ok\tgo\n") == "red\nok\tgo\n"
 
 
 def test_a_history_of_all_runs_says_of_which_each_line_is():
@@ -544,4 +544,4 @@ def test_a_limit_is_the_same_moment_at_its_sheet_and_where_its_end_is_waited_for
     looked_at("14:05:00")
     flights = [{"time_limit_at": limit and f"{DAY}{limit}.000Z"} for limit in limits]
     step = {"text": "pauses when sheet 2 ends", "due_at": None, "latest_at": f"{DAY}{latest}.000Z"}
-    assert render.to_come(step, flights) == f"pauses when sheet 2 ends, by {told}"
+    assert render.next_step_text(step, flights) == f"pauses when sheet 2 ends, by {told}"

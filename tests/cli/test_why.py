@@ -267,4 +267,4 @@ def test_a_refusal_names_people_by_login_and_other_clients_as_they_are(monkeypat
 def test_a_long_label_moves_where_lines_go_on():
     lines = shown(waiting(reason("rate_limit", "sheet 1 waits", "time", "14:21:05")), [])
     assert lines[1].startswith("  rate limit  sheet 1")
-    assert screen.hang(lines) == len("  rate limit  ")
+    assert screen.hanging_indent(lines) == len("  rate limit  ")

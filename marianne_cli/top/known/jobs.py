@@ -83,7 +83,7 @@ def cost_text(cost: Value) -> str:
 
 def status_detail(job: Value) -> str:
     """Say why a job stands where it stands, and what comes: the status itself stands beside it."""
-    said = screens.standing(job).removeprefix(job["status"]).lstrip(" ;,")
+    said = screens.state_text(job).removeprefix(job["status"]).lstrip(" ;,")
     stays = f"stays {job['status']}{_UNTIL}"
     said = said.removesuffix(stays).rstrip(" ;") or ("paused" if job["status"] == "paused" else "")
     if job["status"] == "running" and (last := last_line(job)):
@@ -101,7 +101,7 @@ def last_line(job: Value) -> str:
 def head_lines(job: Value) -> list[list[Cell]]:
     """Return the lines at the top of a job: where it stands and why, what is safe, what it came to."""
     sign, style = signs.JOBS.get(job["status"], signs.UNKNOWN)
-    said = screens.standing(job).removeprefix(job["status"])
+    said = screens.state_text(job).removeprefix(job["status"])
     since = f" since {moment(job['status_since_at'])} ({age(job['status_since_at'])})"
     first = [
         Cell(f"{sign} {job['job_id']}  ", f"{style} bold"),

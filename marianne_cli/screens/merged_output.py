@@ -10,16 +10,16 @@ from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import ReadOutput
 
 LINES_EACH = 100
-"""Of each attempt that is in flight to begin with, so many of its last lines."""
+"""Last lines shown of each attempt that is in flight at the start."""
 _STREAMS = ("stdout", "stderr")
 
-Tell = Callable[[Output, list[tuple[str, str]]], Awaitable[None]]
+OnLines = Callable[[Output, list[tuple[str, str]]], Awaitable[None]]
 
 
 async def follow_job(
-    client: AsyncClient, job_id: str, begun: Callable[[], Awaitable[None]], tell: Tell
+    client: AsyncClient, job_id: str, begun: Callable[[], Awaitable[None]], tell: OnLines
 ) -> None:
-    """Tell the lines of each output, kind and text, until the job ends; `begun` is called before the first.
+    """Pass the lines of each output, kind and text, to `tell` until the job ends; `begun` is called first.
 
     Raises:
         MarianneError: the daemon refuses it, or is gone.
@@ -30,27 +30,33 @@ async def follow_job(
         if not item["job_id"] and item["attempt"]:  # its own, and no skip rules
             outputs += [Output.of(item, item["attempt"], stream) for stream in _STREAMS]
     for output in outputs:
-        output.offset = (await client.ask(_asked(job_id, output, tail_lines=LINES_EACH, limit=1))).offset
+        output.offset = (
+            await client.ask(_read_request(job_id, output, tail_lines=LINES_EACH, limit=1))
+        ).offset
     await begun()
     told: dict[Output, Transcript] = {}
     async with client.follow_job(job_id, streams=_STREAMS, outputs=outputs) as pieces:
         async for piece in pieces:
             output = piece.output
             if output not in told:
-                reads = (await client.ask(_asked(job_id, output, reads=True, limit=1))).reads
+                reads = (await client.ask(_read_request(job_id, output, reads=True, limit=1))).reads
                 told[output] = Transcript(reads if output.stream == "stdout" else None)
             transcript = told[output]
-            lines = transcript.rest() if piece.ended else transcript.told(piece.skipped, piece.data)
+            lines = (
+                transcript.finish_with_kinds()
+                if piece.ended
+                else transcript.feed_with_kinds(piece.skipped, piece.data)
+            )
             if piece.ended:
                 del told[output]
             if lines:
-                await tell(output, [(kind, f"{_place(output)}| {text}") for kind, text in lines])
+                await tell(output, [(kind, f"{_line_prefix(output)}| {text}") for kind, text in lines])
 
 
-def _place(output: Output) -> str:
+def _line_prefix(output: Output) -> str:
     return f"hook {output.hook}" if output.hook else f"{output.sheet}"
 
 
-def _asked(job_id: str, output: Output, **others: Any) -> ReadOutput:
+def _read_request(job_id: str, output: Output, **others: Any) -> ReadOutput:
     given = {key: value for key, value in output.params(job_id).items() if key != "offset"}
     return msgspec.convert({**given, **others}, ReadOutput)
