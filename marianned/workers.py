@@ -212,7 +212,7 @@ def _render(
     known = _known(key, data)
     if known is None:
         return None
-    expanded = known.on(sheet, fallback)
+    expanded = known.with_fallback(sheet, fallback)
     renderer = Renderer(expanded)
     definition = expanded.sheets[sheet - 1]
     injected = inject(renderer, definition, previous, DiskReader())

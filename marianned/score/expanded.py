@@ -155,14 +155,14 @@ class SheetDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resources: Resources = Resources()
 
     @property
-    def ways(self) -> "list[tuple[str, dict[str, Any]]]":
-        """Return the instruments that it may be played on, in turn, each with its settings."""
+    def instruments_in_turn(self) -> "list[tuple[str, dict[str, Any]]]":
+        """The instrument of the sheet and its fallbacks, in turn, each with its settings."""
         return [
             (self.instrument, self.settings),
             *((one.instrument, one.settings) for one in self.fallbacks),
         ]
 
-    def on(self, fallback: int) -> "SheetDefinition":
+    def on_fallback(self, fallback: int) -> "SheetDefinition":
         """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
         if not fallback:
             return self
@@ -286,7 +286,7 @@ class HookDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What it is called: its description, else its file, its script or its command, on one short line."""
+        """Its description, else its file, its script or its command, on one short line."""
         words = self.description or (self.files[0] if self.starts_job else self.argv[-1])
         if self.type == "run_script" and not self.description:
             words = " ".join(self.argv)
@@ -295,7 +295,7 @@ class HookDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes two hooks the same: what they do, not how they are called, limited or followed."""
+        """What a hook does, without its description, its limit and what follows from it."""
         return (
             self.type,
             self.files,
@@ -437,7 +437,7 @@ class ExpandedScore(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         """Return how a sheet (its number) is tried again: as its stage says, else as the score does."""
         return self.retries.get(self.sheets[sheet - 1].stage, self.retry) if self.retries else self.retry
 
-    def waits(self) -> list[tuple[int, ...]]:
+    def awaited_sheets(self) -> list[tuple[int, ...]]:
         """Return what each sheet waits for: what it needs, and the end of a loop that it needs a sheet of.
 
         Whoever needs any sheet of a loop from outside waits for its last stage too (§29.2).
@@ -461,24 +461,24 @@ class ExpandedScore(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         loop = self.loops[place - 1] if place else None
         return loop if loop is not None and stage <= loop.last else None
 
-    def on(self, sheet: int, fallback: int) -> "ExpandedScore":
+    def with_fallback(self, sheet: int, fallback: int) -> "ExpandedScore":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
         if not fallback:
             return self
-        moved = self.sheets[sheet - 1].on(fallback)
+        moved = self.sheets[sheet - 1].on_fallback(fallback)
         return msgspec.structs.replace(self, sheets=(*self.sheets[: sheet - 1], moved, *self.sheets[sheet:]))
 
     @property
-    def every_hook(self) -> tuple[HookDefinition, ...]:
+    def all_hooks(self) -> tuple[HookDefinition, ...]:
         """All hooks by their numbers: those of a success, then those of a failure."""
         return (*self.hooks, *self.failure_hooks)
 
     @property
     def hooks_found(self) -> list[HookFound]:
-        """All hooks, as whoever looks at the score is told."""
+        """All hooks, as a reply about the score shows them."""
         return [
             HookFound(hook=number, type=hook.type, label=hook.label, after_failure=hook.after_failure)
-            for number, hook in enumerate(self.every_hook, 1)
+            for number, hook in enumerate(self.all_hooks, 1)
         ]
 
     @property

@@ -1,4 +1,4 @@
-"""Who is who across two revisions of a score: stages first, then the sheets within them.
+"""Matches the stages of two revisions of a score, and then the sheets within them.
 
 Names come first and are fixed points. Between them equal definitions are paired as a longest common
 subsequence, so that a stage that changes, comes or goes moves no other one; what is left is paired by an
@@ -32,15 +32,15 @@ _PROMPT = ("prompt",)
 Stages = dict[int, list[SheetDefinition]]
 
 
-class Matched(NamedTuple):
-    """By new number the old one: of stages, and of the sheets within them."""
+class RevisionMatch(NamedTuple):
+    """The old number of each matched stage and sheet, by its new number."""
 
     stages: dict[int, int]
     sheets: dict[int, int]
 
 
-class _Stage(NamedTuple):
-    """What tells stages apart, in small numbers that are equal where it is equal.
+class _StageKey(NamedTuple):
+    """What two stages are compared by: small numbers, which are equal where the stages are.
 
     `definition` is what a stage does, as far as it is looked at, `below` that and all it depends on, `above`
     that and all that depends on it; `sheets` are those of the stage.
@@ -52,12 +52,12 @@ class _Stage(NamedTuple):
     above: int
     sheets: list[SheetDefinition]
 
-    def same(self, other: "_Stage") -> bool:
-        """Tell whether nothing but their numbers tells them apart."""
+    def same(self, other: "_StageKey") -> bool:
+        """Tell whether two stages differ by nothing but their own numbers."""
         return self[1:4] == other[1:4]
 
 
-def match(old: ExpandedScore, new: ExpandedScore) -> Matched:
+def match_revisions(old: ExpandedScore, new: ExpandedScore) -> RevisionMatch:
     """Return which stage and sheet of `old` each of `new` is, where it is one.
 
     The last answer is remembered, for as long as both live: a modify is planned to be shown, to be stored and
@@ -65,15 +65,15 @@ def match(old: ExpandedScore, new: ExpandedScore) -> Matched:
     """
     known = _last[0]
     if known is None or known[0]() is not old or known[1]() is not new:
-        known = _last[0] = (ref(old), ref(new), _match(old, new))
+        known = _last[0] = (ref(old), ref(new), _match_revisions(old, new))
     return known[2]
 
 
-_last: list[tuple["ref[ExpandedScore]", "ref[ExpandedScore]", Matched] | None] = [None]
+_last: list[tuple["ref[ExpandedScore]", "ref[ExpandedScore]", RevisionMatch] | None] = [None]
 
 
-def _match(old: ExpandedScore, new: ExpandedScore) -> Matched:
-    old_stages, new_stages = _stages(old), _stages(new)
+def _match_revisions(old: ExpandedScore, new: ExpandedScore) -> RevisionMatch:
+    old_stages, new_stages = _sheets_by_stage(old), _sheets_by_stage(new)
     worded = all(sheet.words for sheet in (*old.sheets, *new.sheets))
     stages = _match_stages(old_stages, new_stages, worded=worded)
     sheets: dict[int, int] = {}
@@ -85,10 +85,10 @@ def _match(old: ExpandedScore, new: ExpandedScore) -> Matched:
             continue
         instances = {sheet.instance: sheet.sheet for sheet in olds}
         sheets |= {sheet.sheet: instances[sheet.instance] for sheet in news if sheet.instance in instances}
-    return Matched(stages, sheets)
+    return RevisionMatch(stages, sheets)
 
 
-def _stages(score: ExpandedScore) -> Stages:
+def _sheets_by_stage(score: ExpandedScore) -> Stages:
     stages: defaultdict[int, list[SheetDefinition]] = defaultdict(list)
     for sheet in score.sheets:
         stages[sheet.stage].append(sheet)
@@ -105,43 +105,46 @@ def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     away from an earlier one.
     """
     matched = _same_unique_name(old, new)
-    prompts = _Prompts(old, new, worded=worded)
-    whole, run = _Keys(prompts), _Keys(prompts, _RUN)
-    grown = _Keys(prompts, _RUN, first=True)
-    called = _Keys(prompts, _PROMPT, first=True, named=True)
+    prompts = _PromptComparison(old, new, worded=worded)
+    whole, run = _StageNumbering(prompts), _StageNumbering(prompts, _RUN)
+    grown = _StageNumbering(prompts, _RUN, first=True)
+    called = _StageNumbering(prompts, _PROMPT, first=True, named=True)
     for keys in (whole, run, grown, called):
-        if keys.share(_left(old, matched.values()), _left(new, matched)):
+        if keys.share(_unmatched_stages(old, matched.values()), _unmatched_stages(new, matched)):
             olds, news = keys.of(old), keys.of(new)
-            found = _same_place(_free(olds, matched.values()), _free(news, matched), matched)
+            free = _unmatched_keys(olds, matched.values()), _unmatched_keys(news, matched)
+            found = _same_place(*free, matched)
             taken = {*matched.values(), *found.values()}
-            found |= _same_definition(_free(olds, taken), _free(news, [*matched, *found]))
+            found |= _same_definition(_unmatched_keys(olds, taken), _unmatched_keys(news, [*matched, *found]))
             matched |= {now: was for now, was in found.items() if keys.fit(old[was], new[now])}
-    return matched | _same_number(_left(old, matched.values()), _left(new, matched), matched)
+    return matched | _same_number(
+        _unmatched_stages(old, matched.values()), _unmatched_stages(new, matched), matched
+    )
 
 
-def _left(stages: Stages, matched: Iterable[int]) -> Stages:
+def _unmatched_stages(stages: Stages, matched: Iterable[int]) -> Stages:
     taken = set(matched)
     return {number: sheets for number, sheets in stages.items() if number not in taken}
 
 
-def _free(stages: Sequence[_Stage], matched: Iterable[int]) -> list[_Stage]:
+def _unmatched_keys(stages: Sequence[_StageKey], matched: Iterable[int]) -> list[_StageKey]:
     taken = set(matched)
     return [stage for stage in stages if stage.number not in taken]
 
 
-class _Order:
-    """Reads the digests of sheets that have these aspects, but the prompt's, in an order of their names."""
+class _DigestOrder:
+    """Reads the digests of sheets with these aspects, except the prompt's, in the order of their names."""
 
     def __init__(self, aspects: Iterable[str]) -> None:
         self.names = tuple(sorted({*aspects} - {"prompt"}))
-        self.values = itemgetter(*self.names) if self.names else _nothing
+        self.values = itemgetter(*self.names) if self.names else _no_digests
 
 
-def _nothing(_: object) -> None:
+def _no_digests(_: object) -> None:
     pass
 
 
-class _Prompts:
+class _PromptComparison:
     """The prompts of both scores; `worded`: without white space that says nothing.
 
     A template that chooses by sheet_num leaves other blank lines at each place; a sheet that has moved is
@@ -166,22 +169,27 @@ class _Prompts:
         return _IN_OLD if prompt in self._old else _IN_NEW
 
 
-class _Keys:
-    """Gives what is equal the same number, over both scores.
+class _StageNumbering:
+    """Numbers stages, over both scores, so that equal ones have the same number.
 
     `aspects` are those of a definition that are looked at, all of them if there are none; `first`: of the
     first instance alone, for a fan-out may grow; `named`: and beside them the name.
     """
 
     def __init__(
-        self, prompts: _Prompts, aspects: Collection[str] = (), *, first: bool = False, named: bool = False
+        self,
+        prompts: _PromptComparison,
+        aspects: Collection[str] = (),
+        *,
+        first: bool = False,
+        named: bool = False,
     ) -> None:
         self._seen = aspects
         self._prompts = prompts
         self._first = first
         self._named = named
         self._known: dict[object, int] = {}
-        self._orders: dict[tuple[str, ...], _Order] = {}
+        self._orders: dict[tuple[str, ...], _DigestOrder] = {}
         self._owns: dict[int, int] = {}  # by the identity of a sheet: both scores live as long as this
 
     def share(self, old: Stages, new: Stages) -> bool:
@@ -190,8 +198,8 @@ class _Keys:
         prompts = {prompt(group[0]) for group in old.values()}  # what is equal has an equal one first
         if not any(prompt(group[0]) in prompts for group in new.values()):
             return False
-        known = {self._alone(group) for group in old.values()}
-        return any(self._alone(group) in known for group in new.values()) if known else False
+        known = {self._own_number(group) for group in old.values()}
+        return any(self._own_number(group) in known for group in new.values()) if known else False
 
     def fit(self, old: list[SheetDefinition], new: list[SheetDefinition]) -> bool:
         """Tell whether two stages that are equal are one: where no name says so, all that both have is."""
@@ -200,7 +208,7 @@ class _Keys:
         known = {sheet.instance: self._own(sheet) for sheet in old}
         return all(known.get(sheet.instance, own) == own for sheet in new for own in [self._own(sheet)])
 
-    def _alone(self, group: list[SheetDefinition]) -> int:
+    def _own_number(self, group: list[SheetDefinition]) -> int:
         if self._is_told_by_first(group):
             return self._own(group[0])
         return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
@@ -214,8 +222,8 @@ class _Keys:
             self._owns[id(sheet)] = known
         return known
 
-    def of(self, stages: Stages) -> list[_Stage]:
-        """Return what tells each stage apart."""
+    def of(self, stages: Stages) -> list[_StageKey]:
+        """Return what each stage is compared by."""
         own: dict[int, int] = {}
         needs: dict[int, Sequence[int]] = {}
         dependents: dict[int, list[int]] = {}
@@ -233,10 +241,10 @@ class _Keys:
         for stage, group in stages.items():
             if self._is_told_by_first(group):  # most have but one
                 first = group[0].sheet
-                found.append(_Stage(stage, own[first], below[first], above[first], group))
+                found.append(_StageKey(stage, own[first], below[first], above[first], group))
             else:
                 whole, under, over = (self._whole(group, keys) for keys in (own, below, above))
-                found.append(_Stage(stage, whole, under, over, group))
+                found.append(_StageKey(stage, whole, under, over, group))
         return found
 
     def _definition(self, sheet: SheetDefinition) -> object:
@@ -244,7 +252,7 @@ class _Keys:
         prompt = self._prompts.of(sheet)
         if not self._seen:
             names = tuple(sheet.digests)
-            order = self._orders.get(names) or self._orders.setdefault(names, _Order(names))
+            order = self._orders.get(names) or self._orders.setdefault(names, _DigestOrder(names))
             return prompt, order.names, order.values(sheet.digests)
         told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
         return (*told, sheet.movement) if self._named else tuple(told)
@@ -316,26 +324,29 @@ def _unique_names(stages: Stages) -> dict[str, int]:
 # --- by definition and place ---------------------------------------------------------------------------
 
 
-def _same_place(old: Sequence[_Stage], new: Sequence[_Stage], known: Mapping[int, int]) -> dict[int, int]:
+def _same_place(
+    old: Sequence[_StageKey], new: Sequence[_StageKey], known: Mapping[int, int]
+) -> dict[int, int]:
     """Match equal definitions in their order, between those that are matched and have kept theirs."""
-    fixed = _in_order(known)
-    if len(fixed) < len(known) and _text(old) > _text(new):  # of as many the same are chosen there and back
-        fixed = [(number, before) for before, number in _in_order(_turned(known))]
+    fixed = _longest_increasing(known)
+    turned = len(fixed) < len(known) and _comparison_key(old) > _comparison_key(new)
+    if turned:  # of several longest ones the same is chosen there and back
+        fixed = [(number, before) for before, number in _longest_increasing(_inverted(known))]
     found: dict[int, int] = {}
     old_from = new_from = 0
     for new_to, old_to in [*fixed, (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
-        old_end, new_end = _end(old, old_from, old_to), _end(new, new_from, new_to)
-        found |= _common(old[old_from:old_end], new[new_from:new_end])
+        old_end, new_end = _end_below(old, old_from, old_to), _end_below(new, new_from, new_to)
+        found |= _common_subsequence(old[old_from:old_end], new[new_from:new_end])
         old_from, new_from = old_end, new_end
     return found
 
 
-def _end(stages: Sequence[_Stage], start: int, below: int) -> int:
+def _end_below(stages: Sequence[_StageKey], start: int, below: int) -> int:
     """Return where those stages stop, from `start`, whose numbers are below a number."""
     return bisect_left(stages, below, start, key=lambda stage: stage.number)
 
 
-def _in_order(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
+def _longest_increasing(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
     """Return as many of these pairs as possible that don't cross: a longest increasing subsequence.
 
     Patience sorting: `lowest[k]` is the smallest old number that a run of k + 1 pairs can end with so far,
@@ -360,7 +371,7 @@ def _in_order(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
+def _common_subsequence(old: Sequence[_StageKey], new: Sequence[_StageKey]) -> dict[int, int]:
     """Return a longest common subsequence by definition, and of those one that keeps the most in place.
 
     In place is, first, what depends on the same, for that is unchanged, then what the same depends on, then
@@ -379,35 +390,35 @@ def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
             found[new[-1 - end].number] = old[-1 - end].number
             end += 1
     olds, news = old[start : len(old) - end], new[start : len(new) - end]
-    width = _alone(olds, news) + 2
+    width = _count_unshared(olds, news) + 2
     turned: bool | None = None
     while olds and news and min(2 * width + 1, len(news)) * len(olds) <= _CELLS_MOST:
         if turned is None:  # of two that are as good the same is chosen there and back
-            turned = _text(olds) > _text(news)
-        pairs = _turned(_along(news, olds, width)) if turned else _along(olds, news, width)
+            turned = _comparison_key(olds) > _comparison_key(news)
+        pairs = _inverted(_best_in_band(news, olds, width)) if turned else _best_in_band(olds, news, width)
         if len(olds) + len(news) - 2 * len(pairs) <= width:
             return found | pairs
         width *= 2
     return found
 
 
-def _alone(old: Sequence[_Stage], new: Sequence[_Stage]) -> int:
+def _count_unshared(old: Sequence[_StageKey], new: Sequence[_StageKey]) -> int:
     """Count the stages that are in one of the two alone, as few as there can be."""
     ours, theirs = Counter(s.definition for s in old), Counter(s.definition for s in new)
     return ((ours - theirs) + (theirs - ours)).total()
 
 
-def _text(stages: Sequence[_Stage]) -> list[object]:
+def _comparison_key(stages: Sequence[_StageKey]) -> list[object]:
     return [
         (stage.number, [(s.instance, sorted(s.digests.items())) for s in stage.sheets]) for stage in stages
     ]
 
 
-def _turned(pairs: Mapping[int, int]) -> dict[int, int]:
+def _inverted(pairs: Mapping[int, int]) -> dict[int, int]:
     return {before: number for number, before in pairs.items()}
 
 
-def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int, int]:
+def _best_in_band(old: Sequence[_StageKey], new: Sequence[_StageKey], width: int) -> dict[int, int]:
     """Return the best common subsequence whose pairs are at most `width` places apart.
 
     The textbook table, a row at a time: `best[column + 1]` is the weight of the best subsequence of the
@@ -415,7 +426,7 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
     number to the `base` of more than there can be pairs: how many pairs, then how many that depend on the
     same, then that the same depends on, then that keep their number, and last how early they are, so that no
     number of the later ones outweighs one of the earlier. How each cell was come by takes a byte, from which
-    `_traced` reads the pairs backwards.
+    `_trace_back` reads the pairs backwards.
     """
     base = len(old) + len(new) + 1
     ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
@@ -439,14 +450,14 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
             corner, best[column + 1] = above, value
             left = value
         ways.append((low, steps))
-    return _traced(old, new, ways)
+    return _trace_back(old, new, ways)
 
 
 _UP, _LEFT, _PAIR = range(3)
 
 
-def _traced(
-    old: Sequence[_Stage], new: Sequence[_Stage], ways: list[tuple[int, bytearray]]
+def _trace_back(
+    old: Sequence[_StageKey], new: Sequence[_StageKey], ways: list[tuple[int, bytearray]]
 ) -> dict[int, int]:
     """Follow the table back from its end."""
     found: dict[int, int] = {}
@@ -470,7 +481,7 @@ def _traced(
 # --- by definition elsewhere, by number ----------------------------------------------------------------
 
 
-def _same_definition(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
+def _same_definition(old: Sequence[_StageKey], new: Sequence[_StageKey]) -> dict[int, int]:
     """Match equal definitions wherever they are; of several, those first that have the same number."""
     free: defaultdict[int, dict[int, None]] = defaultdict(dict)
     for stage in old:

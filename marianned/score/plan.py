@@ -29,8 +29,8 @@ JUDGED = ["judged"]
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """How a sheet of the old revision stands; `begun`: it was attempted, or its skip rules were asked.
+class SheetProgress(msgspec.Struct, frozen=True):
+    """How far a sheet of the old revision has come; `begun`: it was attempted, or its skip rules evaluated.
 
     `parked`: it has an attempt that has succeeded and whose checks are still to run; `moved`: on a fallback;
     `judged_again`: only the judgement of its loop has failed it, and under the new score it may be another.
@@ -44,14 +44,17 @@ class Standing(msgspec.Struct, frozen=True):
     judged_again: bool = False
 
 
-class Back(NamedTuple):
-    """How a sheet stood when an earlier revision took it out; `revision` is that of its newest attempt."""
+class RestoredSheet(NamedTuple):
+    """A sheet that an earlier revision took out and the new one restores.
+
+    `status` is the one it had then, `revision` that of its newest attempt.
+    """
 
     status: SheetStatus
     revision: int | None
 
 
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
+class RevisionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The lines to show, and what to do: which new sheet number is which old one.
 
     `restarts` are the new numbers of the sheets that return to pending with fresh tries; `rechecks` those
@@ -69,15 +72,15 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[str] = []
 
 
-def plan(
+def plan_revision(
     old: ExpandedScore,
     new: ExpandedScore,
     matched: dict[int, int],
-    standing: Mapping[int, Standing],
+    standing: Mapping[int, SheetProgress],
     old_revision: int,
     variables: Sequence[str] = (),
-    back: Mapping[int, Back] | None = None,
-) -> Planned:
+    back: Mapping[int, RestoredSheet] | None = None,
+) -> RevisionPlan:
     """Plan the change from `old`, whose sheets stand as `standing` says by number, to `new`.
 
     `matched` are, by new number, the old ones of those that are one of `old`; `back` sheets that are not in
@@ -96,15 +99,17 @@ def plan(
     judged: list[int] = []
     for sheet in new.sheets:
         if back and sheet.sheet in back:
-            lines[sheet.sheet] = _back(sheet, back[sheet.sheet])
+            lines[sheet.sheet] = _restored_line(sheet, back[sheet.sheet])
             continue
         if sheet.sheet not in matched:
-            lines[sheet.sheet] = _added(sheet, stage_is_new=sheet.stage not in new_stages)
+            lines[sheet.sheet] = _added_line(sheet, stage_is_new=sheet.stage not in new_stages)
             continue
         before = old_sheets[matched[sheet.sheet]]
         stands = standing[before.sheet]
         differences = _differences(before, sheet, matched)
-        line = _matched(before, sheet, stands, differences, old_revision, _differ(differences, variables))
+        line = _matched_line(
+            before, sheet, stands, differences, old_revision, _differences_text(differences, variables)
+        )
         lines[sheet.sheet] = line
         if line.action == PlanAction.KEPT and differences:
             spaced.append(sheet.sheet)
@@ -120,7 +125,7 @@ def plan(
     for number in sorted(lines):
         ordered.append(lines[number])
         ordered += removed[number]
-    return Planned(
+    return RevisionPlan(
         lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks, spaced=spaced, judged=judged
     )
 
@@ -134,10 +139,10 @@ def _differences(old: SheetDefinition, new: SheetDefinition, matched: Mapping[in
     return differ
 
 
-def _matched(
+def _matched_line(
     old: SheetDefinition,
     new: SheetDefinition,
-    stands: Standing,
+    stands: SheetProgress,
     differences: list[str],
     revision: int,
     words: str,
@@ -147,7 +152,7 @@ def _matched(
     if stands.in_flight:
         action, why, runs = PlanAction.IN_FLIGHT, f"finishes under revision {revision}", False
     elif differences and runs:
-        action, why = PlanAction.CHANGED, f"{words}{_of_parked(stands, differences)}"
+        action, why = PlanAction.CHANGED, f"{words}{_parked_text(stands, differences)}"
     elif differences == ["prompt"] and old.words and old.words == new.words:
         action, why = PlanAction.KEPT, f"prompt differs in white space only; {stands.status}, stays"
     elif differences:
@@ -173,13 +178,13 @@ def _matched(
     )
 
 
-def _keeps_attempt(stands: Standing, differences: Collection[str]) -> bool:
+def _keeps_attempt(stands: SheetProgress, differences: Collection[str]) -> bool:
     """Tell whether an attempt that has succeeded is still one of this sheet: its command and prompt are."""
     told = stands.moved and "fallbacks" in differences
     return stands.parked and not told and not _COMMAND.intersection(differences)
 
 
-def _of_parked(stands: Standing, differences: Collection[str]) -> str:
+def _parked_text(stands: SheetProgress, differences: Collection[str]) -> str:
     if not stands.parked:
         return ""
     if _keeps_attempt(stands, differences):
@@ -187,19 +192,19 @@ def _of_parked(stands: Standing, differences: Collection[str]) -> str:
     return THROWN_AWAY
 
 
-def _is_rechecked(line: PlanLine, stands: Standing) -> bool:
+def _is_rechecked(line: PlanLine, stands: SheetProgress) -> bool:
     """Tell whether a sheet begins anew beside its attempt, on which only the checks run."""
     anew = line.action == PlanAction.CHANGED or stands.status in _STARTS_AGAIN
     return line.runs and anew and _keeps_attempt(stands, line.reasons)
 
 
-def _differ(differences: list[str], variables: Sequence[str]) -> str:
+def _differences_text(differences: list[str], variables: Sequence[str]) -> str:
     one = len(differences) == 1 and differences[0] not in _PLURAL
     named = f" ({formatting.listing(variables)})" if variables else ""
     return f"{', '.join(differences)} {'differs' if one else 'differ'}{named}"
 
 
-def _restarts(line: PlanLine, stands: Standing) -> bool:
+def _restarts(line: PlanLine, stands: SheetProgress) -> bool:
     """Tell whether a sheet begins anew: it had ended badly, or was tried under another definition."""
     if not line.runs:
         return False
@@ -207,7 +212,7 @@ def _restarts(line: PlanLine, stands: Standing) -> bool:
     return stands.status in _STARTS_AGAIN or (line.action == PlanAction.CHANGED and begun)
 
 
-def _added(sheet: SheetDefinition, *, stage_is_new: bool) -> PlanLine:
+def _added_line(sheet: SheetDefinition, *, stage_is_new: bool) -> PlanLine:
     return PlanLine(
         sheet=sheet.sheet,
         old_sheet=None,
@@ -217,22 +222,22 @@ def _added(sheet: SheetDefinition, *, stage_is_new: bool) -> PlanLine:
         status=None,
         action=PlanAction.ADDED,
         runs=True,
-        why=f"{_place(sheet, whole_stage=stage_is_new)} is new",
+        why=f"{_place_text(sheet, whole_stage=stage_is_new)} is new",
         reasons=["new"],
     )
 
 
-def as_it_was(line: PlanLine, revision: int | None) -> PlanLine:
+def restored_line(line: PlanLine, revision: int | None) -> PlanLine:
     """Return the line of a sheet that is done and again what it was done as; `revision`: of its attempt."""
-    why = f"is back as it was; {line.status}{_under(revision)}, stays"
+    why = f"is back as it was; {line.status}{_revision_text(revision)}, stays"
     return msgspec.structs.replace(line, action=PlanAction.KEPT, why=why, reasons=[])
 
 
-def _under(revision: int | None) -> str:
+def _revision_text(revision: int | None) -> str:
     return f" under revision {revision}" if revision is not None else ""
 
 
-def _back(sheet: SheetDefinition, stood: Back) -> PlanLine:
+def _restored_line(sheet: SheetDefinition, stood: RestoredSheet) -> PlanLine:
     return PlanLine(
         sheet=sheet.sheet,
         old_sheet=None,
@@ -242,7 +247,7 @@ def _back(sheet: SheetDefinition, stood: Back) -> PlanLine:
         status=stood.status,
         action=PlanAction.KEPT,
         runs=False,
-        why=f"is back as it was; {stood.status}{_under(stood.revision)}, stays",
+        why=f"is back as it was; {stood.status}{_revision_text(stood.revision)}, stays",
         reasons=[],
     )
 
@@ -251,7 +256,7 @@ def _removed_lines(
     old: ExpandedScore,
     stages: set[int],
     matched: Mapping[int, int],
-    standing: Mapping[int, Standing],
+    standing: Mapping[int, SheetProgress],
     revision: int,
 ) -> defaultdict[int, list[PlanLine]]:
     """Return the lines of the sheets that are gone, by the new number that they follow (0: none)."""
@@ -263,7 +268,7 @@ def _removed_lines(
             neighbour = new_numbers[sheet.sheet]
             continue
         stands = standing[sheet.sheet]
-        gone = f"{_place(sheet, whole_stage=sheet.stage not in stages)} is gone"
+        gone = f"{_place_text(sheet, whole_stage=sheet.stage not in stages)} is gone"
         gone += THROWN_AWAY if stands.parked else ""
         lines[neighbour].append(
             PlanLine(
@@ -282,5 +287,5 @@ def _removed_lines(
     return lines
 
 
-def _place(sheet: SheetDefinition, *, whole_stage: bool) -> str:
+def _place_text(sheet: SheetDefinition, *, whole_stage: bool) -> str:
     return f"stage {sheet.stage}" if whole_stage else f"instance {sheet.instance} of stage {sheet.stage}"

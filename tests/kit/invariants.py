@@ -122,7 +122,7 @@ def invariants(state: RunState) -> dict[str, Any]:
     hooks = [row for row in state.hooks if row.status == "running"]
     assert len(hooks) <= 1, "two hooks run at once"
     assert not (hooks and state.sheet_flights), "a hook runs beside a sheet"
-    assert set(state.hook_rows) <= set(range(1, len(state.score.every_hook) + 1)), "a row of no hook"
+    assert set(state.hook_rows) <= set(range(1, len(state.score.all_hooks) + 1)), "a row of no hook"
     if state.run.ended:
         assert not state.holds
         assert state.staged is None or after

@@ -158,10 +158,9 @@ KNOWN = {
     ),
     "a sheet that changes moves the equal ones behind it": Known(
         "score.matching:_match_stages",
-        "found = _same_place(_free(olds, matched.values()), _free(news, matched), matched)",
-        "free = [_free(news, matched), _free(olds, matched.values())]\n"
-        "            same = [[s for s in all_ if s.definition == free[0][0].definition] for all_ in free]\n"
-        "            found = {now.number: was.number for now, was in zip(*same)}",
+        "found = _same_place(*free, matched)",
+        "same = [[s for s in all_ if s.definition == free[1][0].definition] for all_ in free]\n"
+        "            found = {now.number: was.number for was, now in zip(*same)}",
         "unit/score/test_matching.py::test_a_finished_sheet_that_changes_moves_no_other_one",
     ),
     "a held job ends by itself": Known(

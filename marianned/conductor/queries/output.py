@@ -112,7 +112,7 @@ async def stream_format(
     except UnreadableRevision:
         return None
     own = version.score.sheets[row.sheet - 1]
-    ways = [own, *(own.on(n) for n in range(1, len(own.fallbacks) + 1))]
+    ways = [own, *(own.on_fallback(n) for n in range(1, len(own.fallbacks) + 1))]
     played = next((way for way in ways if way.instrument == row.instrument), own)
     output = output_of(version.score.profiles[played.instrument], played.settings)
     return None if output.format == "text" else dict(msgspec.to_builtins(output))

@@ -101,7 +101,7 @@ class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def definition(self) -> SheetDefinition:
         """What the score says of the sheet, on the instrument it has come to."""
-        return self.score.sheets[self.sheet - 1].on(self.fallback)
+        return self.score.sheets[self.sheet - 1].on_fallback(self.fallback)
 
     @property
     def profile(self) -> Profile:

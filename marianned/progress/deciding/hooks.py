@@ -337,7 +337,7 @@ def revise_hooks(draft: DecisionDraft, new: ExpandedScore) -> None:
     does not push twice, while a hook that stands twice in a score runs twice.
     """
     state = draft.state
-    matched = _match_hooks(state.score.every_hook, new.every_hook)
+    matched = _match_hooks(state.score.all_hooks, new.all_hooks)
     rows = {number: row for number, old in matched.items() if (row := state.hook_rows.get(old)) is not None}
     past = list(state.run.past_hooks)
     for number, known in _returning_hooks(state, new, matched).items():
@@ -358,7 +358,7 @@ def _returning_hooks(state: RunState, new: ExpandedScore, matched: Mapping[int, 
     """Return, by new number, what hooks did before that come back."""
     free = list(state.run.past_hooks)
     found: dict[int, PastHook] = {}
-    for number, hook in enumerate(new.every_hook, 1):
+    for number, hook in enumerate(new.all_hooks, 1):
         known = next((past for past in free if past.essence == _identity(hook)), None)
         if number not in matched and known is not None:
             free.remove(known)
@@ -384,7 +384,7 @@ def _match_hooks(old: tuple[HookDefinition, ...], new: tuple[HookDefinition, ...
 
 def planned_hooks(state: RunState, new: ExpandedScore, *, again: bool) -> list[HookLine]:
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
-    matched = _match_hooks(state.score.every_hook, new.every_hook)
+    matched = _match_hooks(state.score.all_hooks, new.all_hooks)
     rows = {row.hook: row for row in state.hooks}
     past = {number: known.row for number, known in _returning_hooks(state, new, matched).items()}
     lines = [
@@ -395,7 +395,7 @@ def planned_hooks(state: RunState, new: ExpandedScore, *, again: bool) -> list[H
             again=again,
             failing=state.failing,
         )
-        for number, hook in enumerate(new.every_hook, 1)
+        for number, hook in enumerate(new.all_hooks, 1)
     ]
     gone = [row for row in rows.values() if row.hook not in matched.values()]
     return lines + [

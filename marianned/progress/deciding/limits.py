@@ -226,7 +226,7 @@ def _limit_under(new: ExpandedScore, line: PlanLine, state: RunState, attempt: A
     definition, fallback = new.sheets[line.sheet - 1], state.sheets[line.old_sheet].fallback
     if fallback > len(definition.fallbacks):
         return None
-    there = definition.on(fallback)
+    there = definition.on_fallback(fallback)
     return there.timeout_seconds if there.instrument == attempt.instrument else None
 
 

@@ -23,7 +23,7 @@ from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, Shee
 from marianned.score import plan as planner
 from marianned.score.expanded import ExpandedScore
 from marianned.score.expanded import SheetDefinition as Definition
-from marianned.score.matching import match
+from marianned.score.matching import match_revisions
 
 
 class SheetOrigins(NamedTuple):
@@ -155,7 +155,7 @@ def origins(state: RunState, new: ExpandedScore) -> SheetOrigins:
     in the score in force is that sheet; what was done as one of the others, at its place, is that one.
     What is in flight counts as done as what it is: a plan stays true when it ends well.
     """
-    plain = match(state.score, new).sheets
+    plain = match_revisions(state.score, new).sheets
     if not (state.left_scores or state.past_sheets):
         return SheetOrigins(plain, {})
     known = _recall_score(state, new)
@@ -193,7 +193,7 @@ def with_unchanged_again(
     def revision_of(line: PlanLine) -> int | None:
         return state.sheets[line.old_sheet].revision if line.old_sheet else None
 
-    return [planner.as_it_was(line, revision_of(line)) if is_again(line) else line for line in lines]
+    return [planner.restored_line(line, revision_of(line)) if is_again(line) else line for line in lines]
 
 
 def loop_uids_then(state: RunState, score: ExpandedScore) -> dict[int, int]:

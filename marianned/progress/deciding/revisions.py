@@ -56,7 +56,7 @@ def plan_version(
     anew: bool = True,
     alone: bool = False,
     where: SheetOrigins | None = None,
-) -> planner.Planned:
+) -> planner.RevisionPlan:
     """Return what would become of each sheet under this version, once the job goes on.
 
     `rerun` are uids that run again, with what depends on them or `alone`; `anew`: what has failed begins
@@ -73,7 +73,7 @@ def plan_version(
     where = where or origins(state, version.score)
     judged_again = _sheets_judged_again(state, version.score, where)
     standing = {
-        number: planner.Standing(
+        number: planner.SheetProgress(
             status=row.status,
             in_flight=row.uid in state.attempts or row.uid in state.skips,
             begun=row.attempts > 0 or row.judged,
@@ -84,8 +84,12 @@ def plan_version(
         for number, row in state.sheets.items()
     }
     matched, returned = where
-    back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
-    result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
+    back = {
+        number: planner.RestoredSheet(past.row.status, past.row.revision) for number, past in returned.items()
+    }
+    result = planner.plan_revision(
+        state.score, version.score, matched, standing, state.run.revision, values, back
+    )
     lines = with_unchanged_again(state, version.score, result.lines, where)
     lines = with_live_limits(state, version.score, _with_breakpoints(state, lines))
     new_number = {old: new for new, old in result.matched.items()}
@@ -285,7 +289,7 @@ def _with_kept(lines: list[PlanLine], asked: Collection[int], dependents: Collec
 def with_dependents(score: ExpandedScore, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
     dependents: dict[int, list[int]] = {}
-    for sheet, needs in enumerate(score.waits(), 1):
+    for sheet, needs in enumerate(score.awaited_sheets(), 1):
         for need in needs:
             dependents.setdefault(need, []).append(sheet)
     found = set(sheets)
@@ -403,12 +407,12 @@ def _instrument_chain(sheet: Definition) -> list[tuple[object, ...]]:
     """Return what a sheet's place in its chain of instruments counts on."""
     return [
         (instrument, settings.get("model") or settings.get("cli_model"), settings.get("env"))
-        for instrument, settings in sheet.ways
+        for instrument, settings in sheet.instruments_in_turn
     ]
 
 
 def _sheet_rows(
-    state: RunState, score: ExpandedScore, result: planner.Planned, back: Mapping[int, PastSheetRow]
+    state: RunState, score: ExpandedScore, result: planner.RevisionPlan, back: Mapping[int, PastSheetRow]
 ) -> tuple[list[SheetRow], int]:
     """Return the rows of a score's sheets, and the next uid that is free.
 

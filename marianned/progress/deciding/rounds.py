@@ -198,7 +198,7 @@ def revise_loops(draft: DecisionDraft, loops: Collection[UpcomingLoop]) -> None:
 
 def _needs_of(state: RunState, ends: Sequence[int]) -> list[int]:
     """Return, by number, all that these sheets need, directly or not."""
-    needs = state.score.waits()
+    needs = state.score.awaited_sheets()
     found: set[int] = set()
     stack = list(ends)
     while stack:

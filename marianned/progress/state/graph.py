@@ -28,7 +28,7 @@ class SheetGraph:
         self.numbers = {row.uid: row.sheet for row in rows}
         self.accounts = [[Account("")], *(_chain(score, definition) for definition in score.sheets)]
         of_needs: dict[tuple[int, ...], int] = {}
-        waits = score.waits()
+        waits = score.awaited_sheets()
         self._group = [0] + [of_needs.setdefault(needs, len(of_needs)) for needs in waits]
         self._needs = list(of_needs)
         self._members: list[list[int]] = [[] for _ in self._needs]
@@ -147,5 +147,5 @@ def _chain(score: ExpandedScore, definition: Definition) -> list[Account]:
     profiles = score.profiles
     return [
         Account(name, command_line.model(profiles[name], settings) or "", _mark(settings.get("env") or {}))
-        for name, settings in definition.ways
+        for name, settings in definition.instruments_in_turn
     ]

@@ -94,10 +94,10 @@ def hook_queue(
     own = rows[: len(score.hooks)]
     due = bool(own) and done == len(score.sheets) and any(row.attempts for row in sheets)
     pauses = score.on_failure == "pause" or any(map(is_lost, own))
-    return HookQueue(score.every_hook, own, score.concert, depth, due, pauses)
+    return HookQueue(score.all_hooks, own, score.concert, depth, due, pauses)
 
 
 def failure_queue(score: ExpandedScore, rows: Sequence[HookRow], depth: int) -> HookQueue:
     """Return where the hooks of a failure stand, in a run that has failed; a cancel takes those that wait."""
     own = [row for row in rows[len(score.hooks) :] if row.status != HookStatus.CANCELLED]
-    return HookQueue(score.every_hook, own, score.concert, depth, due=True, pauses=False)
+    return HookQueue(score.all_hooks, own, score.concert, depth, due=True, pauses=False)

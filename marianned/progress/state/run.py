@@ -239,7 +239,7 @@ class RunState:
         return [
             self.hook_rows.get(number)
             or HookRow(run_id=self.run.run_id, hook=number, after_failure=hook.after_failure)
-            for number, hook in enumerate(self.score.every_hook, 1)
+            for number, hook in enumerate(self.score.all_hooks, 1)
         ]
 
     @property
@@ -273,7 +273,7 @@ class RunState:
 
     def hook_definition(self, hook: int) -> HookDefinition:
         """Return what the score in force says of a hook."""
-        return self.score.every_hook[hook - 1]
+        return self.score.all_hooks[hook - 1]
 
     def definition(self, sheet: int) -> Definition:
         """Return what the score in force says of a sheet, on the instrument it has come to."""
@@ -281,7 +281,7 @@ class RunState:
 
     def definition_of(self, row: SheetRow) -> Definition:
         """Return the same by the sheet's row."""
-        return self.score.sheets[row.sheet - 1].on(row.fallback)
+        return self.score.sheets[row.sheet - 1].on_fallback(row.fallback)
 
     def executor_of(self, definition: Definition) -> str:
         """Return where a sheet runs: as its stage or instrument says, or run, score, setting."""

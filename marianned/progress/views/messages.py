@@ -180,7 +180,7 @@ def flying(state: RunState) -> str:
 
 def hook_name(state: RunState, hook: int) -> str:
     """Name a hook: `hook 1 (publish)`; without a description `hook 1`."""
-    known = hook <= len(state.score.every_hook)
+    known = hook <= len(state.score.all_hooks)
     description = state.hook_definition(hook).description if known else None
     return f"hook {hook} ({description})" if description else f"hook {hook}"
 

@@ -95,7 +95,7 @@ def _describe_sheet(expanded: ExpandedScore, sheet: SheetDefinition, body: str) 
         "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
         "chain": [
             {"instrument": name, "model": command_line.model(expanded.profiles[name], settings)}
-            for name, settings in sheet.ways
+            for name, settings in sheet.instruments_in_turn
         ],
         "loop": _describe_loop(expanded, sheet.stage),
         "raw_prompt": expanded.profiles[sheet.instrument].raw_prompt,

@@ -92,7 +92,7 @@ def test_a_step_asks_nothing_of_the_sheets_in_flight_that_it_does_not_touch(loop
 @pytest.mark.parametrize("again", [1, 2])
 def test_two_scores_are_matched_once(monkeypatch, again):
     found = []
-    monkeypatch.setattr(matching, "_match", lambda old, new: found.append((old, new)) or len(found))
+    monkeypatch.setattr(matching, "_match_revisions", lambda old, new: found.append((old, new)) or len(found))
     old, new = (type("Score", (), {})() for _ in range(2))
-    assert [matching.match(old, new) for _ in range(again)] == [1] * again
-    assert matching.match(new, old) == 2
+    assert [matching.match_revisions(old, new) for _ in range(again)] == [1] * again
+    assert matching.match_revisions(new, old) == 2

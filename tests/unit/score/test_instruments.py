@@ -252,9 +252,9 @@ def test_a_fallback_is_set_up_as_if_the_sheet_itself_had_named_it():
     (spare,) = second.fallbacks
     assert (spare.settings["model"], spare.settings["env"], spare.timeout_seconds) == ("m3", {"A": "b"}, 30)
     assert (first.fallbacks[0].settings["model"], first.fallbacks[0].timeout_seconds) == ("m3", 20)
-    moved = second.on(1)
+    moved = second.on_fallback(1)
     assert (moved.instrument, moved.timeout_seconds, moved.needs) == ("other", 30, second.needs)
-    assert second.on(0) is second
+    assert second.on_fallback(0) is second
 
 
 def test_a_fallback_brings_its_own_system_prompt_along():

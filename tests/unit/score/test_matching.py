@@ -13,8 +13,8 @@ from kit.tables import each
 from test_plan import planned, score, stage
 
 from marianned.score.expanded import ExpandedScore
-from marianned.score.matching import match
-from marianned.score.plan import Planned
+from marianned.score.matching import match_revisions
+from marianned.score.plan import RevisionPlan
 
 Stages = list[dict[str, Any]]
 MANY = hypothesis.settings(max_examples=170)
@@ -29,7 +29,7 @@ def other(stages: Stages, number: int, made: dict[str, Any] | None = None) -> St
     return [made or stage("another") if n == number else s for n, s in enumerate(stages, 1)]
 
 
-def touched(result: Planned) -> set[int | None]:
+def touched(result: RevisionPlan) -> set[int | None]:
     return {line.sheet for line in result.lines if line.action != "kept"}
 
 
@@ -63,13 +63,13 @@ def test_of_what_is_as_good_the_earlier_ones_are_the_same_whatever_follows(tail:
     """With a tail that is in one score alone it was the first of the two, else the last."""
     one = stage("echo step")
     old, new = score(one, stage("gone"), *tail), score(stage("new"), stage("next"), one, one)
-    assert match(old, new).sheets.get(3) == 1
-    assert match(new, old).sheets.get(1) == 3
+    assert match_revisions(old, new).sheets.get(3) == 1
+    assert match_revisions(new, old).sheets.get(1) == 3
 
 
 def test_of_two_ways_that_are_as_good_the_way_back_is_the_way_there() -> None:
     one, two = score(*map(stage, "aba")), score(*map(stage, "bab"))
-    there, back = match(one, two).stages, match(two, one).stages
+    there, back = match_revisions(one, two).stages, match_revisions(two, one).stages
     assert len(there) == 2
     assert back == {was: now for now, was in there.items()}
 
@@ -161,7 +161,7 @@ def test_as_many_as_can_keep_their_order_and_of_these_most_keep_their_number(
 ) -> None:
     """Against a plain writing that tries every way."""
     before, after = score(*old), score(*new)
-    found = match(before, after).stages
+    found = match_revisions(before, after).stages
     best = max(_ways([s["digests"]["prompt"] for s in old], [s["digests"]["prompt"] for s in new]))
     kept = {now: was for now, was in found.items() if old[was - 1] == new[now - 1]}
     in_order = _longest_in_order(kept)
@@ -210,7 +210,7 @@ def test_of_ten_thousand_equal_sheets_one_that_changes_is_found() -> None:
     for gone in (1, 5_000, 10_000):
         sheets = [*before.sheets]
         sheets[gone - 1] = msgspec.structs.replace(sheets[gone - 1], digests=another)
-        result = match(before, msgspec.structs.replace(before, sheets=tuple(sheets)))
+        result = match_revisions(before, msgspec.structs.replace(before, sheets=tuple(sheets)))
         assert result.sheets == {number: number for number in range(1, 10_001)}, gone
 
 
@@ -228,7 +228,7 @@ def modelled(stages: Stages, model: str) -> Stages:
 
 
 def places(old: Stages, new: Stages) -> dict[int, int]:
-    return match(score(*old), score(*new)).sheets
+    return match_revisions(score(*old), score(*new)).sheets
 
 
 def test_a_stage_inserted_where_others_are_renamed_and_all_checks_change_has_not_run() -> None:
@@ -273,14 +273,14 @@ def test_a_stage_that_is_renamed_and_grows_is_the_same_where_all_that_both_have_
     a, b, x = ({"digests": {"prompt": what}} for what in "abx")
     old = score(stage("a", 2, "a"))
     grown = score(stage("a", 3, "b", validations="2"))
-    assert match(old, grown).sheets == {1: 1, 2: 2}
-    assert match(grown, old).sheets == {1: 1, 2: 2}
+    assert match_revisions(old, grown).sheets == {1: 1, 2: 2}
+    assert match_revisions(grown, old).sheets == {1: 1, 2: 2}
     two = [msgspec.structs.replace(s, **d) for s, d in zip(old.sheets, (a, b), strict=True)]
     three = [msgspec.structs.replace(s, **d) for s, d in zip(grown.sheets, (a, x, b), strict=True)]
     before, after = (
         msgspec.structs.replace(one, sheets=tuple(sheets)) for one, sheets in ((old, two), (grown, three))
     )
-    assert match(before, after).sheets == {}
+    assert match_revisions(before, after).sheets == {}
 
 
 def test_an_equal_prompt_alone_makes_no_stage_of_one_name_that_of_another() -> None:

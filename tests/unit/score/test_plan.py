@@ -14,8 +14,8 @@ from marianned.score.expanded import (
     RetryPolicy,
     SheetDefinition,
 )
-from marianned.score.matching import match
-from marianned.score.plan import Planned, Standing, plan
+from marianned.score.matching import match_revisions
+from marianned.score.plan import RevisionPlan, SheetProgress, plan_revision
 
 
 def stage(prompt: str, count: int = 1, name: str | None = None, **digests: str) -> dict[str, Any]:
@@ -65,25 +65,25 @@ def score(*stages: dict[str, Any], needs: dict[int, list[int]] | None = None) ->
     )
 
 
-def standing(old: ExpandedScore, *statuses: str) -> dict[int, Standing]:
+def standing(old: ExpandedScore, *statuses: str) -> dict[int, SheetProgress]:
     """The sheets in order; those that are not given are pending."""
     given_ones = dict(enumerate(statuses, 1))
     stands = {}
     for sheet in old.sheets:
         status = given_ones.get(sheet.sheet, "pending")
-        stands[sheet.sheet] = Standing(status, status == "running", status != "pending")
+        stands[sheet.sheet] = SheetProgress(status, status == "running", status != "pending")
     return stands
 
 
-def planned(old: ExpandedScore, new: ExpandedScore, *statuses: str) -> Planned:
-    return plan(old, new, match(old, new).sheets, standing(old, *statuses), 1)
+def planned(old: ExpandedScore, new: ExpandedScore, *statuses: str) -> RevisionPlan:
+    return plan_revision(old, new, match_revisions(old, new).sheets, standing(old, *statuses), 1)
 
 
-def shown(result: Planned) -> list[tuple[int | None, int | None, str, bool]]:
+def shown(result: RevisionPlan) -> list[tuple[int | None, int | None, str, bool]]:
     return [(line.sheet, line.old_sheet, line.action, line.runs) for line in result.lines]
 
 
-def whys(result: Planned) -> list[tuple[str, list[str]]]:
+def whys(result: RevisionPlan) -> list[tuple[str, list[str]]]:
     return [(line.why, line.reasons) for line in result.lines]
 
 
@@ -143,11 +143,11 @@ def test_a_cancelled_sheet_runs_again() -> None:
 def test_a_changed_definition_gives_fresh_tries_to_what_was_tried() -> None:
     old, new = score(*[stage("a", name=n) for n in "xyz"]), score(*[stage("b", name=n) for n in "xyz"])
     stands = {
-        1: Standing("waiting", False, True),
-        2: Standing("pending", False, True),
-        3: Standing("pending", False, False),
+        1: SheetProgress("waiting", False, True),
+        2: SheetProgress("pending", False, True),
+        3: SheetProgress("pending", False, False),
     }
-    result = plan(old, new, match(old, new).sheets, stands, 1)
+    result = plan_revision(old, new, match_revisions(old, new).sheets, stands, 1)
     assert {line.action for line in result.lines} == {"changed"}
     assert result.restarts == [1, 2]
 
