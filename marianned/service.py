@@ -127,7 +127,7 @@ class Daemon:
             if self._around.in_journal:
                 store.on_commit(journal.publish)
             recovered = await conductor.recover()
-            await strangers.tell(services, conductor.flights())
+            await strangers.report_strangers(services, conductor.flights())
             await keeper.finish()
             await to_thread.run_sync(services.tidy, conductor.incarnations_in_flight())
             faults.point("recover.done")
@@ -142,7 +142,7 @@ class Daemon:
             )
             tasks.start_soon(door.serve, server)
             tasks.start_soon(self._keep_files, store)
-            tasks.start_soon(strangers.watch, services)
+            tasks.start_soon(strangers.watch_strangers, services)
             tasks.start_soon(self._warm)
             _logger.info(
                 "marianned %s (pid %d) at %s; %d runs taken up",
@@ -197,7 +197,7 @@ class Daemon:
         disk.check()  # it makes this start's directory; where it can't, nothing is started before it can
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
-            return await walls.around_git(services, contain, spec, own)  # as the settings are by then
+            return await walls.git_spec(services, contain, spec, own)  # as the settings are by then
 
         services = Services(
             store=store,

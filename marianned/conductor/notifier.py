@@ -40,16 +40,16 @@ class NotificationSender:
         self._tasks = tasks
         self._turns = anyio.CapacityLimiter(2)
         self._waiting = 0
-        conductor.services.store.on_commit(self._committed)
+        conductor.services.store.on_commit(self._on_commit)
 
-    def _committed(self, events: list[Event]) -> None:
+    def _on_commit(self, events: list[Event]) -> None:
         for event in events:
             job = self._conductor.serving(event.job_id, event.run)
             if job is not None and job.state.score.notifications:
-                for number, notification in _wanted(job, event):
-                    self._take(job, number, notification, event)
+                for number, notification in _wanted_notifications(job, event):
+                    self._enqueue(job, number, notification, event)
 
-    def _take(self, job: JobActor, number: int, notification: Notification, event: Event) -> None:
+    def _enqueue(self, job: JobActor, number: int, notification: Notification, event: Event) -> None:
         name = f"notification {number} of '{event.job_id}' ({notification.type}, {event.type})"
         if self._waiting >= WAITING_MOST:
             _logger.warning("%s is dropped: %d wait already", name, self._waiting)
@@ -63,13 +63,13 @@ class NotificationSender:
     ) -> None:
         try:
             async with self._turns:
-                await self._try(name, notification, event, environ)
+                await self._send_with_retries(name, notification, event, environ)
         except Exception:
             _logger.exception("%s failed", name)
         finally:
             self._waiting -= 1
 
-    async def _try(
+    async def _send_with_retries(
         self, name: str, notification: Notification, event: Event, environ: dict[str, str]
     ) -> None:
         body = msgspec.json.encode(event)
@@ -92,15 +92,15 @@ class NotificationSender:
                 return
 
 
-def _wanted(job: JobActor, event: Event) -> Iterator[tuple[int, Notification]]:
+def _wanted_notifications(job: JobActor, event: Event) -> Iterator[tuple[int, Notification]]:
     """Yield what is to be sent, each with its place in the score (from 1)."""
-    said = _message(job, event)
+    said = _event_name(job, event)
     for number, notification in enumerate(job.state.score.notifications, 1):
         if said in notification.on_events:
             yield number, notification
 
 
-def _message(job: JobActor, event: Event) -> str | None:
+def _event_name(job: JobActor, event: Event) -> str | None:
     """Return the format's name of an event; the job's state is still that of before it."""
     if event.type == "attempt.started" and event.sheet is not None:
         row = job.state.sheets.get(event.sheet)

@@ -47,7 +47,7 @@ def is_away(flight: Flight) -> bool:
     return isinstance(flight, AttemptRow) and flight.executor != LOCAL
 
 
-def _judges() -> anyio.CapacityLimiter:
+def _judging_limiter() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_JUDGED_MOST)
 
 
@@ -76,7 +76,7 @@ class Services(msgspec.Struct, kw_only=True):
     strangers: list[Stranger] = []
     restored: str | None = None
     ran_since: dict[int, set[int]] = {}
-    judging: anyio.CapacityLimiter = msgspec.field(default_factory=_judges)
+    judging: anyio.CapacityLimiter = msgspec.field(default_factory=_judging_limiter)
 
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""
@@ -165,14 +165,14 @@ def _place(top: Path, incarnation: str, run_id: int, name: str) -> AttemptPlace:
 def _top(name: str, then: str, now: Path) -> Path:
     """Return the directory of an incarnation; where the setting has changed it may have been moved along."""
     if then == str(now):
-        return _below(now, name)
+        return _directory_below(now, name)
     before = Path(then)
     moved = before != now and not (before / name).exists() and (now / name).exists()
     return (now if moved else before) / name
 
 
 @lru_cache(maxsize=16)
-def _below(directory: Path, name: str) -> Path:
+def _directory_below(directory: Path, name: str) -> Path:
     return directory / name
 
 

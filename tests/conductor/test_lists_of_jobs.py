@@ -176,7 +176,7 @@ def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkey
     """A page of 1,000 held every connection up for ten milliseconds and more."""
     keep_a_thousand_more(daemon)
     turns, seen = [0], []
-    summary, in_short = JobQueries._summary, jobs_of.brief_run
+    summary, in_short = JobQueries._stored_view, jobs_of.brief_run
 
     def told(queries, row):
         seen.append(turns[0])
@@ -198,7 +198,7 @@ def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkey
             turns[0] += 1
             await anyio.lowlevel.checkpoint()
 
-    monkeypatch.setattr(JobQueries, "_summary", told)
+    monkeypatch.setattr(JobQueries, "_stored_view", told)
     monkeypatch.setattr(jobs_of, "brief_run", told_briefly)
     listed = daemon.loop.call(read)
     assert len(listed.brief if brief else listed.jobs) == len(seen) == 1000

@@ -52,7 +52,7 @@ class House:
         executors = Executors(host=executor, cluster=executor)
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:
-            return await walls.around_git(self.services, contain, spec, own)
+            return await walls.git_spec(self.services, contain, spec, own)
 
         self.services = Services(
             store=store,

@@ -47,7 +47,7 @@ KNOWN = {
     ),
     "a staged revision is forgotten over a restart": Known(
         "conductor.core.loading:_state",
-        "state.stage(await _version(run, staged, run.staged_revision))",
+        "state.stage(await _version_of(run, staged, run.staged_revision))",
         "pass",
         "conductor/test_restarting.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
@@ -203,13 +203,13 @@ KNOWN = {
         "daemon/test_helpers_that_die.py::test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it",
     ),
     "a check that is killed from outside fails its sheet": Known(
-        "conductor.run.checks:CheckRunner._patiently",
+        "conductor.run.checks:CheckRunner._run_until_it_ends",
         "if why is None:",
         "if True:",
         "daemon/test_helpers_that_die.py::test_a_skip_command_that_is_ended_from_outside_is_asked_again",
     ),
     "a check that is killed three times fails its sheet": Known(
-        "conductor.run.checks:CheckRunner._patiently",
+        "conductor.run.checks:CheckRunner._run_until_it_ends",
         "if why is None:",
         "if why is None or losses.count == 2:",
         "conductor/test_how_attempts_end.py::"

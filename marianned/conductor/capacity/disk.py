@@ -68,46 +68,46 @@ class DiskMonitor:
         if moment - self._looked < _LOOK_SECONDS:
             return
         self._looked = moment
-        if self.trouble is None and self._look() is not None:
+        if self.trouble is None and self._update() is not None:
             self._found_low.set()
 
     async def watch(self, reopened: Callable[[], None]) -> None:
         """Open the scheduler again when there is room; sleeps without end while all is well."""
         while True:
             await self._found_low.wait()
-            while self._look() is not None:  # noqa: ASYNC110  no file system tells of room
+            while self._update() is not None:  # noqa: ASYNC110  no file system tells of room
                 await anyio.sleep(_LOOK_SECONDS)
             self._found_low = anyio.Event()
             reopened()
 
-    def _look(self) -> str | None:
+    def _update(self) -> str | None:
         """Return what keeps slots from being granted, as it is now; let the scheduler know."""
         before = self._found
-        self._found = min(self._troubles(), key=lambda one: _GRAVEST.index(one.obstacle), default=None)
+        self._found = min(self._refusals(), key=lambda one: _GRAVEST.index(one.obstacle), default=None)
         if before is not None:
             self._scheduler.open(before.obstacle)
         if self._found is not None:
             self._scheduler.close(self._found.obstacle)
         return self.trouble
 
-    def _troubles(self) -> Iterator[SlotRefusal]:
+    def _refusals(self) -> Iterator[SlotRefusal]:
         if (
             self._incarnation_directory is not None
             and (missing := self._incarnation_directory.why_missing()) is not None
         ):
             yield SlotRefusal(Obstacle.AWAY, missing, self._incarnation_directory.attempts)
         for directory in self._directories:
-            if (trouble := _trouble(directory, self.minimum)) is not None:
+            if (trouble := _refusal_for(directory, self.minimum)) is not None:
                 yield trouble
 
 
 def shortage(directory: Path, minimum: int) -> str | None:
     """Say what keeps work from starting in a directory: fewer than `minimum` bytes are free; else null."""
-    trouble = _trouble(directory, minimum)
+    trouble = _refusal_for(directory, minimum)
     return None if trouble is None else trouble.text
 
 
-def _trouble(directory: Path, minimum: int) -> SlotRefusal | None:
+def _refusal_for(directory: Path, minimum: int) -> SlotRefusal | None:
     try:
         found = os.statvfs(directory)
     except OSError as error:

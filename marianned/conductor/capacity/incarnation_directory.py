@@ -35,7 +35,7 @@ class IncarnationDirectory:
         self._current = current
         self.attempts = Path(current.attempts)
         self.own = self.attempts / current.name
-        self._mark = _mark(current)
+        self._mark = _marker_path(current)
         self._earlier = [one for one in known if one.number != current.number]
         self._is_beside = self.attempts.is_relative_to(state)
         self._made = False
@@ -61,19 +61,19 @@ class IncarnationDirectory:
         Null: it can. This one's is made where it is missing and that is safe; another's is not. Blocks.
         """
         if root not in (None, self.own):
-            return _not_there(root)
-        why = self._unmade()
+            return _describe_missing(root)
+        why = self._why_not_made()
         if why is not None and why != self._told:
             _logger.warning("nothing starts: %s", why)
         self._told = why
         return why
 
-    def _unmade(self) -> str | None:
+    def _why_not_made(self) -> str | None:
         try:
             if self._made and self.own.is_dir():
                 return None
             if not (self.own.is_dir() or self._is_the_place()):
-                return self._away()
+                return self._describe_absence()
             for directory in (self.attempts, self._mark, self.own):
                 make_private_directory(directory)
         except files.Unsuitable as error:
@@ -86,7 +86,7 @@ class IncarnationDirectory:
         self._made = True
         return None
 
-    def _away(self) -> str:
+    def _describe_absence(self) -> str:
         if self.attempts.exists() and not self.attempts.is_dir():
             return f"'{self.attempts}' is not a directory; move it away, then bring back what was there"
         return f"{_what_stands_in(self.attempts)}; {bring_back(self.attempts, [self.attempts, self.own])}"
@@ -104,7 +104,7 @@ def describe_absence(attempts: Path, known: Collection[Incarnation], state: Path
     return _what_stands_in(attempts)
 
 
-def _mark(start: Incarnation) -> Path:
+def _marker_path(start: Incarnation) -> Path:
     return Path(start.attempts) / f".{start.daemon_id}"
 
 
@@ -116,7 +116,7 @@ def _is_known(attempts: Path, starts: Collection[Incarnation]) -> bool:
     here = [one for one in starts if one.attempts == str(attempts)]
     if not here:
         return unmounted(attempts) is None
-    return any(path.is_dir() for one in here for path in (_mark(one), attempts / one.name))
+    return any(path.is_dir() for one in here for path in (_marker_path(one), attempts / one.name))
 
 
 def _what_stands_in(attempts: Path) -> str:
@@ -127,7 +127,7 @@ def _what_stands_in(attempts: Path) -> str:
     return f"'{attempts}' is not there"
 
 
-def _not_there(root: Path | None) -> str | None:
+def _describe_missing(root: Path | None) -> str | None:
     try:
         return None if root is None or root.is_dir() else not_there(root)
     except OSError as error:

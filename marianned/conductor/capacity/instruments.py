@@ -34,12 +34,12 @@ class InstrumentAvailability:
     async def unavailable(self, state: RunState) -> frozenset[str]:
         """Return the instruments among the score's fallbacks that can't be used."""
         if self._of is not state.score:
-            self._of, self._needs = state.score, self._read(state)
+            self._of, self._needs = state.score, self._requirements(state)
         if not self._needs:
             return frozenset()
-        return await to_thread.run_sync(_missing, self._needs)
+        return await to_thread.run_sync(_unmet, self._needs)
 
-    def _read(self, state: RunState) -> dict[str, _Requirements]:
+    def _requirements(self, state: RunState) -> dict[str, _Requirements]:
         needs: dict[str, _Requirements] = {}
         for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
             profile = state.score.profiles[fallback.instrument]
@@ -50,7 +50,7 @@ class InstrumentAvailability:
             environ = known.environ if known else {**self._environ, **state.run.env}
             own = {**environ, **fallback.settings.get("env", {})}
             if known is None or own != environ:
-                needs[profile.name] = _need(profile, fallback, own)
+                needs[profile.name] = _requirements_of(profile, fallback, own)
         return needs
 
 
@@ -58,7 +58,7 @@ _NEVER = _Requirements(None, "", {})
 """What nothing here meets: an instrument that its profile says can't be used."""
 
 
-def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Requirements:
+def _requirements_of(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Requirements:
     if profile.cli is not None:
         command = profile.cli.command
         return _Requirements(os.path.expanduser(command.executable), None, environ)  # noqa: PTH111  a text
@@ -66,11 +66,11 @@ def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Req
     return _Requirements(None, key and str(fallback.settings.get("api_key_env") or key), environ)
 
 
-def _missing(needs: dict[str, _Requirements]) -> frozenset[str]:
-    return frozenset(name for name, need in needs.items() if not _is_there(need))
+def _unmet(needs: dict[str, _Requirements]) -> frozenset[str]:
+    return frozenset(name for name, need in needs.items() if not _is_met(need))
 
 
-def _is_there(need: _Requirements) -> bool:
+def _is_met(need: _Requirements) -> bool:
     if need.executable is not None:
         return shutil.which(need.executable, path=need.environ.get("PATH")) is not None
     return need.variable is None or bool(need.environ.get(need.variable))

@@ -26,14 +26,14 @@ async def append_hooks(state: RunState, ended: Sequence[HookRow]) -> None:
     if path is None or not ended:
         return
     try:
-        lines = b"".join(_line(state, row) + b"\n" for row in ended)
+        lines = b"".join(_log_line(state, row) + b"\n" for row in ended)
         below = state.run.workspace if is_below(path, state.run.workspace) else None
         await to_thread.run_sync(_append, path, lines, 0o666 & ~state.run.umask, below)
     except OSError as error:
         _logger.warning("the concert log '%s' can't be written: %s", path, error)
 
 
-def _line(state: RunState, row: HookRow) -> bytes:
+def _log_line(state: RunState, row: HookRow) -> bytes:
     definition = state.hook_definition(row.hook)
     run = state.run
     return msgspec.json.encode(

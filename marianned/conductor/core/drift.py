@@ -76,7 +76,7 @@ class _WorkspaceUnwatchable(Exception):
     """It can't be looked at in bounds; the message says why."""
 
 
-async def remember(services: Services, state: RunState) -> None:
+async def remember_workspace(services: Services, state: RunState) -> None:
     """Remember what is there: the commit that follows, which never fails for this, brings the job to rest."""
     run = state.run
     if run.started_at is None:
@@ -87,9 +87,9 @@ async def remember(services: Services, state: RunState) -> None:
         if made and run.ended is not None:
             return  # its worktree may go with it
         root = row.path if row is not None and made else run.workspace
-        seen = await _look(services, state, root)
+        seen = await _take_snapshot(services, state, root)
         snapshot = msgspec.structs.replace(seen, since=run.status_since)
-        await to_thread.run_sync(_keep, services.workspace_record(run.run_id), snapshot)
+        await to_thread.run_sync(_write_snapshot, services.workspace_record(run.run_id), snapshot)
     except OSError as error:
         _logger.warning("the files of '%s' are not watched: %s", run.job_name, error)
 
@@ -100,7 +100,7 @@ def is_watched(state: RunState) -> bool:
     return at_rest and state.run.started_at is not None
 
 
-async def found(services: Services, state: RunState) -> Drift | None:
+async def find_drift(services: Services, state: RunState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
     if not is_watched(state):
         return None
@@ -108,29 +108,29 @@ async def found(services: Services, state: RunState) -> Drift | None:
     alone = all(row.waiting_for != WaitingFor.JOB for row in state.hooks)
     given = (services.workspace_record(state.run.run_id), state.run.status_since, state.score, alone)
     with anyio.move_on_after(_SECONDS) as limit:
-        kept, walked = await to_thread.run_sync(_kept_and_walked, *given, abandon_on_cancel=True)
+        kept, walked = await to_thread.run_sync(_read_and_walk, *given, abandon_on_cancel=True)
     if limit.cancelled_caught:
-        return _unwatched(since, _LATE)
+        return _unwatched_drift(since, _LATE)
     if kept is None:
         return None
     why = kept.unwatched
     if why is None and (child := _works_there(state, kept.root)):
         why = f"'{child}' works there, which it waits for"
     if why is not None:
-        return _unwatched(since, why)
-    seen = walked or await _look(services, state, kept.root, as_git=kept.git)
+        return _unwatched_drift(since, why)
+    seen = walked or await _take_snapshot(services, state, kept.root, as_git=kept.git)
     if seen.unwatched is not None:
-        return _unwatched(since, seen.unwatched)
+        return _unwatched_drift(since, seen.unwatched)
     differing = sorted(_differences(kept, seen))
-    told = [FileDifference(path=_shown(name), how=how) for name, how in differing[:_TOLD_MOST]]
+    told = [FileDifference(path=_printable_name(name), how=how) for name, how in differing[:_TOLD_MOST]]
     return Drift(since_at=since, changes=told, total=len(differing), unwatched=None)
 
 
-def _unwatched(since: str, why: str) -> Drift:
+def _unwatched_drift(since: str, why: str) -> Drift:
     return Drift(since_at=since, changes=[], total=0, unwatched=why)
 
 
-def _kept_and_walked(
+def _read_and_walk(
     path: Path,
     since: int,
     score: ExpandedScore,
@@ -140,15 +140,15 @@ def _kept_and_walked(
 
     The latter in one go, where neither git has to be asked first nor a job that may write there: else null.
     """
-    kept = _kept(path)
+    kept = _read_snapshot(path)
     if kept is None or kept.since != since:
         return None, None
     if kept.git or kept.unwatched is not None or not alone:
         return kept, None
-    return kept, _looked_in_bounds(kept.root, None, score, time.monotonic() + _SECONDS)
+    return kept, _bounded_snapshot(kept.root, None, score, time.monotonic() + _SECONDS)
 
 
-async def forget(services: Services, run_id: int) -> None:
+async def forget_workspace(services: Services, run_id: int) -> None:
     """Forget what was there: the job goes on."""
     with suppress(OSError):
         await to_thread.run_sync(services.workspace_record(run_id).unlink)
@@ -164,14 +164,14 @@ def _works_there(state: RunState, root: str) -> str | None:
     return None
 
 
-def _shown(name: bytes) -> str:
+def _printable_name(name: bytes) -> str:
     return name.decode(errors="backslashreplace")
 
 
 # --- looking -------------------------------------------------------------------------------------------
 
 
-async def _look(
+async def _take_snapshot(
     services: Services, state: RunState, root: str, *, as_git: bool | None = None
 ) -> WorkspaceSnapshot:
     """Look at what is there, as git lists it (`as_git`; null: where git can be asked, and lists anything)."""
@@ -181,17 +181,17 @@ async def _look(
         try:
             listed: bytes | None = None
             if as_git is not False and await to_thread.run_sync(_in_repository, root):
-                listed = await _listed(services, state, root)
+                listed = await _git_listing(services, state, root)
         except OSError as error:
             return msgspec.structs.replace(bare, unwatched=f"'{root}': {error.strerror}")
         if as_git and not listed:
             return msgspec.structs.replace(bare, unwatched="git does not list them any more")
         given = (root, listed or None, state.score, ends)
-        return await to_thread.run_sync(_looked_in_bounds, *given, abandon_on_cancel=True)
+        return await to_thread.run_sync(_bounded_snapshot, *given, abandon_on_cancel=True)
     return msgspec.structs.replace(bare, unwatched=_LATE)
 
 
-async def _listed(services: Services, state: RunState, root: str) -> bytes | None:
+async def _git_listing(services: Services, state: RunState, root: str) -> bytes | None:
     try:
         return await services.worktrees.listed(state.run, root)
     except FileListFailed:
@@ -203,40 +203,40 @@ def _in_repository(root: str) -> bool:
     return any(os.path.lexists(above / ".git") for above in (place, *place.parents))
 
 
-def _own(score: ExpandedScore, root: str) -> frozenset[bytes]:
+def _daemon_files(score: ExpandedScore, root: str) -> frozenset[bytes]:
     """Return the names of what the daemon itself writes there."""
     log = score.concert.log_path
-    return frozenset(_below(root, [log] if log else []))
+    return frozenset(_names_below(root, [log] if log else []))
 
 
-def _marked(score: ExpandedScore, root: str) -> frozenset[bytes]:
+def _files_by_content(score: ExpandedScore, root: str) -> frozenset[bytes]:
     """Return the names of files that checks look at, or that are captured: their content counts."""
     targets = [check.target for sheet in score.sheets for check in sheet.checks if check.type != _COMMAND]
     captured = [text for text in score.cross_sheet.capture_files if not set(text) & set(_IN_PATTERNS)]
     absolute = [str(Path(root) / text) for text in captured]
-    return frozenset(_below(root, dict.fromkeys([*targets, *absolute])))
+    return frozenset(_names_below(root, dict.fromkeys([*targets, *absolute])))
 
 
-def _below(root: str, paths: Collection[str]) -> Iterator[bytes]:
+def _names_below(root: str, paths: Collection[str]) -> Iterator[bytes]:
     top = f"{root.rstrip('/')}/"
     for path in paths:
         if path.startswith(top):
             yield os.fsencode(os.path.normpath(path)[len(top) :])
 
 
-def _looked_in_bounds(
+def _bounded_snapshot(
     root: str, listed: bytes | None, score: ExpandedScore, ends: float
 ) -> WorkspaceSnapshot:
     """Look at what is there, in a thread; say so where that can't be done in bounds."""
     try:
-        return _looked(root, listed, _own(score, root), _marked(score, root), ends)
+        return _snapshot_of(root, listed, _daemon_files(score, root), _files_by_content(score, root), ends)
     except _WorkspaceUnwatchable as why:
         return WorkspaceSnapshot(since=0, root=root, unwatched=str(why))
     except OSError as error:
         return WorkspaceSnapshot(since=0, root=root, unwatched=f"'{root}': {error.strerror}")
 
 
-def _looked(
+def _snapshot_of(
     root: str, listed: bytes | None, own: Collection[bytes], marked: Collection[bytes], ends: float
 ) -> WorkspaceSnapshot:
     """Look at what is there, in a thread.
@@ -247,7 +247,7 @@ def _looked(
     """
     unread: list[bytes] = []
     top = os.fsencode(root)
-    names = _walked(top, unread, ends) if listed is None else _of_list(listed)
+    names = _walk(top, unread, ends) if listed is None else _parse_listing(listed)
     entries: dict[bytes, _EntryState] = {}
     digests = 0
     for name in names:
@@ -255,20 +255,20 @@ def _looked(
         if name in own or name.startswith(_PAUSE_FILE):
             continue
         try:
-            facts = os.lstat(_at(top, name))
+            facts = os.lstat(_join(top, name))
         except OSError:
             continue  # gone meanwhile, or git knows of a file that is not there
         if len(entries) >= _ENTRIES_MOST:
             raise _WorkspaceUnwatchable(f"too many files to watch: more than {_ENTRIES_MOST:,}")
         digest = None
         if name in marked and facts.st_size <= _DIGEST_BYTES and digests < _DIGESTS_MOST:
-            digest, digests = _digest(_at(top, name), top), digests + 1
+            digest, digests = _digest(_join(top, name), top), digests + 1
         kind = stat.S_IFMT(facts.st_mode)
         entries[name] = _EntryState(kind, facts.st_size, facts.st_mtime_ns, digest)
     return WorkspaceSnapshot(since=0, root=root, git=listed is not None, entries=entries, unread=unread)
 
 
-def _of_list(listed: bytes) -> list[bytes]:
+def _parse_listing(listed: bytes) -> list[bytes]:
     """Return the names that git has listed, but for other repositories in it, which end in a slash."""
     names = {name for name in listed.split(b"\0") if name and not name.endswith(b"/")}
     if len(names) > _ENTRIES_MOST:
@@ -276,14 +276,14 @@ def _of_list(listed: bytes) -> list[bytes]:
     return sorted(names)
 
 
-def _walked(top: bytes, unread: list[bytes], ends: float) -> Iterator[bytes]:
+def _walk(top: bytes, unread: list[bytes], ends: float) -> Iterator[bytes]:
     """Yield the name of each entry that is no directory; no link is followed, no `.git` is looked into."""
     todo = [b""]
     while todo:
         _check_time(ends)
         below = todo.pop()
         try:
-            handle = files.directory(os.fsdecode(_at(top, below) if below else os.path.realpath(top)))
+            handle = files.directory(os.fsdecode(_join(top, below) if below else os.path.realpath(top)))
         except OSError:
             if not below:
                 raise
@@ -293,7 +293,7 @@ def _walked(top: bytes, unread: list[bytes], ends: float) -> Iterator[bytes]:
             with os.scandir(b"/proc/self/fd/%d" % handle) as found:
                 for entry in found:
                     bare = entry.name
-                    name = _at(below, bare)
+                    name = _join(below, bare)
                     if bare == _GIT:
                         continue
                     if entry.is_dir(follow_symlinks=False):
@@ -312,7 +312,7 @@ def _walked(top: bytes, unread: list[bytes], ends: float) -> Iterator[bytes]:
             os.close(handle)
 
 
-def _at(above: bytes, name: bytes) -> bytes:
+def _join(above: bytes, name: bytes) -> bytes:
     return above + b"/" + name if above and name else above or name
 
 
@@ -362,12 +362,12 @@ def _is_in(name: bytes, directories: Collection[bytes]) -> bool:
 # --- keeping -------------------------------------------------------------------------------------------
 
 
-def _keep(path: Path, snapshot: WorkspaceSnapshot) -> None:
+def _write_snapshot(path: Path, snapshot: WorkspaceSnapshot) -> None:
     make_private_directory(path.parent)
     files.write_private(path, zlib.compress(msgspec.msgpack.encode(snapshot), 1))
 
 
-def _kept(path: Path) -> WorkspaceSnapshot | None:
+def _read_snapshot(path: Path) -> WorkspaceSnapshot | None:
     try:
         unpacked = zlib.decompressobj()
         data = unpacked.decompress(files.read(path, _RECORD_BYTES), _RECORD_BYTES)

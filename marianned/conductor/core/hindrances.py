@@ -35,7 +35,7 @@ def is_endless(state: RunState, blockers: JobBlockers) -> bool:
     return bool(blockers.waits) or stands or any(row.unbegun for row in state.attempts.values())
 
 
-def not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
+def uids_not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
     """Return the sheets, by uid, of what has not begun, and is told to wait, or to be taken back, instead."""
     waits = {id(flight) for flight, _ in blockers.queued}
     attempts = state.attempts.values()
@@ -49,16 +49,16 @@ def hindrances(
     hints = None if displaced is None else displaced.hints
     return [
         *reasons.degraded(state, services.store.degraded_by(displaced), hints),
-        *_away(services, state),
+        *_away_reason(services, state),
         *reasons.strangers(state, services.strangers),
         *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
         *reasons.accidents(state, blockers.waits),
         *reasons.kept_by(state, blockers.by),
-        *reasons.queued(state, _not_told(state, blockers)),
+        *reasons.queued(state, _cluster_waits(state, blockers)),
     ]
 
 
-def _not_told(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, WaitReason]]:
+def _cluster_waits(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, WaitReason]]:
     """Return what waits at a cluster, without what waits for its engine to answer a submission as it is.
 
     What was taken back waits for nothing any more, and is told with what is yet to be.
@@ -72,14 +72,14 @@ def _not_told(state: RunState, blockers: JobBlockers) -> list[tuple[Flight, Wait
     return found
 
 
-def _away(services: Services, state: RunState) -> list[Reason]:
+def _away_reason(services: Services, state: RunState) -> list[Reason]:
     away = None if state.run.ended is not None else services.disk.away
     return (
         [] if away is None else [reasons.away(state, away.text, f"findmnt -T {shlex.quote(str(away.place))}")]
     )
 
 
-def hinder(services: Services, view: JobView, state: RunState, blockers: JobBlockers) -> None:
+def add_hindrances(services: Services, view: JobView, state: RunState, blockers: JobBlockers) -> None:
     """Put into a view what keeps its job back: the words, what is not safe because of it, and the way out.
 
     Where the database is gone no command about the job helps, for each is refused.
@@ -101,11 +101,11 @@ def hinder(services: Services, view: JobView, state: RunState, blockers: JobBloc
             for one in view.in_flight
         ]
     view.waiting += [
-        _queued(flight)
+        _waiting_view(flight)
         for flight, wait in blockers.queued
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
-    view.to_type = _to_type([*found, *reasons.held_children(state)])
+    view.to_type = _typed_hints([*found, *reasons.held_children(state)])
     shown = [hint for reason in found if reason.unblocked_by == "cluster" for hint in reason.hints]
     view.hints = [*dict.fromkeys([*view.to_type, *shown, *view.hints])]
     if any(reason.code == "stranger" for reason in found):
@@ -115,13 +115,13 @@ def hinder(services: Services, view: JobView, state: RunState, blockers: JobBloc
         view.hints = view.to_type = displaced.hints
 
 
-def _to_type(found: Iterable[Reason]) -> list[str]:
+def _typed_hints(found: Iterable[Reason]) -> list[str]:
     """Return what helps where nothing goes on by itself; usual commands come after it."""
     acts = (reason for reason in found if reason.unblocked_by == "caller")
     return [*dict.fromkeys(hint for reason in acts for hint in reason.hints)]
 
 
-def _queued(row: AttemptRow) -> Waiting:
+def _waiting_view(row: AttemptRow) -> Waiting:
     return Waiting(
         sheet=row.sheet, stage=row.stage, instance=row.instance, waiting_for=WaitingFor.SLURM, until_at=None
     )

@@ -56,7 +56,7 @@ class IdempotencyKeys:
         Raises:
             BadRequest: the key was used with other params.
         """
-        row = _row(caller, params)
+        row = _request_row(caller, params)
         if row.key is None:
             return await act(row)
         while (running := self._running.get(row.request)) is not None:
@@ -68,7 +68,7 @@ class IdempotencyKeys:
             if known is None or known.asked.until(now()) > DAY:
                 return await act(row)
             _check_same(row, known)
-            return answered(known, kind) or await (join or act)(known)
+            return recorded_answer(known, kind) or await (join or act)(known)
         finally:
             del self._running[row.request]
             running.done.set()
@@ -108,7 +108,7 @@ def rows_of(request: RequestRow, reply: Reply) -> list[Row]:
     return [] if request.key is None else [with_reply(request, reply)]
 
 
-def _row(caller: Caller, params: Command[Any]) -> RequestRow:
+def _request_row(caller: Caller, params: Command[Any]) -> RequestRow:
     method = params.method
     asked: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(params).items() if name not in _NOT_THE_REQUEST
@@ -149,7 +149,7 @@ class _ReplyJob(msgspec.Struct):
     job_id: str | None = None
 
 
-def answered(row: RequestRow, kind: type[R]) -> R | None:
+def recorded_answer(row: RequestRow, kind: type[R]) -> R | None:
     """Return the answer a request had; None: it still waits.
 
     Raises:

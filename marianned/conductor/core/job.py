@@ -361,7 +361,7 @@ class JobActor:
         state.unusable = await self._usable.unavailable(state)
         moment = now()
         taken = self._share.take(room, moment)
-        name = _name(trigger)
+        name = _fault_point_name(trigger)
         faults.point(f"{name}.asked")
         try:
             given = (state, trigger, moment, taken.slots, taken.rooms)
@@ -400,7 +400,7 @@ class JobActor:
             self._jobs.failed_over(self)
         await self._after_commit()
         if before in drift.AT_REST and self.status not in drift.AT_REST:
-            await drift.forget(self.services, self.run_id)
+            await drift.forget_workspace(self.services, self.run_id)
 
     async def _commit(self, decision: Decision, part: TransactionPart | None) -> int:
         """Commit a decision; return the journal's number. Until it is applied, `true_at` stands still."""
@@ -553,7 +553,7 @@ class JobActor:
         after = lifecycle.status(decision.state.facts)
         comes = after is not self.status or self.state.failing or isinstance(trigger, ChainedJobEnded)
         if after in drift.AT_REST and comes and not decision.state.failing:
-            await drift.remember(self.services, decision.state)
+            await drift.remember_workspace(self.services, decision.state)
         resumes = isinstance(trigger, JobRequest) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
@@ -613,7 +613,7 @@ _NAMES: dict[type[Trigger], str] = {
 }
 
 
-def _name(trigger: Trigger) -> str:
+def _fault_point_name(trigger: Trigger) -> str:
     """Name a trigger for the fault points of its decision."""
     return trigger.action if isinstance(trigger, JobRequest) else _NAMES[type(trigger)]
 

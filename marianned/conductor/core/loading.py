@@ -41,10 +41,10 @@ async def load_state(store: Store, job_name: str, run: int | None = None) -> Run
         raise
     except Exception as error:
         _logger.exception("'%s' can't be read; it is told as damaged", job_name)
-        return await _damaged(store, job_name, run, str(error) or type(error).__name__)
+        return await _damaged_state(store, job_name, run, str(error) or type(error).__name__)
 
 
-async def _damaged(store: Store, job_name: str, number: int | None, why: str) -> RunState | None:
+async def _damaged_state(store: Store, job_name: str, number: int | None, why: str) -> RunState | None:
     """Return what is left of a run that can't be read: held, so that nothing starts or ends it.
 
     The hold is not on disk: a daemon that can read the run goes on with it. What is in flight is watched
@@ -72,7 +72,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     )
     score = (await workers.compile_stored(source, {})).expanded
     assert score is not None, "the score that stands in is valid"
-    row = found.revisions.get(run.revision) or _lost_revision(run)
+    row = found.revisions.get(run.revision) or _stand_in_revision(run)
     state = RunState(run, ScoreVersion(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
     state.damaged = " ".join(why.split())
     uids = {one.uid for one in rows}
@@ -97,7 +97,7 @@ on_success: [{hooks}]
 _STAND_IN_HOOK = "{type: run_command, command: exit 1}"
 
 
-def _lost_revision(run: RunRow) -> RevisionRow:
+def _stand_in_revision(run: RunRow) -> RevisionRow:
     return RevisionRow(
         run_id=run.run_id,
         revision=run.revision,
@@ -121,12 +121,12 @@ _MANY_SHEETS = 500
 
 async def _state(found: StoredRun) -> RunState:
     run = found.run
-    current = await _version(run, found.revisions.get(run.revision), run.revision)
+    current = await _version_of(run, found.revisions.get(run.revision), run.revision)
     many = len(found.sheets) >= _MANY_SHEETS
-    state = await to_thread.run_sync(_made, found, current) if many else _made(found, current)
+    state = await to_thread.run_sync(_build_state, found, current) if many else _build_state(found, current)
     if run.staged_revision is not None:
         staged = found.revisions.get(run.staged_revision)
-        state.stage(await _version(run, staged, run.staged_revision))
+        state.stage(await _version_of(run, staged, run.staged_revision))
     parts: tuple[Sequence[Row], ...] = (
         found.past_sheets,
         found.left_scores,
@@ -143,7 +143,7 @@ async def _state(found: StoredRun) -> RunState:
     return state
 
 
-def _made(found: StoredRun, current: ScoreVersion) -> RunState:
+def _build_state(found: StoredRun, current: ScoreVersion) -> RunState:
     spent = found.costs
     cost = Cost(
         usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
@@ -158,21 +158,21 @@ async def load_version(store: Store, run: RunRow, number: int) -> ScoreVersion:
     Raises:
         UnreadableRevision: it is not there, or can't be expanded any more.
     """
-    return await _version(run, await store.records.revision(run.run_id, number), number)
+    return await _version_of(run, await store.records.revision(run.run_id, number), number)
 
 
-async def _version(run: RunRow, row: RevisionRow | None, number: int) -> ScoreVersion:
+async def _version_of(run: RunRow, row: RevisionRow | None, number: int) -> ScoreVersion:
     if row is None:
         raise UnreadableRevision(f"revision {number} of '{run.job_name}' is not in the database")
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
-    score = await _expanded(row)
+    score = await _unpack(row)
     if score is None:
-        score, packed = await _expanded_anew(run, row)
+        score, packed = await _expand_again(run, row)
         row = msgspec.structs.replace(row, expanded=packed)  # workers read it, too
     return ScoreVersion(row=row, score=score, plan=plan)
 
 
-async def _expanded(row: RevisionRow) -> ExpandedScore | None:
+async def _unpack(row: RevisionRow) -> ExpandedScore | None:
     """Return what is stored; None: another version of this program wrote it."""
     try:
         return await workers.unpack(row.expanded)
@@ -180,7 +180,7 @@ async def _expanded(row: RevisionRow) -> ExpandedScore | None:
         return None
 
 
-async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[ExpandedScore, bytes]:
+async def _expand_again(run: RunRow, row: RevisionRow) -> tuple[ExpandedScore, bytes]:
     """Expand a revision from its text and files, which say the same in every version of this program."""
     source = ScoreSource(
         text=row.text.encode(),

@@ -46,7 +46,7 @@ def wait_timed_out(job: JobActor, action: Action, patience: float) -> WaitTimeou
     )
 
 
-def other_name(params: Modify, name: str, wanted: str) -> Problem:
+def wrong_name_problem(params: Modify, name: str, wanted: str) -> Problem:
     """Return the problem of a new score that names another job, at its `name`."""
     line = column = None
     for number, text in enumerate((params.text or "").splitlines(), 1):
@@ -65,13 +65,13 @@ def other_name(params: Modify, name: str, wanted: str) -> Problem:
     )
 
 
-def without_effect(state: RunState, version: ScoreVersion, file: str | None) -> list[Problem]:
+def ineffective_settings(state: RunState, version: ScoreVersion, file: str | None) -> list[Problem]:
     """Warn of what a new score says that belongs to the run: its workspace, and whether it is isolated."""
     was, new, run = state.newest.score, version.score, state.run
     changed: dict[str, str] = {}
     if new.given_workspace not in (None, run.workspace, was.given_workspace):
         changed["workspace"] = f"'{run.job_name}' goes on in '{run.workspace}'"
-    if _isolation(new) != _isolation(was):
+    if _written_isolation(new) != _written_isolation(was):
         kept = "as it was" if was.isolation is not None else "without a worktree of its own"
         changed["isolation"] = f"'{run.job_name}' goes on {kept}"
     return [
@@ -86,7 +86,7 @@ def without_effect(state: RunState, version: ScoreVersion, file: str | None) -> 
     ]
 
 
-def _isolation(score: ExpandedScore) -> Isolation | None:
+def _written_isolation(score: ExpandedScore) -> Isolation | None:
     """Return what is written of it: where its repository is looked for follows from the score's place."""
     return None if score.isolation is None else msgspec.structs.replace(score.isolation, places=())
 
@@ -101,6 +101,6 @@ def source_changed(config_file: str | None, text: str) -> bool | None:
         return None
 
 
-def removed_leftover(run: RunRow, moment: Instant) -> EventRow:
+def leftover_removed_event(run: RunRow, moment: Instant) -> EventRow:
     """Return the line about a pause file that lay there when the run began."""
     return event_of(run, "pausefile.removed", "a pause file that was left over was removed", moment.at)

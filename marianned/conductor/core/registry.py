@@ -54,7 +54,7 @@ _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 """So many names, the newest, are compared with one that no job has, and so much of it."""
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
-_nothing: Callable[[RunState], Sequence[Row]] = lambda _: ()  # noqa: E731
+_no_rows: Callable[[RunState], Sequence[Row]] = lambda _: ()  # noqa: E731
 OnChange = Callable[[JobActor, Changes], None]
 """Hears what was committed of a job in memory, once that shows it; without changes: it was taken up."""
 Chain = Callable[["Conductor", JobActor, HookContext], Awaitable[HookEnded | None]]
@@ -115,7 +115,7 @@ class Conductor:
         read: list[tuple[RunState, dict[str, Presence]]] = []
         for run in runs:
             try:
-                read.append(await self._read(run))
+                read.append(await self._read_run(run))
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
         ended = [state.run for state, _ in read if state.run.ended is not None]
@@ -132,7 +132,7 @@ class Conductor:
         newest = await self.services.store.records.run(run.job_name)
         return newest is not None and newest.run_id == run.run_id
 
-    async def _read(self, run: RunRow) -> tuple[RunState, dict[str, Presence]]:
+    async def _read_run(self, run: RunRow) -> tuple[RunState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
         state = await load_state(self.services.store, run.job_name, run.run)
         if state is None:
@@ -144,25 +144,25 @@ class Conductor:
 
     async def _load_run(self, run: RunRow) -> JobActor:
         """Take up a run that is not in memory; the registry is held, so that nobody else does."""
-        return self.load(*await self._read(run))
+        return self.load(*await self._read_run(run))
 
     def load(self, state: RunState, found: dict[str, Presence], *, newest: bool = True) -> JobActor:
         """Let a run that is on disk serve itself; `found` is where its flights stand.
 
         An older run of its name that is still in memory has had its time; so has one that is not `newest`.
         """
-        job = self._made(state)
-        self._show(job, newest=newest)
+        job = self._make_job(state)
+        self._publish(job, newest=newest)
         self.tasks.start_soon(self._serve, job, found)
         return job
 
-    def _made(self, state: RunState) -> JobActor:
+    def _make_job(self, state: RunState) -> JobActor:
         """Make the one job that serves a run; nobody sees it yet."""
         job = JobActor(self.services, state, self)
         self.job_index.put(job)
         return job
 
-    def _show(self, job: JobActor, *, newest: bool = True) -> None:
+    def _publish(self, job: JobActor, *, newest: bool = True) -> None:
         """Let a job be found by its name: its run is on disk."""
         name = job.state.run.job_name
         older = self.jobs.get(name) if newest else job
@@ -302,10 +302,10 @@ class Conductor:
                     await self._load_run(row)
         job = self.jobs[name]
         if run is not None and run != job.state.run.run:
-            raise await self._older_run(job_id, job)
+            raise await self._older_run_refusal(job_id, job)
         return job
 
-    async def _older_run(self, job_id: str, job: JobActor) -> MarianneError:
+    async def _older_run_refusal(self, job_id: str, job: JobActor) -> MarianneError:
         name, run = parse_job_id(job_id)
         if await self.services.store.records.run(name, run) is None:
             return await self.no_such_job(job_id)
@@ -390,7 +390,7 @@ class Conductor:
         runs: Sequence[RunState] = (),
         supersede: Sequence[tuple[RunRow, Supersede]] = (),
         chain: tuple[JobActor, ChainedJobsReady] | None = None,
-        told: Callable[[RunState], Sequence[Row]] = _nothing,
+        told: Callable[[RunState], Sequence[Row]] = _no_rows,
     ) -> TransactionResult:
         """Commit what several jobs decide, together with what is new; the registry is held.
 
@@ -424,14 +424,14 @@ class Conductor:
                 others = others.then((await self._prepare(parts, job.prepare(how))).changes)
             begun: list[JobActor] = []
             for state in runs if chain is None else ():
-                begun.append(self._made(state))
+                begun.append(self._make_job(state))
                 self.tasks.start_soon(self._serve, begun[-1], {})
                 decision = await self._prepare(parts, begun[-1].begin())
                 first = first.then(decision.changes).then(Changes(rows=[*told(decision.state)]))
             with anyio.CancelScope(shield=True):  # from here on memory must follow the disk
                 event = await self._commit(others.then(new).then(own).then(first))
                 for job in begun:
-                    self._show(job)
+                    self._publish(job)
                 jobs = begun or [self.load(state, {}) for state in runs]
                 for part in parts:
                     part.settle(event)

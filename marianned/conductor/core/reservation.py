@@ -61,7 +61,7 @@ class Reservation:
     def take(self, room: int, moment: Instant) -> ReservedCapacity:
         """Take slots for as many attempts as the job itself has room for."""
         slots = self._scheduler.take(self._run_id, 0 if self._kept() else max(0, room))
-        return ReservedCapacity(slots, self._limits.take(self._run_id, self._most(), slots, moment))
+        return ReservedCapacity(slots, self._limits.take(self._run_id, self._account_limits(), slots, moment))
 
     def give_back(self, taken: ReservedCapacity) -> None:
         """Give all back: nothing came of the decision."""
@@ -88,7 +88,7 @@ class Reservation:
 
     def enqueue(self) -> Instant | None:
         """Stand for a slot, or for room at an account; return when time itself makes some."""
-        state, moment, most = self._state, now(), self._most()
+        state, moment, most = self._state, now(), self._account_limits()
         closed = self._limits.closed(most, moment)
         kept = self._kept()
         wants = not kept and could_use_slot(state, moment, closed)
@@ -132,6 +132,6 @@ class Reservation:
                 self._flying[account] += 1
         self._limits.settle(self._run_id, +self._flying, moment)
 
-    def _most(self) -> dict[Account, int | None]:
+    def _account_limits(self) -> dict[Account, int | None]:
         """Return how many attempts each account of the score may have in flight."""
         return {account: self._state.most(account) for account in self._state.accounts()}

@@ -26,7 +26,7 @@ class GraphQueries:
         event = self._queries.services.store.last_event
         state = await self._queries.state(params.job_id)
         revision, loops = state.current.row.revision, loop_views(state)
-        graph = await self._of(state)
+        graph = await self._graph_of(state)
         return Graph(
             job_id=params.job_id,
             status=state.run.status,
@@ -41,7 +41,7 @@ class GraphQueries:
             event=event,
         )
 
-    async def _of(self, state: RunState) -> StageGraph:
+    async def _graph_of(self, state: RunState) -> StageGraph:
         """Work it out in a thread: a score may have ten thousand sheets, and hundreds of needs each."""
         key = (state.run.run_id, state.current.row.revision)
         if key not in self._known:

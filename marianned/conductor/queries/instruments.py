@@ -62,7 +62,7 @@ class InstrumentQueries:
         self, name: str | None, directory: str | None, *, check: bool, away: bool = False
     ) -> Reply:
         known = await workers.known_profiles(directory)
-        chosen = known.profiles if name is None else [_named(name, known.profiles)]
+        chosen = known.profiles if name is None else [_profile_named(name, known.profiles)]
         found = {one.profile.name: self._instrument(one) for one in chosen}
         if check:
             turns = anyio.CapacityLimiter(_VERSIONS_AT_ONCE)
@@ -73,7 +73,7 @@ class InstrumentQueries:
         if away:
             trouble = await self._services.executors.cluster.trouble()
             for one in chosen:
-                self._as_there(found[one.profile.name], one.profile, trouble)
+                self._judge_for_cluster(found[one.profile.name], one.profile, trouble)
         if name is not None and not check:
             for one in chosen:
                 found[one.profile.name].profile = msgspec.to_builtins(one.profile)
@@ -118,9 +118,9 @@ class InstrumentQueries:
             source=known.file,
         )
 
-    def _as_there(self, instrument: Instrument, profile: Profile, trouble: str | None) -> None:
+    def _judge_for_cluster(self, instrument: Instrument, profile: Profile, trouble: str | None) -> None:
         """Say what a sheet on the cluster would be refused for; which tools are here is nothing to it."""
-        wall = walls.NOT_ON_A_NODE if walls.wanted(self._services, profile) else None
+        wall = walls.NOT_ON_A_NODE if walls.is_wanted(self._services, profile) else None
         here = None if profile.unusable is None and profile.cli is not None else instrument.problem
         instrument.problem = wall or here or trouble
         instrument.ready = instrument.problem is None
@@ -163,7 +163,7 @@ class InstrumentQueries:
             rows = [row for row in self._services.limits.rows.values() if row.until is not None]
             chosen = [row for row in rows if params.instrument in (None, row.instrument)]
             if not chosen and params.instrument is not None:
-                _named(params.instrument, (await workers.known_profiles(None)).profiles)
+                _profile_named(params.instrument, (await workers.known_profiles(None)).profiles)
             said = formatting.plural(len(chosen), "rate limit")
             reply = Cleared(
                 message=f"{said} ended" if chosen else "no rate limit is in force",
@@ -171,12 +171,12 @@ class InstrumentQueries:
                 instrument=params.instrument,
                 event=0,
             )
-            event = await self._lift(chosen, caller, params.reason, rows_of(request, reply))
+            event = await self._lift_limits(chosen, caller, params.reason, rows_of(request, reply))
             return msgspec.structs.replace(reply, event=event)
 
         return await self._conductor.keys.run(caller, params, Cleared, act)
 
-    async def _lift(
+    async def _lift_limits(
         self, rows: Iterable[LimitRow], caller: Caller, reason: str | None, also: Sequence[Row]
     ) -> int:
         """End these limits; return the number of the event that this is true at."""
@@ -226,7 +226,7 @@ def limits_in_force(rows: Iterable[LimitRow], states: Iterable[RunState]) -> lis
     ]
 
 
-def _named(name: str, profiles: Iterable[KnownProfile]) -> KnownProfile:
+def _profile_named(name: str, profiles: Iterable[KnownProfile]) -> KnownProfile:
     """Return the profile of this name.
 
     Raises:

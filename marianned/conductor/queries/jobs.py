@@ -16,7 +16,7 @@ from anyio import to_thread
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import timestamp
 from marianned.conductor.core import drift
-from marianned.conductor.core.hindrances import JobBlockers, hinder, safe_from
+from marianned.conductor.core.hindrances import JobBlockers, add_hindrances, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
@@ -130,7 +130,7 @@ class JobQueries:
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
                 view = earlier(view)
-        hinder(self.services, view, state, job.blockers() if job is not None else JobBlockers())
+        add_hindrances(self.services, view, state, job.blockers() if job is not None else JobBlockers())
         return view
 
     def in_memory(self, state: RunState) -> JobActor | None:
@@ -168,7 +168,7 @@ class JobQueries:
             unbegun_count=await self._records.unbegun(state.run.run_id) if "unbegun_count" in fields else 0,
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
             variables=masks.told(state.current.row.variables),
-            drift=await drift.found(self._conductor.services, state) if "drift" in fields else None,
+            drift=await drift.find_drift(self._conductor.services, state) if "drift" in fields else None,
             last_request=await self._records.last_request(state.run) if "last_request" in fields else None,
             stage_names=selectors(state.score) if params.names else [],
         )
@@ -188,7 +188,7 @@ class JobQueries:
                 await anyio.lowlevel.checkpoint()
         for sheet in sheets if params.sheets is not None else ():
             rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
-            sheet.attempts = [self._attempt(state, row) for row in rows]
+            sheet.attempts = [self._attempt_view(state, row) for row in rows]
         return sheets
 
     async def _worktree_warning(self, state: RunState) -> list[Problem]:
@@ -206,7 +206,7 @@ class JobQueries:
             )
         ]
 
-    def _attempt(self, state: RunState, row: AttemptRow) -> Attempt:
+    def _attempt_view(self, state: RunState, row: AttemptRow) -> Attempt:
         return shown(
             row,
             Attempt,
@@ -284,7 +284,7 @@ class JobQueries:
             if told % _SLICE == 0:
                 await anyio.lowlevel.checkpoint()
             try:
-                view = None if hindered else self._summary(row)
+                view = None if hindered else self._stored_view(row)
                 views.append(view or await self.view(await self.state(address)))
             except NoSuchJob:
                 gone += 1  # removed since its row was read
@@ -304,7 +304,7 @@ class JobQueries:
             total=total,
         )
 
-    def _summary(self, row: ListedRun) -> JobView | None:
+    def _stored_view(self, row: ListedRun) -> JobView | None:
         """Return a run as it was told at its end; None: it has to be read, with what is about it now."""
         job = self._conductor.jobs.get(row.job_name)
         if row.job is None or (job is not None and job.state.run.run == row.run):

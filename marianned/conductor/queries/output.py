@@ -47,13 +47,13 @@ async def find_output(
         BadRequest: there is no such sheet or hook, or no such attempt.
     """
     if ask.sheet is not None and ask.hook is None:
-        return await _of_sheet(services, state, ask.sheet, ask.attempt)
+        return await _sheet_output(services, state, ask.sheet, ask.attempt)
     if ask.sheet is None and ask.hook is not None:
-        return _of_hook(services, state, ask.hook, ask.attempt)
+        return _hook_output(services, state, ask.hook, ask.attempt)
     raise BadRequest("an output is that of one 'sheet' or of one 'hook'")
 
 
-async def _of_sheet(services: Services, state: RunState, sheet: int, attempt: int | None) -> OutputSource:
+async def _sheet_output(services: Services, state: RunState, sheet: int, attempt: int | None) -> OutputSource:
     if sheet not in state.sheets:
         raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
     name, definition = (
@@ -78,7 +78,7 @@ async def _of_sheet(services: Services, state: RunState, sheet: int, attempt: in
     )
 
 
-def _of_hook(services: Services, state: RunState, hook: int, attempt: int | None) -> OutputSource:
+def _hook_output(services: Services, state: RunState, hook: int, attempt: int | None) -> OutputSource:
     if hook > len(state.hooks):
         raise BadRequest(f"there is no hook {hook}; the score has {len(state.hooks)}")
     row, name = state.hooks[hook - 1], messages.hook_name(state, hook)

@@ -74,11 +74,11 @@ class _OutputSearch:
         until = None
         try:
             self.size = self._path.stat().st_size
-            for offset, data in _lines(self._path):
+            for offset, data in _read_lines(self._path):
                 until = until or time.monotonic() + _SECONDS
                 before = min(len(data), max(0, self._start - offset))
                 self.lines += data.count(b"\n", 0, before)
-                if before < len(data) and not self._piece(offset + before, data[before:]):
+                if before < len(data) and not self._search_lines(offset + before, data[before:]):
                     return
                 if before < len(data) and time.monotonic() > until:
                     self.more = self.offset < self.size
@@ -86,7 +86,7 @@ class _OutputSearch:
         except (FileNotFoundError, files.Unsuitable):
             return
 
-    def _piece(self, offset: int, data: bytes) -> bool:
+    def _search_lines(self, offset: int, data: bytes) -> bool:
         """Search whole lines; false: enough is found."""
         text = data.decode(errors="surrogateescape")
         self.offset, at = offset, 0
@@ -100,7 +100,7 @@ class _OutputSearch:
             if len(self.matches) == self._limit:
                 self.more = True
                 return False
-            shown = _shown(text, begin, found.start(), end)
+            shown = _excerpt(text, begin, found.start(), end)
             self.matches.append(Match(offset=self.offset, line=self.lines + 1, text=shown))
             rest = min(len(text), end + 1)
             self.lines += text.count("\n", begin, rest)
@@ -111,7 +111,7 @@ class _OutputSearch:
         return True
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the whole lines of a file, some at a time, each time with their offset; holes are passed over."""
     offset, carry = 0, b""
     while True:
@@ -138,7 +138,7 @@ def _length(text: str) -> int:
     return len(text.encode(errors="surrogateescape"))
 
 
-def _shown(text: str, begin: int, found: int, end: int) -> str:
+def _excerpt(text: str, begin: int, found: int, end: int) -> str:
     """Return a line, of a longer one the part around what was found; bytes that are no text as `\ufffd`."""
     start = begin if end - begin <= _TEXT_MOST else max(begin, found - _BEFORE_MOST)
     line = text[start : min(end, start + _TEXT_MOST)]

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import milliseconds, timestamp
-from marianned.conductor.core.hindrances import JobBlockers, hindrances, not_flying
+from marianned.conductor.core.hindrances import JobBlockers, hindrances, uids_not_flying
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -86,11 +86,11 @@ class WhyQueries:
         chosen = None if params.sheets is None else set(select(params.sheets, state.score))
         holds = [hold for one in (state, *state.awaited) for hold in one.holds.values()]
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
-        logins = await to_thread.run_sync(_logins, owners)
+        logins = await to_thread.run_sync(_login_names, owners)
         displaced, job = self._services.store.displaced, self._queries.in_memory(state)
         blockers = job.blockers() if job is not None else JobBlockers()
         closed_for = self._services.scheduler.closed_for
-        found = reasons(state, now(), closed_for, logins, not_flying(state, blockers))
+        found = reasons(state, now(), closed_for, logins, uids_not_flying(state, blockers))
         if view_of_end := await self._who_cancelled(state):
             found = [
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
@@ -102,7 +102,7 @@ class WhyQueries:
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._services.store.records.attempts(state.run.run_id)
-        failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
+        failed = [_renumbered(state, row) for row in rows if row.outcome in _FAILED]
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
         failures: list[AttemptRow | HookRow] = [*failed]
         if chosen is None:
@@ -117,7 +117,7 @@ class WhyQueries:
             Why,
             reasons=found,
             total_errors=len(failures),
-            errors=[await self._failure(row, mask) for row in failures[:_ERRORS_MOST]],
+            errors=[await self._failure_view(row, mask) for row in failures[:_ERRORS_MOST]],
         )
 
     async def _who_cancelled(self, state: RunState) -> str | None:
@@ -127,16 +127,16 @@ class WhyQueries:
         event = await self._services.store.records.last_request(state.run)
         if event is None or event.caller is None:
             return None
-        names = await to_thread.run_sync(_logins, {event.caller.uid})
+        names = await to_thread.run_sync(_login_names, {event.caller.uid})
         by = event.caller.inside or names.get(event.caller.uid, event.caller.name)
         return f"it was cancelled by {by}" + (f' "{event.reason}"' if event.reason else "")
 
-    async def _failure(self, row: AttemptRow | HookRow, mask: Mask) -> Failure:
+    async def _failure_view(self, row: AttemptRow | HookRow, mask: Mask) -> Failure:
         directory = self._services.directory(row)
         return shown(
             row,
             Failure,
-            **(_of_hook(row) if isinstance(row, HookRow) else {}),
+            **(_hook_failure_fields(row) if isinstance(row, HookRow) else {}),
             ended_at=timestamp(row.ended_at),
             stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
             stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
@@ -148,16 +148,19 @@ class WhyQueries:
         rows = await self._services.store.records.revisions(state.run.run_id)
         text = None
         if params.revision is not None:
-            text = (await self._whole(state, params.revision)).text
+            text = (await self._revision_row(state, params.revision)).text
         view = await self._queries.view(state)
         view.message = f"{state.run.job_name}: {formatting.plural(len(rows), 'revision')}"
         view.hints = []
         return extended(
-            view, Revisions, revisions=[await self._revision(state, row, params) for row in rows], text=text
+            view,
+            Revisions,
+            revisions=[await self._revision_view(state, row, params) for row in rows],
+            text=text,
         )
 
-    async def _revision(self, state: RunState, row: RevisionRow, params: ReadRevisions) -> Revision:
-        whole = await self._whole(state, row.revision)
+    async def _revision_view(self, state: RunState, row: RevisionRow, params: ReadRevisions) -> Revision:
+        whole = await self._revision_row(state, row.revision)
         plan = msgspec.json.decode(row.plan, type=list[PlanLine])
         return Revision(
             revision=row.revision,
@@ -176,7 +179,7 @@ class WhyQueries:
             edited=row.edited,
         )
 
-    async def _whole(self, state: RunState, number: int) -> RevisionRow:
+    async def _revision_row(self, state: RunState, number: int) -> RevisionRow:
         row = await self._services.store.records.revision(state.run.run_id, number)
         if row is None:
             raise BadRequest(
@@ -193,7 +196,7 @@ class _ExpandedSheets(msgspec.Struct):
     sheets: list[msgspec.Raw]
 
 
-def _of_hook(row: HookRow) -> dict[str, object]:
+def _hook_failure_fields(row: HookRow) -> dict[str, object]:
     """Return what a failure of a hook has in the place of what only sheets have."""
     return {
         "sheet": None,
@@ -207,13 +210,13 @@ def _of_hook(row: HookRow) -> dict[str, object]:
     }
 
 
-def _as_numbered(state: RunState, row: AttemptRow) -> AttemptRow:
+def _renumbered(state: RunState, row: AttemptRow) -> AttemptRow:
     """Return an attempt under the number its sheet has in the revision in force."""
     sheet = state.sheet_of(row.uid)
     return row if sheet is None else msgspec.structs.replace(row, sheet=sheet.sheet)
 
 
-def _logins(uids: Iterable[int]) -> dict[int, str]:
+def _login_names(uids: Iterable[int]) -> dict[int, str]:
     """Name users by their login, by number where there is none; the pause file's -1 is nobody's."""
     found: dict[int, str] = {}
     for uid in uids:

@@ -63,7 +63,7 @@ class _JobChainer:
         given, row = self._given, self._given.row
         if self._at_end:
             rows = [row, *(other for other in self._job.state.hooks if is_kept(other))]
-            await self._submit({kept.hook: _decoded(kept.pending_revision or b"") for kept in rows})
+            await self._submit({kept.hook: _decode_kept(kept.pending_revision or b"") for kept in rows})
             return None
         if row.chained is not None and not given.hook.detached:
             status = await self._status_of(row.chained)
@@ -72,16 +72,16 @@ class _JobChainer:
                 return HookEnded(hook=row.hook, flight=row.flight, outcome=Outcome.SUCCEEDED, message=said)
             if status is not None and status not in ENDED:
                 await self._conductor.transact(
-                    Changes(), chain=(self._job, self._chained({row.hook: row.chained}))
+                    Changes(), chain=(self._job, self._jobs_ready({row.hook: row.chained}))
                 )
                 return None
         depth = given.run.depth
         if depth >= given.concert.max_chain_depth:
-            if given.concert.ends_at_depth and await self._goes_round():
+            if given.concert.ends_at_depth and await self._would_repeat():
                 said = f"the chain ends here: max_chain_depth is {given.concert.max_chain_depth}"
                 return HookEnded(hook=row.hook, flight=row.flight, outcome=Outcome.SUCCEEDED, message=said)
             raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
-        version = await self._checked()
+        version = await self._compile()
         faults.point("chain.checked")
         if given.hook.detached and not row.after_failure:
             return HookEnded(
@@ -99,20 +99,20 @@ class _JobChainer:
         row = await self._conductor.services.store.records.run(name, number)
         return None if row is None else row.ended or row.status
 
-    async def _goes_round(self) -> bool:
+    async def _would_repeat(self) -> bool:
         """Tell whether the hook would start its own job once more."""
         try:
-            return (await self._checked()).score.name == self._given.run.job_name
+            return (await self._compile()).score.name == self._given.run.job_name
         except MarianneError:
             return False
 
-    def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> ChainedJobsReady:
+    def _jobs_ready(self, started: dict[int, str], refused: dict[int, str] | None = None) -> ChainedJobsReady:
         row = self._given.row
         return ChainedJobsReady(hook=row.hook, flight=row.flight, started=started, refused=refused or {})
 
-    async def _checked(self) -> ScoreVersion:
+    async def _compile(self) -> ScoreVersion:
         hook, run = self._given.hook, self._given.run
-        named, path, text = await to_thread.run_sync(_read, hook.files)
+        named, path, text = await to_thread.run_sync(_read_score, hook.files)
         inherited = run.workspace if self._given.concert.inherit_workspace else None
         source = ScoreSource(
             text=text,
@@ -122,7 +122,7 @@ class _JobChainer:
             workspace=hook.job_workspace or inherited,
         )
         valid = await compile_valid(source, path.name, "")
-        return _pinned(self._given.concert, named, source, valid)
+        return _with_pins(self._given.concert, named, source, valid)
 
     async def _submit(self, versions: Mapping[int, ScoreVersion | MarianneError]) -> None:
         """Bring new runs to the disk with the outcome of their hooks; while the disk refuses, again.
@@ -138,7 +138,7 @@ class _JobChainer:
                 refused = {hook: e.message for hook, e in entries.items() if isinstance(e, MarianneError)}
                 started = {hook: _address(entry.state.run) for hook, entry in made.items()}
                 try:
-                    await self._transact(self._chained(started, refused), list(made.values()))
+                    await self._transact(self._jobs_ready(started, refused), list(made.values()))
                 except Unavailable:
                     pass  # no event tells of room on a disk
                 else:
@@ -190,7 +190,7 @@ class _JobChainer:
             auto_resume=run.auto_resume,
             executor=run.executor,
             depth=run.depth + 1,
-            unlike=await self._unlike(version),
+            unlike=await self._difference_note(version),
         )
         newest = await self._conductor.services.store.records.newest(version.score.name)
         if newest.row is not None and newest.row.run_id == run.run_id and self._at_end:
@@ -205,7 +205,7 @@ class _JobChainer:
         except MarianneError as error:
             return error
 
-    async def _unlike(self, version: ScoreVersion) -> str | None:
+    async def _difference_note(self, version: ScoreVersion) -> str | None:
         """Say what of a chained score differs from the run before: an agent may have written it."""
         records = self._conductor.services.store.records
         before = await records.run(version.score.name)
@@ -224,7 +224,7 @@ def _digests(row: RevisionRow) -> dict[str, str]:
     return file_digests(row.config_file or "the score", row.text.encode(), row.files)
 
 
-def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> ScoreVersion:
+def _with_pins(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> ScoreVersion:
     """Return a chained score: of a pinned chain with the pins of the first, so that they hold to its end.
 
     Raises:
@@ -244,7 +244,7 @@ def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore
     return ScoreVersion(row=row, score=score)
 
 
-def _read(places: Sequence[str]) -> tuple[str, Path, bytes]:
+def _read_score(places: Sequence[str]) -> tuple[str, Path, bytes]:
     """Return the score file that is there, as it is named and as it is, and its text.
 
     Raises:
@@ -260,7 +260,7 @@ def _read(places: Sequence[str]) -> tuple[str, Path, bytes]:
         raise BadRequest(f"'{path}' can't be read: {error.strerror}") from None
 
 
-def _decoded(kept: bytes) -> ScoreVersion | MarianneError:
+def _decode_kept(kept: bytes) -> ScoreVersion | MarianneError:
     """Return what was kept; another version of this program may have written it."""
     try:
         row = msgspec.msgpack.decode(kept, type=RevisionRow)

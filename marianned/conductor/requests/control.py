@@ -13,11 +13,16 @@ from anyio import to_thread
 
 from marianned import formatting, lifecycle, masks
 from marianned.conductor.core import drift
-from marianned.conductor.core.hindrances import hinder
-from marianned.conductor.core.idempotency import answered
+from marianned.conductor.core.hindrances import add_hindrances
+from marianned.conductor.core.idempotency import recorded_answer
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.loading import load_version
-from marianned.conductor.core.messages import other_name, source_changed, wait_timed_out, without_effect
+from marianned.conductor.core.messages import (
+    ineffective_settings,
+    source_changed,
+    wait_timed_out,
+    wrong_name_problem,
+)
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
@@ -62,7 +67,7 @@ class ControlRequests:
     async def pause(self, caller: Caller, params: Pause) -> Paused | Cancelled:
         """Pause a job at its next sheet boundary; with `force`, cancel it."""
         if params.force:
-            return await self._hand(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
+            return await self._hand_over(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
         if params.before is not None or params.clear:
             if params.now or params.deadline is not None or params.for_ is not None:
                 raise BadRequest("a breakpoint has neither 'now', 'deadline' nor 'for'")
@@ -73,15 +78,15 @@ class ControlRequests:
                 deadline=_milliseconds(params.deadline),
                 lasts=_milliseconds(params.for_),
             )
-        return await self._hand(caller, params, Paused, ask)
+        return await self._hand_over(caller, params, Paused, ask)
 
     async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
         """End a job now."""
-        return await self._hand(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
+        return await self._hand_over(caller, params, Cancelled, JobRequest(action=Action.CANCEL))
 
     async def retry(self, caller: Caller, params: Retry) -> Retried:
         """End waits between attempts."""
-        return await self._hand(
+        return await self._hand_over(
             caller, params, Retried, JobRequest(action=Action.RETRY, sheets=params.sheets)
         )
 
@@ -110,7 +115,7 @@ class ControlRequests:
             """Look at the workspace before anything runs there again."""
             state = (await self._conductor.job(params.job_id)).state
             holds.extend(hold_views(state))
-            seen.append(await drift.found(self._conductor.services, state))
+            seen.append(await drift.find_drift(self._conductor.services, state))
             if params.expect_clean:
                 _check_clean(state, seen[-1])
             return ask
@@ -127,7 +132,7 @@ class ControlRequests:
             await self._conductor.keys.amend(request, whole)
             return whole
 
-        return _paged(await self._hand(caller, params, Resumed, ask, look, complete), params)
+        return _with_page_of_plan(await self._hand_over(caller, params, Resumed, ask, look, complete), params)
 
     async def modify(self, caller: Caller, params: Modify) -> Modified:
         """Give a job a new score, show what that would do, or take a staged one back."""
@@ -138,7 +143,7 @@ class ControlRequests:
                 "a modify has one of 'text', 'revision', 'discard'; 'rerun', 'variables' alone or beside"
             )
         if params.discard:
-            return await self._hand(
+            return await self._hand_over(
                 caller, params, Modified, JobRequest(action=Action.DISCARD, expect=params.expect)
             )
         ask = JobRequest(
@@ -146,7 +151,7 @@ class ControlRequests:
             sheets=params.rerun,
             plan=params.plan,
             expect=params.expect,
-            options=_typed(params),
+            options=_typed_options(params),
         )
 
         holds: list[Hold] = []
@@ -160,12 +165,12 @@ class ControlRequests:
 
         async def propose() -> JobRequest:
             """Validate only what is asked for the first time: a repeated key gets the first answer."""
-            version = await self._proposed(params)
+            version = await self._proposal(params)
             if params.resume:
                 holds.extend(hold_views((await self._conductor.job(params.job_id)).state))
             if version is not None:
                 state = (await self._conductor.job(params.job_id)).state
-                unheard = without_effect(state, version, params.file)
+                unheard = ineffective_settings(state, version, params.file)
                 row = version.row
                 edited = await to_thread.run_sync(source_changed, params.file, row.text)
                 problems = [*row.problems, *unheard]
@@ -174,14 +179,16 @@ class ControlRequests:
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)
 
-        return _paged(await self._hand(caller, params, Modified, ask, propose, complete), params)
+        return _with_page_of_plan(
+            await self._hand_over(caller, params, Modified, ask, propose, complete), params
+        )
 
-    async def _proposed(self, params: Modify) -> ScoreVersion | None:
+    async def _proposal(self, params: Modify) -> ScoreVersion | None:
         state = (await self._conductor.job(params.job_id)).state
         newest = state.newest.row
         if params.text is not None:
             place = (params.directory or "/", params.file)
-            return (await self._validated(params, params.text.encode(), place, None)).version
+            return (await self._validate(params, params.text.encode(), place, None)).version
         if params.revision is None and not params.variables:
             return None
         number = params.revision or newest.revision
@@ -196,9 +203,9 @@ class ControlRequests:
         if row.variables == newest.variables | params.variables:
             return version
         place = (row.directory, row.config_file)
-        return (await self._validated(params, row.text.encode(), place, row.files)).version
+        return (await self._validate(params, row.text.encode(), place, row.files)).version
 
-    async def _validated(
+    async def _validate(
         self, params: Modify, text: bytes, place: tuple[str, str | None], files: Mapping[str, str] | None
     ) -> new_run.ValidScore:
         """Validate the new score as `mzt validate` does, against the job's real workspace.
@@ -227,7 +234,7 @@ class ControlRequests:
             raise
         return score
 
-    async def _hand(
+    async def _hand_over(
         self,
         caller: Caller,
         params: ControlParams,
@@ -250,21 +257,21 @@ class ControlRequests:
             job = await self._conductor.job(params.job_id)
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
-            reply = await completed(request, _taken(answer, job, ask, params.timeout, kind))
-            hinder(job.services, reply, job.state, job.blockers())
+            reply = await completed(request, _reply_of(answer, job, ask, params.timeout, kind))
+            add_hindrances(job.services, reply, job.state, job.blockers())
             return reply
 
         async def join(request: RequestRow) -> R:
             job = await self._conductor.job(params.job_id)
             if request.request not in job.state.requests:  # answered in between: the answer is on disk
                 kept = await self._conductor.keys.lookup(request)
-                reply = answered(kept, kind) if kept is not None else None
+                reply = recorded_answer(kept, kind) if kept is not None else None
                 if reply is not None:
                     return reply
                 job = await self._conductor.job(params.job_id)
             waiter = job.wait_for(request.request)
             answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
-            return await completed(request, _taken(answer, job, ask, params.timeout, kind))
+            return await completed(request, _reply_of(answer, job, ask, params.timeout, kind))
 
         return await self._conductor.keys.run(caller, params, kind, act, join)
 
@@ -292,7 +299,7 @@ def _check_clean(state: RunState, seen: Drift | None) -> None:
     )
 
 
-def _typed(params: Modify) -> str:
+def _typed_options(params: Modify) -> str:
     """Write what a modify is about as it is typed behind `mzt modify JOB`."""
     options = f" -c {formatting.typed(params.file)}" if params.text is not None else ""
     if params.revision is not None:
@@ -308,14 +315,16 @@ def _check_name(score: new_run.ValidScore, params: Modify, wanted: str, message:
     """
     name = score.version.score.name
     if name != wanted:
-        raise InvalidScore(message, problems=[*score.compiled.problems, other_name(params, name, wanted)])
+        raise InvalidScore(
+            message, problems=[*score.compiled.problems, wrong_name_problem(params, name, wanted)]
+        )
 
 
 def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _taken(answer: Answer | None, job: JobActor, ask: JobRequest, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
+def _reply_of(answer: Answer | None, job: JobActor, ask: JobRequest, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
     if isinstance(answer, MarianneError):
         raise answer
     if answer is None:
@@ -323,7 +332,7 @@ def _taken(answer: Answer | None, job: JobActor, ask: JobRequest, patience: floa
     return cast("R", answer)
 
 
-def _paged(reply: PlannedReply, params: Resume | Modify) -> PlannedReply:
+def _with_page_of_plan(reply: PlannedReply, params: Resume | Modify) -> PlannedReply:
     """Return the reply with those lines of its plan that are asked for; what is kept with a key has all."""
     lines = reply.plan[params.offset : params.offset + params.limit]
     return msgspec.structs.replace(reply, plan=lines)

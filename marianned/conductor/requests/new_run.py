@@ -158,7 +158,7 @@ def first_rows(
     said = formatting.plural(len(sheets), "sheet")
     if revision.variables:
         said += f", {formatting.assignments(masks.told(revision.variables))}"
-    text = f"submitted: {said}{_unlike(origin)}"
+    text = f"submitted: {said}{_difference_note(origin)}"
     event = event_of(row, "job.submitted", text, moment.at, caller=origin.caller, reason=origin.reason)
     version = msgspec.structs.replace(proposed, row=revision)
     rows: list[Row] = [row, revision, *sheets]
@@ -167,5 +167,5 @@ def first_rows(
     return row, version, Changes(rows=rows, events=[event])
 
 
-def _unlike(origin: RunOrigin) -> str:
+def _difference_note(origin: RunOrigin) -> str:
     return "" if origin.unlike is None else f"; {origin.unlike}"

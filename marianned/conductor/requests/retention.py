@@ -50,11 +50,11 @@ class Retention:
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
         if params.plan:
-            return await self._planned(params)
+            return await self._plan_removal(params)
 
         async def act(request: RequestRow) -> Removed:
-            rows = await self._chosen(params)
-            if rows and (away := await self._away()) is not None:
+            rows = await self._runs_to_remove(params)
+            if rows and (away := await self._why_files_missing()) is not None:
                 raise Unavailable(f"its files can't be deleted: {away}", hints=["mzt doctor"])
             reply = Removed(
                 message=f"{formatting.plural(len(rows), 'run')} removed",
@@ -74,8 +74,8 @@ class Retention:
 
         return await self._conductor.keys.run(caller, params, Removed, act)
 
-    async def _planned(self, params: Remove) -> Removed:
-        rows = await self._chosen(params)
+    async def _plan_removal(self, params: Remove) -> Removed:
+        rows = await self._runs_to_remove(params)
         return Removed(
             message=f"{formatting.plural(len(rows), 'run')} would be removed",
             removed=[],
@@ -83,18 +83,18 @@ class Retention:
             event=self._services.store.last_event,
         )
 
-    async def _chosen(self, params: Remove) -> list[RunRow]:
+    async def _runs_to_remove(self, params: Remove) -> list[RunRow]:
         if params.job_id is None and params.older_than is None:
             raise BadRequest("name a job, or with 'older_than' how long ago a run must have ended")
         records = self._services.store.records
         if params.job_id is None:
-            return await records.old_runs(_before(params.older_than or 0))
+            return await records.old_runs(_milliseconds_ago(params.older_than or 0))
         row = await records.run(*parse_job_id(params.job_id))
         if row is None:
             raise await self._conductor.no_such_job(params.job_id)
         if row.ended is None or row.failing:
             raise not_removable(params.job_id, row.status, failing=row.failing)
-        old = params.older_than is None or (row.ended_at or 0) <= _before(params.older_than)
+        old = params.older_than is None or (row.ended_at or 0) <= _milliseconds_ago(params.older_than)
         return [row] if old else []
 
     async def _forget(
@@ -141,14 +141,14 @@ class Retention:
     async def _retain_once(self) -> None:
         settings = self._services.settings
         records = self._services.store.records
-        if not await self._trusts_clock() or await self._away() is not None:
+        if not await self._trusts_clock() or await self._why_files_missing() is not None:
             return
         for run in await records.old_runs(now().at - settings.keep_days * DAY, settings.keep_runs):
             if run.ended != JobStatus.FAILED and not await _has_left(records, run):
                 with suppress(WrongStatus):  # let go on in this very moment
                     await self._forget(run, None, "retention")
 
-    async def _away(self) -> str | None:
+    async def _why_files_missing(self) -> str | None:
         """Say why what attempts have left can't be found: deleted now, it would stay for ever."""
         return await to_thread.run_sync(self._services.incarnation_directory.why_missing)
 
@@ -225,6 +225,6 @@ def observe_clocks(before: ClockObservation | None, moment: Instant) -> ClockObs
     return ClockObservation(seen=moment, doubted=doubted)
 
 
-def _before(seconds: float) -> int:
+def _milliseconds_ago(seconds: float) -> int:
     """Return the moment so many seconds ago (UTC, milliseconds)."""
     return int(now().at - seconds * 1000)

@@ -45,10 +45,10 @@ class ShutdownCoordinator:
             return reply
 
         if params.wait and params.mode == "drain":
-            await self._called_off(params.timeout)
+            await self._wait_until_called_off(params.timeout)
         return await keys.run(caller, params, Stopping, act)
 
-    async def _called_off(self, seconds: float) -> NoReturn:
+    async def _wait_until_called_off(self, seconds: float) -> NoReturn:
         """Wait for what ends a drain without ending the daemon; its end ends the connection.
 
         Raises:
@@ -75,7 +75,7 @@ class ShutdownCoordinator:
             )
         flying = self._conductor.in_flight()
         if params.mode == "stay":
-            self._stay(caller)
+            self._call_off(caller)
             return self._reply(DaemonHealth.READY, "is ready", flying)
         if params.mode == "drain":
             self._scheduler.close(Obstacle.DRAINING)
@@ -90,7 +90,7 @@ class ShutdownCoordinator:
             self._tasks.start_soon(self._drain, anyio.CancelScope())
             return self._reply(DaemonHealth.STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
         self._detaching = True
-        return self._reply(DaemonHealth.STOPPING, f"stopping{_going_on(flying)}", flying)
+        return self._reply(DaemonHealth.STOPPING, f"stopping{_going_on_text(flying)}", flying)
 
     def answered(self) -> None:
         """Stop now, if a stop that waits for nothing is under way: its reply has left (or can't any more).
@@ -100,7 +100,7 @@ class ShutdownCoordinator:
         if self._detaching:
             self.ready.set()
 
-    def _stay(self, caller: Caller) -> None:
+    def _call_off(self, caller: Caller) -> None:
         if self._draining is not None:
             self._draining.cancel()
             self._draining = None
@@ -135,7 +135,7 @@ def _attempts(count: int, what: str) -> str:
     return f"; {count} attempt{' is' if count == 1 else 's are'} {what}"
 
 
-def _going_on(count: int) -> str:
+def _going_on_text(count: int) -> str:
     if not count:
         return ""
     return f"; {count} attempt{' goes' if count == 1 else 's go'} on without it"

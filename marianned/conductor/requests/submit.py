@@ -12,7 +12,7 @@ from anyio import to_thread
 from marianned import faults, formatting, masks
 from marianned.conductor.core import pausefile
 from marianned.conductor.core.idempotency import rows_of
-from marianned.conductor.core.messages import removed_leftover
+from marianned.conductor.core.messages import leftover_removed_event
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests import new_run
 from marianned.conductor.run import walls
@@ -73,7 +73,7 @@ class Submissions:
         faults.point("submit.compiled")
         async with self._conductor.registry:
             newest = await self._conductor.services.store.records.newest(expanded.name)
-            left = await self._left_behind(newest.row)
+            left = await self._leftover_note(newest.row)
             origin = new_run.RunOrigin(
                 caller=caller,
                 reason=params.reason,
@@ -88,7 +88,7 @@ class Submissions:
             replies: list[Submitted] = []
 
             def told(state: RunState) -> list[Row]:
-                replies.append(self._submitted(state, score.compiled.problems, left))
+                replies.append(self._reply(state, score.compiled.problems, left))
                 asked = msgspec.structs.replace(request, run_id=state.run.run_id)
                 return rows_of(asked, replies[0])
 
@@ -125,25 +125,29 @@ class Submissions:
             NameTaken, Unavailable, WrongStatus: its name, the daemon or its workspace does not let it.
         """
         expanded = version.score
-        await walls.check(self._conductor.services, expanded, origin.executor)
+        await walls.check_available(self._conductor.services, expanded, origin.executor)
         before = newest.row
         self._check_name(before, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()
-        leftover = await to_thread.run_sync(_make_ready, expanded.workspace, expanded.name, origin.umask)
+        leftover = await to_thread.run_sync(
+            _prepare_workspace, expanded.workspace, expanded.name, origin.umask
+        )
         faults.point("submit.workspace")
         row, current, changes = new_run.first_rows(
             version, self._conductor.services.store.new_run_id(), newest.last + 1, origin, now()
         )
         if leftover:
-            changes.events.append(removed_leftover(row, now()))
+            changes.events.append(leftover_removed_event(row, now()))
         state = RunState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
         room = Supersede(caller=origin.caller, reason=origin.reason, fresh=fresh)
         supersedes = [] if before is None or before.run_id == ending else [(before, room)]
-        moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
+        moved = await self._archive_workspace(state, changes, ending) if fresh and expanded.archive else None
         return PreparedRun(state=state, changes=changes, supersedes=supersedes, moved=moved)
 
-    async def _archived(self, state: RunState, changes: Changes, ending: int | None) -> ArchiveRow | None:
+    async def _archive_workspace(
+        self, state: RunState, changes: Changes, ending: int | None
+    ) -> ArchiveRow | None:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
         run, archive = state.run, state.score.archive
         assert archive is not None
@@ -170,8 +174,8 @@ class Submissions:
                 self._conductor.services.store, run.run_id, Path(run.workspace), archive, run.umask
             )
         if moved is not None:
-            changes.deleted.append(archives.forgotten(moved))
-            changes.rows.append(archives.recorded(moved, run))
+            changes.deleted.append(archives.deletion_of(moved))
+            changes.rows.append(archives.archived_row(moved, run))
             changes.events.append(archives.archived_event(moved, run))
         return moved
 
@@ -184,7 +188,7 @@ class Submissions:
             if await archives.is_open(self._conductor.services.store, entry.moved):
                 await archives.move_back(self._conductor.services.store, entry.moved)
             else:
-                made = archives.recorded(entry.moved, entry.state.run)
+                made = archives.archived_row(entry.moved, entry.state.run)
                 self._conductor.tasks.start_soon(
                     archives.prune, self._conductor.services.store, made, archive.max_archives
                 )
@@ -210,7 +214,7 @@ class Submissions:
             hints=ways.get(JobStatus(status), [f"mzt status {name}", f"{modify} -r{given}"]),
         )
 
-    async def _left_behind(self, newest: RunRow | None) -> str:
+    async def _leftover_note(self, newest: RunRow | None) -> str:
         """Say that an ended run which was given something to do since then stays behind."""
         records = self._conductor.services.store.records
         if newest is None or newest.ended is None:
@@ -242,7 +246,7 @@ class Submissions:
                 hints=["mzt list --status queued"],
             )
 
-    def _submitted(self, state: RunState, problems: list[Problem], left: str) -> Submitted:
+    def _reply(self, state: RunState, problems: list[Problem], left: str) -> Submitted:
         """Return the reply, but for its event; `left` is said of the run before."""
         view = job_view(state, now())
         view.problems = problems
@@ -268,7 +272,7 @@ def _add_breakpoints(entry: PreparedRun, before: str) -> None:
         entry.changes.rows.append(stop)
 
 
-def _make_ready(workspace: str, name: str, umask: int) -> bool:
+def _prepare_workspace(workspace: str, name: str, umask: int) -> bool:
     """Make a workspace, and remove the pause file that was left over there; tell whether there was one.
 
     Raises:

@@ -30,7 +30,7 @@ from marianned.conductor.run.attempt_spec import (
     stop_of,
     variables_of,
 )
-from marianned.conductor.run.checks import CheckRunner, counted, evidence_of, seconds_of
+from marianned.conductor.run.checks import CheckRunner, count_failed_checks, evidence_of, seconds_of
 from marianned.conductor.run.context import gather_upstream, previous_attempt
 from marianned.conductor.run.process import (
     STDERR,
@@ -38,12 +38,12 @@ from marianned.conductor.run.process import (
     FlightProcess,
     PreparationFailed,
     PreparedProcess,
-    begun,
-    believed,
     check_directory,
     ended_by_us,
-    left_behind,
-    sizes,
+    leftover_warnings,
+    output_sizes,
+    plausible_end,
+    plausible_start,
 )
 from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import WorktreeUnavailable
@@ -286,11 +286,11 @@ class AttemptRunner:
         write = partial(self._write, invocation, prompt, cwd)
         if self.away:
             return PreparedProcess(spec_for_node(self._services, profile, spec), write)
-        if not walls.wanted(self._services, profile):
+        if not walls.is_wanted(self._services, profile):
             return PreparedProcess(spec, write)
         await to_thread.run_sync(write)  # the wall is put up in a directory that is there
         try:
-            return PreparedProcess(await walls.walled(self._services, profile, spec, self._directory))
+            return PreparedProcess(await walls.behind_wall(self._services, profile, spec, self._directory))
         except walls.WallUnavailable as why:
             raise PreparationFailed(ErrorCategory.UNAVAILABLE, str(why)) from None
 
@@ -396,7 +396,7 @@ class AttemptRunner:
 
     def _report_place(self, where: Whereabouts, pid: int | None) -> None:
         uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
-        began_at = None if where.began_at is None else believed(where.began_at, self._given.attempt)
+        began_at = None if where.began_at is None else plausible_end(where.began_at, self._given.attempt)
         told = AttemptWarned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
         self._tell(msgspec.structs.replace(told, began_at=began_at))
 
@@ -423,9 +423,9 @@ class AttemptRunner:
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> AttemptEnded | AttemptParked:
-        self._ended_at = believed(record.ended_at, self._given.attempt)
-        self._began_at = begun(record, self._ended_at, self._given.attempt)
-        warnings = left_behind(record)
+        self._ended_at = plausible_end(record.ended_at, self._given.attempt)
+        self._began_at = plausible_start(record, self._ended_at, self._given.attempt)
+        warnings = leftover_warnings(record)
         early = ends.ended_early(record, interrupted=self._process.interrupted)
         if early[0] is Outcome.LOST if early is not None else self.away and may_be_foreign(record):
             self._fate = await self._process.fate()
@@ -470,7 +470,7 @@ class AttemptRunner:
         self, record: ExitRecord, profile: Profile, early: ends.EarlyEnd | None
     ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
         """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
-        printed = sizes(self._directory)
+        printed = output_sizes(self._directory)
         if early is not None or record.timed_out or ended_by_us(record) is not None:
             return printed, None
         return printed, workers.read_plain_end(
@@ -516,7 +516,7 @@ class AttemptRunner:
         return self._end(
             Outcome.FAILED,
             ErrorCategory.VALIDATION,
-            counted(reports),
+            count_failed_checks(reports),
             seen,
             warnings=warnings,
             evidence=evidence_of(failed[0], self._given.run.workspace),

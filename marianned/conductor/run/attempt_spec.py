@@ -82,7 +82,7 @@ def spec_for_node(services: Services, profile: Profile, spec: Spec) -> Spec:
     Raises:
         PreparationFailed: it is to be behind a wall, which stands on the daemon's host only.
     """
-    if walls.wanted(services, profile):
+    if walls.is_wanted(services, profile):
         raise PreparationFailed(ErrorCategory.REFUSED, walls.NOT_ON_A_NODE)
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)

@@ -109,12 +109,12 @@ class CheckRunner:
 
     async def remember(self, checks: Sequence[Check]) -> None:
         """Note, before the sheet's first attempt of this run, what `file_modified` checks find."""
-        if await self._noted(checks) is None and _look_at_files(checks):
+        if await self._snapshot_path(checks) is None and _look_at_files(checks):
             found = await snapshot(checks)
             data = msgspec.json.encode(found)
             await to_thread.run_sync(_write_once, self._snapshot, data, self._root)
 
-    async def _noted(self, checks: Sequence[Check]) -> Path | None:
+    async def _snapshot_path(self, checks: Sequence[Check]) -> Path | None:
         """Return what was noted, in the directory of whichever attempt of this round came first to it."""
         if not _look_at_files(checks):
             return None
@@ -139,14 +139,14 @@ class CheckRunner:
             return []
         await self.end_leftovers()
         before: Snapshot = {}
-        if (noted := await self._noted(checks)) is not None:
+        if (noted := await self._snapshot_path(checks)) is not None:
             before = await to_thread.run_sync(_snapshot_of, noted)
         if not checks:
             return []  # what has ended counts as it ended, whatever came meanwhile
-        checks = self._within_their_job(checks)
-        return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
+        checks = self._limited_to_job(checks)
+        return await self._unless_interrupted(lambda: run_checks(checks, self._run_until_it_ends, before))
 
-    def _within_their_job(self, checks: Sequence[Check]) -> Sequence[Check]:
+    def _limited_to_job(self, checks: Sequence[Check]) -> Sequence[Check]:
         """Return them with the time that a job of their own has on the cluster, or they are lost for ever."""
         most = None if self._on_node is None else self._on_node.most_seconds(_GRACE_SECONDS)
         if most is None:
@@ -160,7 +160,7 @@ class CheckRunner:
     async def run_one(self, name: str, command: str, cwd: str, seconds: float) -> CommandResult | None:
         """Run a single command, from its beginning; None: it was interrupted, nothing of it runs."""
         await self.end_leftovers()
-        return await self._unless_interrupted(lambda: self._patiently(name, command, cwd, seconds))
+        return await self._unless_interrupted(lambda: self._run_until_it_ends(name, command, cwd, seconds))
 
     async def _unless_interrupted(self, run: Callable[[], Awaitable[T]]) -> T | None:
         found: T | None = None
@@ -172,14 +172,14 @@ class CheckRunner:
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
                 await self._executor.end(self._running)
-                await self._end_of(self._running)
+                await self._wait_for_end(self._running)
         return found
 
     @property
     def _executor(self) -> Executor:
         return self._places[self._own]
 
-    async def _end_of(self, place: AttemptPlace) -> ExitRecord | None:
+    async def _wait_for_end(self, place: AttemptPlace) -> ExitRecord | None:
         self._fate = None
         try:
             return await self._executor.wait(place)
@@ -187,7 +187,7 @@ class CheckRunner:
             self._fate = why.fate
             return None
 
-    async def _lost(self, place: AttemptPlace, record: ExitRecord | None) -> str | None:
+    async def _foreign_end(self, place: AttemptPlace, record: ExitRecord | None) -> str | None:
         """Say how the end of a command was not its own; None: it was, or we have ended it.
 
         Raises:
@@ -216,7 +216,9 @@ class CheckRunner:
 
     async def _end_left(self, executor: Executor, below: str) -> None:
         directory = self._attempt / below
-        left = await to_thread.run_sync(_clear, directory, below in self._picked_up, self._roots[below])
+        left = await to_thread.run_sync(
+            _clear_leftovers, directory, below in self._picked_up, self._roots[below]
+        )
         if left is None:
             return
         if below in self._picked_up:
@@ -232,7 +234,9 @@ class CheckRunner:
                     await executor.wait(place)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
 
-    async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
+    async def _run_until_it_ends(
+        self, name: str, command: str, cwd: str, timeout_seconds: float
+    ) -> CommandResult:
         """Run a command to an end of its own; what is lost, or can't be started, runs again.
 
         Where bash says that a program in it was killed, it runs once more: a kernel short of memory takes the
@@ -244,7 +248,7 @@ class CheckRunner:
         async def once() -> CommandResult:
             nonlocal doubted
             await self.end_leftovers()
-            found, why = await self._command(name, command, cwd, timeout_seconds)
+            found, why = await self._run_once(name, command, cwd, timeout_seconds)
             if found.exit_code == _KILLED and not (doubted or found.timed_out or self._interrupted):
                 doubted, why = True, "a program in it was ended by SIGKILL, which nobody here sent"
             if runs_short(found.error):
@@ -254,11 +258,11 @@ class CheckRunner:
             losses.add()
             if losses.is_told:
                 self._tell(f"'{name}' was lost: {why}; it runs again (loss {losses.count})")
-            raise Accident(self._told(name, why, losses), pause=losses.pause)
+            raise Accident(self._waiting_text(name, why, losses), pause=losses.pause)
 
         return await until_it_works(once)
 
-    def _told(self, name: str, why: str, losses: Losses) -> str:
+    def _waiting_text(self, name: str, why: str, losses: Losses) -> str:
         """Say what is waited for, and what to do about a command that may be ending itself."""
         said = f"'{name}' was lost: {why}; it runs again {duration(losses.pause)} after that"
         if not losses.many:
@@ -267,7 +271,7 @@ class CheckRunner:
         way_out = f"mzt pause {job} --now, then change it with mzt modify {job} -c FILE -r"
         return f"{said} (lost {losses.count} times); where it ends itself: {way_out}"
 
-    async def _command(
+    async def _run_once(
         self, name: str, command: str, cwd: str, timeout_seconds: float
     ) -> tuple[CommandResult, str | None]:
         """Run a command once: its result, and what of it was lost.
@@ -278,7 +282,7 @@ class CheckRunner:
         directory = self._attempt / self._own / _UNSAFE.sub("-", name)
         place = AttemptPlace(directory, f"{self._ids}{os.urandom(4).hex()}", self._roots[self._own])
         try:
-            argv = await to_thread.run_sync(self._script, directory, name, command)
+            argv = await to_thread.run_sync(self._write_script, directory, name, command)
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         spec = Spec(
@@ -293,9 +297,9 @@ class CheckRunner:
         )
         try:
             if self._on_node is None:
-                spec = await walls.walled(self._services, self._profile, spec, self._attempt)
+                spec = await walls.behind_wall(self._services, self._profile, spec, self._attempt)
             else:
-                spec = spec_for_node(self._services, self._profile, self._at(self._on_node, spec))
+                spec = spec_for_node(self._services, self._profile, self._spec_for(self._on_node, spec))
         except (walls.WallUnavailable, PreparationFailed) as why:
             return CommandResult(error=str(why)), None
         except OSError as error:
@@ -310,12 +314,12 @@ class CheckRunner:
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
-        record = await self._end_of(place)
+        record = await self._wait_for_end(place)
         self._over.add(place.id)
         faults.point("check.ended")
         self._running = None
-        tail = await to_thread.run_sync(_tail, directory, self._mask)
-        foreign = await self._lost(place, record)
+        tail = await to_thread.run_sync(_output_tail, directory, self._mask)
+        foreign = await self._foreign_end(place, record)
         if record is None or record.asked or (record.exit_code is None and record.signal is None):
             return CommandResult(
                 error=(record and record.error) or f"lost: {foreign}", output_tail=tail
@@ -329,7 +333,7 @@ class CheckRunner:
         )
         return found, foreign
 
-    def _script(self, directory: Path, name: str, command: str) -> list[str]:
+    def _write_script(self, directory: Path, name: str, command: str) -> list[str]:
         """Make its directory, with its script; blocks.
 
         Raises:
@@ -343,7 +347,7 @@ class CheckRunner:
         make_private_directory(directory, self._root)
         return shell_script(directory, command)
 
-    def _at(self, resources: Resources, spec: Spec) -> Spec:
+    def _spec_for(self, resources: Resources, spec: Spec) -> Spec:
         return msgspec.structs.replace(spec, resources=resources, beside=str(self._attempt))
 
 
@@ -364,16 +368,16 @@ def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
     return list(rows[start:])
 
 
-def _clear(directory: Path, anew: bool, root: Path | None) -> list[AttemptPlace] | None:  # noqa: FBT001  a thread takes no names
+def _clear_leftovers(directory: Path, anew: bool, root: Path | None) -> list[AttemptPlace] | None:  # noqa: FBT001  a thread takes no names
     """Return what may run there; where nothing can, and it is not looked at `anew`, clear it away: None."""
-    left = _below(directory, root)
+    left = _places_below(directory, root)
     if left or anew:
         return left
     files.remove_tree_if_there(directory)
     return None
 
 
-def _below(directory: Path, root: Path | None) -> list[AttemptPlace]:
+def _places_below(directory: Path, root: Path | None) -> list[AttemptPlace]:
     try:
         found = [(path, id_in(path)) for path in directory.iterdir() if path.is_dir()]
     except OSError:
@@ -381,7 +385,7 @@ def _below(directory: Path, root: Path | None) -> list[AttemptPlace]:
     return [AttemptPlace(path, attempt, root) for path, attempt in found if attempt is not None]
 
 
-def _tail(directory: Path, mask: Mask) -> str:
+def _output_tail(directory: Path, mask: Mask) -> str:
     printed = "".join(quoted(directory / name, _TAIL_BYTES, mask) for name in ("stdout", "stderr"))
     return printed[-_TAIL_BYTES:]
 
@@ -412,7 +416,7 @@ def evidence_of(report: CheckReport, workspace: str) -> str:
     return f"{report.type} {reason} in {name}" if quoting else f"{report.type}: {reason}: {name}"
 
 
-def counted(reports: Sequence[CheckReport]) -> str:
+def count_failed_checks(reports: Sequence[CheckReport]) -> str:
     """Say how many of the checks have failed, and how many were not run behind one that did."""
     not_run = sum(report.result == CheckResult.NOT_RUN for report in reports)
     failed = sum(report.result not in (CheckResult.PASSED, CheckResult.NOT_RUN) for report in reports)

@@ -21,9 +21,9 @@ from marianned.conductor.run.process import (
     PreparationFailed,
     PreparedProcess,
     check_directory,
-    left_behind,
+    leftover_warnings,
+    output_sizes,
     shell_script,
-    sizes,
 )
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
@@ -63,7 +63,7 @@ class HookRunner:
         self._given = given
         self._chain = chain
         self._tell = tell
-        self._process = FlightProcess(services, given.row, self._hindered, self._keeper_known)
+        self._process = FlightProcess(services, given.row, self._report_hindrance, self._keeper_known)
         self._scope = anyio.CancelScope()
         self.patience = Patience()
 
@@ -75,7 +75,7 @@ class HookRunner:
     async def run(self, presence: Presence | None = None) -> HookEnded | None:
         """Run it, or pick it up where `presence` says it stands; return its end, if that is not known yet."""
         if not self._given.hook.starts_job:
-            return await self._command(presence)
+            return await self._run_command(presence)
         with self._scope:
             if self._process.interrupted:
                 self._scope.cancel()
@@ -83,8 +83,8 @@ class HookRunner:
             try:
                 return await self._chain(self._given)
             except MarianneError as error:
-                return self._ending(Outcome.FAILED, error.message)
-        return self._ending(Outcome.INTERRUPTED, None)
+                return self._end(Outcome.FAILED, error.message)
+        return self._end(Outcome.INTERRUPTED, None)
 
     @property
     def interrupted(self) -> bool:
@@ -103,7 +103,7 @@ class HookRunner:
         if not self._given.hook.starts_job:
             await self._process.interrupt()
 
-    def _hindered(self, text: str) -> None:
+    def _report_hindrance(self, text: str) -> None:
         self.patience.tell(text)
         row = self._given.row
         self._tell(HookWarned(hook=row.hook, flight=row.flight, texts=[text]))
@@ -115,18 +115,18 @@ class HookRunner:
 
     # --- a command -----------------------------------------------------------------------------------
 
-    async def _command(self, presence: Presence | None) -> HookEnded:
+    async def _run_command(self, presence: Presence | None) -> HookEnded:
         try:
             if not await self._process.start(self._prepare, presence):
-                return self._ending(Outcome.INTERRUPTED, None)
+                return self._end(Outcome.INTERRUPTED, None)
         except PreparationFailed as why:
-            return self._ending(Outcome.FAILED, why.message)
+            return self._end(Outcome.FAILED, why.message)
         faults.point("hook.started")
         record = await self._process.ended()
         self.patience.tell(None)
         faults.point("hook.exited")
         if record is None:
-            return self._ending(Outcome.LOST, _lost(await self._process.loss()))
+            return self._end(Outcome.LOST, _lost_message(await self._process.loss()))
         return await self._judge(record)
 
     async def _prepare(self) -> PreparedProcess:
@@ -147,7 +147,9 @@ class HookRunner:
         )
         profile = given.score.profiles[given.score.sheets[0].instrument]
         try:
-            return PreparedProcess(await walls.walled(self._services, profile, spec, self._process.directory))
+            return PreparedProcess(
+                await walls.behind_wall(self._services, profile, spec, self._process.directory)
+            )
         except walls.WallUnavailable as why:
             raise PreparationFailed(ErrorCategory.UNAVAILABLE, str(why)) from None
 
@@ -169,9 +171,9 @@ class HookRunner:
         return environment_of(self._services, profile, first.settings, given.run, self._process.directory)
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
-        printed = await to_thread.run_sync(sizes, self._process.directory)
+        printed = await to_thread.run_sync(output_sizes, self._process.directory)
         ended = self._process.exit_of(record, printed)
-        return self._ending(*self._outcome(record), ended, left_behind(record), asked=record.asked)
+        return self._end(*self._outcome(record), ended, leftover_warnings(record), asked=record.asked)
 
     def _outcome(self, record: ExitRecord) -> tuple[Outcome, str | None]:
         """Return how a command has ended by its record, and what is said of that."""
@@ -186,11 +188,11 @@ class HookRunner:
         if record.asked and self._process.interrupted:
             return Outcome.INTERRUPTED, None
         if (why := lost(record)) is not None:
-            return Outcome.LOST, _lost(why)
+            return Outcome.LOST, _lost_message(why)
         ended = f"exit {record.exit_code}" if record.signal is None else f"ended by {record.signal_name}"
         return (Outcome.SUCCEEDED, None) if record.exit_code == 0 else (Outcome.FAILED, ended)
 
-    def _ending(
+    def _end(
         self,
         outcome: Outcome,
         message: str | None,
@@ -211,5 +213,5 @@ class HookRunner:
         )
 
 
-def _lost(why: str) -> str:
+def _lost_message(why: str) -> str:
     return f"lost, so whether it did its work is not known: {why}"

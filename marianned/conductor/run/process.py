@@ -211,7 +211,7 @@ class FlightProcess:
         """Wait for its end on a cluster, and for where it begins; the end can be seen first."""
         record, withdrawn = None, None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tell_where)
+            tasks.start_soon(self._report_place)
             try:
                 record = await self._executor.wait(self.place, self._tell)
             except AttemptWithdrawn as why:
@@ -220,18 +220,18 @@ class FlightProcess:
         if withdrawn is not None:
             raise withdrawn
         if self.where is None:
-            await self._learn()
+            await self._read_supervisor_note()
         return record
 
-    async def _learn(self) -> None:
+    async def _read_supervisor_note(self) -> None:
         """Read what its supervisor has noted of itself."""
         if (running := await self._executor.running(self.place)) is not None:
             self.pid, self.where = running.pid, running.where
 
-    async def _tell_where(self) -> None:
+    async def _report_place(self) -> None:
         where: Whereabouts | None = None
         while (where := await self._executor.whereabouts(self.place, where)) is not None:
-            await self._learn()
+            await self._read_supervisor_note()
             self.where = where
             if self._placed is not None:
                 self._placed(where, self.pid)
@@ -242,14 +242,14 @@ class FlightProcess:
 
     async def loss(self) -> str:
         """Say how it was lost, as far as that is known."""
-        return await to_thread.run_sync(_loss, self.place)
+        return await to_thread.run_sync(_describe_loss, self.place)
 
     async def has_files(self) -> bool:
         """Tell whether what lies in its directory is its own."""
         return await to_thread.run_sync(id_in, self.place.directory) == self.place.id
 
     def exit_of(self, record: ExitRecord, printed: tuple[int, int]) -> Exit:
-        """Return what is kept of every end; `printed` is what `sizes` has found."""
+        """Return what is kept of every end; `printed` is what `output_sizes` has found."""
         return Exit(
             exit_code=record.exit_code,
             signal=record.signal_name,
@@ -260,12 +260,12 @@ class FlightProcess:
         )
 
 
-def believed(ended_at: int, attempt: AttemptRow) -> int | None:
+def plausible_end(ended_at: int, attempt: AttemptRow) -> int | None:
     """Return when its process ended, by its record; None: a clock was set, which makes it impossible."""
     return ended_at if attempt.started_at <= ended_at <= now().at else None
 
 
-def begun(record: ExitRecord, ended_at: int | None, attempt: AttemptRow) -> int:
+def plausible_start(record: ExitRecord, ended_at: int | None, attempt: AttemptRow) -> int:
     """Return when its process began: by its record, or, where a clock makes that impossible, by its length.
 
     It is neither before its submission nor after its end, `ended_at` (None: now).
@@ -285,7 +285,7 @@ def ended_by_us(record: ExitRecord) -> Ended | None:
     return "asked" if record.asked else None
 
 
-def left_behind(record: ExitRecord) -> list[str]:
+def leftover_warnings(record: ExitRecord) -> list[str]:
     """Say that a command has left processes behind, which were ended, and what is lost by that."""
     if not record.left_behind:
         return []
@@ -295,7 +295,7 @@ def left_behind(record: ExitRecord) -> list[str]:
     return [f"{ended} ended{cut}"]
 
 
-def _loss(place: AttemptPlace) -> str:
+def _describe_loss(place: AttemptPlace) -> str:
     try:
         if not place.directory.exists():
             if place.root_is_missing():  # asked last: it may have gone with all of them
@@ -308,12 +308,12 @@ def _loss(place: AttemptPlace) -> str:
     return "no process of it is found, and no record"
 
 
-def sizes(directory: Path) -> tuple[int, int]:
+def output_sizes(directory: Path) -> tuple[int, int]:
     """Return the bytes of stdout and stderr in an attempt's directory; blocks."""
-    return _size(directory / STDOUT), _size(directory / STDERR)
+    return _file_size(directory / STDOUT), _file_size(directory / STDERR)
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:

@@ -49,7 +49,14 @@ class SkipEvaluation:
         variables = variables_of(services, state.run, row)
         self._mask = mask_of(services, state.run)
         self._checking = CheckRunner(
-            services, state.run, row, directory, environ | variables, self._mask, profile, self._hindered
+            services,
+            state.run,
+            row,
+            directory,
+            environ | variables,
+            self._mask,
+            profile,
+            self._report_hindrance,
         )
         self.interrupted = False
         self.patience = Patience()
@@ -107,7 +114,7 @@ class SkipEvaluation:
         """End the command that is running; the rules are asked again later."""
         self.abandon()
 
-    def _hindered(self, text: str) -> None:
+    def _report_hindrance(self, text: str) -> None:
         said = f"skip_when_command: {text}"
         self._tell(SkipWarned(uid=self._row.uid, texts=[self._mask.text(said)]))
 

@@ -30,7 +30,7 @@ _NAMED_MOST = 5
 _logger = logging.getLogger(__name__)
 
 
-async def tell(services: Services, ours: Collection[str]) -> None:
+async def report_strangers(services: Services, ours: Collection[str]) -> None:
     """Tell that the database was replaced, and of each attempt that runs here and is none of `ours`."""
     restored = services.store.restored
     if restored is not None:
@@ -39,11 +39,11 @@ async def tell(services: Services, ours: Collection[str]) -> None:
         event = EventRow(recorded_at=now().at, type="database.restored", text=services.restored)
         with suppress(MarianneError):  # a full disk: it is told all the same
             await services.store.commit(Changes(events=[event]))
-    for name, pid in sorted((await _alive(services)).items()):
+    for name, pid in sorted((await _running_attempts(services)).items()):
         whole = name.partition("-check-")[0]
         if whole in ours or (restored is None and await _is_known(services, whole)):
             continue
-        stranger = await to_thread.run_sync(_stranger, services.attempts, name, pid)
+        stranger = await to_thread.run_sync(_stranger_of, services.attempts, name, pid)
         services.strangers.append(stranger)
         _logger.warning(
             "attempt %s (pid %d) is of another database, or of a time that this one does not know of; "
@@ -63,7 +63,7 @@ async def _what_ran_since(services: Services, restored: str) -> str:
     again: dict[str, set[int]] = {}
     unknown: set[str] = set()
     runs: dict[str, RunRow | None] = {}
-    for run, uids in sorted((await to_thread.run_sync(_left_by, services)).items()):
+    for run, uids in sorted((await to_thread.run_sync(_earlier_attempts, services)).items()):
         had = [one for one in await records.attempts(run) if one.incarnation in names]
         known = {f"{names[one.incarnation].name}-{one.uid}-{one.attempt}" for one in had}
         for uid, entries in uids.items():
@@ -83,14 +83,14 @@ async def _what_ran_since(services: Services, restored: str) -> str:
     told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(again.items())]
     said = f"{restored}; what ran since is not known to it"
     said += (
-        f", and runs again where its job goes on: {'; '.join(told[:_NAMED_MOST])}{_more(len(told))}"
+        f", and runs again where its job goes on: {'; '.join(told[:_NAMED_MOST])}{_more_runs_note(len(told))}"
         if told
         else ""
     )
     return f"{said}; runs that it has not: {listing(sorted(unknown))}" if unknown else said
 
 
-def _more(count: int) -> str:
+def _more_runs_note(count: int) -> str:
     return f"; and {count - _NAMED_MOST} runs more" if count > _NAMED_MOST else ""
 
 
@@ -103,7 +103,7 @@ class _LeftAttempt(NamedTuple):
     sheet: int
 
 
-def _left_by(services: Services) -> dict[int, dict[int, list[_LeftAttempt]]]:
+def _earlier_attempts(services: Services) -> dict[int, dict[int, list[_LeftAttempt]]]:
     """Return what attempts of sheets of earlier starts have left, by run and uid."""
     found: dict[int, dict[int, list[_LeftAttempt]]] = {}
     mine = services.store.incarnation.name
@@ -113,28 +113,28 @@ def _left_by(services: Services) -> dict[int, dict[int, list[_LeftAttempt]]]:
         top = directory.parent.parent.name
         if top == mine or not (run.isdecimal() and uid.isdecimal() and attempt.isdecimal()) or attempt == "0":
             continue
-        env = _env(spec)
+        env = _read_env(spec)
         if env is not None and env.sheet is not None:
             ran = _LeftAttempt(f"{top}-{directory.name}", env.job, env.run, env.sheet)
             found.setdefault(int(run), {}).setdefault(int(uid), []).append(ran)
     return found
 
 
-async def watch(services: Services) -> None:
+async def watch_strangers(services: Services) -> None:
     """Forget each stranger when it has ended; returns when none is left."""
     async with anyio.create_task_group() as tasks:
         for stranger in list(services.strangers):
-            tasks.start_soon(_outlast, services, stranger)
+            tasks.start_soon(_forget_when_ended, services, stranger)
 
 
-async def _outlast(services: Services, stranger: Stranger) -> None:
+async def _forget_when_ended(services: Services, stranger: Stranger) -> None:
     for executor in services.executors:
         await executor.outlast(services.attempts, stranger.attempt)
     services.strangers.remove(stranger)
     _logger.warning("attempt %s, which the database does not know, has ended", stranger.attempt)
 
 
-async def _alive(services: Services) -> dict[str, int]:
+async def _running_attempts(services: Services) -> dict[str, int]:
     alive: dict[str, int] = {}
     for executor in services.executors:
         alive |= await executor.alive_below(services.attempts)
@@ -145,7 +145,7 @@ async def _is_known(services: Services, name: str) -> bool:
     """Tell whether an attempt need not surprise: the database has it, or it is none of this database."""
     if not name.startswith(f"{services.store.daemon_id}-"):
         return True
-    top, run, uid, attempt = _parts(name)
+    top, run, uid, attempt = _parse_attempt_id(name)
     if all(one.name != top for one in services.store.incarnations.values()):
         return False
     if not (run.isdecimal() and uid.isdecimal()):
@@ -154,7 +154,7 @@ async def _is_known(services: Services, name: str) -> bool:
     return any(str(row.attempt) == attempt for row in rows)
 
 
-def _parts(name: str) -> tuple[str, str, str, str]:
+def _parse_attempt_id(name: str) -> tuple[str, str, str, str]:
     """Return what an attempt's id is made of: its incarnation, run, sheet (by uid) and number."""
     top, *rest = name.rsplit("-", 3)
     return (top, rest[0], rest[1], rest[2]) if len(rest) == 3 else (name, "", "", "")  # noqa: PLR2004
@@ -170,16 +170,16 @@ class _SpecFile(msgspec.Struct):
     env: _SpecEnv
 
 
-def _stranger(attempts: Path, name: str, pid: int) -> Stranger:
+def _stranger_of(attempts: Path, name: str, pid: int) -> Stranger:
     """Say whose it is, as far as its spec tells."""
-    top, run, first, last = _parts(name.partition("-check-")[0])
-    env = _env(attempts / top / run / f"{first}-{last}" / SPEC)
+    top, run, first, last = _parse_attempt_id(name.partition("-check-")[0])
+    env = _read_env(attempts / top / run / f"{first}-{last}" / SPEC)
     if env is None:
         return Stranger(attempt=name, pid=pid)
     return Stranger(attempt=name, pid=pid, job_id=env.job, run=env.run, sheet=env.sheet)
 
 
-def _env(spec: Path) -> _SpecEnv | None:
+def _read_env(spec: Path) -> _SpecEnv | None:
     """Return whose an attempt is, as its spec tells; null where it can't be read."""
     try:
         return msgspec.json.decode(files.read(spec, files.RECORD_MOST), type=_SpecFile, strict=False).env

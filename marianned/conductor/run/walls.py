@@ -32,23 +32,23 @@ class WallUnavailable(Exception):
     """It can't be started behind a wall, and is not without; the message says why."""
 
 
-def wanted(services: Services, profile: Profile) -> bool:
+def is_wanted(services: Services, profile: Profile) -> bool:
     """Tell whether this instrument's sheets get a wall: the stricter of setting and profile wins."""
     return "hide" in (services.settings.attempts.contain, profile.contain)
 
 
-async def walled(services: Services, profile: Profile, spec: Spec, own: Path) -> Spec:
+async def behind_wall(services: Services, profile: Profile, spec: Spec, own: Path) -> Spec:
     """Return a spec behind a wall where that is wanted, else as it is; `own` is the flight's directory.
 
     Raises:
         WallUnavailable: there can be none.
     """
-    if not wanted(services, profile):
+    if not is_wanted(services, profile):
         return spec
-    return await to_thread.run_sync(_behind, services, spec, own)
+    return await to_thread.run_sync(_build_wall, services, spec, own)
 
 
-async def around_git(services: Services, contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
+async def git_spec(services: Services, contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
     """Make git's directory; return its spec, behind a wall where sheets of its run get one; see Worktrees.
 
     Raises:
@@ -60,13 +60,13 @@ async def around_git(services: Services, contain: bool, spec: Spec, own: Path) -
     if not contain and services.settings.attempts.contain != "hide":
         return spec
     try:
-        return await to_thread.run_sync(_behind, services, spec, own)
+        return await to_thread.run_sync(_build_wall, services, spec, own)
     except WallUnavailable as why:
         raise CannotStart(str(why)) from None
 
 
-def _behind(services: Services, spec: Spec, own: Path) -> Spec:
-    hides = _hidden(services)
+def _build_wall(services: Services, spec: Spec, own: Path) -> Spec:
+    hides = _hidden_paths(services)
     if (place := wall.in_hidden(spec.cwd, hides)) is not None:
         raise WallUnavailable(
             f"contain: hide, and the working directory '{spec.cwd}' lies in '{place}', which it hides"
@@ -75,7 +75,7 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     out = own / wall.OUT
     (out / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        words = wall.words(services.environ, hides, own, out, _kept())
+        words = wall.words(services.environ, hides, own, out, _protected_paths())
     except FileNotFoundError as error:
         if error.errno not in (None, errno.ENOENT):
             raise
@@ -85,7 +85,7 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     return msgspec.structs.replace(spec, wall=words, env=env)
 
 
-def _kept() -> list[Path]:
+def _protected_paths() -> list[Path]:
     """Return what decides whether there is a wall, which nobody behind one may change."""
     configuration = configuration_directory()
     with suppress(OSError):  # where there is none yet, one would be made from inside
@@ -93,19 +93,19 @@ def _kept() -> list[Path]:
     return [configuration, home_directory() / ".marianne"]
 
 
-def _hidden(services: Services) -> list[Path]:
+def _hidden_paths(services: Services) -> list[Path]:
     """Return what is hidden: also where attempts lay under an earlier setting, with their environments."""
     attempts = {services.attempts, *(Path(one.attempts) for one in services.store.incarnations.values())}
     return wall.hidden((services.store.path.parent, *sorted(attempts)), services.socket)
 
 
-async def check(services: Services, score: ExpandedScore, executor: str | None) -> None:
+async def check_available(services: Services, score: ExpandedScore, executor: str | None) -> None:
     """Look whether a score that wants a wall can have one where it runs, as run (`executor`) and score say.
 
     Raises:
         Unavailable: there can be none, or it would hide the place where its sheets work.
     """
-    walled = {name for name, profile in score.profiles.items() if wanted(services, profile)}
+    walled = {name for name, profile in score.profiles.items() if is_wanted(services, profile)}
     if not walled:
         return
     others = executor or score.executor or services.settings.executor
@@ -120,7 +120,7 @@ async def check(services: Services, score: ExpandedScore, executor: str | None) 
 
 
 def _problem(services: Services, places: Iterable[str]) -> str | None:
-    hides = _hidden(services)
+    hides = _hidden_paths(services)
     for path in places:
         if (place := wall.in_hidden(path, hides)) is not None:
             return (

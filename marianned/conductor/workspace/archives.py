@@ -41,7 +41,7 @@ async def move_away(
         Unavailable: it can't be moved; what was moved is where it was.
     """
     try:
-        row = await to_thread.run_sync(_planned, run_id, workspace, archive)
+        row = await to_thread.run_sync(_plan_archive, run_id, workspace, archive)
     except OSError as error:
         raise Unavailable(f"the workspace '{workspace}' can't be archived: {error.strerror}") from None
     if row is None:
@@ -65,7 +65,7 @@ async def move_back(store: Store, row: ArchiveRow) -> None:
     """Put everything back where it was, and forget that it was to be moved."""
     await to_thread.run_sync(_move_back, row)
     faults.point("archive.back")
-    await store.commit(Changes(deleted=[forgotten(row)]))
+    await store.commit(Changes(deleted=[deletion_of(row)]))
 
 
 async def is_open(store: Store, row: ArchiveRow) -> bool:
@@ -80,19 +80,19 @@ async def recover(store: Store) -> None:
         await move_back(store, row)
 
 
-def forgotten(row: ArchiveRow) -> Deleted:
+def deletion_of(row: ArchiveRow) -> Deleted:
     """Return what takes the row from the disk."""
     return Deleted(kind=ArchiveRow, run_id=row.run_id, key=0)
 
 
 def archived_event(row: ArchiveRow, run: RunRow) -> EventRow:
     """Return the event of the new run that tells what was moved, and where to."""
-    many = len(_names(row))
+    many = len(_names_to_move(row))
     text = f"{many} {'entry' if many == 1 else 'entries'} of the workspace moved to {row.directory}"
     return event_of(run, "workspace.archived", text, run.created_at)
 
 
-def recorded(row: ArchiveRow, run: RunRow) -> ArchivedRow:
+def archived_row(row: ArchiveRow, run: RunRow) -> ArchivedRow:
     """Return what is kept of an archive that was made: whose it is, so that it alone may delete it."""
     return ArchivedRow(
         run_id=row.run_id, job_name=run.job_name, workspace=row.workspace, directory=row.directory
@@ -118,7 +118,7 @@ async def prune(store: Store, made: ArchivedRow, most: int) -> None:
         await store.commit(Changes(deleted=[Deleted(kind=ArchivedRow, run_id=row.run_id, key=0)]))
 
 
-def _planned(run_id: int, workspace: Path, archive: ArchivePolicy) -> ArchiveRow | None:
+def _plan_archive(run_id: int, workspace: Path, archive: ArchivePolicy) -> ArchiveRow | None:
     base = Path(os.path.normpath(workspace / archive.directory))
     inside = Path(os.path.relpath(base, workspace)).parts[:1]
     kept = set(inside)
@@ -134,12 +134,12 @@ def _planned(run_id: int, workspace: Path, archive: ArchivePolicy) -> ArchiveRow
     return ArchiveRow(
         run_id=run_id,
         workspace=str(workspace),
-        directory=str(_free(base, _name(workspace, archive))),
+        directory=str(_free_path(base, _archive_name(workspace, archive))),
         entries=b"\0".join(map(os.fsencode, entries)),
     )
 
 
-def _names(row: ArchiveRow) -> list[str]:
+def _names_to_move(row: ArchiveRow) -> list[str]:
     return [os.fsdecode(name) for name in row.entries.split(b"\0")]
 
 
@@ -148,7 +148,7 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern.removesuffix("/**"))
 
 
-def _name(workspace: Path, archive: ArchivePolicy) -> str:
+def _archive_name(workspace: Path, archive: ArchivePolicy) -> str:
     number = _iteration(workspace / _ITERATION) if archive.naming == "iteration" else None
     return (
         f"iteration-{number}" if number is not None else time.strftime("archive-%Y%m%d-%H%M%S", time.gmtime())
@@ -165,7 +165,7 @@ def _iteration(path: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _free(base: Path, name: str) -> Path:
+def _free_path(base: Path, name: str) -> Path:
     number, tried = 0, base / name
     while os.path.lexists(tried):
         number += 1
@@ -183,13 +183,13 @@ def _move(row: ArchiveRow, umask: int) -> None:
     for missing in reversed([place for place in (base, *base.parents) if not place.exists()]):
         missing.mkdir()
         missing.chmod(0o777 & ~umask)
-    with _base(row) as above:
+    with _open_base(row) as above:
         name = Path(row.directory).name
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=above)
-    with _both(row) as (workspace, directory):
+    with _open_both(row) as (workspace, directory):
         os.chmod(f"/proc/self/fd/{directory}", 0o777 & ~umask)  # noqa: PTH101  a handle
-        for name in _names(row):
+        for name in _names_to_move(row):
             os.rename(name, name, src_dir_fd=workspace, dst_dir_fd=directory)
             faults.point("archive.entry")
         _sync(workspace)
@@ -197,7 +197,7 @@ def _move(row: ArchiveRow, umask: int) -> None:
 
 
 @contextmanager
-def _base(row: ArchiveRow | ArchivedRow) -> Iterator[int]:
+def _open_base(row: ArchiveRow | ArchivedRow) -> Iterator[int]:
     """Open the directory of archives; where it is named below the workspace, it lies there."""
     base = Path(row.directory).parent
     handle = files.directory(base, below=row.workspace if is_below(str(base), row.workspace) else None)
@@ -208,9 +208,9 @@ def _base(row: ArchiveRow | ArchivedRow) -> Iterator[int]:
 
 
 @contextmanager
-def _both(row: ArchiveRow) -> Iterator[tuple[int, int]]:
+def _open_both(row: ArchiveRow) -> Iterator[tuple[int, int]]:
     """Open the workspace and the archive, to work in; no name there can lead elsewhere."""
-    with _base(row) as base:
+    with _open_base(row) as base:
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         directory = os.open(Path(row.directory).name, flags | os.O_NOFOLLOW, dir_fd=base)
         try:
@@ -227,8 +227,8 @@ def _move_back(row: ArchiveRow) -> None:
     """Move back what is in the archive and not in the workspace; what is in both stays in both."""
     directory = Path(row.directory)
     try:
-        with _both(row) as handles:
-            for name in reversed(_names(row)):
+        with _open_both(row) as handles:
+            for name in reversed(_names_to_move(row)):
                 _put_back(row, name, *handles)
     except FileNotFoundError:
         return  # nothing was moved yet
@@ -272,5 +272,5 @@ def _sync(directory: int) -> None:
 
 
 def _delete(row: ArchivedRow) -> None:
-    with _base(row) as base:
+    with _open_base(row) as base:
         files.remove_tree(Path(row.directory).name, dir_fd=base)

@@ -113,12 +113,12 @@ class Worktrees:
             if row.status == WorktreeStatus.MADE:
                 return row.path
             try:
-                return (await self._made_at_last(run)).path
+                return (await self._make_until_done(run)).path
             except _GitFailed as why:
-                await self._refused(run, row, str(why))
+                await self._go_without(run, row, str(why))
                 return None
 
-    async def _made_at_last(self, run: RunRow) -> WorktreeRow:
+    async def _make_until_done(self, run: RunRow) -> WorktreeRow:
         """Make it, and again after what says nothing of the repository: a git that was killed, or not forked.
 
         Raises:
@@ -130,7 +130,7 @@ class Worktrees:
             row = await self._store.records.worktree(run.run_id)
             assert row is not None
             try:
-                return await self._made(run, row)
+                return await self._make(run, row)
             except _GitKilled as why:
                 losses.add()
                 again = f"{why.message}; it is asked again {duration(losses.pause)} after that"
@@ -142,37 +142,37 @@ class Worktrees:
 
         return await until_it_works(once)
 
-    async def _refused(self, run: RunRow, row: WorktreeRow, why: str) -> None:
+    async def _go_without(self, run: RunRow, row: WorktreeRow, why: str) -> None:
         """Go on without it, where the score lets us."""
-        fallback = _wanted(row).fallback_on_error
+        fallback = _isolation_of(row).fallback_on_error
         text = f"no worktree: {why}{'; the job goes on in its usual directory' if fallback else ''}"
         kept = msgspec.structs.replace(row, status=WorktreeStatus.REFUSED if fallback else row.status)
         await self._commit(run, kept, "worktree.failed", text)
         if not fallback:
             raise WorktreeUnavailable(f"its worktree can't be made: {why}")
 
-    async def _made(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
+    async def _make(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
         """Make it, or what is missing of it; every step has happened already or is done now."""
         if row.status == WorktreeStatus.PLANNED:
             await _WorktreeGit(self, run, row).clear()
         if row.status == WorktreeStatus.WANTED:
-            row = await self._planned(run, row)
+            row = await self._plan(run, row)
             await self._store.commit(Changes(rows=[row]))
             faults.point("isolation.planned")
         git = _WorktreeGit(self, run, row)
         if row.status == WorktreeStatus.PLANNED or not await to_thread.run_sync(Path(row.path).is_dir):
             await git.add()
         faults.point("isolation.added")
-        if _wanted(row).lock_during_execution:
+        if _isolation_of(row).lock_during_execution:
             await git.lock()
         row = msgspec.structs.replace(row, status=WorktreeStatus.MADE)
         await self._commit(run, row, "worktree.made", f"worktree {row.path} on branch {row.branch}")
         faults.point("isolation.made")
         return row
 
-    async def _planned(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
+    async def _plan(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
         """Choose repository, commit, branch and place."""
-        isolation = _wanted(row)
+        isolation = _isolation_of(row)
         repository = ""
         for place in dict.fromkeys([*isolation.places, run.workspace]):
             try:
@@ -195,7 +195,7 @@ class Worktrees:
         base = Path(isolation.worktree_base or f"{repository}/.worktrees")
         await to_thread.run_sync(_check_inside, base, repository)
         branch, path = await to_thread.run_sync(
-            _free, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
+            _free_name, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
         )
         return msgspec.structs.replace(
             row,
@@ -257,7 +257,7 @@ class Worktrees:
         await git.unlock()
         faults.point("isolation.unlocked")
         done = run.ended == JobStatus.COMPLETED
-        isolation = _wanted(row)
+        isolation = _isolation_of(row)
         if not (isolation.cleanup_on_success if done else isolation.cleanup_on_failure):
             row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
             await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept")
@@ -339,7 +339,7 @@ class Worktrees:
         )
         row = await self._store.records.worktree(run.run_id)
         try:
-            spec = await self._wall(row is not None and _wanted(row).contain, spec, directory)
+            spec = await self._wall(row is not None and _isolation_of(row).contain, spec, directory)
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             raise _GitFailed(str(error)) from None
@@ -432,11 +432,11 @@ def _check_inside(base: Path, repository: str) -> None:
         raise _GitFailed(f"a link leads out of '{repository}': '{there}'")
 
 
-def _wanted(row: WorktreeRow) -> Isolation:
+def _isolation_of(row: WorktreeRow) -> Isolation:
     return msgspec.msgpack.decode(row.isolation, type=Isolation)
 
 
-def _free(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, Path]:
+def _free_name(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, Path]:
     """Return a branch and a place that are not taken, with a number appended if need be."""
     for number in range(_NAMES_MOST):
         tried = f"{name}-{number}" if number else name

@@ -269,8 +269,8 @@ async def beside_a_stranger(path):
         await executor.start(directory, spec)
         (directory / "spec.json").write_bytes(msgspec.json.encode(spec))
         stranger = executor.entries[spec.id]
-        await strangers.tell(house.services, house.conductor.flights())
-        tasks.start_soon(strangers.watch, house.services)
+        await strangers.report_strangers(house.services, house.conductor.flights())
+        tasks.start_soon(strangers.watch_strangers, house.services)
         daemon = await ask.daemon()
         await house.submit(SCORE)
 
@@ -312,7 +312,7 @@ async def taken_up_again(path):
         await house.submit(SCORE)
         await executor.started(1)
     async with conducting(path, executor) as house:
-        await strangers.tell(house.services, [])
+        await strangers.report_strangers(house.services, [])
         found = list(house.services.strangers)
         executor.play()
         await house.until("a", "completed")
