@@ -71,12 +71,12 @@ def _report_text(job: str, parts: list[_BugReportPart]) -> str:
 
 
 def _installation_parts() -> Iterator[_BugReportPart]:
-    from marianne_cli.service.installation import examined
+    from marianne_cli.service.installation import daemon_check_report
     from marianne_cli.service.unit_checks import service_checks
 
     yield _BugReportPart("versions", "programs and system", list(_versions()))
     try:
-        checks = [*examined()["checks"], *service_checks()]
+        checks = [*daemon_check_report()["checks"], *service_checks()]
     except InternalError as error:
         yield _BugReportPart("doctor", "what `mzt doctor` finds", [error.message])
         return

@@ -16,10 +16,10 @@ _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?P<said>.*)"
 def command(call: Invocation, *, action: str) -> CommandOutcome:  # noqa: ARG001  the daemon's program reads them
     """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reloads them."""
     from marianne_cli.screens import render
-    from marianne_cli.service.installation import examined
+    from marianne_cli.service.installation import daemon_check_report
     from marianned.formatting import plural
 
-    found = examined()
+    found = daemon_check_report()
     settings, wrong = found["settings"], found["settings_problems"]
     given = sum(one["source"] != "default" for one in settings)
     message = (

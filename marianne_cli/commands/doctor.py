@@ -15,10 +15,10 @@ def command(call: Invocation) -> CommandOutcome:
     """Check this installation: directories, database, instruments, socket, and what the service sees."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
-    from marianne_cli.service.installation import examined
+    from marianne_cli.service.installation import daemon_check_report
     from marianne_cli.service.unit_checks import service_checks
 
-    found = examined()
+    found = daemon_check_report()
     checks = [*found["checks"], *service_checks(), *_shell_checks(call), *_slurm_checks(call, found)]
     wanting = [check for check in checks if not check["passed"]]
     message = (
@@ -34,27 +34,26 @@ def command(call: Invocation) -> CommandOutcome:
 
 def _shell_checks(call: Invocation) -> Iterator[dict[str, Any]]:
     """Yield checks of what this shell has and the running daemon lacks; a service has checks of its own."""
-    from marianne_cli.service import units, worlds
+    from marianne_cli.service import missing_in_daemon, units
 
-    for lack in [] if units.USER.installed else worlds.lacks(call, None):
+    for lack in [] if units.USER.installed else missing_in_daemon.missing_for_instruments(call, None):
         yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}
 
 
 def _slurm_checks(call: Invocation, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield checks of what keeps the running daemon from Slurm, if the settings say that sheets run there."""
-    from marianne_cli.service import launch, worlds
+    from marianne_cli.service import launch, missing_in_daemon
 
     if not any((one["name"], one["value"]) == ("executor", SLURM) for one in found["settings"]):
         return
     with suppress(NotPermitted):  # a finding of its own
-        pid = launch.holder()
+        pid = launch.holder_pid()
         if pid is None:
             return
-        lacks = list(worlds.lacks_of_slurm(pid))
-        if not lacks and (why := worlds.slurm_of_daemon(call)) is not None:
+        lacks = list(missing_in_daemon.missing_for_slurm(pid))
+        if not lacks and (why := missing_in_daemon.slurm_problem(call)) is not None:
             answers_here = all(one["passed"] for one in found["checks"] if one["name"] == SLURM)
-            lacks = [
-                worlds.Lack(f"the daemon says: {why}", worlds.for_its_slurm(pid) if answers_here else [])
-            ]
+            hints = missing_in_daemon.slurm_cure(pid) if answers_here else []
+            lacks = [missing_in_daemon.MissingInDaemon(f"the daemon says: {why}", hints)]
         for lack in lacks:
             yield {"name": "daemon's Slurm", "passed": False, "message": lack.said, "hints": lack.hints}

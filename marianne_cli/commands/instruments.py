@@ -51,9 +51,9 @@ def command(
     result = call.ask("instrument.list", **asked)
     _note_problems(call, result)
     if not (call.as_json or call.quiet):
-        from marianne_cli.service import worlds
+        from marianne_cli.service import missing_in_daemon
 
-        worlds.tell(call, {one["name"] for one in result["instruments"]})
+        missing_in_daemon.note_missing(call, {one["name"] for one in result["instruments"]})
     if action == "show":
         return CommandOutcome(result, text=_profile_text(result["instruments"][0]))
     return CommandOutcome(

@@ -10,5 +10,5 @@ from marianne_cli.service import launch
 @options.timeout_option(60.0, "Longest time to wait.")
 def command(call: Invocation, *, timeout: float) -> CommandOutcome:
     """Stop the daemon, if one runs, and start it; attempts in flight go on."""
-    launch.restarted(call, timeout)
-    return start.daemon_text(launch.said(call))
+    launch.restart(call, timeout)
+    return start.daemon_text(launch.start_answer(call))

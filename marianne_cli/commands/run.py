@@ -78,7 +78,7 @@ def command(
     if given := options.values(var, vars_file):
         params["variables"] = given
     environ = options.environment(env, env_file)
-    started = launch.running(call)
+    started = launch.ensure_running(call)
     if dry_run:
         from marianne_cli.commands.validate import validation_outcome
 
@@ -129,9 +129,9 @@ def _note_missing_in_daemon(call: Invocation, job: Mapping[str, Any]) -> None:
     first = call.ask("job.status", job_id=f"{job['job_name']}@{job['run']}", limit=50)["sheets"]
     used = {sheet["instrument"] for sheet in first} - {"cli"}
     if used and not call.quiet and not call.as_json:
-        from marianne_cli.service import worlds
+        from marianne_cli.service import missing_in_daemon
 
-        worlds.tell(call, used, job["job_name"])
+        missing_in_daemon.note_missing(call, used, job["job_name"])
 
 
 class _ProgressPrinter:

@@ -9,7 +9,7 @@ from marianne_cli import options
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
-from marianne_cli.service.units import USER, Unit, of_host
+from marianne_cli.service.units import USER, SystemdUnit, host_unit
 from marianned.errors import BadRequest, NotPermitted
 
 _LINGER = Path("/var/lib/systemd/linger")
@@ -26,7 +26,7 @@ def command(call: Invocation, *, action: str, system: bool, now: bool, user: str
     """Run the daemon under systemd: show its state, install it, uninstall it."""
     if user is not None and not system:
         raise Misuse("--user goes with --system")
-    unit = of_host(_user(user, action)) if system else USER
+    unit = host_unit(_user(user, action)) if system else USER
     if now and action != "install":
         raise Misuse("--now goes with 'install'")
     try:
@@ -83,25 +83,25 @@ def _check_owned_by_root(program: str) -> None:
             )
 
 
-def _install(call: Invocation, unit: Unit, *, now: bool) -> CommandOutcome:
+def _install(call: Invocation, unit: SystemdUnit, *, now: bool) -> CommandOutcome:
     from marianne_cli.service import unit_files
 
     version = _version(unit)
     if unit.system and os.geteuid() == 0:  # anybody else can't write the template
         _check_owned_by_root(sys.executable)
     _check_not_edited(unit)
-    texts = {unit.directory / name: unit_files.rendered(unit, name, version) for name in unit.files}
+    texts = {unit.directory / name: unit_files.render_unit(unit, name, version) for name in unit.files}
     try:
         different = [unit_files.write(path, text) for path, text in texts.items()]
     except OSError as error:
         hints = ['sudo "$(command -v mzt)" service install --system'] if unit.system else []
         raise NotPermitted(f"{error.strerror}: '{error.filename}'", hints=hints) from None
-    unit.do("daemon-reload")
-    unit.do("enable", *unit.units)
+    unit.run("daemon-reload")
+    unit.run("enable", *unit.units)
     ran = unit.pid is not None
     if now:
         _stop_daemon_by_hand(call, unit)
-        unit.do("restart" if ran and any(different) else "start", unit.name, timeout=150.0)
+        unit.run("restart" if ran and any(different) else "start", unit.name, timeout=150.0)
     state = "and runs" if unit.pid is not None else "it starts with the next boot or `mzt start`"
     said = f"{unit.name}: installed in '{unit.directory}' for {_python()}, {state}"
     hints = [] if now or ran else ["mzt start" if not unit.system else f"sudo systemctl start {unit.name}"]
@@ -117,24 +117,24 @@ def _python() -> str:
     return f"'{sys.executable}'"
 
 
-def _stop_daemon_by_hand(call: Invocation, unit: Unit) -> None:
+def _stop_daemon_by_hand(call: Invocation, unit: SystemdUnit) -> None:
     """Stop a daemon that runs by hand: it holds the state directory. Its attempts go on."""
     from marianne_cli.service import launch
     from marianne_cli.service.units import unit_of
 
-    held = None if unit.system else launch.holder()
+    held = None if unit.system else launch.holder_pid()
     if held is not None and unit_of(held) is None:
-        launch.ended(held, 60.0)
+        launch.terminate(held, 60.0)
         call.note(f"marianned (pid {held}), started by hand, has made way")
 
 
-def _uninstall(call: Invocation, unit: Unit) -> CommandOutcome:
+def _uninstall(call: Invocation, unit: SystemdUnit) -> CommandOutcome:
     _version(unit)
     _check_not_edited(unit)
     there = [unit.directory / name for name in unit.files if (unit.directory / name).exists()]
     if not there:
         return _outcome(unit, f"{unit.name}: not installed by `mzt service install`", [])
-    unit.ask("disable", "--now", *reversed(unit.units), timeout=90.0)
+    unit.query("disable", "--now", *reversed(unit.units), timeout=90.0)
     others = sorted(path.name for path in unit.directory.glob("*.wants/marianned@*.service"))
     if unit.system and others:
         return _outcome(unit, f"{unit.name}: disabled; the template stays, for {', '.join(others)}", [])
@@ -143,8 +143,8 @@ def _uninstall(call: Invocation, unit: Unit) -> CommandOutcome:
             path.unlink()
         except OSError as error:
             raise NotPermitted(f"{error.strerror}: '{path}'", hints=[f"sudo rm {path}"]) from None
-    unit.do("daemon-reload")
-    unit.ask("reset-failed", *unit.units)
+    unit.run("daemon-reload")
+    unit.query("reset-failed", *unit.units)
     for directory in (
         *(unit.directory / f"{name}.wants" for name in ("default.target", "sockets.target")),
         unit.directory,
@@ -163,7 +163,7 @@ def _remove_empty(directory: Path) -> None:
         return  # not ours alone
 
 
-def _status(unit: Unit) -> CommandOutcome:
+def _status(unit: SystemdUnit) -> CommandOutcome:
     told = unit.show("LoadState", "ActiveState", "SubState", "StatusText", "MainPID", "UnitFileState")
     if not told:
         return _outcome(unit, f"{unit.name}: systemd does not answer here", ["mzt doctor"], finding="E516")
@@ -176,7 +176,7 @@ def _status(unit: Unit) -> CommandOutcome:
     return _outcome(unit, said, [] if pid else [unit.log_command])
 
 
-def _outcome(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> CommandOutcome:
+def _outcome(unit: SystemdUnit, message: str, hints: list[str], finding: str | None = None) -> CommandOutcome:
     active = unit.show("ActiveState").get("ActiveState") == "active"
     text = "\n".join([message, *(f"  {hint}" for hint in hints)])
     result = {
@@ -189,31 +189,31 @@ def _outcome(unit: Unit, message: str, hints: list[str], finding: str | None = N
     return CommandOutcome(result, text=text, finding=finding)
 
 
-def _version(unit: Unit) -> int | None:
+def _version(unit: SystemdUnit) -> int | None:
     """Return systemd's version; it has to answer.
 
     Raises:
         NotPermitted: it does not.
     """
-    told = unit.ask("show", "--property=Version")
+    told = unit.query("show", "--property=Version")
     if told.returncode:
         why = (told.stderr.strip().splitlines() or ["no systemd"])[0]
-        raise NotPermitted(f"systemd does not answer '{' '.join(unit.shown)}': {why}")
+        raise NotPermitted(f"systemd does not answer '{' '.join(unit.systemctl)}': {why}")
     import re
 
     found = re.search(r"\d+", told.stdout)
     return int(found[0]) if found else None
 
 
-def _check_not_edited(unit: Unit) -> None:
+def _check_not_edited(unit: SystemdUnit) -> None:
     from marianne_cli.service import unit_files
 
     for name in unit.files:
         path = unit.directory / name
-        if unit_files.edited(path):
+        if unit_files.is_edited(path):
             raise BadRequest(
                 f"'{path}' was not written by `mzt service install`, or was edited since; nothing is changed",
-                hints=[f"{' '.join(unit.shown)} cat {unit.name}", f"rm {path}"],
+                hints=[f"{' '.join(unit.systemctl)} cat {unit.name}", f"rm {path}"],
             )
 
 

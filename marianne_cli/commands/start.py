@@ -11,9 +11,9 @@ from marianne_cli.service import launch
 @options.timeout_option(10.0, "Longest time to wait.")
 def command(call: Invocation, *, timeout: float) -> CommandOutcome:
     """Start the daemon; return when it answers. A running daemon is left alone; a drain is called off."""
-    if not launch.running(call, timeout):
-        launch.kept(call)
-    return daemon_text(launch.said(call))
+    if not launch.ensure_running(call, timeout):
+        launch.call_off_drain(call)
+    return daemon_text(launch.start_answer(call))
 
 
 def daemon_text(told: dict[str, Any]) -> CommandOutcome:

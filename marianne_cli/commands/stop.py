@@ -27,7 +27,7 @@ def command(
     mode = mode or "detach"
     if mode == "kill" and not yes and (flying := _in_flight(call)):
         options.confirm(f"stop, and interrupt {plural(flying, 'attempt')}", yes=yes)
-    pid, attempts = launch.stopped(call, timeout, mode, lose_jobs=lose_jobs)
+    pid, attempts = launch.stop(call, timeout, mode, lose_jobs=lose_jobs)
     if pid is None:
         message = "no daemon runs"
     else:

@@ -60,9 +60,9 @@ def command(
         played = found.pop("played")
         answer = validation_outcome(call, found)
         if played:
-            from marianne_cli.service import worlds
+            from marianne_cli.service import missing_in_daemon
 
-            found["hints"] = worlds.tell(call, played)
+            found["hints"] = missing_in_daemon.note_missing(call, played)
         return answer
 
     return options.run_each(call, list(files), one)

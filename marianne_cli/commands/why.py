@@ -48,6 +48,6 @@ def _note_missing_in_daemon(call: Invocation, why: Mapping[str, Any]) -> None:
         if error["error_category"] in {"auth", "unavailable", "config"}
     }
     if used and any(reason["unblocked_by"] == "caller" for reason in why["reasons"]):
-        from marianne_cli.service import worlds
+        from marianne_cli.service import missing_in_daemon
 
-        worlds.tell(call, used, why["job_name"])
+        missing_in_daemon.note_missing(call, used, why["job_name"])

@@ -9,7 +9,7 @@ import msgspec
 from marianned.errors import InternalError
 
 
-def examined() -> dict[str, Any]:
+def daemon_check_report() -> dict[str, Any]:
     """Return what `marianned --check --json` prints.
 
     Raises:

@@ -19,7 +19,7 @@ from marianned.probe import called, closed, way_out
 
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
-    from marianne_cli.service.units import Unit
+    from marianne_cli.service.units import SystemdUnit
     from marianned.holder import Holder
 
 _START_SECONDS = 60.0
@@ -27,23 +27,25 @@ _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _PATIENCE_LEAST = 2.0
 """However short the time limit, a daemon may take so long for a reply."""
-_SAYS = "marianned: "
-"""How the daemon begins what keeps it from serving: it is the last that it says."""
+_ERROR_PREFIX = "marianned: "
+"""How the daemon's last line begins, which says what keeps it from serving."""
 _PLACES = ("MARIANNE_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
 """What may be relative to the directory where `mzt` is typed, which is not the daemon's."""
-_INSIDE = "MARIANNE_ATTEMPT_ID"
-_STILL: dict[str, tuple[str, list[str]]] = {
+_ATTEMPT_VARIABLE = "MARIANNE_ATTEMPT_ID"
+_NOT_GONE: dict[str, tuple[str, list[str]]] = {
     "detach": ("it still stops", []),
     "drain": ("it stops when nothing is in flight", ["mzt stop --drain -t 1h", "mzt start", "mzt stop"]),
     "kill": ("it still stops", []),
 }
-"""What a daemon does that is not gone in time, and what can be typed then."""
+"""By the mode of a stop: what a daemon still does that is not gone in time, and what can be typed then."""
 
 
-def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: int | None = None) -> bool:
-    """See that a daemon runs, starting one where none answers; tell whether it was started now.
+def ensure_running(
+    call: Invocation, timeout: float = _START_SECONDS, *, instead_of: int | None = None
+) -> bool:
+    """Start a daemon if none answers; tell whether one was started now.
 
-    `instead_of` is the pid of the one that has just been stopped for it.
+    `instead_of` is the pid of the daemon that has just been stopped to be replaced.
 
     Raises:
         NoDaemon: it can't be started, or must not be from inside an attempt.
@@ -56,32 +58,32 @@ def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: in
         if call.connected is not None and not isinstance(error, DaemonUnreachable):
             raise
         call.close()
-        if _comes(call, timeout):
+        if _wait_for_holder(call, timeout):
             return False
-        if _INSIDE in os.environ:
+        if _ATTEMPT_VARIABLE in os.environ:
             raise NoDaemon(
                 f"{error.message}; none is started from inside an attempt, it would be swept with it"
             ) from None
         from marianne_cli.service import units
 
-        unit = units.for_start(call.socket)
+        unit = units.unit_to_start(call.socket)
         if unit is not None:
-            _by_unit(call, unit, "start", timeout, "no daemon runs; ")
+            _run_systemctl(call, unit, "start", timeout, "no daemon runs; ")
         else:
             before = "no daemon runs" if instead_of is None else f"marianned (pid {instead_of}) has stopped"
             call.note(f"{before}; starting one")
-            _start(call, timeout)
+            _start_process(call, timeout)
         return True
     return False
 
 
-def _by_unit(call: Invocation, unit: "Unit", verb: str, timeout: float, why: str = "") -> None:
+def _run_systemctl(call: Invocation, unit: "SystemdUnit", verb: str, timeout: float, why: str = "") -> None:
     """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too.
 
     Raises:
         Unavailable: what it would start is not there, so that nothing was asked.
     """
-    if verb != "stop" and (program := unit.missing) is not None:
+    if verb != "stop" and (program := unit.missing_program) is not None:
         user = unit.name.partition("@")[2].removesuffix(".service")
         install = (
             f"sudo mzt service install --system --user {user} --now" if user else "mzt service install --now"
@@ -89,49 +91,49 @@ def _by_unit(call: Invocation, unit: "Unit", verb: str, timeout: float, why: str
         what = "nothing is stopped" if verb == "restart" else "nothing is started"
         raise Unavailable(f"{unit.name} starts '{program}', which is not there; {what}", hints=[install])
     names = unit.units if verb == "stop" else [unit.name]
-    call.note(f"{why}{' '.join([*unit.shown, verb, *names])}")
-    unit.do(verb, *names, timeout=timeout)
+    call.note(f"{why}{' '.join([*unit.systemctl, verb, *names])}")
+    unit.run(verb, *names, timeout=timeout)
 
 
-def restarted(call: Invocation, timeout: float) -> None:
-    """Stop the daemon, if one runs, and see that one does; what is in flight goes on."""
+def restart(call: Invocation, timeout: float) -> None:
+    """Stop the daemon, if one runs, and start one; what is in flight goes on."""
     from marianne_cli.service import units
 
-    pid = _serving(call, timeout)
+    pid = _serving_pid(call, timeout)
     unit = None if pid is None else units.unit_of(pid)
     if unit is not None:
         _check_safe(call.ask("daemon.status"))
-        _by_unit(call, unit, "restart", timeout)
+        _run_systemctl(call, unit, "restart", timeout)
         return
-    if pid is not None and _INSIDE in os.environ:
+    if pid is not None and _ATTEMPT_VARIABLE in os.environ:
         raise NotPermitted("a daemon is not started from inside an attempt, so this one is not stopped there")
-    stopped(call, timeout)
-    running(call, timeout, instead_of=pid)
+    stop(call, timeout)
+    ensure_running(call, timeout, instead_of=pid)
 
 
-def _serving(call: Invocation, timeout: float) -> int | None:
+def _serving_pid(call: Invocation, timeout: float) -> int | None:
     """Return the pid of the daemon that serves; null: none does.
 
     Raises:
         NoDaemon: there is one, and it does not answer.
     """
     try:
-        client = _reached(call, timeout, any_protocol=True)
+        client = _connect(call, timeout, any_protocol=True)
     except NoDaemon:
-        if _here(call) is not None:
+        if _holder_pid_here(call) is not None:
             raise
         return None
     with client:
         return int(client.request("daemon.hello", {})["pid"])
 
 
-def _here(call: Invocation) -> int | None:
+def _holder_pid_here(call: Invocation) -> int | None:
     """Return the pid of the daemon that holds the lock and whose socket is, or was, where we look.
 
     Raises:
         NotPermitted: the state directory is closed to this user.
     """
-    found = _held()
+    found = _read_holder()
     if found is None:
         return None
     asked = call.socket or os.environ.get("MARIANNE_SOCKET")
@@ -139,30 +141,30 @@ def _here(call: Invocation) -> int | None:
     return found.pid if named is None or found.socket in {"", named} else None
 
 
-def _comes(call: Invocation, timeout: float) -> bool:
+def _wait_for_holder(call: Invocation, timeout: float) -> bool:
     """Wait for a daemon that holds the lock and has no socket yet, or no more; tell whether it serves now.
 
     Raises:
         NoDaemon: it goes on holding the lock without a socket.
     """
     ends = time.monotonic() + timeout
-    while _here(call) is not None:
+    while _holder_pid_here(call) is not None:
         try:
-            with _reached(call, timeout) as client:
+            with _connect(call, timeout) as client:
                 client.request("daemon.status", once=True)
         except DaemonUnreachable:
             if time.monotonic() > ends:
                 raise
             time.sleep(_LOOK_SECONDS)  # it is about to end
         except NoDaemon:
-            if _here(call) is not None:
+            if _holder_pid_here(call) is not None:
                 raise
         else:
             return True
     return False
 
 
-def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "RawClient":
+def _connect(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "RawClient":
     """Connect to the daemon; one that holds the lock makes a deleted socket again, which is waited for.
 
     Raises:
@@ -173,7 +175,7 @@ def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
         try:
             return call.connect(any_protocol=any_protocol, timeout=max(timeout, _PATIENCE_LEAST))
         except NoDaemon as error:
-            pid = _here(call)
+            pid = _holder_pid_here(call)
             if pid is None:
                 raise
             if time.monotonic() > ends:
@@ -182,17 +184,17 @@ def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
         time.sleep(_LOOK_SECONDS)  # nothing tells of a socket but the next attempt
 
 
-def holder() -> int | None:
+def holder_pid() -> int | None:
     """Return the pid of the daemon that holds the state directory; null: none does.
 
     Raises:
         NotPermitted: it is closed to this user.
     """
-    found = _held()
+    found = _read_holder()
     return None if found is None else found.pid
 
 
-def _held() -> "Holder | None":
+def _read_holder() -> "Holder | None":
     from marianned.holder import holder as held
 
     try:
@@ -201,7 +203,7 @@ def _held() -> "Holder | None":
         raise closed(error) from None
 
 
-def _opened(log: Path) -> int:
+def _open_start_log(log: Path) -> int:
     """Open the log of a start, in the state directory, which is made."""
     try:
         paths.make_private_directory(log.parent)
@@ -217,7 +219,7 @@ def _opened(log: Path) -> int:
     return descriptor
 
 
-def _start(call: Invocation, timeout: float) -> None:
+def _start_process(call: Invocation, timeout: float) -> None:
     import subprocess
 
     log = paths.state_directory() / "daemon-start.log"
@@ -226,7 +228,7 @@ def _start(call: Invocation, timeout: float) -> None:
     environment |= {name: str(Path(place).absolute()) for name, place in named.items()}
     told, tell = os.pipe()
     try:
-        opened = _opened(log)
+        opened = _open_start_log(log)
         try:
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "marianned", "--ready-fd", str(tell)],
@@ -241,7 +243,7 @@ def _start(call: Invocation, timeout: float) -> None:
         finally:
             os.close(opened)
             os.close(tell)
-        ready = _byte(told, timeout)
+        ready = _wait_until_ready(told, timeout)
     finally:
         os.close(told)
     if ready is None:
@@ -253,36 +255,36 @@ def _start(call: Invocation, timeout: float) -> None:
         )
     if not ready:
         daemon.wait()
-        if not _comes(call, timeout):  # one that was first may still be on its way
-            _answers_after_all(call, log)
+        if not _wait_for_holder(call, timeout):  # one that was first may still be on its way
+            _check_another_answers(call, log)
     else:
         daemon.returncode = 0
 
 
-def _left(ends: float) -> float:
+def _seconds_left(ends: float) -> float:
     return min(max(0.0, ends - time.monotonic()), WAIT_MOST)
 
 
-def _byte(told: int, timeout: float) -> bytes | None:
-    """Read the byte that says it serves; empty when it ended instead, null when the time is up."""
+def _wait_until_ready(told: int, timeout: float) -> bytes | None:
+    """Read the byte that says that the daemon serves; empty: it ended instead; null: the time is up."""
     if not select.select([told], [], [], min(timeout, WAIT_MOST))[0]:
         return None
     return os.read(told, 1)
 
 
-def _answers_after_all(call: Invocation, log: Path) -> None:
-    """Ours has ended: perhaps another was first. Else say what it said."""
+def _check_another_answers(call: Invocation, log: Path) -> None:
+    """Return if another daemon answers, which started first; else raise what ours said at its end."""
     try:
         _ = call.client
     except NoDaemon as error:
         elsewhere = [hint for hint in error.hints if hint != "mzt start"]
-        said = log.read_text(errors="replace").strip().rpartition(_SAYS)[2].replace("\n", "; ")
+        said = log.read_text(errors="replace").strip().rpartition(_ERROR_PREFIX)[2].replace("\n", "; ")
         raise NoDaemon(
             f"the daemon does not start: {said or 'it says nothing'}", hints=elsewhere or ["mzt doctor"]
         ) from None
 
 
-def stopped(
+def stop(
     call: Invocation, timeout: float, mode: str = "detach", *, lose_jobs: bool = False
 ) -> tuple[int | None, int]:
     """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts then in flight.
@@ -296,14 +298,14 @@ def stopped(
     from marianne_cli.service import units
 
     ends = time.monotonic() + timeout
-    unit = units.waiting(call.socket)
+    unit = units.listening_unit(call.socket)
     if unit is not None:  # nobody serves: to connect would start it
-        _by_unit(call, unit, "stop", timeout)
+        _run_systemctl(call, unit, "stop", timeout)
         return None, 0
     try:
-        client = _reached(call, timeout, any_protocol=True)
+        client = _connect(call, timeout, any_protocol=True)
     except NoDaemon:
-        if _here(call) is not None:
+        if _holder_pid_here(call) is not None:
             raise
         return None, 0
     with client:
@@ -314,19 +316,19 @@ def stopped(
             status = client.request("daemon.status", {})
             if not lose_jobs:
                 _check_safe(status)
-            _by_unit(call, unit, "stop", timeout)
+            _run_systemctl(call, unit, "stop", timeout)
             return pid, int(status["attempts_in_flight"])
-        handle = _handle(pid)
+        handle = _open_pidfd(pid)
         try:
             asked = {"mode": mode} | ({"lose_jobs": True} if lose_jobs else {})
             result = client.request("daemon.stop", asked, once=True, changes=True)
         except (NoDaemon, WrongStatus):
             result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already
-        _see_it_through(client, mode, ends)
+        _wait_for_drain(client, mode, ends)
     if handle is not None:
         try:
-            if not select.select([handle], [], [], _left(ends))[0]:
-                still, hints = _STILL[mode]
+            if not select.select([handle], [], [], _seconds_left(ends))[0]:
+                still, hints = _NOT_GONE[mode]
                 hints = hints or way_out(pid)
                 raise WaitTimeout(
                     f"marianned (pid {pid}) is not gone after {time_asked(timeout)}; {still}", hints=hints
@@ -334,11 +336,11 @@ def stopped(
         finally:
             os.close(handle)
     if unit is not None:
-        _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
+        _run_systemctl(call, unit, "stop", max(1.0, ends - time.monotonic()))
     return pid, int(result["attempts_in_flight"])
 
 
-def _see_it_through(client: "RawClient", mode: str, ends: float) -> None:
+def _wait_for_drain(client: "RawClient", mode: str, ends: float) -> None:
     """Wait until a daemon that drains has gone, or is to stay; one of 0.1.0 tells of its end alone.
 
     Raises:
@@ -362,13 +364,13 @@ def _check_safe(status: Mapping[str, Any]) -> None:
         raise Unavailable(f"the daemon is not stopped, its jobs would be lost: {why}", hints=status["hints"])
 
 
-def ended(pid: int, timeout: float) -> None:
+def terminate(pid: int, timeout: float) -> None:
     """End a daemon by its pid, where its socket may lead to another; what is in flight goes on.
 
     Raises:
         WaitTimeout: it is not gone yet.
     """
-    handle = _handle(pid)
+    handle = _open_pidfd(pid)
     if handle is None:
         return
     try:
@@ -382,21 +384,21 @@ def ended(pid: int, timeout: float) -> None:
         os.close(handle)
 
 
-def _handle(pid: int) -> int | None:
-    """Open a process, to be told of its end; null when it is gone already."""
+def _open_pidfd(pid: int) -> int | None:
+    """Return a pidfd of a process, which tells of its end; null: it is gone already."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return None
 
 
-def kept(call: Invocation) -> None:
-    """See that a daemon that drains stays after all."""
+def call_off_drain(call: Invocation) -> None:
+    """Call off the drain of a daemon that drains: it stays."""
     if call.ask("daemon.status")["status"] == "draining":
         call.client.request("daemon.stop", {"mode": "stay"}, changes=True)
 
 
-def said(call: Invocation) -> dict[str, Any]:
+def start_answer(call: Invocation) -> dict[str, Any]:
     """Return what start and restart answer: the daemon's own words, pid, attempts in flight."""
     status = call.ask("daemon.status")
     kept = ("status", "message", "hints", "pid", "attempts_in_flight", "strangers", "restored")

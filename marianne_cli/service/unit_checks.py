@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marianne_cli import people
-from marianne_cli.service.units import USER, Unit, of_host, program_of
+from marianne_cli.service.units import USER, SystemdUnit, host_unit, program_of
 from marianned import paths
 from marianned.errors import NotPermitted
 from marianned.instruments.loader import builtin_profiles
@@ -20,10 +20,10 @@ Check = dict[str, Any]
 
 
 def service_checks() -> Iterator[Check]:
-    """Yield what there is to say; of no service, that there is none."""
+    """Yield the checks of the service; without one a single check says that there is none."""
     unit = USER
     if not unit.installed:
-        host = of_host(people.login(os.getuid()))
+        host = host_unit(people.login(os.getuid()))
         if host.pid is not None:
             yield _check("service", f"{host.name}, the host's, serves you (pid {host.pid})")
         else:
@@ -35,20 +35,20 @@ def service_checks() -> Iterator[Check]:
     if not told:
         yield _check("service", f"{unit.name} is installed, and no user manager answers here")
         return
-    yield _unit(unit, told)
-    yield _program(unit, told)
-    yield _socket(unit)
-    yield _lingering()
+    yield _unit_check(unit, told)
+    yield _program_check(unit, told)
+    yield _socket_check(unit)
+    yield _lingering_check()
     seen = _environment(unit, told)
-    yield from _tools(seen)
-    yield from _credentials(seen)
+    yield from _path_checks(seen)
+    yield from _credential_checks(seen)
 
 
 def _check(name: str, message: str, hints: list[str] | None = None, *, passed: bool = True) -> Check:
     return {"name": name, "passed": passed, "message": message, "hints": hints or []}
 
 
-def _unit(unit: Unit, told: Mapping[str, str]) -> Check:
+def _unit_check(unit: SystemdUnit, told: Mapping[str, str]) -> Check:
     if told.get("NeedDaemonReload") == "yes":
         hints = ["systemctl --user daemon-reload"]
         return _check(
@@ -57,24 +57,24 @@ def _unit(unit: Unit, told: Mapping[str, str]) -> Check:
     if told.get("ActiveState") == "failed":
         said = f"{unit.name} has failed: {told.get('Result')}"
         return _check("service", said, [unit.log_command, "mzt config check"], passed=False)
-    held = _holder()
+    held = _holder_pid()
     if held is not None and told.get("MainPID") != str(held):
         said = f"a daemon that was started by hand (pid {held}) holds the state directory, not {unit.name}"
         return _check("service", said, ["mzt service install --now"], passed=False)
     return _check("service", f"{unit.name} is {told.get('ActiveState')}")
 
 
-def _holder() -> int | None:
+def _holder_pid() -> int | None:
     """Return the pid of the daemon that holds the state directory; null: none, or a finding says why not."""
-    from marianne_cli.service.launch import holder
+    from marianne_cli.service.launch import holder_pid
 
     try:
-        return holder()
+        return holder_pid()
     except NotPermitted:
         return None
 
 
-def _program(unit: Unit, told: Mapping[str, str]) -> Check:
+def _program_check(unit: SystemdUnit, told: Mapping[str, str]) -> Check:
     program = program_of(told)
     if not os.access(program, os.X_OK):
         said = f"{unit.name} starts '{program}', which is not there"
@@ -82,8 +82,8 @@ def _program(unit: Unit, told: Mapping[str, str]) -> Check:
     return _check("service program", f"'{program}'")
 
 
-def _socket(unit: Unit) -> Check:
-    told = unit.ask("show", "marianned.socket", "--property=LoadState,ActiveState,Listen").stdout
+def _socket_check(unit: SystemdUnit) -> Check:
+    told = unit.query("show", "marianned.socket", "--property=LoadState,ActiveState,Listen").stdout
     ours = str(paths.socket_path())
     if "LoadState=loaded" not in told:
         return _check("service socket", f"without marianned.socket; the daemon listens at '{ours}' by itself")
@@ -95,31 +95,31 @@ def _socket(unit: Unit) -> Check:
     return _check("service socket", f"'{there}'")
 
 
-def _lingering() -> Check:
+def _lingering_check() -> Check:
     if (_LINGER / people.login(os.getuid())).exists():
         return _check("lingering", "the service outlives your login")
     said = "off: the service, and what runs under it, ends with your last login"
     return _check("lingering", said, ["loginctl enable-linger"], passed=False)
 
 
-def _environment(unit: Unit, told: Mapping[str, str]) -> dict[str, str]:
+def _environment(unit: SystemdUnit, told: Mapping[str, str]) -> dict[str, str]:
     """Return what the service sees: that of its process; of one that does not run, what it would get."""
     try:
         pairs = Path(f"/proc/{told['MainPID']}/environ").read_text(errors="replace").split("\0")
     except OSError:
-        shared = unit.ask("show-environment").stdout.splitlines()
-        pairs = [*shared, *told.get("Environment", "").split(" "), *_file()]
+        shared = unit.query("show-environment").stdout.splitlines()
+        pairs = [*shared, *told.get("Environment", "").split(" "), *_environment_file()]
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
-def _file() -> list[str]:
+def _environment_file() -> list[str]:
     try:
         return (paths.configuration_directory() / "environment").read_text().splitlines()
     except OSError:
         return []
 
 
-def _tools(seen: Mapping[str, str]) -> Iterator[Check]:
+def _path_checks(seen: Mapping[str, str]) -> Iterator[Check]:
     here = {
         profile.cli.command.executable
         for profile in builtin_profiles().values()
@@ -135,7 +135,7 @@ def _tools(seen: Mapping[str, str]) -> Iterator[Check]:
         )
 
 
-def _credentials(seen: Mapping[str, str]) -> Iterator[Check]:
+def _credential_checks(seen: Mapping[str, str]) -> Iterator[Check]:
     wanted: dict[str, set[str]] = {}
     for name, profile in builtin_profiles().items():
         if profile.script == "shell":

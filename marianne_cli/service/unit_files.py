@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from marianne_cli.service.units import Unit
+from marianne_cli.service.units import SystemdUnit
 from marianned import __version__, paths
 
 _MARK = "# checksum "
@@ -19,16 +19,16 @@ _KEPT = ("XDG_STATE_HOME", "XDG_CONFIG_HOME")
 """Variables by which both sides find each other: where the shell has them, the service has to."""
 
 
-def source(name: str) -> str:
+def shipped_text(name: str) -> str:
     """Return the text of a unit as it is shipped: in the package, in a checkout beside it."""
     package = Path(__file__).parents[1] / "units"
     directory = package if package.is_dir() else Path(__file__).parents[2] / "systemd"
     return (directory / name).read_text("utf-8")
 
 
-def rendered(unit: Unit, name: str, version: int | None) -> str:
+def render_unit(unit: SystemdUnit, name: str, version: int | None) -> str:
     """Return the text of a unit for this installation; `version`: systemd's, as far as it is known."""
-    python = _word(sys.executable)
+    python = _quoted(sys.executable)
     modern = version is not None and version >= NOTIFY_RELOAD_SINCE
     values = {
         "Type=": "Type=notify-reload" if modern else "Type=notify",
@@ -36,19 +36,19 @@ def rendered(unit: Unit, name: str, version: int | None) -> str:
         "ExecReload=": "" if modern else f"ExecReload={python} -P -m marianne_cli rpc daemon.reload",
     }
     if not unit.system:
-        kept = {"PATH": _path(), **{name: os.environ[name] for name in _KEPT if os.environ.get(name)}}
-        values["Environment=PATH="] = "\n".join(f"Environment={_word(f'{k}={v}')}" for k, v in kept.items())
+        kept = {"PATH": _clean_path(), **{name: os.environ[name] for name in _KEPT if os.environ.get(name)}}
+        values["Environment=PATH="] = "\n".join(f"Environment={_quoted(f'{k}={v}')}" for k, v in kept.items())
         file = paths.configuration_directory().absolute() / "environment"
         values["EnvironmentFile="] = f"EnvironmentFile=-{str(file).replace('%', '%%')}"
-    body = source(name)
+    body = shipped_text(name)
     for key, line in values.items():
         body = re.sub(rf"^{key}.*$", lambda _, line=line: line, body, flags=re.MULTILINE)  # type: ignore[misc]
-    edit = f"{' '.join(unit.shown)} edit {name.replace('@', '@NAME')}"
+    edit = f"{' '.join(unit.systemctl)} edit {name.replace('@', '@NAME')}"
     head = _HEAD.format(version=__version__, edit=edit)
     return f"{head}{_MARK}{_checksum(body)}\n{body}"
 
 
-def edited(path: Path) -> bool:
+def is_edited(path: Path) -> bool:
     """Tell whether a file is there that is not as we wrote it."""
     try:
         text = path.read_text("utf-8")
@@ -74,7 +74,7 @@ def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def _path() -> str:
+def _clean_path() -> str:
     """Return the shell's PATH without what is relative, the program's own directory first."""
     own = str(Path(sys.executable).parent)
     found = [
@@ -85,7 +85,7 @@ def _path() -> str:
     return ":".join(dict.fromkeys([own, *found]))
 
 
-def _word(text: str) -> str:
+def _quoted(text: str) -> str:
     """Write one word of a unit's line: quoted, with nothing in it expanded."""
     plain = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{plain}"'

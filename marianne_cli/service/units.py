@@ -20,15 +20,15 @@ _SHARED_DIRECTORIES = (
 )
 
 
-class Unit(NamedTuple):
+class SystemdUnit(NamedTuple):
     """A service of systemd, of the user's manager or of the system's, and the socket unit beside it."""
 
     name: str
     system: bool
 
     @property
-    def shown(self) -> list[str]:
-        """How systemctl is called for it."""
+    def systemctl(self) -> list[str]:
+        """The beginning of systemctl's command line for it."""
         return ["systemctl"] if self.system else ["systemctl", "--user"]
 
     @property
@@ -59,9 +59,9 @@ class Unit(NamedTuple):
         places = (self.directory, *(() if self.system else _SHARED_DIRECTORIES))
         return any((place / self.files[0]).exists() for place in places)
 
-    def ask(self, *arguments: str, timeout: float = _QUICK_SECONDS) -> subprocess.CompletedProcess[str]:
+    def query(self, *arguments: str, timeout: float = _QUICK_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run systemctl; where there is none, or it hangs, that is a failure like another."""
-        command = [*self.shown, "--no-ask-password", *arguments]
+        command = [*self.systemctl, "--no-ask-password", *arguments]
         try:
             return subprocess.run(
                 command,
@@ -74,17 +74,17 @@ class Unit(NamedTuple):
         except (OSError, subprocess.TimeoutExpired) as error:
             return subprocess.CompletedProcess(command, 1, "", str(error))
 
-    def do(self, *arguments: str, timeout: float = _QUICK_SECONDS) -> None:
+    def run(self, *arguments: str, timeout: float = _QUICK_SECONDS) -> None:
         """Run systemctl.
 
         Raises:
             NotPermitted: systemd refused.
             WaitTimeout: it is not done in time; it goes on.
         """
-        typed = " ".join([*self.shown, *arguments])
+        typed = " ".join([*self.systemctl, *arguments])
         try:
             done = subprocess.run(
-                [*self.shown, "--no-ask-password", *arguments],
+                [*self.systemctl, "--no-ask-password", *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -104,21 +104,21 @@ class Unit(NamedTuple):
 
     @property
     def status_command(self) -> str:
-        """What shows how it is."""
-        return f"{' '.join(self.shown)} status {self.name}"
+        """The command that shows its status."""
+        return f"{' '.join(self.systemctl)} status {self.name}"
 
     @property
     def log_command(self) -> str:
-        """What shows its log."""
+        """The command that shows its log."""
         return f"journalctl {'' if self.system else '--user '}-u {self.name.removesuffix('.service')} -n 30"
 
     def show(self, *properties: str) -> dict[str, str]:
         """Return properties of the service; empty where systemd does not answer."""
-        said = self.ask("show", self.name, f"--property={','.join(properties)}").stdout
+        said = self.query("show", self.name, f"--property={','.join(properties)}").stdout
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
     @property
-    def missing(self) -> str | None:
+    def missing_program(self) -> str | None:
         """The program that it starts, where that is not there any more; null: it is there, or not known."""
         program = program_of(self.show("ExecStart"))
         return program if program and not os.access(program, os.X_OK) else None
@@ -135,15 +135,15 @@ def program_of(told: Mapping[str, str]) -> str:
     return found[1] if found else ""
 
 
-USER = Unit("marianned.service", system=False)
+USER = SystemdUnit("marianned.service", system=False)
 
 
-def of_host(user: str) -> Unit:
+def host_unit(user: str) -> SystemdUnit:
     """Return the service that a host runs for a user."""
-    return Unit(f"marianned@{user}.service", system=True)
+    return SystemdUnit(f"marianned@{user}.service", system=True)
 
 
-def unit_of(pid: int) -> Unit | None:
+def unit_of(pid: int) -> SystemdUnit | None:
     """Return the unit that a daemon is the main process of, by its control group; null: none.
 
     What is started from inside a service shares its group: so systemd is asked, too.
@@ -154,12 +154,12 @@ def unit_of(pid: int) -> Unit | None:
         return None
     for name in {group.rpartition("/")[2] for group in groups}:
         if name == USER.name or name.startswith("marianned@"):
-            unit = USER if name == USER.name else Unit(name, system=True)
+            unit = USER if name == USER.name else SystemdUnit(name, system=True)
             return unit if unit.pid == pid else None
     return None
 
 
-def for_start(socket: str | None) -> Unit | None:
+def unit_to_start(socket: str | None) -> SystemdUnit | None:
     """Return the unit to start where no daemon answers: installed, and for the socket that is meant."""
     elsewhere = ("MARIANNE_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
     if socket is not None or any(name in os.environ for name in elsewhere) or not USER.installed:
@@ -167,9 +167,9 @@ def for_start(socket: str | None) -> Unit | None:
     return USER if USER.show("LoadState").get("LoadState") == "loaded" else None
 
 
-def waiting(socket: str | None) -> Unit | None:
+def listening_unit(socket: str | None) -> SystemdUnit | None:
     """Return the unit whose socket systemd listens at while no daemon runs; null: there is none."""
-    unit = for_start(socket)
+    unit = unit_to_start(socket)
     if unit is None or unit.pid is not None:
         return None
-    return unit if unit.ask("is-active", "marianned.socket").returncode == 0 else None
+    return unit if unit.query("is-active", "marianned.socket").returncode == 0 else None

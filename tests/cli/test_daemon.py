@@ -48,7 +48,7 @@ def test_start_leaves_no_pipe_of_the_caller_open_nor_takes_modules_where_it_is_t
 def test_a_start_that_is_late_says_that_nothing_was_asked_and_a_run_waits_a_minute_for_one(cold_home):
     late = cold_home.mzt("start", "-t", "0", code=124)
     assert "it may still come, and was asked nothing (E504)\n  mzt status\n" in late.stderr
-    assert inspect.signature(launch.running).parameters["timeout"].default == 60
+    assert inspect.signature(launch.ensure_running).parameters["timeout"].default == 60
     assert cold_home.mzt("start", "-t", "60").returncode == 0, (
         "the late one comes while a second is being started"
     )

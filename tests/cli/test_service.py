@@ -150,7 +150,7 @@ def test_another_owner_of_a_directory_above_is_found(tmp_path):
 
 
 def test_words_of_a_unit_are_taken_as_they_are():
-    assert unit_files._word('/a b/100%/$x"\\') == '"/a b/100%%/$$x\\"\\\\"'
+    assert unit_files._quoted('/a b/100%/$x"\\') == '"/a b/100%%/$$x\\"\\\\"'
 
 
 def test_config_shows_each_setting_with_where_it_comes_from(home):
@@ -186,15 +186,15 @@ def test_doctor_tells_of_a_service_that_no_manager_answers_for(person):
     [
         (units.USER, "restart", "stopped", "mzt service install --now"),
         (units.USER, "start", "started", "mzt service install --now"),
-        (units.of_host("ann"), "restart", "stopped", "sudo mzt service install --system --user ann --now"),
+        (units.host_unit("ann"), "restart", "stopped", "sudo mzt service install --system --user ann --now"),
     ],
 )
 def test_a_service_whose_program_is_gone_is_left_as_it_is(monkeypatch, unit, verb, what, hint):
     """As after an upgrade that has put the program elsewhere: systemd would stop it, and could not start it."""
     told = {"ExecStart": "{ path=/gone/python ; argv[]=/gone/python -P -m marianned ; ignore_errors=no }"}
-    monkeypatch.setattr(units.Unit, "show", lambda *_: told)
+    monkeypatch.setattr(units.SystemdUnit, "show", lambda *_: told)
     with pytest.raises(Unavailable) as refused:
-        launch._by_unit(Invocation(), unit, verb, 1.0)
+        launch._run_systemctl(Invocation(), unit, verb, 1.0)
     assert (
         refused.value.message == f"{unit.name} starts '/gone/python', which is not there; nothing is {what}"
     )

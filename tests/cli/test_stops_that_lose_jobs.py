@@ -55,16 +55,16 @@ class Call:
 def asked(monkeypatch):
     """What systemd is asked to do."""
     asked = []
-    monkeypatch.setattr(units, "waiting", lambda _socket: None)
+    monkeypatch.setattr(units, "listening_unit", lambda _socket: None)
     monkeypatch.setattr(units, "unit_of", lambda _pid: "marianned.service")
-    monkeypatch.setattr(launch, "_reached", lambda *_words, **_how: Client())
-    monkeypatch.setattr(launch, "_by_unit", lambda _call, _unit, word, _timeout: asked.append(word))
+    monkeypatch.setattr(launch, "_connect", lambda *_words, **_how: Client())
+    monkeypatch.setattr(launch, "_run_systemctl", lambda _call, _unit, word, _timeout: asked.append(word))
     return asked
 
 
 @pytest.mark.parametrize("word", ["stop", "restart"])
 def test_systemd_which_asks_no_daemon_is_not_asked_either(asked, word):
-    act = {"stop": launch.stopped, "restart": launch.restarted}[word]
+    act = {"stop": launch.stop, "restart": launch.restart}[word]
     with pytest.raises(Unavailable, match="its jobs would be lost: the database can't be written") as refused:
         act(Call(), 5)
     assert refused.value.hints == WAY_OUT
@@ -72,5 +72,5 @@ def test_systemd_which_asks_no_daemon_is_not_asked_either(asked, word):
 
 
 def test_who_says_that_jobs_may_go_has_systemd_stop_it(asked):
-    assert launch.stopped(Call(), 5, lose_jobs=True) == (7, 1)
+    assert launch.stop(Call(), 5, lose_jobs=True) == (7, 1)
     assert asked == ["stop"]

@@ -1,4 +1,4 @@
-"""What this shell has of instruments' programs and keys and the daemon lacks: by name, with the cure."""
+"""Instruments' programs and keys that this shell has and the daemon lacks: by name, with the cure."""
 
 import os
 import shutil
@@ -18,14 +18,16 @@ _OF_SLURM_SECONDS = 25.0
 """How long the daemon may take to say whether Slurm answers it: it waits 15 s for that itself."""
 
 
-class Lack(NamedTuple):
-    """Something that the daemon lacks: what, and what to type here so that it has it."""
+class MissingInDaemon(NamedTuple):
+    """Something that the daemon lacks: what it is, and what to type here so that the daemon gets it."""
 
     said: str
     hints: list[str]
 
 
-def lacks(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[Lack]:
+def missing_for_instruments(
+    call: Invocation, instruments: Collection[str] | None, job: str | None = None
+) -> list[MissingInDaemon]:
     """Compare what these instruments (null: all) need in the daemon with what this shell has.
 
     `job` is one that waits for it. Empty where no daemon answers at once.
@@ -36,13 +38,15 @@ def lacks(call: Invocation, instruments: Collection[str] | None, job: str | None
             pid = int((client.server or {}).get("pid") or 0)
     except (MarianneError, OSError):
         return []
-    return list(_lacks([one for one in found if instruments is None or one["name"] in instruments], pid, job))
+    return list(
+        _compare([one for one in found if instruments is None or one["name"] in instruments], pid, job)
+    )
 
 
-def tell(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[str]:
+def note_missing(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[str]:
     """Say on stderr what the daemon lacks; return what to type."""
     hints: list[str] = []
-    for lack in lacks(call, instruments, job):
+    for lack in missing_for_instruments(call, instruments, job):
         call.note(f"{lack.said}:")
         for hint in lack.hints:
             call.note(f"  {hint}")
@@ -50,7 +54,7 @@ def tell(call: Invocation, instruments: Collection[str] | None, job: str | None 
     return hints
 
 
-def _lacks(instruments: list[Mapping[str, Any]], pid: int, job: str | None) -> Iterator[Lack]:
+def _compare(instruments: list[Mapping[str, Any]], pid: int, job: str | None) -> Iterator[MissingInDaemon]:
     unit = units.unit_of(pid)
     programs: dict[str, str] = {}
     keys: set[str] = set()
@@ -66,15 +70,19 @@ def _lacks(instruments: list[Mapping[str, Any]], pid: int, job: str | None) -> I
     if programs:
         named = listing([f"'{program}' ({here})" for program, here in programs.items()])
         again = [f"mzt resume {job}"] if job else []
-        yield Lack(f"this shell's PATH has {named}, the daemon's has not", [_with_path(unit), *again])
+        yield MissingInDaemon(
+            f"this shell's PATH has {named}, the daemon's has not", [_path_cure(unit), *again]
+        )
     if keys:
         named = listing(sorted(keys))
         verb = "is" if len(keys) == 1 else "are"
         once = [f"mzt resume {job} {' '.join(f'-e {key}' for key in sorted(keys))}"] if job else []
-        yield Lack(f"{named} {verb} set in this shell, not in the daemon", [*once, *_cure(unit, keys)])
+        yield MissingInDaemon(
+            f"{named} {verb} set in this shell, not in the daemon", [*once, *_variables_cure(unit, keys)]
+        )
 
 
-def lacks_of_slurm(pid: int) -> Iterator[Lack]:
+def missing_for_slurm(pid: int) -> Iterator[MissingInDaemon]:
     """Compare what Slurm's commands need in the daemon of this pid with what this shell has."""
     try:
         pairs = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
@@ -83,13 +91,17 @@ def lacks_of_slurm(pid: int) -> Iterator[Lack]:
     its, unit = dict(pair.split("=", 1) for pair in pairs if "=" in pair), units.unit_of(pid)
     here = shutil.which("sbatch")  # the others lie beside it
     if here and not shutil.which("sbatch", path=its.get("PATH", "")):
-        yield Lack(f"this shell's PATH has 'sbatch' ({here}), the daemon's has not", [_with_path(unit)])
+        yield MissingInDaemon(
+            f"this shell's PATH has 'sbatch' ({here}), the daemon's has not", [_path_cure(unit)]
+        )
     if os.environ.get("SLURM_CONF") and "SLURM_CONF" not in its:
-        yield Lack("SLURM_CONF is set in this shell, not in the daemon", _cure(unit, ["SLURM_CONF"]))
+        yield MissingInDaemon(
+            "SLURM_CONF is set in this shell, not in the daemon", _variables_cure(unit, ["SLURM_CONF"])
+        )
 
 
-def slurm_of_daemon(call: Invocation) -> str | None:
-    """Ask the daemon whether Slurm answers it; null: it does, or no daemon says anything else.
+def slurm_problem(call: Invocation) -> str | None:
+    """Ask the daemon why it can't use Slurm; null: it can, or no daemon answers.
 
     Its environment is closed to this process, so that only its own look tells what is in there.
     """
@@ -103,18 +115,18 @@ def slurm_of_daemon(call: Invocation) -> str | None:
     return problem if problem.startswith("Slurm ") else None  # else a finding of its own
 
 
-def for_its_slurm(pid: int) -> list[str]:
+def slurm_cure(pid: int) -> list[str]:
     """Return what gives the daemon of this pid what Slurm's commands find here."""
     unit = units.unit_of(pid)
-    return _cure(unit, ["SLURM_CONF"]) if os.environ.get("SLURM_CONF") else [_with_path(unit)]
+    return _variables_cure(unit, ["SLURM_CONF"]) if os.environ.get("SLURM_CONF") else [_path_cure(unit)]
 
 
-def _with_path(unit: units.Unit | None) -> str:
+def _path_cure(unit: units.SystemdUnit | None) -> str:
     """Return what gives the daemon this shell's PATH."""
     return "mzt restart" if unit is None else "mzt service install --now"
 
 
-def _cure(unit: units.Unit | None, keys: Collection[str]) -> list[str]:
+def _variables_cure(unit: units.SystemdUnit | None, keys: Collection[str]) -> list[str]:
     if unit is None:
         return ["mzt restart"]
     file = paths.configuration_directory() / "environment"
