@@ -21,8 +21,8 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`", "\n": ""}
 
 
-class BadLine(Exception):
-    """A line is none: its number, and what is wrong with it."""
+class EnvFileError(Exception):
+    """A line of an environment file is not NAME=VALUE: its number, and what is wrong with it."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -30,12 +30,12 @@ class BadLine(Exception):
         self.message = message
 
 
-class _Value(NamedTuple):
+class _ParsedValue(NamedTuple):
     text: str
     end: int
 
 
-def read(text: str) -> dict[str, str]:
+def read_variables(text: str) -> dict[str, str]:
     """Return the variables of a file's text; of a name that comes twice, the last.
 
     Raises:
@@ -53,12 +53,12 @@ def read(text: str) -> dict[str, str]:
         line = text.count("\n", 0, position) + 1
         found = _LINE.match(text, position, end)
         if found is None:
-            raise BadLine(line, "this is not NAME=VALUE")
+            raise EnvFileError(line, "this is not NAME=VALUE")
         name = found["name"].strip()
-        value = _value(text, found.end(), line)
+        value = _read_value(text, found.end(), line)
         fault = fault_of(name, value.text)
         if fault:
-            raise BadLine(line, fault)
+            raise EnvFileError(line, fault)
         variables[name] = value.text
         position = value.end
     return variables
@@ -76,7 +76,7 @@ def fault_of(name: str, value: str) -> str | None:
     return None
 
 
-def _value(text: str, start: int, line: int) -> _Value:
+def _read_value(text: str, start: int, line: int) -> _ParsedValue:
     """Read a value from where it begins to the end of its last line."""
     quote = text[start : start + 1]
     if quote not in {'"', "'"}:
@@ -84,18 +84,18 @@ def _value(text: str, start: int, line: int) -> _Value:
         plain = _COMMENT.sub("", text[start - 1 : end], count=1)[
             1:
         ]  # with what stands before: `A= # nothing`
-        return _Value(plain.strip(), end + 1)
+        return _ParsedValue(plain.strip(), end + 1)
     found = (_DOUBLE if quote == '"' else _SINGLE).match(text, start)
     if found is None:
-        raise BadLine(line, f"the value begins with {quote} and does not end with it")
+        raise EnvFileError(line, f"the value begins with {quote} and does not end with it")
     behind = _BEHIND.match(text, found.end())
     if behind is None:
-        raise BadLine(line, f"there is text behind the closing {quote}")
+        raise EnvFileError(line, f"there is text behind the closing {quote}")
     inner = found[1]
-    return _Value(_ESCAPE.sub(_unescaped, inner) if quote == '"' else inner, behind.end())
+    return _ParsedValue(_ESCAPE.sub(_unescape, inner) if quote == '"' else inner, behind.end())
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     return _ESCAPED.get(found[1], found[0])
 
 

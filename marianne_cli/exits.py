@@ -101,7 +101,7 @@ def _with_login_names(message: str) -> str:
         return message
     from marianne_cli import people
 
-    return people.by_login(message)
+    return people.with_login_names(message)
 
 
 def print_misuse(misuse: Misuse, arguments: Sequence[str]) -> int:
@@ -138,7 +138,7 @@ def print_interrupted(call: Invocation | None) -> int:
 def _job_state_text(call: Invocation, job_id: str) -> str:
     """Ask once more for the job's status, and say what becomes of the job, as far as that is known."""
     from marianne_cli.client.blocking import connect_raw
-    from marianne_cli.people import held_by
+    from marianne_cli.people import holder_text
 
     try:
         with connect_raw(call.socket, timeout=1.0) as client:
@@ -150,7 +150,7 @@ def _job_state_text(call: Invocation, job_id: str) -> str:
         return f"{said}, {call.stays}"
     if job["status"] != "paused":
         return said
-    by = held_by(job["holds"][0]) if job["holds"] else ""
+    by = holder_text(job["holds"][0]) if job["holds"] else ""
     comes = job["next"]["text"] if job["next"] else "it stays so until someone resumes it"
     return f"{said}{by}; {comes}"
 

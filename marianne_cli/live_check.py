@@ -21,7 +21,7 @@ _STUCK_SECONDS = 15.0
 """How long that may be something that does not pass by itself: no answer, or that a person has to act."""
 
 
-def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
+def ask_instrument(call: Invocation, instrument: str) -> tuple[str, str | None]:
     """Return what the instrument answers to one line, and what went wrong; null: nothing.
 
     The daemon runs it as it runs any sheet, with the profiles that lie where `mzt` was called. No job is
@@ -46,11 +46,11 @@ def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
             errors = call.ask("job.why", job_id=name)["errors"]
             return "", str(errors[0]["error_message"]) if errors else str(result["message"])
         finally:
-            _forget(call, name)
+            _remove_job(call, name)
 
 
-def _forget(call: Invocation, name: str) -> None:
-    """End the job, if it has not ended, and forget it: what of it waits for a cluster is taken back."""
+def _remove_job(call: Invocation, name: str) -> None:
+    """Cancel the job, if it has not ended, and remove it, with what of it waits for a cluster."""
     try:
         if call.ask("job.status", job_id=name)["status"] not in _ENDED:
             call.change("job.cancel", job_id=name, wait=True, timeout=30.0)
@@ -76,7 +76,7 @@ _CLOCK_SECONDS = 5
 _MARK = "found:"
 
 
-def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None]:
+def check_on_node(call: Invocation, executable: str | None) -> tuple[str, str | None]:
     """Have a job of the cluster look for an instrument; return what it found, and what is wrong.
 
     That the job runs at all says that the node sees the directory of attempts and has the interpreter.
@@ -91,7 +91,7 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
         ended = False
         try:
             call.note(f"{name} is submitted to Slurm, to look from a node; at most {_SECONDS:.0f} s")
-            result = _ended(call, name)
+            result = _wait_for_end(call, name)
             if isinstance(result, str):
                 return "", result
             ended = True
@@ -101,29 +101,29 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
             details = call.ask("job.status", job_id=name, sheets="1")["sheets"][0]
             source = outputs.TrackedOutput.of(details, details["attempt_count"], "stdout")
             here = os.path.exists(os.path.join(directory, "seen"))  # noqa: PTH110, PTH118  no pathlib here
-            return _on_a_node(outputs.read_output(call, name, source)[0], executable, began, here=here)
+            return _node_findings(outputs.read_output(call, name, source)[0], executable, began, here=here)
         finally:
-            _forget(call, name)
+            _remove_job(call, name)
             if not ended:
-                _look_behind(call, name)
+                _note_unknown_queue(call, name)
 
 
-def _look_behind(call: Invocation, name: str) -> None:
-    """Say where nobody knows whether the queue has something of a job that was taken back."""
-    if _trouble(call) is not None:
+def _note_unknown_queue(call: Invocation, name: str) -> None:
+    """Note if it is unknown whether the queue still has something of a job that was cancelled."""
+    if _slurm_problem(call) is not None:
         call.note(
             f"whether Slurm has something of {name} can't be known now; the daemon takes it out of the queue "
             "when Slurm answers again; to see it then: squeue --me"
         )
 
 
-def _trouble(call: Invocation) -> str | None:
+def _slurm_problem(call: Invocation) -> str | None:
     """Say, within seconds, why Slurm can't be used now; null: it answers."""
     problem = call.ask("instrument.check", name="cli", executor=SLURM)["instruments"][0]["problem"]
     return None if problem is None else str(problem)
 
 
-def _ended(call: Invocation, name: str) -> Mapping[str, Any] | str:
+def _wait_for_end(call: Invocation, name: str) -> Mapping[str, Any] | str:
     """Wait for the end of a job, and say meanwhile what it waits for; return its result, or why not."""
     until, told, stuck = time.monotonic() + _SECONDS, list[str](), float("inf")
     asked = time.monotonic()
@@ -141,7 +141,7 @@ def _ended(call: Invocation, name: str) -> Mapping[str, Any] | str:
         if time.monotonic() > stuck + _STUCK_SECONDS:
             return _of_itself(blocked[0])
         if time.monotonic() > asked + _STUCK_SECONDS:
-            if (problem := _trouble(call)) is not None:
+            if (problem := _slurm_problem(call)) is not None:
                 return problem
             asked = time.monotonic()
         if (waits := call.ask("job.status", job_id=name)["hindered_by"]) != told:
@@ -160,7 +160,9 @@ def _is_stuck(reason: Mapping[str, Any]) -> bool:
     return reason["code"] == "accident" or bool(reason["unblocked_by"] == "caller")
 
 
-def _on_a_node(said: bytes, executable: str | None, began: float, *, here: bool) -> tuple[str, str | None]:
+def _node_findings(
+    said: bytes, executable: str | None, began: float, *, here: bool
+) -> tuple[str, str | None]:
     line = next(
         (one for one in said.decode(errors="replace").splitlines() if one.startswith(_MARK)), f"{_MARK}||0"
     )

@@ -49,7 +49,7 @@ def _stages(asked: "click.Context") -> list[str]:
         typed = [params["score"]] if params.get("score") else asked.args
         try:
             return variables.stages_of(file_bytes(str(typed[0])))
-        except (Misuse, variables.BadValue, IndexError):
+        except (Misuse, variables.VariableError, IndexError):
             return []
     jobs = [params["job"]] if params.get("job") else list(params.get("jobs") or asked.args)
     if not jobs:
@@ -71,8 +71,8 @@ class VariableName(ParameterKind):
         named = params.get("score") or params.get("config")
         typed = [named] if named else [*(params.get("files") or ()), *asked.args]
         try:
-            known = variables.of_score(file_bytes(str(typed[0])))
-        except (Misuse, variables.BadValue, IndexError):
+            known = variables.names_of_score(file_bytes(str(typed[0])))
+        except (Misuse, variables.VariableError, IndexError):
             return []
         return [(f"{name}=", said) for name, said in known.items() if f"{name}=".startswith(begun)]
 
@@ -194,9 +194,9 @@ def run_command(
     work = functools.partial(form.function, call, **values)
     try:
         if watch:
-            from marianne_cli.watching import watched
+            from marianne_cli.watching import watch_until_end
 
-            return watched(call, work)
+            return watch_until_end(call, work)
         return exits.print_outcome(call, work(), lenient=form.changes)
     except MarianneError as error:
         error.hints = _retyped_hints(error, arguments)
@@ -606,12 +606,12 @@ def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
     from marianne_cli import variables
 
     try:
-        found = {} if file is None else variables.read(file_bytes(file))
-    except variables.BadValue as bad:
+        found = {} if file is None else variables.read_values(file_bytes(file))
+    except variables.VariableError as bad:
         raise Misuse(f"{shown_name(file or '')}:{bad.line}: {bad.message}") from None
     try:
-        return found | variables.typed(given)
-    except variables.BadValue as bad:
+        return found | variables.parse_assignments(given)
+    except variables.VariableError as bad:
         raise Misuse(bad.message) from None
 
 
@@ -620,9 +620,9 @@ def _env_file(file: str) -> dict[str, str]:
 
     data = file_bytes(file)
     try:
-        return envfile.read(data.decode())
+        return envfile.read_variables(data.decode())
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise Misuse(f"{shown_name(file)}:{line}: not UTF-8: byte 0x{data[error.start]:02x}") from None
-    except envfile.BadLine as bad:
+    except envfile.EnvFileError as bad:
         raise Misuse(f"{shown_name(file)}:{bad.line}: {bad.message}") from None

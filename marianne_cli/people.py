@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SOMEBODY = re.compile(r"\bmzt \d\S* \(uid (\d+)\)")
+_CALLER = re.compile(r"\bmzt \d\S* \(uid (\d+)\)")
 
 
 @functools.cache
@@ -29,12 +29,12 @@ def who(caller: Mapping[str, Any] | None) -> str:
     return "file" if caller["name"] == "file" else login(caller["uid"])
 
 
-def by_login(message: str) -> str:
+def with_login_names(message: str) -> str:
     """Name people in a refusal by their login: `mzt 1.2.0 (uid 1000)`; other clients keep their names."""
-    return _SOMEBODY.sub(lambda found: login(int(found[1])), message)
+    return _CALLER.sub(lambda found: login(int(found[1])), message)
 
 
-def held_by(hold: Mapping[str, Any]) -> str:
+def holder_text(hold: Mapping[str, Any]) -> str:
     """Say who holds a job and why: ` by ann "deploy first"`; empty where nobody does."""
     name = who(hold["owner"])
     reason = f' "{hold["reason"]}"' if hold["reason"] else ""
@@ -43,10 +43,10 @@ def held_by(hold: Mapping[str, Any]) -> str:
 
 def is_own(caller: Mapping[str, Any]) -> bool:
     """Tell whether a caller is this user at a terminal, not another client or a sheet."""
-    return caller["uid"] == os.getuid() and not caller.get("inside") and not client(caller)
+    return caller["uid"] == os.getuid() and not caller.get("inside") and not foreign_client(caller)
 
 
-def client(caller: Mapping[str, Any]) -> str:
+def foreign_client(caller: Mapping[str, Any]) -> str:
     """Name the client that a caller used, where it is none of `mzt`: ` (robot 9)`."""
     name = str(caller["name"])
     return "" if not name or name == "file" or name.startswith("mzt ") else f" ({name})"

@@ -19,13 +19,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _local(text: str) -> datetime:
+def _local_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone()
 
 
 def moment(text: str, *, seconds: bool = False) -> str:
     """Tell an RFC 3339 time by the local clock: `14:08`; not today: `Nov 23 14:08`, `Nov 23 2025 14:08`."""
-    local, present = _local(text), now().astimezone()
+    local, present = _local_time(text), now().astimezone()
     if local.year != present.year:
         return f"{local:%b} {local.day} {local.year} {local:%H:%M}"
     clock = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
@@ -42,7 +42,7 @@ def between(start: str, end: str) -> str:
     return formatting.duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
-def running(flight: Mapping[str, Any]) -> str:
+def running_times(flight: Mapping[str, Any]) -> str:
     """Tell from when to when at most something in flight runs; it has no limit yet where it has not begun."""
     since, limit = f"since {moment(flight['started_at'])}", flight["time_limit_at"]
     if limit is None:
@@ -65,7 +65,7 @@ def is_young(text: str, present: float) -> bool:
     return present - datetime.fromisoformat(text).timestamp() < MINUTE
 
 
-def since(text: str) -> str:
+def parse_since(text: str) -> str:
     """Read `--since`: a duration ago, `07:30` (the last one), or RFC 3339; return RFC 3339 in UTC.
 
     Raises:
@@ -76,7 +76,7 @@ def since(text: str) -> str:
     except ValueError:
         ago = None
     try:
-        at = _last_clock(text) or _zoned(text) if ago is None else now() - timedelta(seconds=ago)
+        at = _parse_clock(text) or _parse_with_zone(text) if ago is None else now() - timedelta(seconds=ago)
         began = utc(at)
     except OverflowError:
         raise ValueError(f"'{text}' is before the first year that can be written") from None
@@ -87,7 +87,7 @@ def since(text: str) -> str:
     return began
 
 
-def _last_clock(text: str) -> datetime | None:
+def _parse_clock(text: str) -> datetime | None:
     try:
         clock = datetime.strptime(text, "%H:%M")  # noqa: DTZ007  a clock time has no zone, it is the local one
     except ValueError:
@@ -97,7 +97,7 @@ def _last_clock(text: str) -> datetime | None:
     return at if at <= present else at - timedelta(days=1)
 
 
-def _zoned(text: str) -> datetime:
+def _parse_with_zone(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("no time zone")

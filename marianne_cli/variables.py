@@ -11,7 +11,7 @@ from marianned.yaml_tree import MappingNode, ScalarNode, UnreadableYaml, plain
 _MOST_INTEGER = 10**18
 
 
-class BadValue(Exception):
+class VariableError(Exception):
     """A value can't be given: why, and in which line of the file."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
@@ -20,7 +20,7 @@ class BadValue(Exception):
         self.line = line
 
 
-def typed(items: tuple[str, ...]) -> dict[str, Any]:
+def parse_assignments(items: tuple[str, ...]) -> dict[str, Any]:
     """Read NAME=VALUE texts; of a name that comes twice, the last.
 
     Raises:
@@ -30,13 +30,13 @@ def typed(items: tuple[str, ...]) -> dict[str, Any]:
     for item in items:
         name, equals, value = item.partition("=")
         if not name or not equals:
-            raise BadValue(f"'{item}' is not NAME=VALUE")
+            raise VariableError(f"'{item}' is not NAME=VALUE")
         _check_name(name)
         values[name] = value
     return values
 
 
-def read(data: bytes) -> dict[str, Any]:
+def read_values(data: bytes) -> dict[str, Any]:
     """Read a file of values: one mapping, YAML or JSON; an empty file gives none.
 
     Raises:
@@ -45,32 +45,32 @@ def read(data: bytes) -> dict[str, Any]:
     try:
         tree = yaml_tree.read(data)
     except UnreadableYaml as fault:
-        raise BadValue(fault.message, fault.place.line) from None
+        raise VariableError(fault.message, fault.place.line) from None
     if tree.root is None or (isinstance(tree.root, ScalarNode) and tree.root.value is None):
         return {}
     if not isinstance(tree.root, MappingNode):
-        raise BadValue("a file of values is one mapping: NAME: VALUE", 1)
+        raise VariableError("a file of values is one mapping: NAME: VALUE", 1)
     values: dict[str, Any] = {}
     for _, key in tree.duplicates:
-        raise BadValue(f"'{key.text}' is given twice", key.place.line)
+        raise VariableError(f"'{key.text}' is given twice", key.place.line)
     for key, node in tree.root.entries:
         _check_name(key.text, key.place.line)
         if key.text in values:
-            raise BadValue(f"'{key.text}' is given twice", key.place.line)
+            raise VariableError(f"'{key.text}' is given twice", key.place.line)
         try:
-            values[key.text] = _on_the_wire(plain(node))
-        except BadValue as fault:
-            raise BadValue(f"'{key.text}' {fault.message}", key.place.line) from None
+            values[key.text] = _wire_value(plain(node))
+        except VariableError as fault:
+            raise VariableError(f"'{key.text}' {fault.message}", key.place.line) from None
     return values
 
 
-def of_score(data: bytes) -> dict[str, str | None]:
+def names_of_score(data: bytes) -> dict[str, str | None]:
     """Return the names that a score takes values for, with what it says of each.
 
     Raises:
         BadValue: it can't be read.
     """
-    score = _score(data)
+    score = _read_score(data)
     parameters, prompt = score.get("parameters"), score.get("prompt")
     variables = prompt.get("variables") if isinstance(prompt, dict) else None
     names: dict[str, str | None] = dict.fromkeys(variables) if isinstance(variables, dict) else {}
@@ -79,11 +79,11 @@ def of_score(data: bytes) -> dict[str, str | None]:
     return names
 
 
-def _score(data: bytes) -> dict[str, Any]:
+def _read_score(data: bytes) -> dict[str, Any]:
     try:
         root = yaml_tree.read(data).root
     except UnreadableYaml as fault:
-        raise BadValue(fault.message, fault.place.line) from None
+        raise VariableError(fault.message, fault.place.line) from None
     found: dict[str, Any] = plain(root) if isinstance(root, MappingNode) else {}
     return found
 
@@ -94,7 +94,7 @@ def stages_of(data: bytes) -> list[str]:
     Raises:
         BadValue: it can't be read.
     """
-    score = _score(data)
+    score = _read_score(data)
     movements = score.get("movements")
     parts = movements.values() if isinstance(movements, dict) else ()
     return [str(part["name"]) for part in parts if isinstance(part, dict) and part.get("name")]
@@ -102,25 +102,27 @@ def stages_of(data: bytes) -> list[str]:
 
 def _check_name(name: str, line: int | None = None) -> None:
     if name in BUILT_IN:
-        raise BadValue(f"'{name}' is the name of a built-in of templates; no value can be given for it", line)
+        raise VariableError(
+            f"'{name}' is the name of a built-in of templates; no value can be given for it", line
+        )
 
 
-def _on_the_wire(value: Any) -> Any:
+def _wire_value(value: Any) -> Any:
     """Return a value as JSON has it: dates as texts, which the daemon reads again where one is needed."""
     if isinstance(value, dict):
-        return {_key(key): _on_the_wire(inner) for key, inner in value.items()}
+        return {_wire_key(key): _wire_value(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_on_the_wire(item) for item in value]
+        return [_wire_value(item) for item in value]
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadValue("holds a number that is not finite")
+        raise VariableError("holds a number that is not finite")
     if isinstance(value, int) and abs(value) >= _MOST_INTEGER:
-        raise BadValue("holds a number of over 18 digits; write it in quotes")
+        raise VariableError("holds a number of over 18 digits; write it in quotes")
     return value
 
 
-def _key(key: object) -> str:
+def _wire_key(key: object) -> str:
     if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
         return str(key)
-    raise BadValue(f"holds a key that is not text: {key}")
+    raise VariableError(f"holds a key that is not text: {key}")

@@ -9,17 +9,17 @@ from marianne_cli import terminal
 from marianne_cli.context import CommandOutcome, Invocation
 from marianned.errors import WaitOverridden
 
-Tell = Callable[[Mapping[str, Any]], None]
+OnJobEvent = Callable[[Mapping[str, Any]], None]
 
 
-def until(
+def wait_until(
     call: Invocation,
     job_id: str,
     words: list[str],
     *,
     timeout: float | None,
     after: int | None = None,
-    tell: Tell | None = None,
+    tell: OnJobEvent | None = None,
     since: int | None = None,
 ) -> dict[str, Any]:
     """Wait until the job reaches a word; `tell` each event that comes meanwhile, from `since` on."""
@@ -31,8 +31,8 @@ def until(
     return call.for_people("job.wait", result)
 
 
-def ended(result: Mapping[str, Any]) -> CommandOutcome:
-    """Turn an end into an answer: completed 0, failed 1 (E515).
+def end_outcome(result: Mapping[str, Any]) -> CommandOutcome:
+    """Return the outcome for a job that has ended: exit code 0 for completed, 1 for failed (E515).
 
     Raises:
         WaitOverridden: it was cancelled.
@@ -44,8 +44,8 @@ def ended(result: Mapping[str, Any]) -> CommandOutcome:
     return CommandOutcome(result, finding="E515" if result["status"] == "failed" else None)
 
 
-def holders(call: Invocation, job_id: str) -> Tell:
-    """Make a teller that says, whenever the job is paused, who can let it go."""
+def hold_notifier(call: Invocation, job_id: str) -> OnJobEvent:
+    """Return a callback for events that notes, whenever the job is paused, who can let it go on."""
     told: set[int] = set()
     causes: set[str] = set()
 
@@ -56,19 +56,19 @@ def holders(call: Invocation, job_id: str) -> Tell:
             causes.clear()
         if event["status"] == "paused" and event["type"].startswith("job.") and event["event"] not in told:
             told.add(event["event"])
-            tell_hold(call, job_id, event["caller"], event["reason"], causes)
+            note_hold(call, job_id, event["caller"], event["reason"], causes)
 
     return tell
 
 
-def tell_hold(
+def note_hold(
     call: Invocation, job_id: str, owner: Mapping[str, Any] | None, reason: str | None, causes: Iterable[str]
 ) -> None:
-    """Say on stderr that a job is held, by whom, and what lets it go: `causes` are those of its holds."""
-    from marianne_cli.people import held_by
+    """Note on stderr that a job is held, by whom, and what lets it go on: `causes` are those of its holds."""
+    from marianne_cli.people import holder_text
     from marianned.protocol import lifted_by
 
-    by = held_by({"owner": owner, "reason": reason})
+    by = holder_text({"owner": owner, "reason": reason})
     call.note(f"mzt: '{job_id}' is paused{by}; to let it go on: {lifted_by(causes, job_id)}")
 
 
@@ -79,7 +79,7 @@ class LiveLine:
         self._job_id = job_id
         self._started = time.monotonic()
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def draw(self, event: Mapping[str, Any]) -> None:
         """Draw the event over the one before."""
         from marianned.formatting import duration
 

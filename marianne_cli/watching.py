@@ -14,7 +14,7 @@ _ENDED = {"completed", "failed", "cancelled"}
 _REDRAW = "\x1b[H\x1b[2J"
 
 
-def watched(call: Invocation, work: Callable[[], CommandOutcome]) -> int:
+def watch_until_end(call: Invocation, work: Callable[[], CommandOutcome]) -> int:
     """Ask again and again, until the job that it is about has ended; return the exit code of that answer.
 
     A terminal is drawn over; elsewhere an answer is printed when something has happened since the one

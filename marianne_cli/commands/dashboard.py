@@ -47,7 +47,7 @@ def command(
     url: bool,
 ) -> CommandOutcome:
     """Show the jobs in the browser: watch, pause, change, resume. It ends with this terminal."""
-    extras.need("mzt dashboard", "web", "starlette", "uvicorn")
+    extras.require("mzt dashboard", "web", "starlette", "uvicorn")
     if url and (uds is not None or no_open):
         raise Misuse("'--url' asks a dashboard that runs; choose it by '--port' or '--read-only'")
     if uds is not None and port is None:
@@ -56,8 +56,8 @@ def command(
         job = str(call.ask("job.status", job_id=job, limit=1)["job_id"])
     directory = addresses.directory_of(call.client.path)
     if url:
-        address = addresses.running(directory, port=port, read_only=read_only)
-        return CommandOutcome({}, text=addresses.at(address, job))
+        address = addresses.running_address(directory, port=port, read_only=read_only)
+        return CommandOutcome({}, text=addresses.address_of_job(address, job))
     from marianne_cli.web import server
 
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)

@@ -67,18 +67,18 @@ def _check(call: Invocation, name: str | None, *, live: bool, executor: str | No
     found = result["instruments"]
     bad = [one for one in found if not one["ready"]] if name is not None else []
     if live and not bad:
-        from marianne_cli.live_check import answer_of
+        from marianne_cli.live_check import ask_instrument
 
         one = found[0]
-        said, problem = answer_of(call, one["name"])
+        said, problem = ask_instrument(call, one["name"])
         one["ready"], one["problem"] = problem is None, problem
         bad = [one] if problem else []
         call.note(f"{one['name']} answers: {said}" if problem is None else f"{one['name']}: {problem}")
     if executor is not None:
-        from marianne_cli.live_check import on_a_node
+        from marianne_cli.live_check import check_on_node
 
         one = found[0]
-        said, problem = ("", one["problem"]) if bad else on_a_node(call, one["executable"])
+        said, problem = ("", one["problem"]) if bad else check_on_node(call, one["executable"])
         one["ready"], one["problem"] = problem is None, problem
         bad = [one] if problem else []
         call.note(f"{one['name']} on {said}" if problem is None else f"{one['name']} on Slurm: {problem}")

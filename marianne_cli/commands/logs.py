@@ -274,12 +274,12 @@ def _follow(
     if reporter is not None:
         reporter.report_state(details)
     outputs.follow_outputs(call.client, address, sources, streams, printer)
-    result = waiting.until(call, address, ["ended"], timeout=None)
+    result = waiting.wait_until(call, address, ["ended"], timeout=None)
     if reporter is not None:
         reporter.finish()
         reporter.print_line(f"{moment(result['timing']['completed_at'], seconds=True)}  {result['message']}")
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
-    return waiting.ended({**kept, "outputs": []})._replace(text="")
+    return waiting.end_outcome({**kept, "outputs": []})._replace(text="")
 
 
 def _show_last_lines(

@@ -109,7 +109,7 @@ def note_released(call: Invocation, answer: CommandOutcome) -> None:
     """Say whose holds were released beside one's own; daemons of before don't tell."""
     for hold in answer.result.get("released", []) if not answer.result.get("dry_run") else []:
         if hold["owner"] is not None and not people.is_own(hold["owner"]):
-            call.note(f"released: the pause{people.held_by(hold)}{people.client(hold['owner'])}")
+            call.note(f"released: the pause{people.holder_text(hold)}{people.foreign_client(hold['owner'])}")
 
 
 def with_text(answer: CommandOutcome, *, plan: bool) -> CommandOutcome:

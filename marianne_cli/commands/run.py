@@ -105,23 +105,23 @@ def _wait_for_end(
     call.stays = GOES_ON
     if follow:
         progress = _ProgressPrinter(call)  # from the first event of the run on, which was before the reply
-        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)
+        result = waiting.wait_until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)
         for event in remaining_events(call, address, progress.last):
             progress(event)
     elif call.live:
         line = waiting.LiveLine(job["job_id"])
         try:
-            result = waiting.until(
-                call, address, ["ended"], timeout=timeout, tell=line.tell, since=job["event"]
+            result = waiting.wait_until(
+                call, address, ["ended"], timeout=timeout, tell=line.draw, since=job["event"]
             )
         finally:
             line.clear()
     else:
         call.note(job["message"])
-        tell = waiting.holders(call, job["job_id"])
-        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=tell, since=job["event"])
+        tell = waiting.hold_notifier(call, job["job_id"])
+        result = waiting.wait_until(call, address, ["ended"], timeout=timeout, tell=tell, since=job["event"])
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
-    return waiting.ended({**kept, "daemon_started": started})
+    return waiting.end_outcome({**kept, "daemon_started": started})
 
 
 def _note_missing_in_daemon(call: Invocation, job: Mapping[str, Any]) -> None:

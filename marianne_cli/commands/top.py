@@ -23,7 +23,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> CommandOut
     Jobs that need a person come first. A job shows its sheets, and beside them what the sheet at the cursor
     prints. Each action shows the `mzt` line that it is; `?` shows the keys.
     """
-    extras.need("mzt top", "top", "textual")
+    extras.require("mzt top", "top", "textual")
     if not all(os.isatty(number) for number in range(3)):
         raise Misuse("top draws on the terminal: its input, output and errors must be one")
     if os.environ.get("TERM") == "dumb":

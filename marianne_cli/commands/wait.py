@@ -63,10 +63,10 @@ def _wait_for_job(
     if wanted == ["ended"]:
         now = call.ask("job.status", job_id=job, limit=1)
         since = now["event"]
-        tell = waiting.holders(call, now["job_id"])
+        tell = waiting.hold_notifier(call, now["job_id"])
         if now["status"] == "paused" and now["holds"]:
             first = now["holds"][0]
             causes = [hold["cause"] for hold in now["holds"]]
-            waiting.tell_hold(call, now["job_id"], first["owner"], first["reason"], causes)
-    result = waiting.until(call, job, wanted, timeout=timeout, after=after, tell=tell, since=since)
-    return waiting.ended(result) if result["reached"] == "ended" else CommandOutcome(result)
+            waiting.note_hold(call, now["job_id"], first["owner"], first["reason"], causes)
+    result = waiting.wait_until(call, job, wanted, timeout=timeout, after=after, tell=tell, since=since)
+    return waiting.end_outcome(result) if result["reached"] == "ended" else CommandOutcome(result)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from marianned.protocol.statuses import JobStatus, SheetStatus
 
 _STARTED = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING})
-_ALIVE = _STARTED | {JobStatus.PAUSED}
+_NOT_ENDED = _STARTED | {JobStatus.PAUSED}
 _RESTING = frozenset({JobStatus.PAUSED, JobStatus.FAILED, JobStatus.CANCELLED})
 _ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -26,7 +26,7 @@ class Offer(NamedTuple):
     """Whether it has a plan (`plan` of its params), which is shown first."""
 
 
-class _Known(NamedTuple):
+class _JobAction(NamedTuple):
     statuses: frozenset[JobStatus]
     words: str
     method: str
@@ -34,7 +34,7 @@ class _Known(NamedTuple):
     asks: str | None = None
 
 
-class _OfSheet(NamedTuple):
+class _SheetAction(NamedTuple):
     statuses: frozenset[JobStatus]
     sheets: frozenset[SheetStatus]
     words: str
@@ -44,28 +44,28 @@ class _OfSheet(NamedTuple):
     planned: bool = False
 
 
-_KNOWN = {
-    "pause": _Known(_STARTED - {JobStatus.PAUSING}, "pause {job}", "job.pause"),
-    "pause now": _Known(
+_JOB_ACTIONS = {
+    "pause": _JobAction(_STARTED - {JobStatus.PAUSING}, "pause {job}", "job.pause"),
+    "pause now": _JobAction(
         _STARTED - {JobStatus.QUEUED},
         "pause {job} --now",
         "job.pause",
         {"now": True},
         "Interrupt what is in flight? It runs again after the resume.",
     ),
-    "resume": _Known(_RESTING | {JobStatus.PAUSING}, "resume {job}", "job.resume"),
-    "retry": _Known(_ALIVE, "retry {job}", "job.retry"),
-    "discard": _Known(
+    "resume": _JobAction(_RESTING | {JobStatus.PAUSING}, "resume {job}", "job.resume"),
+    "retry": _JobAction(_NOT_ENDED, "retry {job}", "job.retry"),
+    "discard": _JobAction(
         frozenset({JobStatus.PAUSING}),
         "modify {job} --discard",
         "job.modify",
         {"discard": True},
         "Take the staged revision back?",
     ),
-    "cancel": _Known(
-        _ALIVE, "cancel {job}", "job.cancel", {}, "End this job now? What is in flight is ended, too."
+    "cancel": _JobAction(
+        _NOT_ENDED, "cancel {job}", "job.cancel", {}, "End this job now? What is in flight is ended, too."
     ),
-    "remove": _Known(
+    "remove": _JobAction(
         _ENDED,
         "remove {job}",
         "job.remove",
@@ -90,46 +90,51 @@ def offers(job: Mapping[str, Any]) -> list[Offer]:
             {"job_id": job["job_id"], **known.params},
             known.asks,
         )
-        for word, known in _KNOWN.items()
+        for word, known in _JOB_ACTIONS.items()
         if job["status"] in known.statuses
         and (word not in _ONLY_WITH or job[_ONLY_WITH[word]])
         and (word in _OF_EARLIER_RUNS or not is_earlier(job))
     ]
 
 
-def asked_line(word: str, job: Mapping[str, Any], sheet: Mapping[str, Any] | None) -> str:
-    """Return the `mzt` line of what a word stands for, asked now or not; empty: it lacks a sheet."""
+def action_line(word: str, job: Mapping[str, Any], sheet: Mapping[str, Any] | None) -> str:
+    """Return the `mzt` line of an action, possible now or not; empty: the action needs a sheet."""
     name = shlex.quote(job["job_id"])
-    if (known := _KNOWN.get(word)) is not None:
+    if (known := _JOB_ACTIONS.get(word)) is not None:
         return f"mzt {known.words.format(job=name)}"
-    return (
-        "" if sheet is None else f"mzt {_KNOWN_OF_SHEETS[word].words.format(job=name, sheet=sheet['sheet'])}"
-    )
+    return "" if sheet is None else f"mzt {_SHEET_ACTIONS[word].words.format(job=name, sheet=sheet['sheet'])}"
 
 
 def is_earlier(job: Mapping[str, Any]) -> bool:
-    """Tell whether a run is not the newest of its job: it is done with."""
+    """Tell whether a run is not the newest of its job."""
     return bool(job["job_id"] != job["job_name"])
 
 
 _DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.FAILED})
 _OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING, SheetStatus.FAILED, SheetStatus.CANCELLED})
 _TO_COME = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
-_BROKEN = _STARTED | _RESTING
-_KNOWN_OF_SHEETS = {
-    "run from here": _OfSheet(
+_MAY_STOP_BEFORE = _STARTED | _RESTING
+_SHEET_ACTIONS = {
+    "run from here": _SheetAction(
         _RESTING | _ENDED, _DONE, "resume {job} --from {sheet}", "job.resume", "from", planned=True
     ),
-    "run it alone": _OfSheet(
+    "run it alone": _SheetAction(
         _RESTING | _ENDED, _DONE, "resume {job} --only {sheet}", "job.resume", "only", planned=True
     ),
-    "accept": _OfSheet(
+    "accept": _SheetAction(
         _RESTING, _OPEN, "resume {job} --accept {sheet}", "job.resume", "accept", planned=True
     ),
-    "skip": _OfSheet(_RESTING, _OPEN, "resume {job} --skip {sheet}", "job.resume", "skip", planned=True),
-    "pause before it": _OfSheet(_BROKEN, _TO_COME, "pause {job} --before {sheet}", "job.pause", "before"),
-    "clear the breakpoint": _OfSheet(
-        _BROKEN, _TO_COME, "pause {job} --before {sheet} --clear", "job.pause", "before", {"clear": True}
+    "skip": _SheetAction(_RESTING, _OPEN, "resume {job} --skip {sheet}", "job.resume", "skip", planned=True),
+    "pause before it": _SheetAction(
+        _MAY_STOP_BEFORE, _TO_COME, "pause {job} --before {sheet}", "job.pause", "before"
+    ),
+    "clear the breakpoint": _SheetAction(
+        _MAY_STOP_BEFORE,
+        _TO_COME,
+        "pause {job} --before {sheet} --clear",
+        "job.pause",
+        "before",
+        {"clear": True},
     ),
 }
 _BREAKPOINTS = {"pause before it": False, "clear the breakpoint": True}
@@ -151,7 +156,7 @@ def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[Offer
             None,
             known.planned,
         )
-        for word, known in _KNOWN_OF_SHEETS.items()
+        for word, known in _SHEET_ACTIONS.items()
         if job["status"] in known.statuses
         and sheet["status"] in known.sheets
         and _BREAKPOINTS.get(word, marked) is marked

@@ -21,12 +21,12 @@ def directory_of(daemon_socket: str) -> Path:
     return place
 
 
-def place_of(directory: Path, pid: int) -> Path:
+def socket_of(directory: Path, pid: int) -> Path:
     """Return the socket at which a running dashboard tells a new address to whoever asks."""
     return directory / f"{pid}{_SUFFIX}"
 
 
-def running(directory: Path, *, port: int | None = None, read_only: bool = False) -> str:
+def running_address(directory: Path, *, port: int | None = None, read_only: bool = False) -> str:
     """Return a new address of the server that was started last: good once, and for a minute.
 
     Of those at a port, and of those that only show, where that is asked for.
@@ -35,8 +35,8 @@ def running(directory: Path, *, port: int | None = None, read_only: bool = False
         NoDaemon: none runs that is such a one.
     """
     others: list[str] = []
-    for place in _places(directory):
-        address, kind = _told_by(place)
+    for place in _sockets(directory):
+        address, kind = _ask_for_address(place)
         if (port is None or urlsplit(address).port == port) and (kind == READ_ONLY or not read_only):
             if address:
                 return address
@@ -52,9 +52,9 @@ def running(directory: Path, *, port: int | None = None, read_only: bool = False
     raise NoDaemon("no dashboard of yours runs here", hints=["mzt dashboard"])
 
 
-def sweep(directory: Path) -> None:
-    """Take away what dashboards have left that were killed."""
-    for place in _places(directory):
+def remove_stale_sockets(directory: Path) -> None:
+    """Remove the sockets of dashboards that were killed."""
+    for place in _sockets(directory):
         with suppress(OSError, ValueError):
             try:
                 os.kill(int(place.name.removesuffix(_SUFFIX)), 0)
@@ -62,13 +62,13 @@ def sweep(directory: Path) -> None:
                 place.unlink()
 
 
-def told(address: str, *, read_only: bool) -> bytes:
-    """Return what a running dashboard tells whoever asks for an address."""
+def address_message(address: str, *, read_only: bool) -> bytes:
+    """Return the bytes that a running dashboard sends to whoever asks for an address."""
     return f"{address}\n{READ_ONLY if read_only else ''}\n".encode()
 
 
-def _places(directory: Path) -> list[Path]:
-    """Return where dashboards tell their addresses, or told them, the newest first."""
+def _sockets(directory: Path) -> list[Path]:
+    """Return the sockets at which dashboards tell their addresses, or told them, the newest first."""
     found = []
     for place in directory.glob(f"*{_SUFFIX}"):
         with suppress(OSError):
@@ -76,8 +76,8 @@ def _places(directory: Path) -> list[Path]:
     return [place for _, place in sorted(found, reverse=True)]
 
 
-def _told_by(place: Path) -> tuple[str, str]:
-    """Ask one for an address; return it, and whether it only shows. Empty: nobody tells one there."""
+def _ask_for_address(place: Path) -> tuple[str, str]:
+    """Ask a dashboard for an address; return it, and whether it is read-only. Empty: none answers."""
     with suppress(OSError, UnicodeError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(_PATIENCE_SECONDS)
         asking.connect(os.fspath(place))
@@ -86,8 +86,8 @@ def _told_by(place: Path) -> tuple[str, str]:
     return "", ""
 
 
-def at(address: str, job_id: str | None, sheet: int | None = None) -> str:
-    """Return an address that opens at a job, and a sheet of it; null: at what the page begins with."""
+def address_of_job(address: str, job_id: str | None, sheet: int | None = None) -> str:
+    """Return an address that opens the page at a job and a sheet of it; null: at the list of jobs."""
     if job_id is None:
         return address
     where = f"/job/{quote(job_id, safe='')}" + ("" if sheet is None else f"?sheet={sheet}")

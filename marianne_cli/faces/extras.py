@@ -12,24 +12,25 @@ from marianne_cli.lines.misuse import Misuse
 DISTRIBUTION = "marianned"
 
 
-def need(command: str, extra: str, *modules: str) -> None:
-    """See that what a command needs is installed.
+def require(command: str, extra: str, *modules: str) -> None:
+    """Check that the modules that a command needs are installed.
 
     Raises:
-        Misuse: it is not; exit code 2.
+        Misuse: they are not; exit code 2.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         named = " and ".join(missing)
         raise Misuse(
-            f"{command} needs {named}, which the extra '{extra}' brings; to install it:", install(extra)
+            f"{command} needs {named}, which the extra '{extra}' brings; to install it:",
+            install_command(extra),
         )
 
 
-def install(extra: str) -> str:
+def install_command(extra: str) -> str:
     """Return the command that adds an extra to the environment that this program runs in."""
     wanted = shlex.quote(f"{DISTRIBUTION}[{extra}]")
-    again = shlex.quote(f"{DISTRIBUTION}[{extra}]{_source()}")
+    again = shlex.quote(f"{DISTRIBUTION}[{extra}]{_source_suffix()}")
     prefix = Path(sys.prefix)
     if (prefix / "pipx_metadata.json").exists():
         return f"pipx install --force {again}"
@@ -41,7 +42,7 @@ def install(extra: str) -> str:
     return f"{python} -m pip install {wanted}"
 
 
-def _source() -> str:
+def _source_suffix() -> str:
     """Return where the distribution came from, as a requirement says it; empty: from an index.
 
     What installs it anew would else look for it in an index, which need not have it.

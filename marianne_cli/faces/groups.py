@@ -1,4 +1,4 @@
-"""What a job is to the person who looks: both faces show the jobs in these groups, in this order."""
+"""The groups in which jobs are shown, by whether they need a person; all faces show them in this order."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,8 +7,8 @@ from typing import Any
 _ENDED = {"completed", "cancelled"}
 
 
-class Group(StrEnum):
-    """What a job is to the person who looks, in the order in which they are shown."""
+class JobGroup(StrEnum):
+    """The groups of jobs, in the order in which they are shown."""
 
     NEEDS_YOU = "needs you"
     RUNNING = "running"
@@ -25,18 +25,18 @@ def needs_person(job: Mapping[str, Any]) -> bool:
     return stands or (bool(job.get("to_type")) and job["status"] not in _ENDED)
 
 
-def group_of(job: Mapping[str, Any]) -> Group:
+def group_of(job: Mapping[str, Any]) -> JobGroup:
     """Tell whether a job needs a person, runs, waits for a time or another thing, or has ended.
 
     It needs a person where it has failed, is paused and nothing goes on by itself, or somebody has to act.
     """
     status = job["status"]
     if needs_person(job):
-        return Group.NEEDS_YOU
+        return JobGroup.NEEDS_YOU
     if status in _ENDED:
-        return Group.ENDED
+        return JobGroup.ENDED
     if job["in_flight"]:
-        return Group.RUNNING
+        return JobGroup.RUNNING
     if status in {"paused", "queued"} or job["waiting"]:
-        return Group.WAITING
-    return Group.RUNNING
+        return JobGroup.WAITING
+    return JobGroup.RUNNING

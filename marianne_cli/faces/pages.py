@@ -1,4 +1,4 @@
-"""Replies that come in pages, whole."""
+"""Reading all pages of a reply."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from marianne_cli.client import AsyncClient
 from marianned.protocol import Query
 
 
-async def whole(client: AsyncClient, request: Query[Any], listed: str, total: str) -> dict[str, Any]:
+async def read_all_pages(client: AsyncClient, request: Query[Any], listed: str, total: str) -> dict[str, Any]:
     """Return a reply with all pages of what it lists; `total` is its key for how many there are.
 
     Raises:

@@ -87,9 +87,9 @@ class PastTime(ParameterKind):
 
     def convert(self, text: str) -> str:
         """Read it into RFC 3339."""
-        from marianne_cli.times import since
+        from marianne_cli.times import parse_since
 
-        return since(text)
+        return parse_since(text)
 
 
 class JobName(ParameterKind):

@@ -19,7 +19,7 @@ import msgspec
 from marianne_cli.client import AsyncClient, aconnect
 from marianne_cli.exits import problem_text
 from marianne_cli.faces.groups import needs_person
-from marianne_cli.faces.pages import whole
+from marianne_cli.faces.pages import read_all_pages
 from marianne_cli.mcp.stdio import Handler, Params, RpcError, bad_params
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens.transcript import Transcript
@@ -405,14 +405,14 @@ async def _run_look(client: AsyncClient, asked: LookArguments) -> str:
 
 async def _read_jobs(client: AsyncClient) -> list[dict[str, Any]]:
     """Return all jobs that move, are held or have failed."""
-    found = await whole(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
+    found = await read_all_pages(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
     jobs: list[dict[str, Any]] = found["jobs"]
     return jobs
 
 
 async def _read_job(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
     """Return a job with all its sheets."""
-    return await whole(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
+    return await read_all_pages(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
 
 
 async def _run_output(client: AsyncClient, asked: OutputArguments) -> str:
@@ -452,7 +452,7 @@ async def _run_plan(client: AsyncClient, asked: PlanArguments | PlanOfTextArgume
         if asked.action == "modify"
         else _resume_request(asked, plan=True)
     )
-    reply = await whole(client, request, "plan", "plan_total")
+    reply = await read_all_pages(client, request, "plan", "plan_total")
     return _page_text(screens.plan_screen(reply), asked.more)
 
 

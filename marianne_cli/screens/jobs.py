@@ -11,7 +11,7 @@ from typing import Any
 
 from marianne_cli import people
 from marianne_cli.screens import render
-from marianne_cli.times import age, between, moment, running, soon
+from marianne_cli.times import age, between, moment, running_times, soon
 from marianned.formatting import assignments, dollars, file_list, plural, ranges
 
 Result = Mapping[str, Any]
@@ -141,7 +141,7 @@ def state_text(job: Result) -> str:
 
 def _state_text(job: Result, said: str) -> str:
     hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
-    by = _requester_text(job) if hold is None else people.held_by(hold)
+    by = _requester_text(job) if hold is None else people.holder_text(hold)
     return "; ".join(part for part in (f"{said}{by}", _cause_text(job, hold), _next_text(job)) if part)
 
 
@@ -150,7 +150,7 @@ def _requester_text(job: Result) -> str:
     asked = job.get("last_request")
     if not asked:
         return ""
-    told = people.held_by({"owner": asked["caller"], "reason": asked["reason"]})
+    told = people.holder_text({"owner": asked["caller"], "reason": asked["reason"]})
     if job["status"] in {"cancelled", "cancelling"} and asked["type"].startswith("job.cancel"):
         return told
     resumed = asked["type"] == "hold.released" or asked["text"].startswith("resume")
@@ -335,9 +335,9 @@ def _pending_text(sheet: Result) -> str:
 
 def _decision_text(sheet: Result) -> str:
     if word := sheet.get("accepted"):
-        return f"accepted{people.held_by(word)}"
+        return f"accepted{people.holder_text(word)}"
     if word := sheet.get("skipped_by"):
-        return f"skipped{people.held_by(word)}"
+        return f"skipped{people.holder_text(word)}"
     return sheet.get("skip_reason") or ""
 
 
@@ -354,7 +354,7 @@ def _waiting_text(sheet: Result) -> str:
 def _running_text(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
-    times = f" {running(flight)}"
+    times = f" {running_times(flight)}"
     if flight.get("attempt") == 0:
         return f"checking its skip rules{times}"
     where = f", {found}" if (found := render.node_text(flight)) else ""

@@ -8,8 +8,8 @@ import msgspec
 
 from marianne_cli import terminal
 from marianne_cli.exits import problem_text
-from marianne_cli.faces.actions import Offer, asked_line, offers, sheet_offers, takes_score
-from marianne_cli.faces.pages import whole
+from marianne_cli.faces.actions import Offer, action_line, offers, sheet_offers, takes_score
+from marianne_cli.faces.pages import read_all_pages
 from marianne_cli.screens import jobs as screens
 from marianne_cli.top.drawn.dialogs import (
     ActionMenu,
@@ -69,7 +69,7 @@ class ActionRunner:
         of_sheet = [] if sheet is None else sheet_offers(job, sheet)
         found = next((one for one in [*offers(job), *of_sheet] if one.name == word), None)
         if found is None:
-            self._top.log_refusal(asked_line(word, job, sheet), _not_now_text(job, sheet), [])
+            self._top.log_refusal(action_line(word, job, sheet), _not_now_text(job, sheet), [])
         else:
             self._top.start(functools.partial(self._confirm_and_send, found))
 
@@ -139,7 +139,9 @@ class ActionRunner:
 
     async def _whole_plan(self, request: Query[Any]) -> dict[str, Any]:
         """Ask for a plan with all its pages."""
-        plan: dict[str, Any] = sanitized(await whole(self._top.client, request, "plan", "plan_total"))
+        plan: dict[str, Any] = sanitized(
+            await read_all_pages(self._top.client, request, "plan", "plan_total")
+        )
         return plan
 
     # --- several -----------------------------------------------------------------------------------------

@@ -344,12 +344,12 @@ class TopApp(App[MarianneError]):
         name = None if job is None else str(job["job_id"])
         directory = addresses.directory_of(self.client.path)
         try:
-            address = await to_thread.run_sync(addresses.running, directory)
+            address = await to_thread.run_sync(addresses.running_address, directory)
         except NoDaemon as error:
             self.log_refusal("", error.message, [f"mzt dashboard {typed(name)}" if name else "mzt dashboard"])
             return
         number = None if sheet is None else int(sheet["sheet"])
-        self.copy_to_clipboard(addresses.at(address, name, number))
+        self.copy_to_clipboard(addresses.address_of_job(address, name, number))
         place = " · ".join(part for part in (name, None if number is None else f"sheet {number}") if part)
         self.note(f"copied: an address of the page at {place or 'all jobs'}, good once and for a minute")
 

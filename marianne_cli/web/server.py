@@ -126,7 +126,7 @@ class DashboardServer:
 
         The token is in the fragment: no server, log or `ps` sees it.
         """
-        return addresses.at(f"{self.base_url}#t={self._sessions.mint()}", job)
+        return addresses.address_of_job(f"{self.base_url}#t={self._sessions.mint()}", job)
 
     def open_browser(self, job: str | None = None) -> None:
         """Open the page where there is a screen: by a private file, so that no `ps` shows the token."""
@@ -188,8 +188,8 @@ class DashboardServer:
 
     async def _serve_addresses(self, *, task_status: Any) -> None:
         """Tell a new address to whoever asks at a socket that is this user's alone: `mzt dashboard --url`."""
-        addresses.sweep(self._directory)
-        place = addresses.place_of(self._directory, os.getpid())
+        addresses.remove_stale_sockets(self._directory)
+        place = addresses.socket_of(self._directory, os.getpid())
         listener = await anyio.create_unix_listener(place, mode=0o600)
         try:
             async with listener:
@@ -201,7 +201,7 @@ class DashboardServer:
     async def _send_address(self, asking: SocketStream) -> None:
         async with asking:
             with suppress(anyio.BrokenResourceError):
-                await asking.send(addresses.told(self.url(), read_only=self._read_only))
+                await asking.send(addresses.address_message(self.url(), read_only=self._read_only))
 
 
 class _TerminalFormatter(logging.Formatter):

@@ -49,11 +49,11 @@ BAD = {
 
 @each(("text", "meant"), AS_MEANT.items())
 def test_a_line_is_read_as_people_mean_it(text, meant):
-    assert envfile.read(text) == meant
+    assert envfile.read_variables(text) == meant
 
 
 @each(("text", "told"), BAD.items())
 def test_what_is_none_is_refused_with_its_line(text, told):
-    with pytest.raises(envfile.BadLine) as bad:
-        envfile.read(text)
+    with pytest.raises(envfile.EnvFileError) as bad:
+        envfile.read_variables(text)
     assert (bad.value.line, bad.value.message) == told

@@ -434,7 +434,7 @@ def test_an_age_has_its_two_largest_units(looked_at):
 )
 def test_since_is_a_duration_ago_the_last_clock_time_or_rfc_3339(looked_at, typed, read):
     looked_at("14:20:00")
-    assert times.since(typed) == read
+    assert times.parse_since(typed) == read
 
 
 def test_what_programs_print_is_shown_without_escapes():

@@ -95,7 +95,7 @@ def test_without_the_extra_the_command_that_installs_it_is_told(monkeypatch, cap
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "mzt: mzt top needs textual, which the extra 'top' brings; to install it:",
-        f"  {extras.install('top')}",
+        f"  {extras.install_command('top')}",
     ]
     assert "'marianned[top]'" in said[1]
 
@@ -119,7 +119,7 @@ def test_an_extra_comes_from_where_the_rest_came(made_by, command, came_from, as
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     found = SimpleNamespace(read_text=lambda _file: came_from and json.dumps(came_from))
     monkeypatch.setattr("importlib.metadata.distribution", lambda _name: found)
-    assert extras.install("top") == f"{command} --force {asked}"
+    assert extras.install_command("top") == f"{command} --force {asked}"
 
 
 def test_nothing_but_top_loads_textual():

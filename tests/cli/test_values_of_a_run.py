@@ -3,16 +3,16 @@
 import pytest
 from kit.tables import each
 
-from marianne_cli.variables import BadValue, read
+from marianne_cli.variables import VariableError, read_values
 
 
 def test_a_file_of_values_is_one_mapping():
-    assert read(b"version: 1.2\ntargets: [a, b]\n") == {"version": 1.2, "targets": ["a", "b"]}
+    assert read_values(b"version: 1.2\ntargets: [a, b]\n") == {"version": 1.2, "targets": ["a", "b"]}
 
 
 @each("text", [b"", b"# none yet\n", b"---\n", b"{}\n"])
 def test_an_empty_file_gives_no_values(text):
-    assert read(text) == {}
+    assert read_values(text) == {}
 
 
 @each(
@@ -25,6 +25,6 @@ def test_an_empty_file_gives_no_values(text):
     ],
 )
 def test_what_is_wrong_in_one_is_told_with_its_line(text, line, message):
-    with pytest.raises(BadValue) as refused:
-        read(text)
+    with pytest.raises(VariableError) as refused:
+        read_values(text)
     assert (refused.value.line, refused.value.message) == (line, message)

@@ -5,7 +5,7 @@ from datetime import datetime
 from kit.tables import each
 
 from marianne_cli import times
-from marianne_cli.faces.groups import Group, group_of
+from marianne_cli.faces.groups import JobGroup, group_of
 from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.activity import ActivityLines
@@ -61,21 +61,21 @@ def test_statuses_are_told_apart_without_colours(table):
 @each(
     ("told", "group"),
     [
-        (job(status="failed"), Group.NEEDS_YOU),
-        (job(status="paused"), Group.NEEDS_YOU),
-        (job(status="paused", next={"code": "hold_end"}), Group.WAITING),
-        (job(status="running", in_flight=[{}]), Group.RUNNING),
-        (job(status="running", in_flight=[{}], waiting=[{}]), Group.RUNNING),
-        (job(status="running", waiting=[{}]), Group.WAITING),
-        (job(status="running", in_flight=[{}], to_type=["scontrol release 1"]), Group.NEEDS_YOU),
-        (job(status="paused", next={"code": "hold_end"}, to_type=["mzt doctor"]), Group.NEEDS_YOU),
-        (job(status="cancelled", to_type=["kill 1"]), Group.ENDED),
-        (job(status="queued"), Group.WAITING),
-        (job(status="pausing", in_flight=[{}]), Group.RUNNING),
-        (job(status="cancelling"), Group.RUNNING),
-        (job(status="completed"), Group.ENDED),
-        (job(status="cancelled"), Group.ENDED),
-        (job(status="of a newer daemon"), Group.RUNNING),
+        (job(status="failed"), JobGroup.NEEDS_YOU),
+        (job(status="paused"), JobGroup.NEEDS_YOU),
+        (job(status="paused", next={"code": "hold_end"}), JobGroup.WAITING),
+        (job(status="running", in_flight=[{}]), JobGroup.RUNNING),
+        (job(status="running", in_flight=[{}], waiting=[{}]), JobGroup.RUNNING),
+        (job(status="running", waiting=[{}]), JobGroup.WAITING),
+        (job(status="running", in_flight=[{}], to_type=["scontrol release 1"]), JobGroup.NEEDS_YOU),
+        (job(status="paused", next={"code": "hold_end"}, to_type=["mzt doctor"]), JobGroup.NEEDS_YOU),
+        (job(status="cancelled", to_type=["kill 1"]), JobGroup.ENDED),
+        (job(status="queued"), JobGroup.WAITING),
+        (job(status="pausing", in_flight=[{}]), JobGroup.RUNNING),
+        (job(status="cancelling"), JobGroup.RUNNING),
+        (job(status="completed"), JobGroup.ENDED),
+        (job(status="cancelled"), JobGroup.ENDED),
+        (job(status="of a newer daemon"), JobGroup.RUNNING),
     ],
 )
 def test_what_needs_a_person_is_told_from_what_waits_for_a_time(told, group):
@@ -88,7 +88,7 @@ def test_jobs_are_shown_by_group_and_keep_their_order_when_they_change():
         [job("b", event=2, in_flight=[{}]), job("a", event=1, in_flight=[{}]), job("z", "failed", event=3)]
     )
     order = [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()]
-    assert order == [(Group.NEEDS_YOU, ["z"]), (Group.RUNNING, ["a", "b"])]
+    assert order == [(JobGroup.NEEDS_YOU, ["z"]), (JobGroup.RUNNING, ["a", "b"])]
     store.put_job({**job("a", event=9, in_flight=[{}]), "timing": {"created_at": "2026-01-01T00:00:01.000Z"}})
     assert [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()] == order
 

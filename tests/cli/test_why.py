@@ -261,7 +261,7 @@ def test_what_waits_tells_since_when_and_who_unblocks_it(given, told):
 def test_a_refusal_names_people_by_login_and_other_clients_as_they_are(monkeypatch):
     monkeypatch.setattr(people, "login", {1000: "ann"}.__getitem__)
     said = 'its pause was released by mzt 1.2.0 (uid 1000) "no", asked by robot 9 (uid 1000)'
-    assert people.by_login(said) == 'its pause was released by ann "no", asked by robot 9 (uid 1000)'
+    assert people.with_login_names(said) == 'its pause was released by ann "no", asked by robot 9 (uid 1000)'
 
 
 def test_a_long_label_moves_where_lines_go_on():

@@ -180,7 +180,7 @@ async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypa
 async def test_an_address_of_what_is_looked_at_is_copied_and_a_filter_of_sheets_is_told_with_what_it_leaves(
     two,
 ):
-    place = addresses.place_of(addresses.directory_of(str(two.socket)), 1)
+    place = addresses.socket_of(addresses.directory_of(str(two.socket)), 1)
     async with looking(two.socket, "works") as top:
         await top.sees("begun")
         await top.press("u")

@@ -78,7 +78,7 @@ def test_without_the_extra_the_command_that_installs_it_is_told(monkeypatch, cap
         util, "find_spec", lambda name, *more: None if name == "starlette" else real(name, *more)
     )
     assert run(["dashboard"]) == 2
-    assert extras.install("web") in capsys.readouterr().err
+    assert extras.install_command("web") in capsys.readouterr().err
 
 
 def test_the_command_alone_loads_nothing_of_the_extra():

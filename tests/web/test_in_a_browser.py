@@ -273,7 +273,7 @@ def test_an_address_opens_at_what_it_names_and_nothing_is_said_that_is_not_known
     daemon.submit(score("named-by-address", ["true", "exit 3"]))
     daemon.wait_for("named-by-address", "failed")
     of_job = dashboard.new_address("named-by-address")
-    of_sheet = addresses.at(dashboard.new_address(), "named-by-address", 2)
+    of_sheet = addresses.address_of_job(dashboard.new_address(), "named-by-address", 2)
     with page_of(browser, dashboard) as page:
         for address, wanted in ((of_job, ".job-head"), (of_sheet, '.panel[aria-label="Sheet 2"]')):
             page.context.clear_cookies()

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from marianne_cli.faces.groups import Group
+from marianne_cli.faces.groups import JobGroup
 from marianne_cli.times import moment
 from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
 from marianne_cli.top.known.cells import Cell, Line, plain
@@ -82,9 +82,13 @@ def daemon_line(store: StateStore, *, read_only: bool, behind: int | None) -> Li
             Cell(f" · slots {slots['used']}/{slots['total']} · ", "dim"),
         ]
     counts = {group: len(jobs) for group, jobs in store.ordered()}
-    for group, style in ((Group.NEEDS_YOU, "warn bold"), (Group.RUNNING, "run"), (Group.WAITING, "")):
+    for group, style in (
+        (JobGroup.NEEDS_YOU, "warn bold"),
+        (JobGroup.RUNNING, "run"),
+        (JobGroup.WAITING, ""),
+    ):
         if counts.get(group):
-            word = "need you" if group is Group.NEEDS_YOU and counts[group] > 1 else str(group)
+            word = "need you" if group is JobGroup.NEEDS_YOU and counts[group] > 1 else str(group)
             cells += [Cell(f"{counts[group]} {word}", style), Cell(" · ", "dim")]
     cells.append(Cell(plural(len(store.jobs), "job"), "dim"))
     usd, known = store.cost()

@@ -1,10 +1,10 @@
 """What stands in the rows: jobs by group, sheets by stage, attempts, a plan; text and style names, pure."""
 
-from marianne_cli.faces.groups import Group
+from marianne_cli.faces.groups import JobGroup
 from marianne_cli.people import who as who_is
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
-from marianne_cli.times import age, moment, running
+from marianne_cli.times import age, moment, running_times
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
 from marianne_cli.top.known.store import StateStore, Value
@@ -25,10 +25,10 @@ JOB_COLUMNS = (
     Column("WHAT"),
 )
 _GROUP_STYLE = {
-    Group.NEEDS_YOU: "warn bold",
-    Group.RUNNING: "run bold",
-    Group.WAITING: "bold",
-    Group.ENDED: "dim bold",
+    JobGroup.NEEDS_YOU: "warn bold",
+    JobGroup.RUNNING: "run bold",
+    JobGroup.WAITING: "bold",
+    JobGroup.ENDED: "dim bold",
 }
 
 
@@ -162,7 +162,7 @@ def detail_lines(job: Value) -> list[list[Cell]]:
         what_for = str(wait["waiting_for"]).replace("_", " ")
         lines.append([Cell("waits  ", "warn"), Cell(f"{_item_text(wait)}  {what_for}{until}")])
     for flight in job["in_flight"][:_MOST]:
-        times = running(flight)
+        times = running_times(flight)
         last = f"  │ {flight['last_line']}" if flight.get("last_line") else ""
         attempt = f"attempt {flight['attempt']} " if flight["attempt"] else ""
         lines.append(

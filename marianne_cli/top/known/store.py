@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from marianne_cli import terminal
-from marianne_cli.faces.groups import Group, group_of
+from marianne_cli.faces.groups import JobGroup, group_of
 
 Value = Mapping[str, Any]
 """A JOB, SHEET or other object of docs/design/cli.md §2.0."""
@@ -134,14 +134,14 @@ class StateStore:
 
     # --- what is read -----------------------------------------------------------------------------
 
-    def ordered(self) -> list[tuple[Group, list[Value]]]:
+    def ordered(self) -> list[tuple[JobGroup, list[Value]]]:
         """Return the jobs by group, those that need a person first; in a group the oldest run first."""
-        groups: dict[Group, list[Value]] = {group: [] for group in Group}
+        groups: dict[JobGroup, list[Value]] = {group: [] for group in JobGroup}
         for job in self.jobs.values():
             groups[group_of(job)].append(job)
         for jobs in groups.values():
             jobs.sort(key=lambda job: (job["timing"]["created_at"], job["job_id"]))
-        groups[Group.ENDED].reverse()
+        groups[JobGroup.ENDED].reverse()
         return [(group, jobs) for group, jobs in groups.items() if jobs]
 
     def sheet(self, job_id: str, number: int | None) -> Value | None:

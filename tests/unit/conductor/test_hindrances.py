@@ -10,7 +10,7 @@ from kit.conducting import DEADLINE, ME, conducting
 from kit.memory import NOBODY, MemoryExecutor
 
 from marianne_cli.screens.jobs import jobs_table
-from marianne_cli.times import running
+from marianne_cli.times import running_times
 from marianned.conductor.capacity.disk import DiskMonitor
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.why import WhyQueries
@@ -186,7 +186,7 @@ async def two_at_a_cluster(path, wait):
 def test_what_a_pause_takes_back_has_not_begun_until_it_is_out_of_the_queue(loop, tmp_path):
     for status, why in loop.call(two_at_a_cluster, tmp_path, WaitReason("others go first", queued=True)):
         (flight,) = status.in_flight
-        assert running(msgspec.to_builtins(flight)).endswith(", not begun")
+        assert running_times(msgspec.to_builtins(flight)).endswith(", not begun")
         assert status.next.latest_at is None
         assert "in_flight" not in [reason.code for reason in why.reasons]
 
@@ -221,7 +221,7 @@ async def suspended(path):
 def test_what_has_begun_and_is_suspended_says_so_with_its_limit_and_is_in_flight(loop, tmp_path):
     status, why = loop.call(suspended, tmp_path)
     (flight,) = status.in_flight
-    assert re.fullmatch(r"since \S+, suspended, limit \S+", running(msgspec.to_builtins(flight)))
+    assert re.fullmatch(r"since \S+, suspended, limit \S+", running_times(msgspec.to_builtins(flight)))
     assert status.next.latest_at is None, "nobody knows when it goes on"
     told = [(reason.code, reason.unblocked_by, reason.sheets, reason.until_at) for reason in why.reasons]
     assert told == [("slurm", "caller", [1], None), ("in_flight", "sheet", [1], None)]
