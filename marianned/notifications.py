@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marianned import __version__
-from marianned.instruments.command_line import filled
+from marianned.instruments.command_line import fill_variables
 from marianned.protocol import Event
 from marianned.score.expanded import Notification
 
@@ -46,7 +46,7 @@ def send(notification: Notification, event: Event, body: bytes, environ: Mapping
         return
     if notification.type == "slack":
         body = json.dumps({"text": _plain(f"{_title(event)}: {event.text}")}).encode()
-    headers = {name: filled(value, environ) for name, value in notification.headers.items()}
+    headers = {name: fill_variables(value, environ) for name, value in notification.headers.items()}
     address = notification.url or environ.get(notification.url_env or "")
     if not address:
         raise Undelivered(f"the variable {notification.url_env} is not set", again=False)

@@ -22,9 +22,9 @@ from anyio import to_thread
 from marianned import files, memory, worker_pool
 from marianned.accidents import is_scarcity
 from marianned.errors import Problem
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
-from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
+from marianned.instruments.result import CAPTURE_BYTES, Ended, ParsedOutput, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.score.expanded import CompileResult, ExpandedScore, unpack_score
 from marianned.score.language.expressions import JobValue, SheetValue
@@ -100,7 +100,7 @@ def load(builtin: dict[str, Profile] | None = None) -> dict[str, Profile]:
     from marianned.score.render import assembly, injecting, template
 
     if builtin is not None:
-        loader.know(builtin)
+        loader.preload_builtin_profiles(builtin)
     del http, ssl, urllib, jinja2, output, assembly, compiler, explain, injecting, profiles, template
     source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
@@ -411,7 +411,7 @@ async def read_end(
     detection_patterns: Sequence[str] = (),
     ended: Ended | None = None,
     ended_at: int | None = None,
-) -> tuple[Reading, Verdict]:
+) -> tuple[ParsedOutput, Verdict]:
     """Read the outputs of an attempt whose process has ended, and judge it.
 
     Source: docs/reference/score-format.md §15.2.
@@ -427,7 +427,7 @@ async def read_end(
     except WorkerLimit as limit:
         from marianned.instruments.output import classify
 
-        reading = Reading(result="", parsed=False)
+        reading = ParsedOutput(result="", parsed=False)
         verdict = classify(profile, reading, **end.asdict(), stderr=b"")
         if verdict.outcome is Outcome.SUCCEEDED:
             verdict = Verdict(
@@ -438,12 +438,12 @@ async def read_end(
 
 def read_plain_end(
     profile: Profile, settings: Mapping[str, Any], *, stdout: str, stderr: str, exit_code: int | None
-) -> tuple[Reading, Verdict] | None:
+) -> tuple[ParsedOutput, Verdict] | None:
     """Read what a script has printed that ended well and by itself, if that is little; blocks.
 
     Nothing is searched in it, so nothing can make it slow. None: `read_end` has to, which would say the same.
     """
-    output = output_of(profile, settings)
+    output = effective_output_format(profile, settings)
     errors = profile.cli.errors if profile.cli and profile.raw_prompt else None
     if errors is None or exit_code not in errors.success_exit_codes or errors.failure_patterns:
         return None
@@ -457,7 +457,7 @@ def read_plain_end(
     if size > PLAIN_BYTES:
         return None
     keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
-    return Reading(result=text_of(data.replace(b"\0", b""), keep)), Verdict(Outcome.SUCCEEDED, None, "")
+    return ParsedOutput(result=text_of(data.replace(b"\0", b""), keep)), Verdict(Outcome.SUCCEEDED, None, "")
 
 
 class _End(msgspec.Struct, frozen=True):
@@ -479,7 +479,7 @@ def _read_end(
     stderr: str,
     end: _End,
     ended_at: int | None,
-) -> tuple[Reading, Verdict]:
+) -> tuple[ParsedOutput, Verdict]:
     from marianned.instruments.output import classify, read_output
 
     unread: list[str] = []

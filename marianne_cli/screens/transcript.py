@@ -10,7 +10,7 @@ import msgspec
 from marianne_cli.context import wants_colours
 from marianne_cli.screens.render import strip_escapes
 from marianned.instruments.profile import OutputFormat
-from marianned.instruments.stream_view import ShownLine, StreamReader
+from marianned.instruments.stream_view import StreamLine, StreamReader
 
 _COLOURS = {"tool": 36, "result": 2, "note": 2, "error": 31}
 
@@ -40,7 +40,7 @@ class Transcript:
         return _coloured(self.finish_with_kinds())
 
     def feed_with_kinds(self, gone: int, data: bytes) -> list[tuple[str, str]]:
-        """Return what `feed` does, each line with its kind (`ShownLine`); of a text it is `plain`."""
+        """Return what `feed` does, each line with its kind (`StreamLine`); of a text it is `plain`."""
         if self._reader is not None:
             return _readable_lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
         first, *others = self._decoder.decode(data).split("\n")
@@ -71,7 +71,7 @@ def _stream_reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
     return StreamReader(output) if output.live or output.format == "json" else None
 
 
-def _readable_lines(said: Iterable[ShownLine]) -> list[tuple[str, str]]:
+def _readable_lines(said: Iterable[StreamLine]) -> list[tuple[str, str]]:
     """Return lines that nothing of an agent's is left in but text, each with its kind."""
     return [(line.kind, text) for line in said for text in strip_escapes(line.text).split("\n")]
 

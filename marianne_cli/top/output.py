@@ -46,7 +46,7 @@ class OutputSelection(NamedTuple):
 
 
 class OutputLine(NamedTuple):
-    """A line as it is shown; `kind` is that of a `ShownLine`: text, tool, result, note, error or plain."""
+    """A line as it is shown; `kind` is that of a `StreamLine`: text, tool, result, note, error or plain."""
 
     kind: str
     text: str

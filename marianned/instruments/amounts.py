@@ -23,8 +23,11 @@ _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
 
-class Amounts(msgspec.Struct, frozen=True):
-    """What an output tells; null: nothing, or what is no amount. `unread` says the latter, in a line each."""
+class ReportedUsage(msgspec.Struct, frozen=True):
+    """The tokens and the cost that an output reports; null: it does not, or the value is no amount.
+
+    `unread` has a line for each value that is no amount.
+    """
 
     input_tokens: int | None
     output_tokens: int | None
@@ -34,8 +37,8 @@ class Amounts(msgspec.Struct, frozen=True):
     unread: list[str] = []
 
 
-def of_events(output: OutputFormat, events: list[Any]) -> Amounts:
-    """Return what events tell, at the paths of a profile."""
+def usage_from_events(output: OutputFormat, events: list[Any]) -> ReportedUsage:
+    """Return the usage that events report, at the paths of a profile."""
     tokens = (
         output.input_tokens_path,
         output.output_tokens_path,
@@ -48,23 +51,25 @@ def of_events(output: OutputFormat, events: list[Any]) -> Amounts:
     if fresh is not None and spoken is not None and total is not None:
         spoken = max(spoken, total - fresh)
     looked = [*(("tokens", path) for path in tokens), ("cost", output.cost_path)]
-    unread = [line for what, path in looked if (line := _no_amount(events, path, what, added=added))]
-    return Amounts(fresh, spoken, cached, written, amount(events, output.cost_path, added=added), unread)
+    unread = [line for what, path in looked if (line := _unread_amount(events, path, what, added=added))]
+    return ReportedUsage(
+        fresh, spoken, cached, written, amount(events, output.cost_path, added=added), unread
+    )
 
 
-def of_text(output: OutputFormat, stdout: bytes) -> Amounts:
-    """Return what an output in text form tells, by the patterns of a profile."""
+def usage_from_text(output: OutputFormat, stdout: bytes) -> ReportedUsage:
+    """Return the usage that an output in text form reports, by the patterns of a profile."""
     told = output.text_amounts or TextAmounts()
     text = stdout.decode(errors="replace") if output.text_amounts else ""
-    costs = _written(text, told.cost)
-    return Amounts(
-        _sum(_written(text, told.input_tokens)),
-        _sum(_written(text, told.output_tokens)),
+    costs = _amounts_in_text(text, told.cost)
+    return ReportedUsage(
+        _sum(_amounts_in_text(text, told.input_tokens)),
+        _sum(_amounts_in_text(text, told.output_tokens)),
         cost_usd=costs[-1] if costs else None,
     )
 
 
-def _written(text: str, pattern: str | None) -> list[float]:
+def _amounts_in_text(text: str, pattern: str | None) -> list[float]:
     """Return the amounts that are written in a text: `4.6k`, `1,234`, `0.05`."""
     found: list[float] = []
     for hit in re.finditer(pattern, text, re.MULTILINE) if pattern else ():
@@ -83,7 +88,10 @@ def amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
 
     Of several paths in `path`, the first counts that finds any.
     """
-    each = ([n for event in events for n in json_path.numbers(event, one)] for one in (path or "").split())
+    each = (
+        [n for event in events for n in json_path.matching_numbers(event, one)]
+        for one in (path or "").split()
+    )
     found = next((numbers for numbers in each if numbers), [])
     if not found:
         return None
@@ -91,14 +99,14 @@ def amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
     return told if 0 <= told <= _AMOUNT_MOST else None
 
 
-def _no_amount(events: list[Any], path: str | None, what: str, *, added: bool) -> str | None:
+def _unread_amount(events: list[Any], path: str | None, what: str, *, added: bool) -> str | None:
     """Say that something stands where an amount is due, and is none."""
     if path is None or amount(events, path, added=added) is not None:
         return None
     for one in path.split():
         found = [value for event in events for value in json_path.matches(event, one) if value is not None]
         if found:
-            shown = json_path.words(found[-1])
+            shown = json_path.value_text(found[-1])
             shown = shown if len(shown) <= _SHOWN_LENGTH else f"{shown[: _SHOWN_LENGTH - 1]}…"
             return f"'{one}' of its output is no {_AMOUNTS[what]}: '{shown}'; {_WITHOUT_IT[what]}"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from marianned.instruments.profile import Command, FailureRule, OutputFormat, Profile
+from marianned.instruments.profile import FailureRule, OutputFormat, Profile, ToolCommand
 
 ARGUMENT_LIMIT = 100_000
 """The most bytes of a prompt that go into an argument; the kernel takes 128 KiB."""
@@ -60,7 +60,7 @@ class CommandLine(msgspec.Struct, frozen=True, kw_only=True):
     make_tmp: bool
 
 
-def invocation(
+def build_command_line(
     profile: Profile,
     settings: Mapping[str, Any],
     prompt: str,
@@ -91,19 +91,19 @@ def invocation(
         helper: the program that asks a model over HTTP, for profiles of that kind.
         session: the tool's own session that goes on, where the profile can resume one.
     """
-    env = environment(profile, settings, cwd, directory, environ, extra_env) | dict(marianne)
+    env = build_environment(profile, settings, cwd, directory, environ, extra_env) | dict(marianne)
     if profile.cli is None:
-        asking = _asking(profile, settings, timeout_seconds, system_prompt)
-        return _question(asking, prompt, directory, helper, env)
+        asking = _http_request(profile, settings, timeout_seconds, system_prompt)
+        return _http_command_line(asking, prompt, directory, helper, env)
     command = profile.cli.command
-    words, stdin, files = _prompt(profile, command, prompt, directory)
-    system, system_files = _system_prompt(command, system_prompt, directory)
+    words, stdin, files = _prompt_words(profile, command, prompt, directory)
+    system, system_files = _system_prompt_words(command, system_prompt, directory)
     argv = [
         command.executable,
         *([command.subcommand] if command.subcommand else []),
-        *_approval(command, settings),
-        *_format(command, settings),
-        *_flag(command.model_flag, model(profile, settings)),
+        *_approval_flags(command, settings),
+        *_format_flags(command, settings),
+        *_flag(command.model_flag, requested_model(profile, settings)),
         *_flag(command.timeout_flag, str(max(1, math.ceil(timeout_seconds)))),
         *_flag(command.working_dir_flag, cwd),
         *system,
@@ -125,7 +125,7 @@ def invocation(
     )
 
 
-def environment(
+def build_environment(
     profile: Profile,
     settings: Mapping[str, Any],
     cwd: str,
@@ -136,23 +136,23 @@ def environment(
     """Return the environment of everything that is started for a sheet (§5): its tool, its checks, its hooks.
 
     The daemon's, reduced to what the profile needs; the profile's own; what was given at submission; the
-    setting `env`. Arguments as for `invocation`; the MARIANNE_* variables come on top.
+    setting `env`. Arguments as for `build_command_line`; the MARIANNE_* variables come on top.
     """
     if profile.cli is None:
         key = key_variable(profile, settings)
-        env = _inherited([key] if key else [], environ)
+        env = _inherited_variables([key] if key else [], environ)
     else:
         command = profile.cli.command
-        env = _inherited(command.required_env, environ)
+        env = _inherited_variables(command.required_env, environ)
         env |= {
-            name: filled(value, environ).replace("{directory}", directory)
+            name: fill_variables(value, environ).replace("{directory}", directory)
             for name, value in command.env.items()
         }
     # some tools believe PWD more than the system: the daemon's own would lead them astray
     return env | {"PWD": cwd, **extra_env, **(settings.get("env") or {})}
 
 
-def _question(
+def _http_command_line(
     asking: dict[str, Any], prompt: str, directory: str, helper: Sequence[str], env: dict[str, str]
 ) -> CommandLine:
     """Return how the program that asks over HTTP is started."""
@@ -172,7 +172,7 @@ def key_variable(profile: Profile, settings: Mapping[str, Any]) -> str | None:
     return settings.get("api_key_env") or profile.http.auth_env_var
 
 
-def _asking(
+def _http_request(
     profile: Profile,
     settings: Mapping[str, Any],
     timeout_seconds: float,
@@ -183,7 +183,7 @@ def _asking(
     return {
         "family": profile.http.schema_family,
         "url": profile.http.base_url.rstrip("/") + profile.http.endpoint,
-        "model": model(profile, settings),
+        "model": requested_model(profile, settings),
         "key_env": key_variable(profile, settings),
         "max_tokens": settings.get("max_tokens"),
         "temperature": settings.get("temperature"),
@@ -192,7 +192,7 @@ def _asking(
     }
 
 
-def model(profile: Profile, settings: Mapping[str, Any]) -> str | None:
+def requested_model(profile: Profile, settings: Mapping[str, Any]) -> str | None:
     """Return the model an attempt asks for; None: the tool's own choice."""
     return settings.get("model") or settings.get("cli_model") or profile.default_model
 
@@ -203,11 +203,11 @@ def _flag(flag: str | None, value: str | None) -> list[str]:
     return [flag + value] if flag.endswith("=") else [flag, value]
 
 
-def _approval(command: Command, settings: Mapping[str, Any]) -> list[str]:
+def _approval_flags(command: ToolCommand, settings: Mapping[str, Any]) -> list[str]:
     return (command.auto_approve_flag or "").split() if settings.get("skip_permissions", True) else []
 
 
-def _format(command: Command, settings: Mapping[str, Any]) -> list[str]:
+def _format_flags(command: ToolCommand, settings: Mapping[str, Any]) -> list[str]:
     flag, value, wanted = (
         command.output_format_flag,
         command.output_format_value,
@@ -220,21 +220,21 @@ def _format(command: Command, settings: Mapping[str, Any]) -> list[str]:
     return _flag(flag, FORMATS[wanted][0] if wanted in FORMATS else value)
 
 
-def _prompt(
-    profile: Profile, command: Command, prompt: str, directory: str
+def _prompt_words(
+    profile: Profile, command: ToolCommand, prompt: str, directory: str
 ) -> tuple[list[str], bytes | None, dict[str, str]]:
     """Return the words in the prompt's place, what goes to stdin, and the files."""
     data = prompt.encode(errors="surrogateescape")
     too_long = not fits_argument(prompt)
     if command.prompt_via_stdin:
-        return _sentinel(command), data, {}
+        return _sentinel_words(command), data, {}
     if profile.script == "shell":  # by file: the arguments of a process are everybody's to read
         return [f"{directory}/script.sh"], None, {"script.sh": prompt}
     if not too_long:
         return _flag(command.prompt_flag, prompt) if command.prompt_flag else [prompt], None, {}
     if command.prompt_file_flag:
         return _flag(command.prompt_file_flag, f"{directory}/prompt.txt"), None, {"prompt.txt": prompt}
-    return _sentinel(command), data, {}
+    return _sentinel_words(command), data, {}
 
 
 def fits_argument(text: str) -> bool:
@@ -243,40 +243,44 @@ def fits_argument(text: str) -> bool:
     return len(data) <= ARGUMENT_LIMIT and b"\0" not in data
 
 
-def _system_prompt(command: Command, text: str | None, directory: str) -> tuple[list[str], dict[str, str]]:
+def _system_prompt_words(
+    command: ToolCommand, text: str | None, directory: str
+) -> tuple[list[str], dict[str, str]]:
     """Return the words that bring the system prompt, and the file it is in where it is too long for one."""
     if not text or fits_argument(text) or command.system_prompt_file_flag is None:
         return _flag(command.system_prompt_flag, text), {}
     return _flag(command.system_prompt_file_flag, f"{directory}/{SYSTEM_NAME}"), {SYSTEM_NAME: text}
 
 
-def _sentinel(command: Command) -> list[str]:
+def _sentinel_words(command: ToolCommand) -> list[str]:
     if command.stdin_sentinel is None:
         return []
     return _flag(command.prompt_flag, command.stdin_sentinel) or [command.stdin_sentinel]
 
 
-def _inherited(required: list[str] | None, environ: Mapping[str, str]) -> dict[str, str]:
+def _inherited_variables(required: list[str] | None, environ: Mapping[str, str]) -> dict[str, str]:
     if required is None:
         return dict(environ)
     patterns = (*_PASSED_ON, *required)
-    return {name: value for name, value in environ.items() if _passes(name, patterns)}
+    return {name: value for name, value in environ.items() if _is_passed_on(name, patterns)}
 
 
-def _passes(name: str, patterns: tuple[str, ...]) -> bool:
-    return name.upper() in _PASSED_ON_IN_ANY_CASE or any(_is(name, pattern) for pattern in patterns)
+def _is_passed_on(name: str, patterns: tuple[str, ...]) -> bool:
+    return name.upper() in _PASSED_ON_IN_ANY_CASE or any(
+        _matches_pattern(name, pattern) for pattern in patterns
+    )
 
 
-def _is(name: str, pattern: str) -> bool:
+def _matches_pattern(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def filled(value: str, environ: Mapping[str, str]) -> str:
+def fill_variables(value: str, environ: Mapping[str, str]) -> str:
     """Return a text with each `${NAME}` replaced by its variable; by nothing where it is unset."""
     return _VARIABLE.sub(lambda found: environ.get(found[1], ""), value)
 
 
-def output_of(profile: Profile, settings: Mapping[str, Any]) -> OutputFormat:
+def effective_output_format(profile: Profile, settings: Mapping[str, Any]) -> OutputFormat:
     """Return how the output of a sheet with these settings is read: its own `output_format` goes first."""
     output = profile.cli.output if profile.cli else _HTTP_OUTPUT
     wanted = settings.get("output_format")

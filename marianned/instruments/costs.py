@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from marianned.instruments.profile import Model, OutputFormat
-from marianned.instruments.result import Reading
+from marianned.instruments.profile import InstrumentModel, OutputFormat
+from marianned.instruments.result import ParsedOutput
 from marianned.rows import AttemptRow
 from marianned.score.expanded import CostLimits
 
 
 def cost_of(
-    output: OutputFormat, reading: Reading, model: Model | None, limits: CostLimits | None
+    output: OutputFormat, reading: ParsedOutput, model: InstrumentModel | None, limits: CostLimits | None
 ) -> float | None:
     """Return USD: what the tool says; else each price is the model's, or the score's; None: unknown.
 
@@ -46,7 +46,7 @@ def cost_of(
     return sum(tokens * price for tokens, price in amounts) / 1000
 
 
-def without(reading: Reading, earlier: Iterable[AttemptRow]) -> Reading:
+def subtract_earlier(reading: ParsedOutput, earlier: Iterable[AttemptRow]) -> ParsedOutput:
     """Return a reading, whose tokens are those of a whole session, without those of its earlier attempts."""
     rows = [row for row in earlier if row.session_id == reading.session_id]
     own = {}

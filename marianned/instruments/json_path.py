@@ -43,11 +43,11 @@ def matches(value: Any, path: str) -> list[Any]:
     """Return all values that `path` leads to, in the order of the output; none is an empty list."""
     found = [value]
     for step in parse(path):
-        found = [inner for outer in found for inner in _inside(outer, step)]
+        found = [inner for outer in found for inner in _step_into(outer, step)]
     return found
 
 
-def _inside(value: Any, step: str | int) -> Iterator[Any]:
+def _step_into(value: Any, step: str | int) -> Iterator[Any]:
     if step == _EVERY:
         if isinstance(value, dict):
             yield from value.values()
@@ -60,7 +60,7 @@ def _inside(value: Any, step: str | int) -> Iterator[Any]:
         yield value[step]
 
 
-def numbers(value: Any, path: str) -> list[float]:
+def matching_numbers(value: Any, path: str) -> list[float]:
     """Return the matches that are numbers, also those in quotes; true and false are none."""
     return [number for item in matches(value, path) if (number := number_of(item)) is not None]
 
@@ -74,12 +74,12 @@ def number_of(item: Any) -> float | None:
     return item if isinstance(item, int) or math.isfinite(item) else None
 
 
-def words(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Return a text as it is, another value as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def decoded(data: bytes) -> Any:
+def decode_json(data: bytes) -> Any:
     """Return the value that a JSON text is; None where it is none, or nested too deeply.
 
     Programs write what is no JSON: `NaN`, too large a number, bytes that are no UTF-8, a tab in a string.
@@ -92,15 +92,15 @@ def decoded(data: bytes) -> Any:
     if data[-1:] not in b"}] \t\n":  # cut off, or another text: not read a second time
         return None
     try:
-        return cleaned(json.loads(data.decode(errors="replace"), strict=False))
+        return clean_texts(json.loads(data.decode(errors="replace"), strict=False))
     except (ValueError, RecursionError):
         return None
 
 
-def cleaned(value: Any) -> Any:
+def clean_texts(value: Any) -> Any:
     """Return a value whose texts are valid ones: half of a character becomes a question mark."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, dict):
-        return {cleaned(key): cleaned(inner) for key, inner in value.items()}
-    return [cleaned(inner) for inner in value] if isinstance(value, list) else value
+        return {clean_texts(key): clean_texts(inner) for key, inner in value.items()}
+    return [clean_texts(inner) for inner in value] if isinstance(value, list) else value

@@ -11,7 +11,14 @@ import msgspec
 from marianned import yaml_tree
 from marianned.formatting import DURATION_MOST, DURATION_MOST_SAID, did_you_mean, read_duration
 from marianned.instruments import json_path
-from marianned.instruments.profile import HANDOFF_NAME, SIGNALS, Cli, OutputFormat, Profile, StopRequest
+from marianned.instruments.profile import (
+    HANDOFF_NAME,
+    SIGNALS,
+    CliInstrument,
+    OutputFormat,
+    Profile,
+    StopRequest,
+)
 from marianned.problem import Problem, make_problem
 from marianned.yaml_tree import ListNode, MappingNode, Node, ScalarNode, SourcePosition, UnreadableYaml
 
@@ -70,16 +77,16 @@ _builtin: dict[str, Profile] = {}
 def builtin_profiles() -> dict[str, Profile]:
     """Return the profiles shipped with the product by name, aliases too; read once a process."""
     if not _builtin:
-        know(_shipped())
+        preload_builtin_profiles(_load_shipped())
     return _builtin
 
 
-def know(profiles: dict[str, Profile]) -> None:
-    """Take these for the profiles shipped with the product, whose files may be gone."""
+def preload_builtin_profiles(profiles: dict[str, Profile]) -> None:
+    """Use these as the profiles shipped with the product: an update may have removed their files."""
     _builtin.update(profiles)
 
 
-def _shipped() -> dict[str, Profile]:
+def _load_shipped() -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for file in sorted(_DIRECTORY.glob("*.yaml")):
         profile, problems = load_profile(file.read_text("utf-8"), str(file))
@@ -94,7 +101,7 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     Returns:
         The profile, or None when it has errors (S405), and the problems; warnings come with a profile.
     """
-    reading = _Reading(file)
+    reading = _ProfileReader(file)
     try:
         tree = yaml_tree.read(text.encode())
     except UnreadableYaml as why:
@@ -107,13 +114,13 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     value = reading.value(tree.root, Profile, "")
     profile = reading.converted(value) if not reading.problems else None
     if profile is None:
-        return None, sorted(reading.problems, key=_place)
+        return None, sorted(reading.problems, key=_order_in_file)
     for path, message in _faults(profile):
         reading.add(path, message)
     if reading.problems:
-        return None, sorted(reading.problems, key=_place)
+        return None, sorted(reading.problems, key=_order_in_file)
     for path in _WITHOUT_EFFECT:
-        if _field(profile, path) is not None:
+        if _field_at(profile, path) is not None:
             said = f"'{path.rpartition('.')[2]}' is accepted and has no effect"
             reading.add(path, said, code="S501")
     if profile.http is not None and profile.http.schema_family == "gemini":
@@ -122,11 +129,11 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     return profile, reading.problems
 
 
-def _place(problem: Problem) -> tuple[int, int, str]:
+def _order_in_file(problem: Problem) -> tuple[int, int, str]:
     return (problem.line or 0, problem.column or 0, problem.message)
 
 
-class _Reading:
+class _ProfileReader:
     """One file being read: its problems, the keys it has twice, and where each of its values stands."""
 
     def __init__(self, file: str) -> None:
@@ -164,7 +171,7 @@ class _Reading:
     def value(self, node: Node, wanted: Any, path: str) -> Any:
         """Return what a node says, as the wanted type takes it: a text is as written in the file."""
         self._places.setdefault(path, node.place)
-        kinds = _kinds(wanted)
+        kinds = _accepted_types(wanted)
         if isinstance(node, MappingNode):
             return self._mapping(node, kinds, path)
         if isinstance(node, ListNode):
@@ -215,7 +222,7 @@ class _Reading:
             return None
 
 
-def _kinds(wanted: Any) -> tuple[Any, ...]:
+def _accepted_types(wanted: Any) -> tuple[Any, ...]:
     kinds = get_args(wanted) if get_origin(wanted) in (UnionType, Union) else (wanted,)
     return tuple(kind for kind in kinds if kind is not NoneType)
 
@@ -223,7 +230,7 @@ def _kinds(wanted: Any) -> tuple[Any, ...]:
 def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
     """Yield (path, message) of what the types don't say."""
     for path, words in _WORDS.items():
-        value = _field(profile, path)
+        value = _field_at(profile, path)
         if value is not None and value not in words:
             allowed = ", ".join(f"'{word}'" for word in words if word)
             yield path, f"'{value}' is not one of {allowed}"
@@ -247,7 +254,7 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
         yield from _cli_faults(profile.cli)
 
 
-def _field(value: Any, path: str) -> Any:
+def _field_at(value: Any, path: str) -> Any:
     for name in path.split("."):
         value = getattr(value, name, None)
     return value
@@ -274,7 +281,7 @@ def _stop_faults(stop: StopRequest) -> Iterator[tuple[str, str]]:
         yield "cli.stop", "'stop' needs 'signal' or 'file'"
 
 
-def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
+def _cli_faults(cli: CliInstrument) -> Iterator[tuple[str, str]]:
     if not cli.command.executable.strip():
         yield "cli.command.executable", "'executable' is empty"
     written = [(name, getattr(cli.output, name) or "") for name in (*_PATHS, "model_path")]
@@ -298,7 +305,7 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
     yield from _pattern_faults(cli)
 
 
-def _pattern_faults(cli: Cli) -> Iterator[tuple[str, str]]:
+def _pattern_faults(cli: CliInstrument) -> Iterator[tuple[str, str]]:
     patterns = [
         (f"cli.errors.{name}[{n}]", pattern)
         for name in _PATTERNS

@@ -13,19 +13,19 @@ import msgspec
 
 from marianned.formatting import time_asked
 from marianned.instruments import amounts, json_path, printed_json
-from marianned.instruments.command_line import output_of
-from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
+from marianned.instruments.command_line import effective_output_format
+from marianned.instruments.profile import ErrorPatterns, FailureRule, OutputFormat, Profile
 from marianned.instruments.recognising import (
-    Kind,
-    Recognised,
+    RefusalKind,
+    RefusalMatch,
     error_lines,
     recognise,
-    recognise_talk,
-    refusal_of_a_service,
+    recognise_in_output,
+    service_refusal,
 )
 from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
-from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
+from marianned.instruments.result import CAPTURE_BYTES, Ended, ParsedOutput, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
 
 RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b429\b", "try again later")
@@ -34,7 +34,7 @@ RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b4
 _SEARCHED_STDERR = 256 * 1024
 _SEARCHED_STDOUT = 4 * 1024
 _MESSAGE_LENGTH = 200
-_HTTP_ERRORS = Errors(service_messages=True)
+_HTTP_ERRORS = ErrorPatterns(service_messages=True)
 
 
 _LINES = re.IGNORECASE | re.MULTILINE
@@ -42,85 +42,85 @@ _MILLISECONDS_FROM = 10**11
 _TOKENS_OF_A_SENTENCE = 200
 
 
-def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
+def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> ParsedOutput:
     """Read what a tool has printed, by its profile; nothing that is printed makes this fail."""
-    output = output_of(profile, settings)
+    output = effective_output_format(profile, settings)
     form = output.format
     keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
     if form == "text":
-        return _read_text(profile, output, stdout, keep)
+        return _read_text_output(profile, output, stdout, keep)
     plain = printed_json.without_noise(stdout)
-    events = printed_json.events(plain) if form == "jsonl" else _document(plain, output)
+    events = printed_json.json_events(plain) if form == "jsonl" else _json_document(plain, output)
     if events is None:
         return msgspec.structs.replace(
-            _read_text(profile, output, stdout, keep), parsed=False, no_result=False
+            _read_text_output(profile, output, stdout, keep), parsed=False, no_result=False
         )
     return _read_events(profile, output, events, stdout, stderr, keep)
 
 
-def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int) -> Reading:
+def _read_text_output(profile: Profile, output: OutputFormat, stdout: bytes, keep: int) -> ParsedOutput:
     """Read an output without a form; of a shell script's nothing but the exit code tells of a failure."""
     patterns = profile.cli.errors.failure_patterns if profile.cli else []
     searched = "" if profile.raw_prompt else text_of(stdout, _SEARCHED_STDOUT)
     found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
-    refused = _refuses(profile, searched)
-    return Reading(
+    refused = _is_refusal(profile, searched)
+    return ParsedOutput(
         result=text_of(stdout, keep),
         error=searched.strip() if refused else None if found is None else searched[found.start() :].strip(),
         failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
         searched=searched,
-        **msgspec.structs.asdict(amounts.of_text(output, stdout)),
+        **msgspec.structs.asdict(amounts.usage_from_text(output, stdout)),
     )
 
 
 def _read_events(
     profile: Profile, output: OutputFormat, events: list[Any], stdout: bytes, stderr: bytes, keep: int
-) -> Reading:
+) -> ParsedOutput:
     final = _final_records(output, events)
-    given = _result(output, final)
+    given = _result_text(output, final)
     require = output.require_result is not False
     result = given if given is not None and (given or require) else ("" if require else text_of(stdout, keep))
-    signs = [rule for rule in output.failure_when if _holds(rule, events, final)]
+    signs = [rule for rule in output.failure_when if _rule_holds(rule, events, final)]
     failed = bool(signs)
     error = None
     if failed or not output.failure_when or not final:
         error = (
-            _error(output, final[-1:])
-            or _error(output, events)
-            or _error(output, printed_json.last_object(stderr))
+            _error_text(output, final[-1:])
+            or _error_text(output, events)
+            or _error_text(output, printed_json.last_object(stderr))
             or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
-    told = amounts.of_events(output, events)
-    if not failed and _refuses(profile, result, worked=_worked(output, events, told.output_tokens)):
+    told = amounts.usage_from_events(output, events)
+    if not failed and _is_refusal(profile, result, worked=_has_worked(output, events, told.output_tokens)):
         failed, error = True, result.strip()
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
-    return Reading(
+    return ParsedOutput(
         result=text_of(result.encode(errors="replace"), keep),
         error=error,
         failed=failed,
         no_result=no_result,
         rate_limited=limit is not None,
-        resets_at=_moment(limit, errors.rate_limit_reset_path),
-        final=_final(output, events, failed=failed or no_result),
+        resets_at=_parse_moment(limit, errors.rate_limit_reset_path),
+        final=_final_state(output, events, failed=failed or no_result),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
         **msgspec.structs.asdict(told),
     )
 
 
-def _errors(profile: Profile) -> Errors:
+def _errors(profile: Profile) -> ErrorPatterns:
     return profile.cli.errors if profile.cli else _HTTP_ERRORS
 
 
-def _refuses(profile: Profile, answer: str, *, worked: bool = False) -> bool:
+def _is_refusal(profile: Profile, answer: str, *, worked: bool = False) -> bool:
     """Tell whether an agent's whole answer is a service's refusal, whatever the tool says of its end."""
     return _errors(profile).service_messages and is_refusal(answer, worked=worked)
 
 
-def _worked(output: OutputFormat, events: list[Any], tokens_out: int | None) -> bool:
+def _has_worked(output: OutputFormat, events: list[Any], tokens_out: int | None) -> bool:
     """Tell whether a tool says that more was done than a sentence takes: in tokens, turns, calls of tools."""
     tokens = 0 if output.tokens_of_session or tokens_out is None else tokens_out
     turns = amounts.amount(events, output.turns_path, added=False) or 0
@@ -159,8 +159,10 @@ def _final_records(output: OutputFormat, events: list[Any]) -> list[Any]:
     return events
 
 
-def _final(output: OutputFormat, events: list[Any], *, failed: bool) -> Literal["success", "failure"] | None:
-    """Say whether the last word has come, and nothing behind it that goes on; and what it says."""
+def _final_state(
+    output: OutputFormat, events: list[Any], *, failed: bool
+) -> Literal["success", "failure"] | None:
+    """Tell whether the final event has come, with no event after it that goes on, and what it says."""
     rule = output.final_event
     if rule is None:
         return None
@@ -172,7 +174,7 @@ def _final(output: OutputFormat, events: list[Any], *, failed: bool) -> Literal[
     return None
 
 
-def _limit_event(errors: Errors, events: list[Any]) -> Any:
+def _limit_event(errors: ErrorPatterns, events: list[Any]) -> Any:
     """Return the event that tells of a rate limit, unless a later one of its type tells of none."""
     kind = errors.rate_limit_event_type
     last = next((event for event in reversed(events) if kind and _is_event(event, kind, {})), None)
@@ -180,7 +182,7 @@ def _limit_event(errors: Errors, events: list[Any]) -> Any:
     return last if told else None
 
 
-def _moment(event: Any, path: str | None) -> float | None:
+def _parse_moment(event: Any, path: str | None) -> float | None:
     """Read a moment as services write it, in seconds since 1970."""
     found = json_path.matches(event, path)[:1] if event is not None and path else []
     if not found or isinstance(found[0], bool):
@@ -196,11 +198,11 @@ def _moment(event: Any, path: str | None) -> float | None:
     return found[0] / 1000 if found[0] > _MILLISECONDS_FROM else float(found[0])
 
 
-def _document(stdout: bytes, output: OutputFormat) -> list[Any] | None:
+def _json_document(stdout: bytes, output: OutputFormat) -> list[Any] | None:
     """Return the one JSON document, or the events of an array; None: there is none."""
     if not stdout.strip():
         return []
-    found = printed_json.document(stdout)
+    found = printed_json.json_document(stdout)
     if found is None:
         return None
     return found if isinstance(found, list) and output.completion_event_type else [found]
@@ -212,7 +214,7 @@ def _is_event(event: Any, kind: str | None, filters: Mapping[str, Any]) -> bool:
     return all(json_path.matches(event, path)[:1] == [value] for path, value in filters.items())
 
 
-def _result(output: OutputFormat, final: list[Any]) -> str | None:
+def _result_text(output: OutputFormat, final: list[Any]) -> str | None:
     """Return what `result_path` gives, None when it leads nowhere; what a `*` finds is joined."""
     if output.result_path is None:
         return None
@@ -220,11 +222,11 @@ def _result(output: OutputFormat, final: list[Any]) -> str | None:
     for path in output.result_path.split():
         found = [value for record in records for value in json_path.matches(record, path)]
         if found:
-            return "".join(json_path.words(value) for value in found if value is not None)
+            return "".join(json_path.value_text(value) for value in found if value is not None)
     return None
 
 
-def _holds(rule: FailureRule, events: list[Any], final: list[Any]) -> bool:
+def _rule_holds(rule: FailureRule, events: list[Any], final: list[Any]) -> bool:
     among = final if rule.event is None else [e for e in events if _is_event(e, rule.event, {})]
     found = json_path.matches(among[-1], rule.path) if among else []
     if rule.exists:
@@ -236,20 +238,22 @@ def _holds(rule: FailureRule, events: list[Any], final: list[Any]) -> bool:
     return bool(found) and found[0] == rule.is_ and isinstance(found[0], bool) == isinstance(rule.is_, bool)
 
 
-def _error(output: OutputFormat, records: list[Any]) -> str | None:
+def _error_text(output: OutputFormat, records: list[Any]) -> str | None:
     """Join what the error paths find, each in the last record that has it; a bare number is named."""
     said: list[str] = []
     for path in (output.error_path or "").split():
-        found = next((f for record in reversed(records) if (f := _some(record, path))), None)
+        found = next((f for record in reversed(records) if (f := _matches_at(record, path))), None)
         if found is not None:
             name = path.rsplit(".", 1)[-1]
             said.append(
-                f"{name} {found[0]}" if re.fullmatch(r"[\d.]+", str(found[0])) else json_path.words(found[0])
+                f"{name} {found[0]}"
+                if re.fullmatch(r"[\d.]+", str(found[0]))
+                else json_path.value_text(found[0])
             )
     return "; ".join(dict.fromkeys(said)) or None
 
 
-def _some(record: Any, path: str) -> list[Any]:
+def _matches_at(record: Any, path: str) -> list[Any]:
     return [value for value in json_path.matches(record, path) if value is not None and value != ""]
 
 
@@ -262,7 +266,7 @@ def _last_text(events: list[Any], path: str | None) -> str | None:
 
 def classify(
     profile: Profile,
-    reading: Reading,
+    reading: ParsedOutput,
     *,
     exit_code: int | None,
     signal: str | None,
@@ -292,20 +296,20 @@ def classify(
     ended_well = ended is None and signal is None and exit_code in errors.success_exit_codes
     if ended_well and not reading.failed and not reading.no_result:
         return Verdict(Outcome.SUCCEEDED, None, "")
-    where = _where(reading, stderr)
-    plain = _plain(ended, timeout_seconds, signal, ended_well=ended_well, reading=reading)
+    where = _error_texts(reading, stderr)
+    plain = _verdict_without_pattern(ended, timeout_seconds, signal, ended_well=ended_well, reading=reading)
     by_us = None if ended is None else plain[2]
-    message = _message(reading, errors, where, exit_code, signal, ended_well=ended_well, by_us=by_us)
+    message = _ending_message(reading, errors, where, exit_code, signal, ended_well=ended_well, by_us=by_us)
     if reading.final == "success":
-        return _after_the_last_word(ended, message)
-    found = _kind(profile, reading, where, detection_patterns)
+        return _verdict_after_final_event(ended, message)
+    found = _recognise_refusal(profile, reading, where, detection_patterns)
     if found is None and ended is None and exit_code in errors.auth_exit_codes:
-        found = Recognised("auth", _last_line(stderr))
+        found = RefusalMatch("auth", _last_line(stderr))
     if ended is not None and found is not None and found.kind == "capacity":
         found = None  # that alone is no reason to hang: the limit is the news
     kind = None if found is None else found.kind
     if found is not None and not reading.error:
-        message = _told(message, found.line)
+        message = _ending_with_line(message, found.line)
     if ended is not None and kind is None and not reading.failed:
         return Verdict(*plain)
     outcome, category = _KINDS[kind] if kind is not None else (Outcome.FAILED, plain[1])
@@ -313,17 +317,19 @@ def classify(
         category = ErrorCategory.EXIT
     limited = outcome is Outcome.RATE_LIMITED and now is not None
     quota = limited and any("quota" in text.lower() for text in where)
-    return Verdict(outcome, category, message, _over_in(reading, where, now) if limited else None, quota)
+    return Verdict(
+        outcome, category, message, _seconds_until_reset(reading, where, now) if limited else None, quota
+    )
 
 
-_KINDS: dict[Kind, tuple[Outcome, ErrorCategory]] = {
+_KINDS: dict[RefusalKind, tuple[Outcome, ErrorCategory]] = {
     "auth": (Outcome.FAILED, ErrorCategory.AUTH),
     "rate_limit": (Outcome.RATE_LIMITED, ErrorCategory.RATE_LIMIT),
     "capacity": (Outcome.FAILED, ErrorCategory.CAPACITY),
 }
 
 
-def _after_the_last_word(ended: Ended | None, message: str) -> Verdict:
+def _verdict_after_final_event(ended: Ended | None, message: str) -> Verdict:
     if ended is not None:
         said = "it did not end after its final event, and was ended; that event and the checks decide"
         return Verdict(Outcome.SUCCEEDED, None, "", warning=said)
@@ -336,10 +342,10 @@ def _after_the_last_word(ended: Ended | None, message: str) -> Verdict:
     )
 
 
-def _plain(
-    ended: Ended | None, seconds: float, signal: str | None, *, ended_well: bool, reading: Reading
+def _verdict_without_pattern(
+    ended: Ended | None, seconds: float, signal: str | None, *, ended_well: bool, reading: ParsedOutput
 ) -> tuple[Outcome, ErrorCategory, str]:
-    """Return how it has ended where no pattern says more: outcome, category, message."""
+    """Return outcome, category and message of an end that no pattern says more about."""
     match ended:
         case "timed_out":
             return Outcome.TIMED_OUT, ErrorCategory.TIMEOUT, f"timed out after {time_asked(seconds)}"
@@ -355,17 +361,17 @@ def _plain(
             return Outcome.FAILED, ErrorCategory.NO_RESULT if fell_short else ErrorCategory.EXIT, ""
 
 
-def _where(reading: Reading, stderr: bytes) -> list[str]:
-    """Return where it is said what is wrong: in the tool's own error alone, if it has one."""
+def _error_texts(reading: ParsedOutput, stderr: bytes) -> list[str]:
+    """Return the texts that may say what is wrong: the tool's own error alone, if it has one."""
     if reading.error:
         return [reading.error]
     return [stderr[-_SEARCHED_STDERR:].decode(errors="replace"), reading.searched]
 
 
-def _kind(
-    profile: Profile, reading: Reading, where: list[str], detection: Sequence[str]
-) -> Recognised | None:
-    """Say which of the refusals it is, by the profile's patterns and by what services say; and in which line.
+def _recognise_refusal(
+    profile: Profile, reading: ParsedOutput, where: list[str], detection: Sequence[str]
+) -> RefusalMatch | None:
+    """Return the kind of refusal, and its line, by the profile's patterns and by what services say.
 
     Two sources. `known`: what the table of messages recognises, in the tool's own error as a message, in
     stderr and text outputs only in lines that look like errors. `own`: the profile's patterns, over the
@@ -374,9 +380,11 @@ def _kind(
     before limits before capacity, for a retry mends the later ones.
     """
     errors = _errors(profile)
-    known: Recognised | None = None
+    known: RefusalMatch | None = None
     if errors.service_messages:
-        known = next((found for text in where if (found := _recognised(text, reading)) is not None), None)
+        known = next(
+            (found for text in where if (found := _recognise_in_text(text, reading)) is not None), None
+        )
     own = where
     if errors.service_messages and not reading.error:
         own = ["\n".join(error_lines(text)) for text in where]
@@ -385,30 +393,30 @@ def _kind(
     if not (limits or detection or errors.service_messages):  # of talk, only the voice of a service counts
         limits = RATE_LIMIT_PATTERNS if reading.error else ()
         talk = () if reading.error else where
-        refusal = next((line for text in talk if (line := refusal_of_a_service(text)) is not None), None)
+        refusal = next((line for text in talk if (line := service_refusal(text)) is not None), None)
     of_event = "" if reading.rate_limited and known is None else None
-    rows: tuple[tuple[Kind, Sequence[str | None]], ...] = (
-        ("auth", [_line(errors.auth_error_patterns, own)]),
-        ("rate_limit", [_line(limits, own), _line(detection, where), refusal, of_event]),
-        ("capacity", [_line(errors.capacity_patterns, own)]),
+    rows: tuple[tuple[RefusalKind, Sequence[str | None]], ...] = (
+        ("auth", [_matching_line(errors.auth_error_patterns, own)]),
+        ("rate_limit", [_matching_line(limits, own), _matching_line(detection, where), refusal, of_event]),
+        ("capacity", [_matching_line(errors.capacity_patterns, own)]),
     )
     for kind, lines in rows:
         if known is not None and known.kind == kind:
             return known
         line = next((line for line in lines if line is not None), None)
         if line is not None:
-            return Recognised(kind, line)
+            return RefusalMatch(kind, line)
     return None
 
 
-def _recognised(text: str, reading: Reading) -> Recognised | None:
+def _recognise_in_text(text: str, reading: ParsedOutput) -> RefusalMatch | None:
     if not reading.error:
-        return recognise_talk(text)
+        return recognise_in_output(text)
     kind = recognise(text)
-    return None if kind is None else Recognised(kind, text)
+    return None if kind is None else RefusalMatch(kind, text)
 
 
-def _line(patterns: Iterable[str], where: Iterable[str]) -> str | None:
+def _matching_line(patterns: Iterable[str], where: Iterable[str]) -> str | None:
     """Return the line in which one of the patterns is found first; None: nowhere."""
     for pattern in patterns:
         for text in where:
@@ -419,8 +427,8 @@ def _line(patterns: Iterable[str], where: Iterable[str]) -> str | None:
     return None
 
 
-def _over_in(reading: Reading, where: list[str], now: datetime | None) -> float | None:
-    """Return in how many seconds the limit is over: as an event says, else as the texts do."""
+def _seconds_until_reset(reading: ParsedOutput, where: list[str], now: datetime | None) -> float | None:
+    """Return in how many seconds the limit ends: as an event says, else as the texts do."""
     if now is None:
         return None
     if reading.resets_at is not None and reading.resets_at > now.timestamp():
@@ -434,21 +442,21 @@ def _last_line(output: bytes) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:
+def _any_matches(patterns: Iterable[str], where: Iterable[str]) -> bool:
     return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns for text in where if text)
 
 
-def _told(how: str, line: str) -> str:
-    """Say how it ended, and what the tool itself says of it, in one line of bounded length."""
+def _ending_with_line(how: str, line: str) -> str:
+    """Join how the process ended and what the tool says of it, in one line of bounded length."""
     line = " ".join(line.split())
     if not line:
         return how
     return f"{how}: {line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + '…'}"
 
 
-def _message(
-    reading: Reading,
-    errors: Errors,
+def _ending_message(
+    reading: ParsedOutput,
+    errors: ErrorPatterns,
     where: list[str],
     exit_code: int | None,
     signal: str | None,
@@ -469,7 +477,7 @@ def _message(
         if exit_code in errors.exit_codes:
             said += f", {errors.exit_codes[exit_code]}"
             last = "" if reading.error else _last_line(where[0].encode())
-            said = _told(said, last)
+            said = _ending_with_line(said, last)
     else:
         said = "the output says that it failed" if reading.failed else "the output has no result"
     refinements = {
@@ -477,9 +485,9 @@ def _message(
         "a crash": errors.crash_patterns,
         "no progress": errors.stale_patterns,
     }
-    said += "".join(f", {why}" for why, patterns in refinements.items() if _any(patterns, where))
+    said += "".join(f", {why}" for why, patterns in refinements.items() if _any_matches(patterns, where))
     if reading.error:
-        said = _told(said, reading.error)
+        said = _ending_with_line(said, reading.error)
     if by_us is not None and reading.failed:
         said += "; it did not end after that, and was ended"
     return said

@@ -27,22 +27,22 @@ def without_noise(stdout: bytes) -> bytes:
     return _BEFORE_A_LINE.sub(b"", stdout)
 
 
-def events(stdout: bytes) -> list[Any] | None:
+def json_events(stdout: bytes) -> list[Any] | None:
     """Return the objects of JSON lines, or of one document; other lines are passed over, None: only such."""
-    lines = (json_path.decoded(line) for line in stdout.splitlines() if line.startswith(b"{"))
+    lines = (json_path.decode_json(line) for line in stdout.splitlines() if line.startswith(b"{"))
     found = [event for event in lines if isinstance(event, dict)]
     if not found and re.search(rb"^[\[{]", stdout, re.MULTILINE):
-        one = document(stdout)
+        one = json_document(stdout)
         return one if isinstance(one, list) else [one] if isinstance(one, dict) else None
     return found if found or not stdout.strip() else None
 
 
-def document(stdout: bytes) -> Any:
+def json_document(stdout: bytes) -> Any:
     """Return the JSON document, whatever stands in front of it and behind it; None: there is none.
 
     One that ends the output counts, else the longest.
     """
-    whole = json_path.decoded(stdout)
+    whole = json_path.decode_json(stdout)
     if whole is not None:
         return whole
     text = stdout.decode(errors="replace")
@@ -71,4 +71,4 @@ def _value_at(text: str, start: int) -> tuple[Any, int]:
         value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None, 0
-    return json_path.cleaned(value), end
+    return json_path.clean_texts(value), end

@@ -14,7 +14,7 @@ HANDOFF_NAME = "handoff.md"
 """Name of the file in the same place that an agent's note goes into."""
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InstrumentModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model of an instrument. Prices are data, not promises."""
 
     name: str
@@ -35,7 +35,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How many attempts may use it at once, over all jobs, if their sheets name this model."""
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ToolCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the tool is called; docs/reference/score-format.md §23.2 has the order of the words.
 
     A flag is followed by its value; a flag that ends in `=` is joined with it.
@@ -137,7 +137,7 @@ class FinalEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Types of later events that do not count as output: they do not end the silence."""
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DisplayRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `mzt logs` shows of an event."""
 
     show: str
@@ -226,11 +226,11 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The agent's last word, after which the tool may be ended; null: Marianne waits for the tool to end."""
     final_grace: float = 30.0
     """Seconds without output after the last word until the tool is ended; idle events are no output."""
-    live: list[Shown] = []
+    live: list[DisplayRule] = []
     """How events are shown to people. Empty: lines are shown as they are."""
 
 
-class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ErrorPatterns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the kinds of a tool's failures are recognised (docs/reference/score-format.md §23.5).
 
     Patterns are regular expressions, searched without regard to case in stderr and in the message of a
@@ -291,14 +291,14 @@ class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return signal.Signals[f"SIG{name}"].value if name in SIGNALS else None
 
 
-class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CliInstrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tool that is run as a command."""
 
-    command: Command
+    command: ToolCommand
     """How the tool is called."""
     output: OutputFormat = OutputFormat()
     """How its output is read."""
-    errors: Errors = Errors()
+    errors: ErrorPatterns = ErrorPatterns()
     """How the kinds of its failures are recognised."""
     stop: StopRequest | None = None
     """How the tool is asked to stop; null: it is not asked."""
@@ -306,7 +306,7 @@ class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Accepted, without effect (S501)."""
 
 
-class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpInstrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that is asked over HTTP (docs/reference/score-format.md §23.6)."""
 
     base_url: str
@@ -334,7 +334,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What it is, for people; null: no description."""
     capabilities: list[str] = []
     """What it can do, for people; without effect."""
-    models: list[Model] = []
+    models: list[InstrumentModel] = []
     """Its models with their prices."""
     default_model: str | None = None
     """The model if a score names none; null: the tool chooses."""
@@ -344,9 +344,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Send only the body of a prompt, without the parts that Marianne adds."""
     script: str | None = None
     """`shell`: the prompt is a script for a shell; null: it is a text."""
-    cli: Cli | None = None
+    cli: CliInstrument | None = None
     """How it is run as a command; null: it is not run as one."""
-    http: Http | None = None
+    http: HttpInstrument | None = None
     """How it is asked over HTTP; null: it is not asked so."""
     credentials: list[str] = []
     """Variables, any of which may hold the instrument's key."""

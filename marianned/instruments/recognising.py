@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from marianned.instruments.languages import in_english
 
-Kind = Literal["auth", "rate_limit", "capacity"]
+RefusalKind = Literal["auth", "rate_limit", "capacity"]
 
 _LONGEST_ERROR = 4_000
 _LONGEST_LINE = 1_000
@@ -25,19 +25,19 @@ _MOST_LINES = 100
 """How many lines that look like errors are read, the last first."""
 
 
-class Recognised(NamedTuple):
-    """What a line means, and the line."""
+class RefusalMatch(NamedTuple):
+    """A kind of refusal, and the line that says it."""
 
-    kind: Kind
+    kind: RefusalKind
     line: str
 
 
-class _Rule(NamedTuple):
-    kind: Kind | None
+class _RefusalRule(NamedTuple):
+    kind: RefusalKind | None
     pattern: re.Pattern[str]
 
 
-def any_of(*parts: str) -> re.Pattern[str]:
+def pattern_of_any(*parts: str) -> re.Pattern[str]:
     """Return the pattern that finds any of these, whatever their case."""
     return re.compile("|".join(f"(?:{part})" for part in parts), re.IGNORECASE)
 
@@ -49,7 +49,7 @@ SPAN += (
 SPAN += r"token|api|quota|budget|global|model|copilot|tier|rpm|tpm|rpd|concurrency)"
 _OVER = r"(?:hit|reached|exceeded?|exceeds|exhausted|used up|depleted|gone over|over)"
 
-_OTHER = any_of(
+_OTHER = pattern_of_any(
     # limits of something else than the account: they are cut out before anything is looked for
     r"(?:disk|inode|storage|file.?system) quota (?:has been |was |is )?exceeded",
     r"\bEDQUOT\b[^\n]*",
@@ -82,18 +82,18 @@ _OTHER = any_of(
     r"model \S+ has hit a token limit",
 )
 _RULES = (
-    _Rule(
+    _RefusalRule(
         "capacity",
-        any_of(
+        pattern_of_any(
             r"not your (?:usage|plan|account|rate)\w* limit",
             r"(?:model|server|service|engine) is (?:currently |temporarily )?(?:at capacity|overloaded|busy)",
             r"(?<!disk )\b(?:currently |is )at capacity",
             r"访问量过大|(?:服务器?|系统|模型)(?:当前)?(?:繁忙|过载)",
         ),
     ),
-    _Rule(
+    _RefusalRule(
         "rate_limit",
-        any_of(
+        pattern_of_any(
             # what is used up, even where it comes as a 401
             r"\binsufficient\W+(?:\w+\W+){0,2}?(?:balance|credits?|funds|quota)\b",
             r"\bcredit limit reached\b",
@@ -102,9 +102,9 @@ _RULES = (
             r"\b(?:hit|reached)\W+your\W+(?:[\w()'-]+\W+){0,4}?limit\b",
         ),
     ),
-    _Rule(
+    _RefusalRule(
         "auth",
-        any_of(
+        pattern_of_any(
             r"\bunauthori[sz]ed\b",
             r"\bunauthenticated\b",
             r"身份验证失败|(?:令牌|密钥|API ?Key)[^。\n]{0,6}(?:无效|过期|不正确|错误)",
@@ -145,9 +145,9 @@ _RULES = (
             r"does not have access to (?:claude|codex|copilot|gemini)",
         ),
     ),
-    _Rule(
+    _RefusalRule(
         "rate_limit",
-        any_of(
+        pattern_of_any(
             r"\brate.?limit(?:s|ed|ing|_\w+|error|exceeded)?\b",
             r"\btoo.?many.?(?:\w+ )?(?:requests|tokens)\b",
             r"(?:error|status|code|http\S*|failed|response)\W*:?\W*429\b",
@@ -183,9 +183,9 @@ _RULES = (
             r"\b(?:error|status|code)\W*402\b",
         ),
     ),
-    _Rule(
+    _RefusalRule(
         "capacity",
-        any_of(
+        pattern_of_any(
             r"\boverloaded(?:_error)?\b",
             r"\b(?:no|insufficient|limited|out of|not enough|lack of) capacity\b",
             r"\bcapacity (?:is )?(?:exceeded|reached|unavailable|constraints?|limits?)\b",
@@ -202,7 +202,7 @@ _RULES = (
     ),
 )
 
-_REFUSES = any_of(
+_REFUSES = pattern_of_any(
     # what, in a line of a script, says that a service refuses: not a number or a name alone
     r"\b(?:http(?:/\d(?:\.\d)?)?|status(?:.?code)?|code|error)\W{0,3}429"
     r"(?:\W*$|\W*[:;,.(){}\[\]\"'|<-]|\s+(?:too|client|server|from|for|while|response|rate|resource|received|on|at|by)\b)",
@@ -215,7 +215,7 @@ _REFUSES = any_of(
     r"\btoo.?many.?requests\b",
     r"^\W*(?:error\W+)?(?:rate.?limit(?:ed)?|usage.?limit|(?:please )?try again later)\W*$",
 )
-_OF_SCRIPTS = any_of(
+_OF_SCRIPTS = pattern_of_any(
     # and what a script says of something else: of its source, its tests, its documents, its own course
     r"^\S*?[\w./-]+\.\w{1,5}[:(]\d+",
     r"^\s*(?:[>|*#]|\++ |- |[-+]\S|@@|diff |index |\d+[.)]\s)",
@@ -232,7 +232,7 @@ _OF_SCRIPTS = any_of(
     r"\b(?:handles?|handled|handler|handling|retries|retried|fixed|added|renamed|cannot find|no such file|not found|undefined)\b",
 )
 
-_START = any_of(
+_START = pattern_of_any(
     # how a line begins that says an error
     r"when using \w+ api, you must\b",
     r"the enforced authentication type\b",
@@ -278,7 +278,7 @@ _START = any_of(
     r"(?:botocore|boto|grpc|openai|anthropic|google|litellm|httpx|aiohttp|requests)[\w.]*\b",
     r"(?:throttl|billing|payment|free|premium|monthly|weekly|daily|session|resource)\w*\b",
 )
-_TALK = any_of(
+_TALK = pattern_of_any(
     # and how one that only quotes or tells of one looks
     r"^\s*(?:[>#|*+-]|```|\d+[.)]\s|@@|diff |index )",
     r"^\S*?[\w./-]+\.\w{1,5}:\d+",
@@ -299,7 +299,7 @@ _TALK = any_of(
     r"docstring|readme|changelog|screenshot|translation|endpoint (?:returns|answers)|retries with|with (?:exponential )?backoff|"
     r"implement\w*|refactor\w*|renamed|documented|assert\w*|tests?\b[^.]{0,30}\bpass\w*|pass(?:ed|es)?\b)",
 )
-_OTHERS = any_of(
+_OTHERS = pattern_of_any(
     r"\b(?:mcp|rmcp|otel|opentelemetry|telemetry|exec_command|grep)\b",
     r"\btool.?(?:result|output|use)\b",
     r"\b(?:aggregated_output|diff|patch)\b",
@@ -308,7 +308,7 @@ _OTHERS = any_of(
     r"\bpip\._vendor\b|\bclient error: \w+ for url\W*$",
 )
 _CODE = re.compile(r"[=!]==?|\b(?:assert|raise|throw|if|return)\b", re.IGNORECASE)
-_PROSE = any_of(
+_PROSE = pattern_of_any(
     r"\b(?:is|are|was|were) (?!exceeded|exhausted|reached|disabled|overloaded|depleted|limited|suspended|deactivated|expired|"
     r"revoked|required|unauthori[sz]ed|blocked|denied|throttled|rate.limited|unauthenticated|used up|a server)"
     r"(?:\w+ed|an?|the|per|in|on|what|how|now|grpc|caught|shown|sent)\b",
@@ -327,20 +327,20 @@ _SERVICE_LINE = re.compile(
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def recognise(error: str) -> Kind | None:
+def recognise(error: str) -> RefusalKind | None:
     """Say what a tool's own error message means; None: it is a failure like any other."""
-    text = _OTHER.sub(" ", in_english(_shortened(error, _LONGEST_ERROR)))
+    text = _OTHER.sub(" ", in_english(_shorten(error, _LONGEST_ERROR)))
     words = _OTHER.sub(" ", _JOINED.sub(" ", text))
     text = text if words == text else f"{text}\n{words}"
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
 
-def recognise_talk(output: str) -> Recognised | None:
+def recognise_in_output(output: str) -> RefusalMatch | None:
     """Say what the lines of stderr, or of an output in text form, mean; the last that means something counts."""
-    return _recognised_talk(output)
+    return _recognise_in_output(output)
 
 
-def refusal_of_a_service(output: str) -> str | None:
+def service_refusal(output: str) -> str | None:
     """Return the last line of a script's stderr by which a service refuses for its rate; None: there is none.
 
     A script calls whom it likes, so `curl: … error: 429` counts; numbers of lines, names of files and tests, and
@@ -351,18 +351,18 @@ def refusal_of_a_service(output: str) -> str | None:
 
 
 def _is_refusal(raw: str) -> bool:
-    line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
+    line = _shorten(raw.strip(DECORATION), _LONGEST_LINE)
     if _OF_SCRIPTS.search(line):
         return False
     return _REFUSES.search(_OTHER.sub(" ", line)) is not None
 
 
 @lru_cache(maxsize=4)
-def _recognised_talk(output: str) -> Recognised | None:
+def _recognise_in_output(output: str) -> RefusalMatch | None:
     for line in reversed(list(error_lines(output))[-_MOST_LINES:]):
         kind = recognise(line)
         if kind is not None:
-            return Recognised(kind, line)
+            return RefusalMatch(kind, line)
     return None
 
 
@@ -370,7 +370,7 @@ def error_lines(output: str) -> Iterator[str]:
     """Yield the lines that begin as errors do, without code, quotations and what tells of other things."""
     fenced = False
     for raw in _ANSI.sub("", output).splitlines():
-        line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
+        line = _shorten(raw.strip(DECORATION), _LONGEST_LINE)
         if line.startswith("```"):
             fenced = not fenced
         elif line and not fenced and _is_error(raw, in_english(_COMMAND.sub(r"\1", line))):
@@ -396,6 +396,6 @@ _SERVICES = re.compile(
 )
 
 
-def _shortened(text: str, most: int) -> str:
+def _shorten(text: str, most: int) -> str:
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"

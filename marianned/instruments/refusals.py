@@ -9,7 +9,7 @@ tests/unit/instruments/answers.yaml has refusals, and honest answers that look l
 
 import re
 
-from marianned.instruments.recognising import DECORATION, SPAN, any_of, error_lines, recognise
+from marianned.instruments.recognising import DECORATION, SPAN, error_lines, pattern_of_any, recognise
 
 _LONGEST = 1_500
 _MOST_LINES = 3
@@ -26,7 +26,7 @@ _IS = r"(?:\W+(?:has been|have been|has|have|was|were|is|are)(?: currently| temp
 _SENTENCES = re.compile(
     _BEFORE
     + "(?:"
-    + any_of(
+    + pattern_of_any(
         # what has been used up
         r"you(?:['’]ve| have) (?:hit|reached|exceeded|exhausted|used up|used all(?: of)?|run out of|spent)\W+"
         r"(?:(?:your|the|our|its|a|an|all|this|my)[^\w:;,.]+)+(?:[\w()'’%/-]+[^\w:;,.]+){0,6}?"

@@ -206,13 +206,21 @@ def resets_in(text: str, now: datetime) -> float | None:
     """
     text = in_english(text)
     ways: tuple[Callable[[str, datetime], float | None], ...] = (
-        *(_epoch, _iso, _http_date, _amounts, _header, _clock, _chinese),
+        *(
+            _reset_at_epoch,
+            _reset_at_iso_time,
+            _reset_at_http_date,
+            _reset_after_amounts,
+            _reset_in_header,
+            _reset_at_clock_time,
+            _reset_in_chinese,
+        ),
     )
     found = (way(text, now) for way in ways)
     return next((seconds for seconds in found if seconds is not None and seconds >= 0), None)
 
 
-def _epoch(text: str, now: datetime) -> float | None:
+def _reset_at_epoch(text: str, now: datetime) -> float | None:
     found = _EPOCH.search(text)
     if found is None:
         return None
@@ -220,38 +228,40 @@ def _epoch(text: str, now: datetime) -> float | None:
     return int(digits) / (1 if len(digits) == _SECONDS_DIGITS else 1000) - now.timestamp()
 
 
-def _iso(text: str, now: datetime) -> float | None:
+def _reset_at_iso_time(text: str, now: datetime) -> float | None:
     found = _ISO.search(text)
     if found is None:
         day = _ISO_DAY.search(text)
-        return None if day is None else _first_moment(day[1], _home_of(text), now)
+        return None if day is None else _first_moment(day[1], _service_zone(text), now)
     try:
         zone, _end = _zone_behind(found, text)
         moment = datetime.fromisoformat(f"{found['day']}T{found['time']}")
     except ValueError:
         return None
-    return _seconds(moment.replace(tzinfo=zone or _home_of(text)), now)
+    return _seconds_until(moment.replace(tzinfo=zone or _service_zone(text)), now)
 
 
 def _first_moment(day: str, zone: tzinfo, now: datetime) -> float | None:
     try:
-        return _seconds(datetime.fromisoformat(day).replace(tzinfo=zone), now)
+        return _seconds_until(datetime.fromisoformat(day).replace(tzinfo=zone), now)
     except ValueError:
         return None
 
 
-def _chinese(text: str, now: datetime) -> float | None:
+def _reset_in_chinese(text: str, now: datetime) -> float | None:
     """Read what services in China say, in their own words and on their own clocks."""
     if found := _CHINESE_DATE.search(text):
         try:
-            return _seconds(datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=_CHINA), now)
+            return _seconds_until(
+                datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=_CHINA), now
+            )
         except ValueError:
             return None
     amount = _CHINESE_AMOUNT.search(text)
     return None if amount is None else float(amount[1]) * _UNITS[_CHINESE_UNITS[amount[2][0]]]
 
 
-def _home_of(text: str) -> tzinfo:
+def _service_zone(text: str) -> tzinfo:
     """Return the zone that a service means where it names none; most mean UTC."""
     return next((zone for named, zone in _HOMES if named.search(text)), UTC)
 
@@ -264,16 +274,16 @@ _HOMES = (
 )
 
 
-def _seconds(moment: datetime, now: datetime) -> float:
+def _seconds_until(moment: datetime, now: datetime) -> float:
     """Return how long it is until a moment; in UTC, for two times of one zone differ by what clocks show."""
     return (moment.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
 
 
-def _amounts(text: str, _now: datetime) -> float | None:
+def _reset_after_amounts(text: str, _now: datetime) -> float | None:
     if digits := _IN_DIGITS.search(text):
         hours, minutes, seconds = map(int, digits.groups())
         return hours * _UNITS["h"] + minutes * _UNITS["m"] + seconds
-    text = _AND_A_HALF.sub(_with_a_half, text)
+    text = _AND_A_HALF.sub(_add_half, text)
     text = _IN_WORDS.sub(lambda word: f"{word[1]} {_NUMBERS[word[2].lower()]} ", text)
     for found in _IN.finditer(text):
         amounts = [
@@ -289,12 +299,12 @@ def _amounts(text: str, _now: datetime) -> float | None:
     return None
 
 
-def _with_a_half(found: re.Match[str]) -> str:
+def _add_half(found: re.Match[str]) -> str:
     number, unit = (found[1], found[2]) if found[1] else (found[3], found[4])
     return f"{_NUMBERS.get(number.lower(), number)}.5 {unit}s"
 
 
-def _header(text: str, _now: datetime) -> float | None:
+def _reset_in_header(text: str, _now: datetime) -> float | None:
     found = _HEADER.search(text)
     if found is None:
         return None
@@ -302,7 +312,7 @@ def _header(text: str, _now: datetime) -> float | None:
     return float(found["number"]) * _UNITS["ms" if unit.startswith(("ms", "mil")) else unit[0]]
 
 
-def _http_date(text: str, now: datetime) -> float | None:
+def _reset_at_http_date(text: str, now: datetime) -> float | None:
     found = _HTTP_DATE.search(text) or _JS_DATE.search(text)
     if found is None:
         return None
@@ -310,12 +320,12 @@ def _http_date(text: str, now: datetime) -> float | None:
         number = _MONTHS.index(found["month"].lower()) + 1
         year = found["year"] if len(found["year"]) == _WHOLE_YEAR else f"20{found['year']}"
         moment = datetime.fromisoformat(f"{year}-{number:02}-{int(found['day']):02}T{found['time']}")
-        return _seconds(moment.replace(tzinfo=_zone(found["zone"])), now)
+        return _seconds_until(moment.replace(tzinfo=_zone_by_name(found["zone"])), now)
     except ValueError:
         return None
 
 
-def _clock(text: str, now: datetime) -> float | None:
+def _reset_at_clock_time(text: str, now: datetime) -> float | None:
     """Read an hour, of today or tomorrow, of a weekday, of a date; a day alone is its first moment."""
     for found in _AT.finditer(text):
         if not (found["half"] or found["minute"] or found["word"]) and (found["hour"] or not _has_day(found)):
@@ -329,14 +339,14 @@ def _clock(text: str, now: datetime) -> float | None:
             there = now.astimezone(zone or now.tzinfo)
             moment = there.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
             if day is not None and _has_day(day):
-                ahead = _seconds(_on_its_day(moment, there, day), now)
+                ahead = _seconds_until(_on_its_day(moment, there, day), now)
                 return 0.0 if -_JUST_PAST < ahead <= 0 else ahead
         except ValueError:
             continue
-        ahead = _seconds(moment, now)
+        ahead = _seconds_until(moment, now)
         if -_JUST_PAST < ahead <= 0:
             return 0.0
-        return ahead if ahead > 0 else _seconds(moment + timedelta(days=1), now)
+        return ahead if ahead > 0 else _seconds_until(moment + timedelta(days=1), now)
     return None
 
 
@@ -385,26 +395,26 @@ def _zone_behind(found: re.Match[str], text: str) -> tuple[tzinfo | None, int]:
         ValueError: it is not known, or is the name of several.
     """
     if exact := _OFFSET_BEHIND.match(text, found.end()):
-        return _zone(exact["offset"]), exact.end()
+        return _zone_by_name(exact["offset"]), exact.end()
     half = found.groupdict().get("half") or ""
     ended = half.endswith(".") and half.count(".") == 1  # the sentence, not the hour
     behind = None if found["zone"] or ended else _PLACE_BEHIND.match(text, found.end())
-    if behind is None or (behind["known"] and behind["known"].lower() not in _places()):
-        return _zone(found["zone"]), found.end()
+    if behind is None or (behind["known"] and behind["known"].lower() not in _zones_by_city()):
+        return _zone_by_name(found["zone"]), found.end()
     if behind["home"]:
         return None, behind.end()
     name = behind["city"] or behind["known"] or f"{behind['place'] or behind['coast']} time"
-    return _zone(name), behind.end()
+    return _zone_by_name(name), behind.end()
 
 
 @cache
-def _places() -> dict[str, str]:
+def _zones_by_city() -> dict[str, str]:
     """Return the zones by the places that they have their names of, in small letters."""
     named = (name for name in sorted(available_timezones()) if name.split("/")[0] not in _NO_PLACES)
     return {name.rsplit("/", 1)[-1].replace("_", " ").lower(): name for name in named} | _CITIES
 
 
-def _zone(name: str | None) -> tzinfo | None:
+def _zone_by_name(name: str | None) -> tzinfo | None:
     """Return the zone of a name; None: the place where the text is read.
 
     Raises:
@@ -423,6 +433,6 @@ def _zone(name: str | None) -> tzinfo | None:
         return timezone(timedelta(hours=_HOURS_AHEAD[known])) if _HOURS_AHEAD[known] else UTC
     place = known.lower().removesuffix(" time").removesuffix(" local").replace("_", " ")
     try:
-        return ZoneInfo(_PLACES.get(known) or (name if "/" in name else _places().get(place, name)))
+        return ZoneInfo(_PLACES.get(known) or (name if "/" in name else _zones_by_city().get(place, name)))
     except (ZoneInfoNotFoundError, OSError):
         raise ValueError(name) from None

@@ -16,8 +16,8 @@ Ended = Literal["timed_out", "stale", "final", "asked"]
 """Why a process was ended: its limits, its last word, a request."""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What an output says.
+class ParsedOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """The values read from the output of an attempt.
 
     `result` is the result text (§23.4); `error` the tool's own words about a failure; `failed`: one of
     the profile's signs of failure is there; `no_result`: a result was due and is not there; `parsed`:

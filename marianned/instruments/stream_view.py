@@ -14,7 +14,7 @@ import msgspec
 from marianned.formatting import dollars
 from marianned.instruments import json_path, printed_json
 from marianned.instruments.output import read_output
-from marianned.instruments.profile import Cli, Command, OutputFormat, Profile, Shown
+from marianned.instruments.profile import CliInstrument, DisplayRule, OutputFormat, Profile, ToolCommand
 
 LINE_BYTES = 8 * 1024 * 1024
 """A longer line, or document, is passed over, and said to be."""
@@ -29,7 +29,7 @@ _TELLING = (
 _MARKS = {"text": "", "piece": "", "tool": "→ ", "result": "  ", "note": "· ", "error": "! ", "plain": ""}
 
 
-class ShownLine(NamedTuple):
+class StreamLine(NamedTuple):
     """One thing an agent said; `kind` is text, tool, result, note, error, or plain: what is no event.
 
     `text` may have several lines, and whatever control characters the agent has put there.
@@ -48,120 +48,122 @@ class StreamReader:
         self._pending: list[bytes] = []
         self._length = 0
         self._torn = False
-        self._said: ShownLine | None = None
+        self._said: StreamLine | None = None
         self._used: dict[str, float] = {}
         self._piece = ""
 
-    def feed(self, data: bytes) -> Iterator[ShownLine]:
-        """Yield what a piece brings to an end."""
+    def feed(self, data: bytes) -> Iterator[StreamLine]:
+        """Yield the lines that a piece completes."""
         if self._whole:
-            self._keep(data)
+            self._append(data)
             return
         *ended, rest = data.split(b"\n")
         for part in ended:
-            self._keep(part)
-            yield from self._line()
-        self._keep(rest)
+            self._append(part)
+            yield from self._complete_line()
+        self._append(rest)
 
-    def gap(self, size: int) -> Iterator[ShownLine]:
-        """Yield what is to be said of bytes that are gone; the line they stood in is passed over."""
+    def gap(self, size: int) -> Iterator[StreamLine]:
+        """Yield a note about bytes that are gone; the line that they were part of is left out."""
         self._pending, self._length, self._torn = [], 0, True
-        yield ShownLine("note", f"{_MARKS['note']}{size:,} bytes are gone")
+        yield StreamLine("note", f"{_MARKS['note']}{size:,} bytes are gone")
 
-    def finish(self) -> Iterator[ShownLine]:
-        """Yield what the end of the output brings: the line without an end, the document, what was used."""
-        yield from self._document() if self._whole else self._line()
-        yield from self._pieces()
-        used = _usage(self._used)
+    def finish(self) -> Iterator[StreamLine]:
+        """Yield what the end of the output completes: the last line, the document, and the usage."""
+        yield from self._complete_document() if self._whole else self._complete_line()
+        yield from self._complete_pieces()
+        used = _usage_text(self._used)
         if used:
-            yield ShownLine("note", _MARKS["note"] + used)
+            yield StreamLine("note", _MARKS["note"] + used)
             self._used = {}
 
-    def _keep(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         self._length += len(data)
         if self._length <= LINE_BYTES:
             self._pending.append(data)
         else:
             self._pending = []
 
-    def _taken(self) -> tuple[bytes, int]:
+    def _take_pending(self) -> tuple[bytes, int]:
         data, length = b"".join(self._pending), self._length
         self._pending, self._length = [], 0
         return data, length
 
-    def _line(self) -> Iterator[ShownLine]:
-        data, length = self._taken()
+    def _complete_line(self) -> Iterator[StreamLine]:
+        data, length = self._take_pending()
         if self._torn:
             self._torn = False
         elif length > LINE_BYTES:
-            yield ShownLine("note", f"{_MARKS['note']}a line of {length:,} bytes is left out")
+            yield StreamLine("note", f"{_MARKS['note']}a line of {length:,} bytes is left out")
         elif data:
             parts = printed_json.without_noise(data).split(b"\n") if b"{" in data else []
-            found = [json_path.decoded(part) if part.startswith(b"{") else None for part in parts]
+            found = [json_path.decode_json(part) if part.startswith(b"{") else None for part in parts]
             if any(isinstance(event, dict) for event in found):
                 for part, event in zip(parts, found, strict=True):
-                    yield from self._event(event) if isinstance(event, dict) else self._plain(part)
+                    yield from self._event_lines(event) if isinstance(event, dict) else self._plain_line(part)
             else:
-                yield from self._plain(data)
+                yield from self._plain_line(data)
 
-    def _plain(self, data: bytes) -> Iterator[ShownLine]:
+    def _plain_line(self, data: bytes) -> Iterator[StreamLine]:
         if data:
-            yield from self._pieces()
-            yield ShownLine("plain", data.decode(errors="replace"))
+            yield from self._complete_pieces()
+            yield StreamLine("plain", data.decode(errors="replace"))
 
-    def _document(self) -> Iterator[ShownLine]:
-        data, length = self._taken()
+    def _complete_document(self) -> Iterator[StreamLine]:
+        data, length = self._take_pending()
         if self._torn or length > LINE_BYTES:
-            yield ShownLine("note", f"{_MARKS['note']}a document of {length:,} bytes is left out")
+            yield StreamLine("note", f"{_MARKS['note']}a document of {length:,} bytes is left out")
             return
-        found = json_path.decoded(data)
+        found = json_path.decode_json(data)
         if isinstance(found, list) and self._output.live:
             for event in found:
-                yield from self._event(event)
+                yield from self._event_lines(event)
             return
-        profile = Profile(name="", kind="cli", cli=Cli(command=Command(executable=""), output=self._output))
+        profile = Profile(
+            name="", kind="cli", cli=CliInstrument(command=ToolCommand(executable=""), output=self._output)
+        )
         read = read_output(profile, {}, data, b"")
         error = read.error if read.failed else None
         if read.result and read.result != error:
-            yield ShownLine("text" if read.parsed else "plain", read.result)
+            yield StreamLine("text" if read.parsed else "plain", read.result)
         if error:
-            yield _marked("error", error.split("\n"))
+            yield _mark_lines("error", error.split("\n"))
         found_amounts = {"in": read.input_tokens, "out": read.output_tokens, "cost": read.cost_usd}
         self._used = {key: value for key, value in found_amounts.items() if value is not None}
 
-    def _event(self, event: Any) -> Iterator[ShownLine]:
-        self._count(event)
+    def _event_lines(self, event: Any) -> Iterator[StreamLine]:
+        self._count_usage(event)
         for rule in self._output.live:
             if rule.event is not None and json_path.matches(event, "type") != [rule.event]:
                 continue
             for part in json_path.matches(event, rule.each) if rule.each else [event]:
                 if all(json_path.matches(part, path)[:1] == [value] for path, value in rule.where.items()):
-                    line = _shown(rule, part)
+                    line = _display(rule, part)
                     # some tools tell their error twice, as it comes and as their end
                     if line is None or (line.kind == "error" and line == self._said):
                         continue
                     self._said = line
                     if line.kind == "piece":
-                        yield from self._pieces(line.text)
+                        yield from self._complete_pieces(line.text)
                     else:
-                        yield from self._pieces()
+                        yield from self._complete_pieces()
                         yield line
 
-    def _pieces(self, more: str | None = None) -> Iterator[ShownLine]:
+    def _complete_pieces(self, more: str | None = None) -> Iterator[StreamLine]:
         """Yield the lines that another piece ends; without one, what is left of the text."""
         text = self._piece + (more or "")
         whole, self._piece = (text, "") if more is None else _up_to_line(text)
         if whole.strip():
-            yield ShownLine("text", whole.rstrip())
+            yield StreamLine("text", whole.rstrip())
 
-    def _count(self, event: Any) -> None:
+    def _count_usage(self, event: Any) -> None:
         paths = {
             "in": self._output.input_tokens_path,
             "out": self._output.output_tokens_path,
             "cost": self._output.cost_path,
         }
         for key, path in paths.items():
-            each = (json_path.numbers(event, one) for one in (path or "").split())
+            each = (json_path.matching_numbers(event, one) for one in (path or "").split())
             found = next((numbers for numbers in each if numbers), [])
             if found and self._output.aggregate_tokens:
                 self._used[key] = self._used.get(key, 0) + sum(found)
@@ -175,40 +177,40 @@ def _up_to_line(text: str) -> tuple[str, str]:
     return (text, "") if len(text) - end > LINE_BYTES else (text[:end], text[end:])
 
 
-def _shown(rule: Shown, part: Any) -> ShownLine | None:
+def _display(rule: DisplayRule, part: Any) -> StreamLine | None:
     if rule.show == "tool":
-        name = _texts(part, rule.name or "") or "tool"
+        name = _texts_at_paths(part, rule.name or "") or "tool"
         given = next((value for path in rule.path.split() for value in json_path.matches(part, path)), None)
-        said = _short(_argument(given))
-        return ShownLine("tool", _MARKS["tool"] + _short(name) + (f": {said}" if said else ""))
-    text = _texts(part, rule.path)
+        said = _one_line(_argument_text(given))
+        return StreamLine("tool", _MARKS["tool"] + _one_line(name) + (f": {said}" if said else ""))
+    text = _texts_at_paths(part, rule.path)
     if rule.show == "piece":
-        return ShownLine("piece", text) if text else None
+        return StreamLine("piece", text) if text else None
     if not text.strip():
         return None
     if rule.show == "text":
-        return ShownLine("text", text.rstrip())
-    return _marked(rule.show, _first(text.strip("\n").split("\n")))
+        return StreamLine("text", text.rstrip())
+    return _mark_lines(rule.show, _first_lines(text.strip("\n").split("\n")))
 
 
-def _marked(kind: str, lines: Iterable[str]) -> ShownLine:
+def _mark_lines(kind: str, lines: Iterable[str]) -> StreamLine:
     """Return lines, each with the mark of its kind: none passes for another kind's."""
-    return ShownLine(kind, "\n".join(_MARKS[kind] + line for line in lines))
+    return StreamLine(kind, "\n".join(_MARKS[kind] + line for line in lines))
 
 
-def _texts(part: Any, paths: str) -> str:
+def _texts_at_paths(part: Any, paths: str) -> str:
     """Return the texts and numbers that the paths find: of one path a line each, of several side by side."""
-    found = ([_words(value) for value in json_path.matches(part, path)] for path in paths.split())
+    found = ([_value_words(value) for value in json_path.matches(part, path)] for path in paths.split())
     return " ".join(text for words in found if (text := "\n".join(word for word in words if word)))
 
 
-def _words(value: Any) -> str:
+def _value_words(value: Any) -> str:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def _argument(given: Any) -> str:
+def _argument_text(given: Any) -> str:
     if isinstance(given, dict):
         told = (given.get(key) for key in _TELLING)
         best = next((value for value in told if isinstance(value, str) and value), None)
@@ -218,13 +220,13 @@ def _argument(given: Any) -> str:
     return msgspec.json.encode(given).decode() if given else ""
 
 
-def _short(text: str) -> str:
+def _one_line(text: str) -> str:
     """Return a text on one line, cut to what fits there."""
     line = " ".join(text[: 4 * _WIDTH].split())
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
 
 
-def _first(lines: list[str]) -> Iterable[str]:
+def _first_lines(lines: list[str]) -> Iterable[str]:
     for line in lines[:_RESULT_LINES]:
         yield line.rstrip() if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
     more = len(lines) - _RESULT_LINES
@@ -232,7 +234,7 @@ def _first(lines: list[str]) -> Iterable[str]:
         yield f"… {more:,} more {'line' if more == 1 else 'lines'}"
 
 
-def _usage(used: dict[str, float]) -> str:
+def _usage_text(used: dict[str, float]) -> str:
     tokens = [f"{used[way]:,.0f} {way}" for way in ("in", "out") if used.get(way)]
     said = [f"tokens: {', '.join(tokens)}"] if tokens else []
     if used.get("cost"):

@@ -35,17 +35,17 @@ from marianned.score.read import model, rules
 
 PROFILE = {
     profile.Profile: "the profile",
-    profile.Model: "`models`",
-    profile.Cli: "`cli`",
-    profile.Command: "`cli.command`",
+    profile.InstrumentModel: "`models`",
+    profile.CliInstrument: "`cli`",
+    profile.ToolCommand: "`cli.command`",
     profile.OutputFormat: "`cli.output`",
     profile.FailureRule: "`cli.output.failure_when`",
     profile.TextAmounts: "`cli.output.text_amounts`",
     profile.FinalEvent: "`cli.output.final_event`",
     profile.StopRequest: "`cli.stop`",
-    profile.Shown: "`cli.output.live`",
-    profile.Errors: "`cli.errors`",
-    profile.Http: "`http`",
+    profile.DisplayRule: "`cli.output.live`",
+    profile.ErrorPatterns: "`cli.errors`",
+    profile.HttpInstrument: "`http`",
 }
 """The parts of an instrument's profile, and where each stands."""
 TYPES = {one.__name__ for one in vars(protocol).values() if inspect.isclass(one)}

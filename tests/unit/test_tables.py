@@ -29,7 +29,7 @@ PARTIAL: dict[str, str] = {
     "marianned.conductor.requests.submit._check_name": "the others have one way in common",
     "marianned.conductor.core.job._NAMES": "a request is named by its action",
     "marianned.store.writer._DELETE": "the others are told by no run, and stay",
-    "marianned.instruments.output._KINDS": "a tool says three of them, `Kind`, which mypy knows",
+    "marianned.instruments.output._KINDS": "a tool says three of them, `RefusalKind`, which mypy knows",
     "marianne_cli.mcp.tools._ARGUMENTS_OF_ACTION": "an agent names five actions; what tells the others apart are arguments",
     "marianne_cli.screens.jobs._HOOK_WAITS": "a sheet waits for the others",
 }

@@ -19,7 +19,7 @@ from marianned import files
 from marianned.clock import nearest, timestamp
 from marianned.conductor.services import Services, mask_of
 from marianned.formatting import CONTROLS
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import OutputFormat
 from marianned.masks import LONGEST, Mask
 from marianned.progress.state.run import RunState
@@ -184,7 +184,7 @@ class LiveOutputReader:
         stream = None
         if isinstance(row, AttemptRow) and row.instrument in state.score.profiles:
             settings = state.definition(state.number_of(row)).settings
-            output = output_of(state.score.profiles[row.instrument], settings)
+            output = effective_output_format(state.score.profiles[row.instrument], settings)
             stream = None if output.format == "text" else output
         found = LiveOutput(self._services.directory(row), stream, mask)
         self._outputs[id(row)] = row, found

@@ -9,7 +9,7 @@ from marianned.conductor.core.loading import UnreadableRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
 from marianned.executors.output import last_lines, line_behind, read_piece
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.protocol import FollowOutput, HookStatus, ReadOutput, SearchOutput
@@ -114,7 +114,7 @@ async def stream_format(
     own = version.score.sheets[row.sheet - 1]
     ways = [own, *(own.on_fallback(n) for n in range(1, len(own.fallbacks) + 1))]
     played = next((way for way in ways if way.instrument == row.instrument), own)
-    output = output_of(version.score.profiles[played.instrument], played.settings)
+    output = effective_output_format(version.score.profiles[played.instrument], played.settings)
     return None if output.format == "text" else dict(msgspec.to_builtins(output))
 
 

@@ -59,9 +59,9 @@ from marianned.executors.base import (
 )
 from marianned.held import interpreter
 from marianned.instruments import command_line, costs
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
-from marianned.instruments.result import Reading, Verdict
+from marianned.instruments.result import ParsedOutput, Verdict
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import AttemptEnded, AttemptParked, AttemptWarned, Keeper
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
@@ -251,7 +251,7 @@ class AttemptRunner:
         await self._place_for_stop(profile)
         faults.point("attempt.rendered")
         system_file = definition.settings.get("system_prompt_file")
-        invocation = command_line.invocation(
+        invocation = command_line.build_command_line(
             profile,
             definition.settings,
             shell_text(prompt, definition.settings) if profile.script == "shell" else prompt,
@@ -468,7 +468,7 @@ class AttemptRunner:
 
     def _read_plain(
         self, record: ExitRecord, profile: Profile, early: ends.EarlyEnd | None
-    ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
+    ) -> tuple[tuple[int, int], tuple[ParsedOutput, Verdict] | None]:
         """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
         printed = output_sizes(self._directory)
         if early is not None or record.timed_out or ended_by_us(record) is not None:
@@ -481,7 +481,7 @@ class AttemptRunner:
             exit_code=record.exit_code,
         )
 
-    async def _read_output(self, record: ExitRecord) -> tuple[Reading, Verdict]:
+    async def _read_output(self, record: ExitRecord) -> tuple[ParsedOutput, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
         own = self._given.attempt.limit_seconds
@@ -523,23 +523,22 @@ class AttemptRunner:
             validations=reports,
         )
 
-    async def _own_tokens(self, profile: Profile, reading: Reading) -> Reading:
+    async def _own_tokens(self, profile: Profile, reading: ParsedOutput) -> ParsedOutput:
         """Return the reading with the tokens of this attempt alone; some tools count their session's."""
-        of_session = output_of(profile, self._given.definition.settings).tokens_of_session
+        of_session = effective_output_format(profile, self._given.definition.settings).tokens_of_session
         if not of_session or reading.session_id is None:
             return reading
         attempt = self._given.attempt
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        return costs.without(reading, [row for row in rows if row.attempt < attempt.attempt])
+        return costs.subtract_earlier(reading, [row for row in rows if row.attempt < attempt.attempt])
 
-    def _cost(self, profile: Profile, reading: Reading) -> float | None:
+    def _cost(self, profile: Profile, reading: ParsedOutput) -> float | None:
         """Return what the attempt has cost in USD (§16.4); None: unknown."""
         if profile.raw_prompt:
             return 0.0
         model = next((known for known in profile.models if known.name == self._given.attempt.model), None)
-        return costs.cost_of(
-            output_of(profile, self._given.definition.settings), reading, model, self._given.score.cost_limits
-        )
+        output = effective_output_format(profile, self._given.definition.settings)
+        return costs.cost_of(output, reading, model, self._given.score.cost_limits)
 
     def _end(
         self,

@@ -14,7 +14,7 @@ from marianned.conductor.run.process import PreparationFailed
 from marianned.conductor.services import Services, is_away
 from marianned.executors.base import GracefulStop, LastWordRule, SilenceLimit, Spec
 from marianned.instruments import command_line
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.rows import AttemptRow, Placed, RunRow
@@ -28,7 +28,7 @@ def environment_of(
     services: Services, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
 ) -> dict[str, str]:
     """Return the environment of the checks and hooks of a sheet on this instrument; PWD is theirs to add."""
-    env = command_line.environment(
+    env = command_line.build_environment(
         profile, settings, run.workspace, str(directory), services.environ, run.env
     )
     del env["PWD"]
@@ -49,7 +49,7 @@ def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, s
 
 def final_of(profile: Profile, settings: Mapping[str, Any]) -> LastWordRule | None:
     """Return what its last word looks like, where its output tells."""
-    output = output_of(profile, settings)
+    output = effective_output_format(profile, settings)
     if output.format == "text" or output.final_event is None:
         return None
     last = output.final_event

@@ -11,7 +11,7 @@ import msgspec
 
 from marianned.accidents import runs_short
 from marianned.executors.base import ExitRecord, Fate, FateKind, lost
-from marianned.instruments.result import Reading
+from marianned.instruments.result import ParsedOutput
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit
 
@@ -100,7 +100,7 @@ def all_passed(reports: Sequence[CheckReport]) -> bool:
     return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
 
 
-def measured_exit(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
+def measured_exit(ended: Exit, reading: ParsedOutput, cost: float | None) -> AttemptExit:
     """Return what is known of an attempt by its process and by what its tool has said."""
     names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
     told = {name: getattr(reading, name) for name in names}

@@ -146,6 +146,10 @@ def _bits(numbers: Collection[int], most: int) -> int:
 def _chain(score: ExpandedScore, definition: Definition) -> list[Account]:
     profiles = score.profiles
     return [
-        Account(name, command_line.model(profiles[name], settings) or "", _mark(settings.get("env") or {}))
+        Account(
+            name,
+            command_line.requested_model(profiles[name], settings) or "",
+            _mark(settings.get("env") or {}),
+        )
         for name, settings in definition.instruments_in_turn
     ]

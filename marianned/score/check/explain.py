@@ -94,7 +94,7 @@ def _describe_sheet(expanded: ExpandedScore, sheet: SheetDefinition, body: str) 
         "instrument_config": sheet.settings,
         "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
         "chain": [
-            {"instrument": name, "model": command_line.model(expanded.profiles[name], settings)}
+            {"instrument": name, "model": command_line.requested_model(expanded.profiles[name], settings)}
             for name, settings in sheet.instruments_in_turn
         ],
         "loop": _describe_loop(expanded, sheet.stage),

@@ -310,7 +310,7 @@ class InstrumentResolver:
 
 def _identity(profile: Profile, settings: dict[str, Any]) -> tuple[Any, ...]:
     """Return what makes two instruments the same one: whom they ask, for which model, as whom."""
-    return profile.name, command_line.model(profile, settings), settings.get("env", {})
+    return profile.name, command_line.requested_model(profile, settings), settings.get("env", {})
 
 
 def _current_name(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
-from marianned.instruments.profile import Command, Profile
+from marianned.instruments.profile import Profile, ToolCommand
 from marianned.places import LOCAL
 from marianned.score.check.expand import SheetLayout
 from marianned.score.check.instruments import ResolvedInstrument
@@ -20,7 +20,7 @@ _LONGEST = 86_400
 
 _ALWAYS = {"timeout_seconds", "timeout_overrides", "working_directory", "max_output_capture_bytes", "env"}
 _HTTP = {"system_prompt_file", "model", "cli_model", "max_tokens", "temperature", "api_key_env"}
-_FLAGS: dict[str, Callable[[Command], object]] = {
+_FLAGS: dict[str, Callable[[ToolCommand], object]] = {
     "model": lambda command: command.model_flag,
     "cli_model": lambda command: command.model_flag,
     "skip_permissions": lambda command: command.auto_approve_flag,

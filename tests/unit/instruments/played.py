@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from kit.agents import SETTINGS, settle
 
-from marianned.instruments.command_line import invocation
+from marianned.instruments.command_line import build_command_line
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify, read_output
 
@@ -25,7 +25,7 @@ def play(url, tool, directory, prompt):
     workspace.mkdir()
     (directory / "tmp").mkdir()
     settings = SETTINGS.get(tool, {})
-    started = invocation(
+    started = build_command_line(
         profile,
         settings,
         prompt,

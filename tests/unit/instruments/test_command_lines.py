@@ -5,9 +5,9 @@ import json
 import msgspec
 from kit.tables import each
 
-from marianned.instruments.command_line import ARGUMENT_LIMIT, invocation
+from marianned.instruments.command_line import ARGUMENT_LIMIT, build_command_line
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.profile import Cli, Command, Profile
+from marianned.instruments.profile import CliInstrument, Profile, ToolCommand
 
 LONG = "x" * (ARGUMENT_LIMIT + 1)
 MCP_OFF = ["--strict-mcp-config", "--mcp-config", '{"mcpServers":{}}']
@@ -31,13 +31,13 @@ def built(profile, settings=None, prompt="do it", environ=None, **changes):
         "marianne": {},
         "system_prompt": None,
     }
-    found = invocation(profile, settings or {}, prompt, **(given | changes))
+    found = build_command_line(profile, settings or {}, prompt, **(given | changes))
     assert found.env.pop("PWD") == "/srv/work", "some tools believe it more than the system"
     return found
 
 
 def tool(**fields):
-    return Profile(name="x", kind="cli", cli=Cli(command=Command(executable="x", **fields)))
+    return Profile(name="x", kind="cli", cli=CliInstrument(command=ToolCommand(executable="x", **fields)))
 
 
 @each(

@@ -10,10 +10,10 @@ import msgspec
 from kit.tables import each
 
 from marianned.instruments import stream_view
-from marianned.instruments.command_line import output_of
+from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.loader import builtin_profiles, load_profile
 from marianned.instruments.output import read_output
-from marianned.instruments.profile import OutputFormat, Shown
+from marianned.instruments.profile import DisplayRule, OutputFormat
 from marianned.instruments.stream_view import StreamReader
 
 RECORDED = sorted((Path(__file__).parent / "streams").glob("*.jsonl"))
@@ -21,8 +21,8 @@ SAID = OutputFormat(
     format="jsonl",
     input_tokens_path="used.in",
     live=[
-        Shown(event="said", show="text", path="text"),
-        Shown(event="did", show="tool", name="tool", path="with"),
+        DisplayRule(event="said", show="text", path="text"),
+        DisplayRule(event="did", show="tool", name="tool", path="with"),
     ],
 )
 
@@ -103,19 +103,19 @@ def test_what_was_used_is_told_at_the_end_once():
 def test_a_document_is_shown_by_its_result_and_an_array_by_its_events():
     claude = builtin_profiles()["claude-code"]
     events = [json.loads(line) for line in RECORDED[0].read_text().splitlines()]
-    output = output_of(claude, {"output_format": "json"})
+    output = effective_output_format(claude, {"output_format": "json"})
     assert output.format == "json"
     assert "all done" in shown(output, json.dumps(events).encode())
     assert shown(output, json.dumps(events[-1]).encode())[0] == "all done"
     assert shown(output, b"no document") == ["no document"]
-    gemini = output_of(builtin_profiles()["gemini-cli"], {"output_format": "json"})
+    gemini = effective_output_format(builtin_profiles()["gemini-cli"], {"output_format": "json"})
     assert shown(gemini, b'{"response": "", "error": {"message": "no", "code": 500}}') == ["! no; code 500"]
 
 
 def test_pieces_of_a_text_are_shown_by_whole_lines_and_ended_by_whatever_follows():
     output = OutputFormat(
         format="jsonl",
-        live=[Shown(show="piece", event="a", path="t"), Shown(show="note", event="b", path="t")],
+        live=[DisplayRule(show="piece", event="a", path="t"), DisplayRule(show="note", event="b", path="t")],
     )
     told = [("a", "on"), ("a", "e\ntw"), ("a", "o"), ("b", "n"), ("a", "\n"), ("a", "three "), ("a", "four")]
     events = [json.dumps({"type": kind, "t": text}).encode() + b"\n" for kind, text in told]

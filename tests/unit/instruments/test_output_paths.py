@@ -43,7 +43,7 @@ def test_a_path_may_begin_with_an_index():
 
 
 def test_truth_is_no_number():
-    assert json_path.numbers(DATA, "usage.*") == [3]
+    assert json_path.matching_numbers(DATA, "usage.*") == [3]
 
 
 @each("path", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[1]b", "a b", "a.[0]"])

@@ -7,14 +7,14 @@ from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify, read_output
 from marianned.instruments.profile import (
-    Cli,
-    Command,
-    Errors,
+    CliInstrument,
+    ErrorPatterns,
     FailureRule,
     OutputFormat,
     Profile,
+    ToolCommand,
 )
-from marianned.instruments.result import Reading, Verdict
+from marianned.instruments.result import ParsedOutput, Verdict
 
 CLAUDE = builtin_profiles()["claude-code"]
 
@@ -23,15 +23,17 @@ def profile(errors=None, **output):
     return Profile(
         name="x",
         kind="cli",
-        cli=Cli(
-            command=Command(executable="x"), output=OutputFormat(**output), errors=Errors(**(errors or {}))
+        cli=CliInstrument(
+            command=ToolCommand(executable="x"),
+            output=OutputFormat(**output),
+            errors=ErrorPatterns(**(errors or {})),
         ),
     )
 
 
 def judged(reading=None, tool=None, **end):
     given = {"exit_code": 0, "signal": None, "timed_out": False, "stderr": b""}
-    return classify(tool or profile(), reading or Reading(result=""), **(given | end))
+    return classify(tool or profile(), reading or ParsedOutput(result=""), **(given | end))
 
 
 @each("recording", RECORDINGS)
@@ -224,14 +226,14 @@ def test_other_exit_codes_may_mean_success():
 
 
 def test_what_the_tool_says_follows_in_one_line_of_bounded_length():
-    verdict = judged(Reading(result="", failed=True, error="bad\n thing " + "x" * 400))
+    verdict = judged(ParsedOutput(result="", failed=True, error="bad\n thing " + "x" * 400))
     assert verdict.message.startswith("the output says that it failed: bad thing xxx")
     assert verdict.message.endswith("x…")
     assert len(verdict.message) < 240
 
 
 def test_a_missing_result_is_said():
-    assert judged(Reading(result="", no_result=True)) == Verdict(
+    assert judged(ParsedOutput(result="", no_result=True)) == Verdict(
         "failed", "no_result", "the output has no result"
     )
 
@@ -281,13 +283,13 @@ def test_a_number_that_is_no_number_of_tokens_is_none() -> None:
         (None, "ran out of room", "killed by SIGTERM: ran out of room"),
     ])  # fmt: skip
 def test_what_hung_behind_a_failure_tells_that_failure_and_not_our_signal(ended, error, message):
-    reading = Reading(result="", failed=True, error=error, final="failure")
+    reading = ParsedOutput(result="", failed=True, error=error, final="failure")
     verdict = judged(reading, exit_code=None, signal="SIGTERM", ended=ended)
     assert (verdict.category, verdict.message) == ("exit" if ended else "signal", message)
 
 
 def test_a_limit_that_was_met_before_a_timeout_is_told_with_the_timeout():
-    reading = Reading(result="", error="429 Too Many Requests")
+    reading = ParsedOutput(result="", error="429 Too Many Requests")
     verdict = judged(reading, CLAUDE, exit_code=None, signal="SIGTERM", timed_out=True, timeout_seconds=4.0)
     assert (verdict.outcome, verdict.message) == ("rate_limited", "timed out after 4s: 429 Too Many Requests")
 

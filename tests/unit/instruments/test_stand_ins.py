@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from marianned.instruments.command_line import ARGUMENT_LIMIT, invocation
+from marianned.instruments.command_line import ARGUMENT_LIMIT, build_command_line
 from marianned.instruments.loader import builtin_profiles
 
 PROMPT = "Say \"yes\", $HOME and 'no'.\n- é — \\n\n"
@@ -18,7 +18,7 @@ AGENTS = sorted(name for name, p in builtin_profiles().items() if p.cli and name
 
 
 def run(profile, prompt, tmp_path, environ):
-    found = invocation(
+    found = build_command_line(
         profile,
         {},
         prompt,

@@ -6,7 +6,7 @@ import msgspec
 from kit.scores import Bench, chain, score, stage
 from kit.tables import each
 
-from marianned.instruments.profile import Cli, Command, Profile
+from marianned.instruments.profile import CliInstrument, Profile, ToolCommand
 from marianned.lifecycle import Action
 from marianned.progress.deciding.revisions import plan_version
 from marianned.progress.state.run import ScoreVersion
@@ -129,7 +129,7 @@ def test_on_a_fallback_the_limit_of_that_instrument_counts() -> None:
 
 
 def test_where_the_tool_itself_was_told_the_limit_the_plan_says_so() -> None:
-    cli = Cli(command=Command(executable="x", timeout_flag="--timeout"))
+    cli = CliInstrument(command=ToolCommand(executable="x", timeout_flag="--timeout"))
     tools = {"claude-code": Profile(name="claude-code", kind="cli", cli=cli)}
     bench = running(msgspec.structs.replace(limited(900), profiles=tools))
     bench.ask(Action.MODIFY, msgspec.structs.replace(limited(3600), profiles=tools))

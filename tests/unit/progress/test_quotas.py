@@ -7,7 +7,7 @@ from kit.tables import each
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify
-from marianned.instruments.result import Reading
+from marianned.instruments.result import ParsedOutput
 from marianned.protocol import Outcome
 from marianned.score.expanded import RateLimitPolicy
 
@@ -32,7 +32,7 @@ def test_a_sheet_waits_longer_for_a_quota_than_for_a_rate(quota: bool, waits: in
 def test_a_quota_is_told_by_its_name(said: bytes, quota: bool) -> None:
     verdict = classify(
         builtin_profiles()["gemini-cli"],
-        Reading(result="", parsed=False),
+        ParsedOutput(result="", parsed=False),
         exit_code=1,
         signal=None,
         timed_out=False,

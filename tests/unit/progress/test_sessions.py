@@ -4,7 +4,7 @@ import msgspec
 from kit.scores import Bench, chain
 from kit.tables import each
 
-from marianned.instruments.profile import Cli, Command, Profile
+from marianned.instruments.profile import CliInstrument, Profile, ToolCommand
 from marianned.lifecycle import Action
 from marianned.protocol import Outcome
 from marianned.score.expanded import ExpandedScore
@@ -14,8 +14,8 @@ def resumable(*, resumes: bool = True) -> ExpandedScore:
     """A chain of two whose instrument can go on in a session."""
     made = chain(2)
     name = made.sheets[0].instrument
-    command = Command(executable="x", resume_args=["--session", "{session}"] if resumes else [])
-    profile = Profile(name=name, kind="cli", cli=Cli(command=command))
+    command = ToolCommand(executable="x", resume_args=["--session", "{session}"] if resumes else [])
+    profile = Profile(name=name, kind="cli", cli=CliInstrument(command=command))
     return msgspec.structs.replace(made, profiles={**made.profiles, name: profile})
 
 

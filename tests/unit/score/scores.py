@@ -2,7 +2,7 @@
 
 import re
 
-from marianned.instruments.profile import Cli, Command, Http, OutputFormat, Profile
+from marianned.instruments.profile import CliInstrument, HttpInstrument, OutputFormat, Profile, ToolCommand
 from marianned.score.check.compiler import compile_score
 from marianned.score.expanded import CompileResult, ExpandedScore
 from marianned.score.read.reader import ScoreSource
@@ -32,7 +32,10 @@ def tool(name: str, **changes) -> Profile:
         "mcp_disable_args": ["--no-mcp"],
     } | changes.pop("command", {})
     return Profile(
-        name=name, kind="cli", cli=Cli(command=Command(**command), output=OutputFormat()), **changes
+        name=name,
+        kind="cli",
+        cli=CliInstrument(command=ToolCommand(**command), output=OutputFormat()),
+        **changes,
     )
 
 
@@ -49,7 +52,9 @@ PROFILES = {
     "tool": tool("tool"),
     "other": tool("other", default_timeout_seconds=900.0),
     "cli": tool("cli", raw_prompt=True, script="shell", command=BARE),
-    "web": Profile(name="web", kind="http", http=Http(base_url="http://localhost", schema_family="openai")),
+    "web": Profile(
+        name="web", kind="http", http=HttpInstrument(base_url="http://localhost", schema_family="openai")
+    ),
 }
 
 

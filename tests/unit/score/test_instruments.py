@@ -175,11 +175,13 @@ def test_fallbacks_of_the_same_profile_or_of_none_are_dropped():
 def test_text_in_place_of_a_tools_stream_is_warned_of_once():
     from scores import PROFILES, ScoreSource, compile_score, tool
 
-    from marianned.instruments.profile import Cli, Command, OutputFormat
+    from marianned.instruments.profile import CliInstrument, OutputFormat, ToolCommand
 
-    command = Command(executable="tool", output_format_flag="--format")
+    command = ToolCommand(executable="tool", output_format_flag="--format")
     streams = tool("tool")
-    streams = msgspec.structs.replace(streams, cli=Cli(command=command, output=OutputFormat(format="jsonl")))
+    streams = msgspec.structs.replace(
+        streams, cli=CliInstrument(command=command, output=OutputFormat(format="jsonl"))
+    )
     text = score(sheet=SHEET % "") + "instrument_config: {output_format: text}\n"
     source = ScoreSource(text=text.encode(), file="/s/n.yaml", directory="/s", submit_directory="/s")
     found = [p.code for p in compile_score(source, Disk(), PROFILES | {"tool": streams}).problems]
