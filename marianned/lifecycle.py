@@ -178,7 +178,7 @@ class Guard(StrEnum):
     IN_LIMITS = "no limit, of cost or time, would hold it at once"
     WOULD_RUN = "something would run"
     WAITS = "what is named waits for its next attempt"
-    FAILING = "a hook of its failure runs, or is still to"
+    FAILING = "a hook of its failure runs, or is still to run"
 
 
 class TransitionRule(msgspec.Struct, frozen=True):
