@@ -22,7 +22,7 @@ from marianned.score.expanded import ExpandedScore  # noqa: E402
 BEFORE = ("a", "b", "c")
 CHANGES = {
     "prompt of sheet 1 changed": ("A", "b", "c"),
-    "a sheet added behind": ("a", "b", "c", "d"),
+    "a sheet added at the end": ("a", "b", "c", "d"),
     "the last sheet removed": ("a", "b"),
     "nothing": BEFORE,
 }
