@@ -79,7 +79,7 @@ class Invocation:
         return self._client
 
     @property
-    def connected(self) -> "RawClient | None":
+    def open_client(self) -> "RawClient | None":
         """The connection, where one was made."""
         return self._client
 
@@ -169,7 +169,7 @@ class Invocation:
             print(terminal.text(text), file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
 
     @property
-    def live(self) -> bool:
+    def draws_live_line(self) -> bool:
         """Whether a line may be drawn over again on stderr."""
         return not self.quiet and not self.as_json and wants_colours(sys.stderr)
 

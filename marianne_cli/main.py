@@ -60,7 +60,7 @@ def _run(arguments: list[str]) -> int:
         if (code := prepared_help.print_help()) is not None:
             return code
     from marianne_cli import exits
-    from marianne_cli.lines.misuse import Declined, Misuse
+    from marianne_cli.lines.misuse import ConfirmationRefused, Misuse
     from marianne_cli.tree.table import COMPLETION_VARIABLE
     from marianned.formatting import as_utf8
 
@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         return _run_with_click(arguments, completion) if code is None else code
     except Misuse as misuse:
         return exits.print_misuse(misuse, arguments)
-    except Declined:
+    except ConfirmationRefused:
         return exits.print_interrupted(None)
     except UnicodeEncodeError as error:
         return exits.print_usage_error(f"'{as_utf8(str(error.object))}' is not UTF-8", [])

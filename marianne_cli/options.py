@@ -14,7 +14,7 @@ from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.forms import TEXT, CommandForm, Param, ParameterKind, ParsedLine
 from marianne_cli.lines.kinds import Completions, ask_briefly, completions_of
-from marianne_cli.lines.misuse import Declined, Misuse
+from marianne_cli.lines.misuse import ConfirmationRefused, Misuse
 from marianned.errors import InvalidScore, MarianneError, Unavailable
 
 if TYPE_CHECKING:
@@ -236,9 +236,9 @@ def _note_connection(call: Invocation, seconds: float) -> None:
     from marianned import __version__
 
     said = [f"mzt {__version__}"]
-    if call.connected is not None and call.connected.server:
-        server = call.connected.server
-        said.append(f"marianned {server['version']} (pid {server['pid']}) at {call.connected.path}")
+    if call.open_client is not None and call.open_client.server:
+        server = call.open_client.server
+        said.append(f"marianned {server['version']} (pid {server['pid']}) at {call.open_client.path}")
     call.note(f"{', '.join(said)}; {seconds * 1000:.0f}ms")
 
 
@@ -434,7 +434,7 @@ def confirm(what: str, *, yes: bool) -> None:
     sys.stderr.write(terminal.line(f"mzt: {what}? [y/N] "))
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Declined
+        raise ConfirmationRefused
 
 
 def target_jobs(
@@ -528,7 +528,7 @@ def score_file(file: str) -> dict[str, Any]:
 def as_typed(file: str | None) -> Iterator[Callable[[Iterable[str]], list[str]]]:
     """Let hints of a refusal name a FILE as it was typed, not by its whole path; yield what does so."""
 
-    def replaced(hints: Iterable[str]) -> list[str]:
+    def retyped(hints: Iterable[str]) -> list[str]:
         if file is None or file == STDIN:
             return list(hints)
         from marianned.formatting import typed
@@ -537,9 +537,9 @@ def as_typed(file: str | None) -> Iterator[Callable[[Iterable[str]], list[str]]]
         return [hint.replace(whole, typed(file)) for hint in hints]
 
     try:
-        yield replaced
+        yield retyped
     except MarianneError as error:
-        error.hints = replaced(error.hints)
+        error.hints = retyped(error.hints)
         raise
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
-from marianne_cli.client.calls import AsyncCalls
+from marianne_cli.client.calls import AsyncClientMethods
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
     RECONNECT_SECONDS,
@@ -25,13 +25,13 @@ from marianne_cli.client.session import (
     Effect,
     Flow,
     FlowDriver,
-    Item,
     Receive,
     Send,
     Session,
     Sleep,
     Stream,
-    as_it_is,
+    StreamItem,
+    unchanged,
 )
 from marianne_cli.client.streams import JournalStream, MergedOutputStream, Output, Piece, StateStream
 from marianne_cli.client.typed import (
@@ -66,7 +66,7 @@ async def perform(effect: Effect) -> Any:
             return await _receive(sock, deadline)
         case Sleep(seconds):
             return await anyio.sleep(seconds)
-        case Item():
+        case StreamItem():
             raise TypeError("a request brings no items")
 
 
@@ -132,7 +132,7 @@ class AsyncItems(Generic[T]):
         drive = self._drive
         with self._reader:
             drive.go_on()
-            while not isinstance(effect := drive.due(), Item):
+            while not isinstance(effect := drive.due(), StreamItem):
                 if effect is None:
                     raise StopAsyncIteration
                 with drive.step():
@@ -154,7 +154,7 @@ class AsyncItems(Generic[T]):
         await self.aclose()
 
 
-class AsyncClient(ClientBase, AsyncCalls):
+class AsyncClient(ClientBase, AsyncClientMethods):
     """The anyio client; `aconnect` makes one. Its methods are those of the blocking client, awaited.
 
     Tasks may use one client side by side, and cancel what they ask: a request that is cancelled may be in
@@ -234,7 +234,7 @@ class AsyncClient(ClientBase, AsyncCalls):
         self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
     ) -> AsyncItems[Piece]:
         """Yield what all attempts of a job print until it ends, as `Client.follow_job` does."""
-        return self._items(MergedOutputStream(job_id, streams, outputs), as_it_is)
+        return self._items(MergedOutputStream(job_id, streams, outputs), unchanged)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> AsyncItems[T]:
         return AsyncItems(self._session.stream(wanted), read)

@@ -19,14 +19,14 @@ from marianne_cli.client.session import (
     Effect,
     Flow,
     FlowDriver,
-    Item,
     OnEvent,
     Receive,
     Send,
     Session,
     Sleep,
     Stream,
-    as_it_is,
+    StreamItem,
+    unchanged,
 )
 from marianned import __version__
 
@@ -49,7 +49,7 @@ def perform(effect: Effect) -> Any:
             return _receive(sock, deadline)
         case Sleep(seconds):
             return time.sleep(seconds)
-        case Item():
+        case StreamItem():
             raise TypeError("a request brings no items")
 
 
@@ -86,7 +86,7 @@ class Items(Generic[T]):
         """Wait for the next one; a wait that is interrupted can be waited again."""
         drive = self._drive
         drive.go_on()
-        while not isinstance(effect := drive.due(), Item):
+        while not isinstance(effect := drive.due(), StreamItem):
             if effect is None:
                 raise StopIteration
             with drive.step():
@@ -199,7 +199,7 @@ class RawClient(ClientBase):
         """
         from marianne_cli.client.streams import MergedOutputStream
 
-        return self._items(MergedOutputStream(job_id, streams, outputs, heard), as_it_is)
+        return self._items(MergedOutputStream(job_id, streams, outputs, heard), unchanged)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:
         return Items(self._session.stream(wanted), read)

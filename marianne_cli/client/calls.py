@@ -80,7 +80,7 @@ def submission(
     )
 
 
-class Calls:
+class ClientMethods:
     """The named methods of the blocking client; each raises MarianneError where it is refused."""
 
     daemon_status = _blocking_method(p.GetDaemon)
@@ -111,7 +111,7 @@ class Calls:
     clear_rate_limits = _blocking_method(p.ClearLimits)
 
 
-class AsyncCalls:
+class AsyncClientMethods:
     """The named methods of the anyio client, which are those of `Calls`."""
 
     daemon_status = _async_method(p.GetDaemon)

@@ -93,14 +93,14 @@ class Sleep(NamedTuple):
     seconds: float
 
 
-class Item(NamedTuple):
+class StreamItem(NamedTuple):
     """What a stream brings: for whoever iterates over it."""
 
     value: Any
 
 
 T = TypeVar("T")
-Effect = Dial | Send | Receive | Sleep | Item
+Effect = Dial | Send | Receive | Sleep | StreamItem
 Flow = Generator[Effect, Any, T]
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -130,7 +130,7 @@ class FlowDriver(Generic[T]):
 
     def go_on(self) -> None:
         """Begin, or go on behind the item that was brought last; what was cut short is due as it is."""
-        if self._due is None or isinstance(self._due, Item):
+        if self._due is None or isinstance(self._due, StreamItem):
             self.take(None)
 
     def take(self, outcome: Any) -> None:
@@ -176,7 +176,7 @@ class ClientBase:
         return self._session.server
 
 
-def as_it_is(item: Any) -> Any:
+def unchanged(item: Any) -> Any:
     """Return an item of a stream as the stream has it."""
     return item
 

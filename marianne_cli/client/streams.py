@@ -13,11 +13,11 @@ import msgspec
 from marianne_cli.client.session import (
     ClientConnection,
     Flow,
-    Item,
     OnEvent,
     ReconnectDeadline,
     Session,
     Stream,
+    StreamItem,
     stated_params,
 )
 from marianned import asking
@@ -84,7 +84,7 @@ class JournalStream(Stream):
                 break
         self._snapshot, self._after = False, pages[0]["event"]
         for page in pages:
-            yield Item(page)
+            yield StreamItem(page)
 
     def _bring_events(self, connection: ClientConnection) -> Flow[dict[str, Any]]:
         """Bring events until the stream ends; return its end."""
@@ -96,7 +96,7 @@ class JournalStream(Stream):
             if message.method == "stream.end":
                 return told
             self._after = told["item"]["event"]
-            yield Item(told["item"])
+            yield StreamItem(told["item"])
 
 
 class StateStream(Stream):
@@ -143,7 +143,7 @@ class StateStream(Stream):
             item = told["item"]
             if "." in item["type"]:
                 self._after = max(self._after or 0, item["event"])
-            yield Item(item)
+            yield StreamItem(item)
 
 
 class Output(msgspec.Struct, eq=False, kw_only=True):
@@ -230,7 +230,7 @@ class AttemptOutputStream(Stream):
             self._params["attempt"] = item["attempt"]  # the newest one stays the one that it was
             self._params.pop("tail_lines", None)
             self._offset = item["offset"] + len(data)
-            yield Item(data)
+            yield StreamItem(data)
 
 
 class MergedOutputStream(Stream):
@@ -251,7 +251,7 @@ class MergedOutputStream(Stream):
         self._heard = heard
         self._streams = tuple(streams)
         self._outputs = list(outputs)
-        self._known = {_attempt_of(one) for one in self._outputs}
+        self._known = {_attempt_key(one) for one in self._outputs}
         self._over: set[tuple[int | None, int | None, int]] = set()
         self._after: int | None = None
         self._ended = False
@@ -275,7 +275,7 @@ class MergedOutputStream(Stream):
         if self._after is None:
             yield from self._read_in_flight(session, started["event"])
         while self._outputs or not self._ended:
-            late = any(_attempt_of(one) in self._over for one in self._open.values())
+            late = any(_attempt_key(one) in self._over for one in self._open.values())
             if self._asked is None and self._unopened and not late:
                 # one at a time, in the order in which they started
                 params = self._unopened[0].params(self._job_id)
@@ -323,7 +323,7 @@ class MergedOutputStream(Stream):
             data = decode_data(told["item"])
             skipped = told["item"]["offset"] - output.offset
             output.offset = told["item"]["offset"] + len(data)
-            yield Item(Piece(output, data, skipped))
+            yield StreamItem(Piece(output, data, skipped))
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self._after = max(self._after or 0, event["event"])
@@ -341,10 +341,10 @@ class MergedOutputStream(Stream):
             raise ConnectionResetError(f"the daemon ended the stream: {reason}")
         output = self._open.pop(stream)
         self._outputs.remove(output)
-        yield Item(Piece(output, b"", ended=True))
+        yield StreamItem(Piece(output, b"", ended=True))
 
 
-def _attempt_of(output: Output) -> tuple[int | None, int | None, int]:
+def _attempt_key(output: Output) -> tuple[int | None, int | None, int]:
     """Return whose output it is: what its streams have in common."""
     return output.sheet, output.hook, output.attempt
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 import msgspec
 
 from marianne_cli.client.blocking import Items, RawClient, run_flow
-from marianne_cli.client.calls import Calls
+from marianne_cli.client.calls import ClientMethods
 from marianne_cli.client.session import Flow
 from marianne_cli.client.streams import AttemptOutputStream, JournalStream, StateStream
 from marianned import __version__
@@ -151,7 +151,7 @@ def attempt_output(
     return AttemptOutputStream(_params(params), offset, tail_lines)
 
 
-class Client(RawClient, Calls):
+class Client(RawClient, ClientMethods):
     """The blocking client; `connect` makes one. It is closed at the end of `with`.
 
     Threads may use one client side by side.

@@ -36,7 +36,7 @@ def _shell_checks(call: Invocation) -> Iterator[dict[str, Any]]:
     """Yield checks of what this shell has and the running daemon lacks; a service has checks of its own."""
     from marianne_cli.service import missing_in_daemon, units
 
-    for lack in [] if units.USER.installed else missing_in_daemon.missing_for_instruments(call, None):
+    for lack in [] if units.USER.is_installed else missing_in_daemon.missing_for_instruments(call, None):
         yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}
 
 

@@ -108,7 +108,7 @@ def _wait_for_end(
         result = waiting.wait_until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)
         for event in remaining_events(call, address, progress.last):
             progress(event)
-    elif call.live:
+    elif call.draws_live_line:
         line = waiting.LiveLine(job["job_id"])
         try:
             result = waiting.wait_until(

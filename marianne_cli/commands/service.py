@@ -182,8 +182,8 @@ def _outcome(unit: SystemdUnit, message: str, hints: list[str], finding: str | N
     result = {
         "message": message,
         "hints": hints,
-        "unit": unit.name if unit.installed else None,
-        "installed": unit.installed,
+        "unit": unit.name if unit.is_installed else None,
+        "installed": unit.is_installed,
         "active": active,
     }
     return CommandOutcome(result, text=text, finding=finding)

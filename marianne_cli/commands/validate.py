@@ -94,7 +94,7 @@ class _CheckTimeout(BaseException):
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def _resource_limits() -> Iterator[None]:
     """Bound what a score may take of this machine as the daemon's workers do: of time and memory.
 
     Raises:
@@ -134,7 +134,7 @@ def _validate(
     sheets: list[dict[str, Any]] = []
     hooks: list[dict[str, Any]] = []
     try:
-        with _bounded():
+        with _resource_limits():
             compiled = _compile(file, given, portable=portable)
             if explain and compiled.expanded is not None:
                 sheets = explained(compiled.expanded, prompts)

@@ -63,7 +63,7 @@ class Param(NamedTuple):
         return bare[0] if bare else longest.lstrip("-").replace("-", "_")
 
     @property
-    def absent(self) -> Any:
+    def absent_value(self) -> Any:
         """The value when the parameter is not given."""
         if self.multiple:
             return () if self.combined is None else self.combined(())
@@ -176,7 +176,7 @@ def _convert(param: Param, text: str) -> Any:
 
 def _all_values(form: CommandForm, given: Mapping[Param, list[Any]]) -> dict[str, Any]:
     """Return a value for each parameter; of what is given again, and may not be many, the last one counts."""
-    values = {param.name: param.absent for param in form.params}
+    values = {param.name: param.absent_value for param in form.params}
     for param, found in given.items():
         many = tuple(found)
         values[param.name] = (

@@ -14,5 +14,5 @@ class Misuse(Exception):
         self.command: str | None = None
 
 
-class Declined(Exception):
+class ConfirmationRefused(Exception):
     """The person did not confirm what would delete or end much."""

@@ -33,11 +33,11 @@ class Transcript:
 
     def feed(self, gone: int, data: bytes) -> list[str]:
         """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
-        return _coloured(self.feed_with_kinds(gone, data))
+        return _colour_lines(self.feed_with_kinds(gone, data))
 
     def finish(self) -> list[str]:
         """Return what the end of the stream brings."""
-        return _coloured(self.finish_with_kinds())
+        return _colour_lines(self.finish_with_kinds())
 
     def feed_with_kinds(self, gone: int, data: bytes) -> list[tuple[str, str]]:
         """Return what `feed` does, each line with its kind (`StreamLine`); of a text it is `plain`."""
@@ -76,7 +76,7 @@ def _readable_lines(said: Iterable[StreamLine]) -> list[tuple[str, str]]:
     return [(line.kind, text) for line in said for text in strip_escapes(line.text).split("\n")]
 
 
-def _coloured(told: list[tuple[str, str]]) -> list[str]:
+def _colour_lines(told: list[tuple[str, str]]) -> list[str]:
     """Return the lines, coloured by their kind on a terminal."""
     if not wants_colours(sys.stdout):
         return [text for _, text in told]

@@ -55,7 +55,7 @@ def ensure_running(
         # one that is just being killed takes connections yet, and answers none
         call.client.request("daemon.status", once=True)
     except NoDaemon as error:
-        if call.connected is not None and not isinstance(error, DaemonUnreachable):
+        if call.open_client is not None and not isinstance(error, DaemonUnreachable):
             raise
         call.close()
         if _wait_for_holder(call, timeout):

@@ -22,7 +22,7 @@ Check = dict[str, Any]
 def service_checks() -> Iterator[Check]:
     """Yield the checks of the service; without one a single check says that there is none."""
     unit = USER
-    if not unit.installed:
+    if not unit.is_installed:
         host = host_unit(people.login(os.getuid()))
         if host.pid is not None:
             yield _check("service", f"{host.name}, the host's, serves you (pid {host.pid})")

@@ -54,7 +54,7 @@ class SystemdUnit(NamedTuple):
         )
 
     @property
-    def installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether its file is there, whoever put it there."""
         places = (self.directory, *(() if self.system else _SHARED_DIRECTORIES))
         return any((place / self.files[0]).exists() for place in places)
@@ -162,7 +162,7 @@ def unit_of(pid: int) -> SystemdUnit | None:
 def unit_to_start(socket: str | None) -> SystemdUnit | None:
     """Return the unit to start where no daemon answers: installed, and for the socket that is meant."""
     elsewhere = ("MARIANNE_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
-    if socket is not None or any(name in os.environ for name in elsewhere) or not USER.installed:
+    if socket is not None or any(name in os.environ for name in elsewhere) or not USER.is_installed:
         return None
     return USER if USER.show("LoadState").get("LoadState") == "loaded" else None
 

@@ -244,7 +244,7 @@ class TopApp(App[MarianneError]):
         screen = self._current_screen
         if screen is not None:
             if isinstance(screen, JobScreen) and not self.is_frozen:
-                screen.output.changed()
+                screen.output.show_new_lines()
             screen.renew()
 
     def action_keys(self) -> None:

@@ -97,7 +97,7 @@ class StateFeed:
                 try:
                     await self._follow_job(job_id)
                 except MarianneError as error:
-                    self._store.put_gone(job_id, error.message)
+                    self._store.put_unavailable(job_id, error.message)
                     self._changed()
                 await anyio.sleep(_AGAIN_SECONDS)
 

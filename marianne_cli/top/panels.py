@@ -15,7 +15,7 @@ from marianne_cli.top.drawn.listing import LineView, RowTable
 from marianne_cli.top.drawn.widgets import TextLines
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.attempts import attempt_rows, failed_checks
-from marianne_cli.top.known.cells import Cell, Line, wrapped
+from marianne_cli.top.known.cells import Cell, Line, wrap_line
 from marianne_cli.top.known.store import Value, sanitized
 from marianne_cli.top.output import OutputBuffer, OutputSelection
 from marianned.errors import MarianneError
@@ -158,14 +158,14 @@ class Panels:
 
                 def put() -> None:
                     self._put = source
-                    view.put(output)
+                    view.show_output(output)
 
                 def changed() -> None:
                     nonlocal shown
                     if not shown:
                         shown = True
                         put()
-                    top.soon(view, lambda: view.changed() if view.output is output else None)
+                    top.soon(view, lambda: view.show_new_lines() if view.output is output else None)
 
                 if source is None or not begun:
                     output.failed = None if source is None else "no attempt yet"
@@ -174,7 +174,7 @@ class Panels:
                     return
                 try:
                     if keep:
-                        changed = _first_then(lambda: view.put_earlier(output), changed)
+                        changed = _first_then(lambda: view.show_earlier(output), changed)
                     await outputs.follow_output(top.client, source, output, changed, self._screen.tail_lines)
                 except MarianneError as error:
                     output.failed = str(error)
@@ -328,7 +328,7 @@ class Panels:
         entries = [render.event_line(event).partition("  ") for event in reversed(history["entries"])]
         panel = self._screen.query_one("#journal", LineView)
         told = [[Cell(f"{when}  ", "dim"), Cell(what)] for when, _, what in entries]
-        panel.show([part for line in told for part in wrapped(line, panel.width)])
+        panel.show([part for line in told for part in wrap_line(line, panel.width)])
 
     async def _fill_revisions(self) -> None:
         answer = sanitized(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
@@ -375,7 +375,7 @@ class Panels:
     def _fill(self, name: str, lines: list[str], more: Sequence[Line] = ()) -> None:
         panel = self._screen.query_one(f"#{name}", LineView)
         shown = [*([Cell(line)] for line in lines), *more]
-        panel.show([part for line in shown for part in wrapped(line, panel.width)])
+        panel.show([part for line in shown for part in wrap_line(line, panel.width)])
 
 
 def _first_then(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:

@@ -78,10 +78,10 @@ class PageApp:
         self._read_only = read_only
         self._files = statics.load()
         self._tabs: dict[str, Tab] = {}
-        self.live = LiveState(client, self._changed)
+        self.live = LiveState(client, self._wake_tabs)
         self.used = anyio.current_time()
 
-    def used_at(self) -> float:
+    def last_used_at(self) -> float:
         """Return when somebody last asked something, by anyio's clock; an open tab does so all the time."""
         return anyio.current_time() if self._tabs else self.used
 
@@ -90,9 +90,9 @@ class PageApp:
         for tab in self._tabs.values():
             tab.end()
 
-    def _changed(self) -> None:
+    def _wake_tabs(self) -> None:
         for tab in self._tabs.values():
-            tab.changed()
+            tab.wake()
 
     def app(self) -> Starlette:
         """Return the application behind the gate."""
@@ -212,23 +212,23 @@ class _EventStream(Response):
         start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
         await send(start)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-            await self._page.serve(self._tab, self._packed(send))
+            tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
+            await self._page.serve(self._tab, self._message_sender(send))
             tasks.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _packed(self, send: Send) -> Callable[[bytes], Awaitable[None]]:
+    def _message_sender(self, send: Send) -> Callable[[bytes], Awaitable[None]]:
         """Return what sends a message as this stream sends them."""
 
-        async def told(data: bytes) -> None:
+        async def send_message(data: bytes) -> None:
             if self._packer is not None:
                 data = self._packer.compress(data) + self._packer.flush(zlib.Z_SYNC_FLUSH)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-        return told
+        return send_message
 
 
-async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()

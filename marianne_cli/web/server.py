@@ -254,7 +254,7 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, scope: anyio.C
 
 async def _cancel_when_unused(page: PageApp, until: anyio.CancelScope) -> None:
     # no event: a time is waited for, which each request puts off
-    while (left := page.used_at() + IDLE_SECONDS - anyio.current_time()) > 0:  # noqa: ASYNC110
+    while (left := page.last_used_at() + IDLE_SECONDS - anyio.current_time()) > 0:  # noqa: ASYNC110
         await anyio.sleep(left)
     log.warning("nobody has asked anything for 12 hours: this ends")
     until.cancel()

@@ -28,7 +28,8 @@ def load() -> dict[str, StaticFile]:
     root = files("marianne_cli.web") / "static"
     names = manifest()["imports"]
     return {
-        name: StaticFile(_resolved(content, names), _TYPES[suffix]) for name, suffix, content in _walk(root)
+        name: StaticFile(_resolve_imports(content, names), _TYPES[suffix])
+        for name, suffix, content in _walk(root)
     }
 
 
@@ -49,7 +50,7 @@ def _walk(directory: Traversable, above: str = "") -> list[tuple[str, str, bytes
     return found
 
 
-def _resolved(content: bytes, names: dict[str, str]) -> bytes:
+def _resolve_imports(content: bytes, names: dict[str, str]) -> bytes:
     """Let modules name each other by place: the policy allows no import map, and files stay as they came."""
     for bare, name in names.items():
         for quoted in (f'from"{bare}"', f'from "{bare}"'):

@@ -91,7 +91,7 @@ class Tab:
         self._event = 0
         self._watched: WatchedJob | None = None
 
-    def changed(self) -> None:
+    def wake(self) -> None:
         """Wake the stream: something may have changed."""
         self._rows_due = self._job_due = True
         self._wake.set()
@@ -137,7 +137,7 @@ class Tab:
         async with self._live.watch_job(job_id) as kept:
             self._event = kept.events[-1]["event"] if kept.events else 0
             self._watched = kept
-            self.changed()
+            self.wake()
             await anyio.sleep_forever()
 
     async def _follow(self, wanted: Wanted) -> None:

@@ -355,17 +355,17 @@ def test_what_has_ended_is_followed_to_its_end_before_what_started_behind_it():
 
 def test_both_clients_have_the_same_names_and_one_for_each_method():
     from marianne_cli.client import AsyncClient, Client
-    from marianne_cli.client.calls import AsyncCalls, Calls
+    from marianne_cli.client.calls import AsyncClientMethods, ClientMethods
 
     def named(kind):
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert named(Calls) == named(AsyncCalls)
+    assert named(ClientMethods) == named(AsyncClientMethods)
     assert named(Client) - named(AsyncClient) == {"close", "request", "raw_events", "refusal"}
     streams = {"events.subscribe", "log.follow", "stream.cancel", "daemon.hello"}
     asked = []
-    recorder = type("Recorder", (Calls,), {"ask": lambda _, request: asked.append(request.method)})()
-    for name in named(Calls):
+    recorder = type("Recorder", (ClientMethods,), {"ask": lambda _, request: asked.append(request.method)})()
+    for name in named(ClientMethods):
         method = getattr(recorder, name)
         needs = [
             parameter.name

@@ -9,7 +9,7 @@ from marianne_cli.faces.groups import JobGroup, group_of
 from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.activity import ActivityLines
-from marianne_cli.top.known.cells import Cell, plain, wrapped
+from marianne_cli.top.known.cells import Cell, plain_text, wrap_line
 from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
 from marianne_cli.top.known.stages import draw_graph, stages_of, topological_order
 from marianne_cli.top.known.store import StateStore
@@ -87,10 +87,10 @@ def test_jobs_are_shown_by_group_and_keep_their_order_when_they_change():
     store.replace_jobs(
         [job("b", event=2, in_flight=[{}]), job("a", event=1, in_flight=[{}]), job("z", "failed", event=3)]
     )
-    order = [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()]
+    order = [(group, [one["job_id"] for one in jobs]) for group, jobs in store.jobs_by_group()]
     assert order == [(JobGroup.NEEDS_YOU, ["z"]), (JobGroup.RUNNING, ["a", "b"])]
     store.put_job({**job("a", event=9, in_flight=[{}]), "timing": {"created_at": "2026-01-01T00:00:01.000Z"}})
-    assert [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()] == order
+    assert [(group, [one["job_id"] for one in jobs]) for group, jobs in store.jobs_by_group()] == order
 
 
 def test_what_is_older_than_what_is_known_is_not_taken():
@@ -278,25 +278,25 @@ def test_the_first_line_says_what_is_wrong_with_the_daemon_and_whether_the_scree
     store.replace_jobs([job("a", "failed")])
     limit = {"instrument": "claude-code", "model": None, "until_at": "2026-01-01T00:00:00.000Z"}
     store.put_daemon(daemon(degraded_by=["the disk is nearly full"], rate_limits=[limit], damaged=["b"]))
-    said = plain(daemon_line(store, read_only=True, behind=3))
+    said = plain_text(daemon_line(store, read_only=True, behind=3))
     assert "FROZEN 3 changes behind" in said
     assert "read-only" in said
     assert "1 needs you · 1 job · $0.50 · the disk is nearly full · claude-code limited until" in said
     assert said.endswith("1 job can't be read")
     store.put_broken("no daemon answers at /s")
-    assert "no daemon" in plain(daemon_line(store, read_only=False, behind=None))
+    assert "no daemon" in plain_text(daemon_line(store, read_only=False, behind=None))
 
 
 def test_what_was_asked_is_shown_until_it_is_carried_out_and_then_what_became_of_it():
     activity = ActivityLines()
     first, second = activity.add_sent("mzt pause a --wait"), activity.add_sent("mzt pause b --wait")
-    assert [plain(line) for line in activity.lines()] == [
+    assert [plain_text(line) for line in activity.lines()] == [
         f"… $ mzt pause {name} --wait  sent; waiting until it is so" for name in ("a", "b")
     ]
     activity.mark_done(first, "a: paused")
-    assert plain(activity.lines()[-1]) == "✓ $ mzt pause a --wait  a: paused"
+    assert plain_text(activity.lines()[-1]) == "✓ $ mzt pause a --wait  a: paused"
     activity.mark_refused("mzt pause b --wait", "no", ["mzt list"], second)
-    assert [plain(line) for line in activity.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
+    assert [plain_text(line) for line in activity.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
 
 
 @each(("text", "line", "spans"), [
@@ -317,6 +317,9 @@ def test_lines_that_are_too_many_are_dropped_from_the_beginning_and_said():
 
 def test_a_long_line_is_wrapped_below_the_beginning_of_its_text():
     line = [Cell("14:00  ", "dim"), Cell("sheet 1: attempt 1 failed", "")]
-    assert all(len(plain(part)) <= 24 for part in wrapped(line, 24))
-    assert [plain(part) for part in wrapped(line, 24)] == ["14:00  sheet 1: attempt", "       1 failed"]
-    assert wrapped(line, 80) == [line]
+    assert all(len(plain_text(part)) <= 24 for part in wrap_line(line, 24))
+    assert [plain_text(part) for part in wrap_line(line, 24)] == [
+        "14:00  sheet 1: attempt",
+        "       1 failed",
+    ]
+    assert wrap_line(line, 80) == [line]

@@ -18,7 +18,7 @@ import score_fields
 import score_schema
 
 from marianne_cli import client
-from marianne_cli.client.calls import Calls
+from marianne_cli.client.calls import ClientMethods
 from marianne_cli.screens.topics import TOPICS
 from marianne_cli.tree import prepared_help
 from marianne_cli.tree.group import mzt
@@ -332,10 +332,10 @@ def column(annotation):
 def client_calls():
     """The named methods of both clients: what each asks, and what is returned."""
     text = ""
-    for name in sorted(vars(Calls)):
+    for name in sorted(vars(ClientMethods)):
         if name.startswith("_"):
             continue
-        method = vars(Calls)[name]
+        method = vars(ClientMethods)[name]
         parameters = [*inspect.signature(method).parameters.values()][1:]
         given, by_name = [], []
         for one in parameters:
@@ -352,7 +352,7 @@ def client_calls():
 def asked_by(name):
     """Return the class of the request that a named method asks."""
     asked = []
-    recorder = type("Recorder", (Calls,), {"ask": lambda _, request: asked.append(request)})()
+    recorder = type("Recorder", (ClientMethods,), {"ask": lambda _, request: asked.append(request)})()
     method = getattr(recorder, name)
     needed = [
         one.name

@@ -315,7 +315,7 @@ async def slow_for_the_journal():
         for number in (1, live.EVENTS_MOST + 2):
             for event in range(len(kept.events) + 1, number + 1):
                 kept.add_event({"event": event})
-            tab.changed()
+            tab.wake()
             await until(b"events")
         tab.end()
     assert [(one["gap"], len(one["events"])) for one in told] == [(False, 1), (True, live.EVENTS_MOST)]

@@ -24,7 +24,7 @@ async def test_a_status_and_the_end_of_a_daemon_are_told_at_once_and_nothing_els
     live = LiveState(client, lambda: None)
     live.up = True
     tab = tabs.Tab(live, client, browser=1, read_only=False)
-    watched = tab._watched = WatchedJob("one", client, tab.changed)
+    watched = tab._watched = WatchedJob("one", client, tab.wake)
     watched.job = job("running")
     send, receive = anyio.create_memory_object_stream[bytes](100)
 
@@ -40,12 +40,12 @@ async def test_a_status_and_the_end_of_a_daemon_are_told_at_once_and_nothing_els
         await until(b'"up":true', b'"status":"running"')
         live.rows["one"] = {"job_name": "one"}
         watched.job = {**job("running"), "message": "changed"}
-        tab.changed()
+        tab.wake()
         watched.job = {**job("pausing"), "message": "pausing"}
-        tab.changed()
+        tab.wake()
         told = await until(b'"status":"pausing"')
         live.up = False
-        tab.changed()
+        tab.wake()
         told += await until(b'"up":false')
         assert b"event: jobs" not in told, "the list has its turn"
         tasks.cancel_scope.cancel()

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from marianne_cli.top.drawn.listing import LineView, RowTable
 from marianne_cli.top.drawn.widgets import TextLines
 from marianne_cli.top.known.attempts import PLAN_COLUMNS, plan_rows
-from marianne_cli.top.known.cells import Cell, Column, Line, Row, wrapped
+from marianne_cli.top.known.cells import Cell, Column, Line, Row, wrap_line
 from marianne_cli.top.known.store import Value
 
 _CSS = """
@@ -247,4 +247,4 @@ class TextDialog(Dialog):
     def on_resize(self) -> None:
         """Wrap to the width there is."""
         text = self.query_one("#text", LineView)
-        text.show([part for line in self._text for part in wrapped(line, text.width)])
+        text.show([part for line in self._text for part in wrap_line(line, text.width)])

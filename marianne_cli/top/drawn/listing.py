@@ -16,7 +16,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
-from marianne_cli.top.known.cells import Cell, Column, Line, Row, plain
+from marianne_cli.top.known.cells import Cell, Column, Line, Row, plain_text
 
 
 def cut(text: str, width: int) -> str:
@@ -66,7 +66,7 @@ class LineView(ScrollView, can_focus=True):
 
     def text_lines(self) -> list[str]:
         """Return what is shown, all of it, as text."""
-        return [plain(line) for line in self._lines]
+        return [plain_text(line) for line in self._lines]
 
     # --- moving -----------------------------------------------------------------------------------
 
@@ -168,18 +168,18 @@ class RowTable(LineView):
             place = self._nearest(min(self.cursor, len(rows) - 1), 1)
         elif place != self.cursor and self.scroll_offset.y:
             self.scroll_to(y=place - above, animate=False, immediate=True)
-        self._put(place)
+        self._set_cursor(place)
         self.refresh()
 
     def put_cursor(self, key: Hashable) -> None:
         """Move the cursor to a row, if it is there."""
         for place, row in enumerate(self._rows):
             if row.key == key:
-                self._put(place)
+                self._set_cursor(place)
                 self._uncover()
                 return
 
-    def _put(self, place: int) -> None:
+    def _set_cursor(self, place: int) -> None:
         self.cursor = max(0, place)
         key = self._rows[place].key if 0 <= place < len(self._rows) else None
         if key != self._key:
@@ -210,12 +210,12 @@ class RowTable(LineView):
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
-        self._put(self._nearest(self.cursor + by, 1 if by > 0 else -1))
+        self._set_cursor(self._nearest(self.cursor + by, 1 if by > 0 else -1))
         self._uncover()
 
     def action_end(self, to: int) -> None:
         """Move the cursor to one of both ends."""
-        self._put(self._nearest(0 if to < 0 else len(self._rows) - 1, -to))
+        self._set_cursor(self._nearest(0 if to < 0 else len(self._rows) - 1, -to))
         self._uncover()
 
     def action_choose(self) -> None:
@@ -228,7 +228,7 @@ class RowTable(LineView):
         if event.y < 1 or at >= len(self._rows) or self._rows[at].key is None:
             return
         again = at == self.cursor and event.chain > 1
-        self._put(at)
+        self._set_cursor(at)
         if again:
             self.action_choose()
 

@@ -63,14 +63,14 @@ class LogView(LineView):
         self._hits: list[int] = []
         self._hit: int | None = None
 
-    def put(self, output: OutputBuffer) -> None:
+    def show_output(self, output: OutputBuffer) -> None:
         """Show another output, from its end on."""
         self.output = output
         self.following = True
         self._hit = self.in_all = None
         self._rebuild()
 
-    def changed(self) -> None:
+    def show_new_lines(self) -> None:
         """Show what has come."""
         if self.output.dropped != self._dropped or self.width != self._width:
             self._rebuild()
@@ -232,7 +232,7 @@ class LogView(LineView):
         if self.output.before and not self.output.dropped:
             self.post_message(self.EarlierRequested())
 
-    def put_earlier(self, output: OutputBuffer) -> None:
+    def show_earlier(self, output: OutputBuffer) -> None:
         """Show the same output read from further back, from where one is."""
         before = len(self.output.lines)
         self.output = output

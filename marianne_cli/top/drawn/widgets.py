@@ -14,7 +14,7 @@ from textual.widgets import Input
 from marianne_cli.faces.groups import JobGroup
 from marianne_cli.times import moment
 from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
-from marianne_cli.top.known.cells import Cell, Line, plain
+from marianne_cli.top.known.cells import Cell, Line, plain_text
 from marianne_cli.top.known.jobs import cost_text
 from marianne_cli.top.known.store import StateStore, Value
 from marianned.formatting import plural
@@ -41,14 +41,14 @@ class TextLines(Widget):
         """Show these lines instead."""
         if list(lines) != list(self._lines):
             taller = len(lines) != len(self._lines) or any(
-                len(plain(line)) > self.size.width for line in (*lines, *self._lines)
+                len(plain_text(line)) > self.size.width for line in (*lines, *self._lines)
             )
             self._lines = lines
             self.refresh(layout=taller)
 
     def text(self) -> str:
         """Return the lines as text."""
-        return "\n".join(map(plain, self._lines))
+        return "\n".join(map(plain_text, self._lines))
 
     def render(self) -> RenderResult:
         """Draw the lines."""
@@ -81,7 +81,7 @@ def daemon_line(store: StateStore, *, read_only: bool, behind: int | None) -> Li
             Cell(status, "good" if status == "ready" else "warn bold"),
             Cell(f" · slots {slots['used']}/{slots['total']} · ", "dim"),
         ]
-    counts = {group: len(jobs) for group, jobs in store.ordered()}
+    counts = {group: len(jobs) for group, jobs in store.jobs_by_group()}
     for group, style in (
         (JobGroup.NEEDS_YOU, "warn bold"),
         (JobGroup.RUNNING, "run"),

@@ -31,17 +31,17 @@ class Column(NamedTuple):
     shown_from: int = 0
 
 
-def plain(line: Line) -> str:
+def plain_text(line: Line) -> str:
     """Return a line's text."""
     return "".join(cell.text for cell in line)
 
 
-def wrapped(line: Line, width: int) -> list[Line]:
+def wrap_line(line: Line, width: int) -> list[Line]:
     """Wrap a line between words in its last cell; what goes on stands below the beginning of that."""
-    if not line or not 0 < width < len(plain(line)):
+    if not line or not 0 < width < len(plain_text(line)):
         return [line]
     *head, last = line
-    begin = len(plain(head)) or len(last.text) - len(last.text.lstrip())
+    begin = len(plain_text(head)) or len(last.text) - len(last.text.lstrip())
     begin = min(begin, width // 3)
     parts = textwrap.wrap(
         last.text.lstrip() if not head else last.text,

@@ -36,7 +36,7 @@ def job_rows(store: StateStore, words: str, *, failed_only: bool = False) -> tup
     """Return the rows of the jobs that have these words, and their job_ids; a title above each group."""
     rows: list[Row] = []
     shown: list[str] = []
-    for group, jobs in store.ordered():
+    for group, jobs in store.jobs_by_group():
         matching = [
             job for job in jobs if matches(job, words) and (job["status"] == "failed" or not failed_only)
         ]

@@ -6,33 +6,33 @@ from typing import NamedTuple
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
 
-class Sign(NamedTuple):
+class StatusSign(NamedTuple):
     """A sign, one cell wide, and its colour by name: shape and colour both tell the status."""
 
     sign: str
     style: str
 
 
-JOBS: Mapping[str, Sign] = {
-    JobStatus.QUEUED: Sign("◌", "dim"),
-    JobStatus.RUNNING: Sign("►", "run"),
-    JobStatus.PAUSING: Sign("◐", "warn"),
-    JobStatus.PAUSED: Sign("‖", "warn"),
-    JobStatus.CANCELLING: Sign("⊗", "warn"),
-    JobStatus.COMPLETED: Sign("✓", "good"),
-    JobStatus.FAILED: Sign("✗", "bad"),
-    JobStatus.CANCELLED: Sign("⊘", "dim"),
+JOBS: Mapping[str, StatusSign] = {
+    JobStatus.QUEUED: StatusSign("◌", "dim"),
+    JobStatus.RUNNING: StatusSign("►", "run"),
+    JobStatus.PAUSING: StatusSign("◐", "warn"),
+    JobStatus.PAUSED: StatusSign("‖", "warn"),
+    JobStatus.CANCELLING: StatusSign("⊗", "warn"),
+    JobStatus.COMPLETED: StatusSign("✓", "good"),
+    JobStatus.FAILED: StatusSign("✗", "bad"),
+    JobStatus.CANCELLED: StatusSign("⊘", "dim"),
 }
-SHEETS: Mapping[str, Sign] = {
-    SheetStatus.PENDING: Sign("○", "dim"),
-    SheetStatus.RUNNING: Sign("►", "run"),
-    SheetStatus.WAITING: Sign("◔", "warn"),
-    SheetStatus.COMPLETED: Sign("✓", "good"),
-    SheetStatus.FAILED: Sign("✗", "bad"),
-    SheetStatus.SKIPPED: Sign("»", "dim"),
-    SheetStatus.CANCELLED: Sign("⊘", "dim"),
+SHEETS: Mapping[str, StatusSign] = {
+    SheetStatus.PENDING: StatusSign("○", "dim"),
+    SheetStatus.RUNNING: StatusSign("►", "run"),
+    SheetStatus.WAITING: StatusSign("◔", "warn"),
+    SheetStatus.COMPLETED: StatusSign("✓", "good"),
+    SheetStatus.FAILED: StatusSign("✗", "bad"),
+    SheetStatus.SKIPPED: StatusSign("»", "dim"),
+    SheetStatus.CANCELLED: StatusSign("⊘", "dim"),
 }
-HOOKS: Mapping[str, Sign] = {
+HOOKS: Mapping[str, StatusSign] = {
     HookStatus.PENDING: SHEETS["pending"],
     HookStatus.WAITING: SHEETS["waiting"],
     HookStatus.RUNNING: SHEETS["running"],
@@ -40,25 +40,25 @@ HOOKS: Mapping[str, Sign] = {
     HookStatus.FAILED: SHEETS["failed"],
     HookStatus.CANCELLED: SHEETS["cancelled"],
 }
-OUTCOMES: Mapping[str, Sign] = {
-    Outcome.SUCCEEDED: Sign("✓", "good"),
-    Outcome.FAILED: Sign("✗", "bad"),
-    Outcome.TIMED_OUT: Sign("✗", "bad"),
-    Outcome.INTERRUPTED: Sign("⊘", "dim"),
-    Outcome.LOST: Sign("✗", "bad"),
-    Outcome.RATE_LIMITED: Sign("◔", "warn"),
-    Outcome.REFUSED: Sign("✗", "bad"),
+OUTCOMES: Mapping[str, StatusSign] = {
+    Outcome.SUCCEEDED: StatusSign("✓", "good"),
+    Outcome.FAILED: StatusSign("✗", "bad"),
+    Outcome.TIMED_OUT: StatusSign("✗", "bad"),
+    Outcome.INTERRUPTED: StatusSign("⊘", "dim"),
+    Outcome.LOST: StatusSign("✗", "bad"),
+    Outcome.RATE_LIMITED: StatusSign("◔", "warn"),
+    Outcome.REFUSED: StatusSign("✗", "bad"),
 }
-PLANS: Mapping[str, Sign] = {
-    PlanAction.KEPT: Sign("=", "dim"),
-    PlanAction.KEPT_CHANGED: Sign("≈", "warn"),
-    PlanAction.CHANGED: Sign("~", "run"),
-    PlanAction.ADDED: Sign("+", "good"),
-    PlanAction.REMOVED: Sign("-", "bad"),
-    PlanAction.IN_FLIGHT: Sign("►", "run"),
-    PlanAction.RERUN: Sign("↻", "warn"),
+PLANS: Mapping[str, StatusSign] = {
+    PlanAction.KEPT: StatusSign("=", "dim"),
+    PlanAction.KEPT_CHANGED: StatusSign("≈", "warn"),
+    PlanAction.CHANGED: StatusSign("~", "run"),
+    PlanAction.ADDED: StatusSign("+", "good"),
+    PlanAction.REMOVED: StatusSign("-", "bad"),
+    PlanAction.IN_FLIGHT: StatusSign("►", "run"),
+    PlanAction.RERUN: StatusSign("↻", "warn"),
 }
-UNKNOWN = Sign("?", "dim")
+UNKNOWN = StatusSign("?", "dim")
 """Of a word that a newer daemon says."""
 
 ORDER = ("failed", "running", "waiting", "pending", "completed", "skipped", "cancelled")

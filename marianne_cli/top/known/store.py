@@ -81,7 +81,7 @@ class StateStore:
                 self._forget_sheets(name)
         self.changes += 1
 
-    def put_gone(self, job_id: str, why: str) -> None:
+    def put_unavailable(self, job_id: str, why: str) -> None:
         """Take the reason why a job can't be shown."""
         self.gone[job_id] = terminal.line(why)
         self.changes += 1
@@ -111,8 +111,8 @@ class StateStore:
         job = self.jobs.get(job_id)
         if job is None or job["run"] != run:
             return
-        told = {_flight(one): one for one in map(sanitized, in_flight)}
-        flights = [told.get(_flight(one), one) for one in job["in_flight"]]
+        told = {_flight_key(one): one for one in map(sanitized, in_flight)}
+        flights = [told.get(_flight_key(one), one) for one in job["in_flight"]]
         self.jobs[job_id] = {**job, "in_flight": flights}
         self.changes += 1
 
@@ -134,7 +134,7 @@ class StateStore:
 
     # --- what is read -----------------------------------------------------------------------------
 
-    def ordered(self) -> list[tuple[JobGroup, list[Value]]]:
+    def jobs_by_group(self) -> list[tuple[JobGroup, list[Value]]]:
         """Return the jobs by group, those that need a person first; in a group the oldest run first."""
         groups: dict[JobGroup, list[Value]] = {group: [] for group in JobGroup}
         for job in self.jobs.values():
@@ -154,6 +154,6 @@ class StateStore:
         return sum(cost["usd"] for cost in costs), all(cost["known"] for cost in costs)
 
 
-def _flight(one: Value) -> tuple[Any, ...]:
+def _flight_key(one: Value) -> tuple[Any, ...]:
     """Return what tells something in flight from the rest of its job."""
     return one["sheet"], one["hook"], one["attempt"], one["job_id"]
