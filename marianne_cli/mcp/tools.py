@@ -40,7 +40,7 @@ from marianned.protocol import (
     Resume,
     Retry,
 )
-from marianned.protocol.wanted import complaint
+from marianned.protocol.field_errors import describe_field_error
 
 TEXT_MOST = 2_000
 """Characters of one answer of `look` and `plan`."""
@@ -240,7 +240,9 @@ class JobTools:
         try:
             arguments = msgspec.convert(given, kind)
         except msgspec.ValidationError as error:
-            wrong = complaint(kind, msgspec.json.encode(given), str(error), whose=name, called="arguments")
+            wrong = describe_field_error(
+                kind, msgspec.json.encode(given), str(error), whose=name, called="arguments"
+            )
             return _tool_result(wrong, failed=True)
         try:
             async with self._connect() as client:

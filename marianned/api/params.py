@@ -7,7 +7,7 @@ import msgspec
 from marianned import wire
 from marianned.formatting import did_you_mean
 from marianned.protocol import METHODS, Query
-from marianned.protocol.wanted import complaint, shortened
+from marianned.protocol.field_errors import describe_field_error, shorten
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
@@ -25,7 +25,7 @@ def read_params(request: wire.Request) -> Query[Any]:
         hint = did_you_mean(request.method[:200], METHODS)
         raise wire.ProtocolFault(
             wire.METHOD_NOT_FOUND,
-            f"no method '{shortened(request.method)}'{f'; {hint}' if hint else ''}",
+            f"no method '{shorten(request.method)}'{f'; {hint}' if hint else ''}",
             request.id,
             hints=["mzt rpc"],
         )
@@ -33,7 +33,7 @@ def read_params(request: wire.Request) -> Query[Any]:
         params: Query[Any] = decoder.decode(request.params)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = METHODS[request.method].params
-        said = complaint(kind, request.params, str(error), whose=request.method, called="params")
+        said = describe_field_error(kind, request.params, str(error), whose=request.method, called="params")
         raise wire.ProtocolFault(
             wire.INVALID_PARAMS, said, request.id, hints=[f"mzt rpc {request.method} --schema"]
         ) from None

@@ -301,7 +301,7 @@ class Method(NamedTuple):
     changes: bool
 
 
-def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
+def _methods_of(*kinds: type[Query[Any]]) -> dict[str, Method]:
     """List requests by method; the type of a reply stands where a request's class names its base."""
     return {
         kind.method: Method(
@@ -314,7 +314,7 @@ def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
     }
 
 
-METHODS = _listed(
+METHODS = _methods_of(
     SayHello,
     GetDaemon,
     Stop,

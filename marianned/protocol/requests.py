@@ -95,14 +95,14 @@ class Command(Query[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields
     null: each request counts."""
 
 
-class JobAsk(Query[Answer_co], frozen=True, forbid_unknown_fields=True):
+class JobQuery(Query[Answer_co], frozen=True, forbid_unknown_fields=True):
     """A question about one job."""
 
     job_id: JobId
     """The job: `name` for its newest run, `name@run` for any."""
 
 
-class JobChange(Command[Answer_co], frozen=True, forbid_unknown_fields=True):
+class JobCommand(Command[Answer_co], frozen=True, forbid_unknown_fields=True):
     """A change of one job."""
 
     job_id: JobId
@@ -188,7 +188,7 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     """Where sheets run whose stage and instrument do not say so; null: as the score says, or the setting."""
 
 
-class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetJob(JobQuery[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return one job with its sheets and hooks."""
 
     method: ClassVar[str] = "job.status"
@@ -210,7 +210,7 @@ class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_field
     """The most sheets of the page."""
 
 
-class ReadGraph(JobAsk[Graph], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadGraph(JobQuery[Graph], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return what needs what in a job, by stages: the needs of all sheets would be thousands of numbers."""
 
     method: ClassVar[str] = "job.graph"
@@ -251,7 +251,7 @@ class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=
     """The most jobs of the page."""
 
 
-class WaitFor(JobAsk[Waited], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WaitFor(JobQuery[Waited], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Wait until the job reaches one of the words."""
 
     method: ClassVar[str] = "job.wait"
@@ -264,7 +264,7 @@ class WaitFor(JobAsk[Waited], frozen=True, kw_only=True, forbid_unknown_fields=T
     """How many seconds to wait at the most; null: without end."""
 
 
-class Pause(JobChange[Paused], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pause(JobCommand[Paused], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pause a job at its next sheet boundary, or before sheets it comes to."""
 
     method: ClassVar[str] = "job.pause"
@@ -287,7 +287,7 @@ class Pause(JobChange[Paused], frozen=True, kw_only=True, forbid_unknown_fields=
     """How many seconds after it was reached the pause ends by itself; null: never."""
 
 
-class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Resume(JobCommand[Resumed], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Continue a paused, failed or cancelled job."""
 
     method: ClassVar[str] = "job.resume"
@@ -318,7 +318,7 @@ class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_field
     """The most lines of the page."""
 
 
-class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
+class Modify(JobCommand[Modified], frozen=True, forbid_unknown_fields=True):
     """Give a job a new score, or take a staged one back.
 
     One of `text`, `revision` and `discard` says which; `rerun` and `variables` may stand alone, or beside a
@@ -358,7 +358,7 @@ class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
     """The most lines of the page."""
 
 
-class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cancel(JobCommand[Cancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End a job now: what is in flight is ended, detached processes included."""
 
     method: ClassVar[str] = "job.cancel"
@@ -369,7 +369,7 @@ class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fie
     """How many seconds to wait at the most; the request then stays in force."""
 
 
-class Retry(JobChange[Retried], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Retry(JobCommand[Retried], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Try now: waits between two attempts end at once. No try is used, no hold is touched."""
 
     method: ClassVar[str] = "job.retry"
@@ -380,7 +380,7 @@ class Retry(JobChange[Retried], frozen=True, kw_only=True, forbid_unknown_fields
     """End the waits of these sheets, as `2,5-7`; null: of all that wait for their next attempt."""
 
 
-class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadHistory(JobQuery[History], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return the newest part of a job's journal."""
 
     method: ClassVar[str] = "job.history"
@@ -410,7 +410,7 @@ class ReadAttempts(Query[Attempts], frozen=True, kw_only=True, forbid_unknown_fi
     """The most attempts of the page."""
 
 
-class ExplainJob(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExplainJob(JobQuery[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say why a job does not move, or why it failed."""
 
     method: ClassVar[str] = "job.why"
@@ -419,7 +419,7 @@ class ExplainJob(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=T
     """Tell only of these sheets, as `2,5-7`; null: of all."""
 
 
-class ReadRevisions(JobAsk[Revisions], frozen=True, forbid_unknown_fields=True):
+class ReadRevisions(JobQuery[Revisions], frozen=True, forbid_unknown_fields=True):
     """List the versions of a job's score."""
 
     method: ClassVar[str] = "job.revisions"
@@ -455,7 +455,7 @@ class WriteBackup(Query[BackedUp], frozen=True, forbid_unknown_fields=True):
     """Absolute path of the copy; no such file may be there."""
 
 
-class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadOutput(JobQuery[Output], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read what an attempt of a sheet or hook printed."""
 
     method: ClassVar[str] = "log.read"
@@ -479,7 +479,7 @@ class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_field
     """Return how the lines of an agent's output are to be read, too."""
 
 
-class SearchOutput(JobAsk[Matches], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SearchOutput(JobQuery[Matches], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Search what an attempt of a sheet or hook printed, line by line."""
 
     method: ClassVar[str] = "log.search"
@@ -606,7 +606,7 @@ class SubscribeEvents(Query[StreamStarted], frozen=True, kw_only=True, forbid_un
     """With `states`: send what is in flight, too, when it has begun or printed something (`OutputStates`)."""
 
 
-class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FollowOutput(JobQuery[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a live stream of what an attempt prints, or all of a job; it ends with the attempt, or the job."""
 
     method: ClassVar[str] = "log.follow"

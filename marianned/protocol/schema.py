@@ -31,7 +31,7 @@ def field_docs(kind: type[msgspec.Struct]) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
-            found |= _documented(base.__module__).get(base.__name__, {})
+            found |= _field_docs_of_module(base.__module__).get(base.__name__, {})
     return found
 
 
@@ -47,7 +47,7 @@ def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 @cache
-def _documented(module: str) -> dict[str, dict[str, str]]:
+def _field_docs_of_module(module: str) -> dict[str, dict[str, str]]:
     """Read the strings behind the fields of all classes of a module: class, field, text.
 
     Where it was installed without its source, nothing is known.
@@ -59,11 +59,11 @@ def _documented(module: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for part in ast.parse(source).body:
         if isinstance(part, ast.ClassDef):
-            found[part.name] = dict(_described(part))
+            found[part.name] = dict(_field_docs_of_class(part))
     return found
 
 
-def _described(part: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _field_docs_of_class(part: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for field, behind in pairwise(part.body):
         match field, behind:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 
-class Word(StrEnum):
-    """A word of a closed list; one that is not in it, since a newer daemon says it, is kept as it stands."""
+class WireEnum(StrEnum):
+    """A closed list of words on the wire; a word that only a newer daemon has is kept as it is."""
 
     @classmethod
-    def _missing_(cls, value: object) -> "Word | None":
+    def _missing_(cls, value: object) -> "WireEnum | None":
         if not isinstance(value, str):
             return None
         word = str.__new__(cls, value)
@@ -16,7 +16,7 @@ class Word(StrEnum):
         return word
 
 
-class JobStatus(Word):
+class JobStatus(WireEnum):
     """A job's status; it follows from facts (docs/design/control.md §3)."""
 
     QUEUED = "queued"
@@ -34,7 +34,7 @@ HELD = (JobStatus.PAUSED,)
 ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
-class SheetStatus(Word):
+class SheetStatus(WireEnum):
     """A sheet's status."""
 
     PENDING = "pending"
@@ -46,7 +46,7 @@ class SheetStatus(Word):
     CANCELLED = "cancelled"
 
 
-class HookStatus(Word):
+class HookStatus(WireEnum):
     """A hook's status."""
 
     PENDING = "pending"
@@ -57,7 +57,7 @@ class HookStatus(Word):
     CANCELLED = "cancelled"
 
 
-class WaitingFor(Word):
+class WaitingFor(WireEnum):
     """What a sheet or hook waits for."""
 
     RETRY = "retry"
@@ -78,7 +78,7 @@ class WaitingFor(Word):
     """Of an attempt: its turn in Slurm's queue, or an answer of Slurm's."""
 
 
-class RevisionStatus(Word):
+class RevisionStatus(WireEnum):
     """Where a revision of a score stands."""
 
     CURRENT = "current"
@@ -87,7 +87,7 @@ class RevisionStatus(Word):
     DROPPED = "dropped"
 
 
-class AttemptKind(Word):
+class AttemptKind(WireEnum):
     """Why an attempt was made."""
 
     FIRST = "first"
@@ -96,7 +96,7 @@ class AttemptKind(Word):
     RESUMED = "resumed"
 
 
-class Outcome(Word):
+class Outcome(WireEnum):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded"
@@ -109,7 +109,7 @@ class Outcome(Word):
     """Of a hook alone: the job that it had kept was not accepted when its own ended."""
 
 
-class ErrorCategory(Word):
+class ErrorCategory(WireEnum):
     """What kind of failure it was; what follows from each: docs/reference/score-format.md §15.2."""
 
     CONFIG = "config"
@@ -150,7 +150,7 @@ class ErrorCategory(Word):
     """What has failed is a hook."""
 
 
-class LoopState(Word):
+class LoopState(WireEnum):
     """Where a loop stands: rounds may follow; it is decided; the score in force has it no more."""
 
     OPEN = "open"
@@ -158,7 +158,7 @@ class LoopState(Word):
     REMOVED = "removed"
 
 
-class HoldCause(Word):
+class HoldCause(WireEnum):
     """Why there is a hold (docs/design/control.md §8)."""
 
     USER = "user"
@@ -185,7 +185,7 @@ def lifted_by(causes: Iterable[str], job: str) -> str:
     return next(limits, "mzt resume {job}").format(job=job)
 
 
-class CheckResult(Word):
+class CheckResult(WireEnum):
     """The result of one validation of an attempt."""
 
     PASSED = "passed"
@@ -194,7 +194,7 @@ class CheckResult(Word):
     ERROR = "error"
 
 
-class PlanAction(Word):
+class PlanAction(WireEnum):
     """What becomes of a sheet under a new revision (docs/design/control.md §5)."""
 
     KEPT = "kept"
@@ -206,7 +206,7 @@ class PlanAction(Word):
     RERUN = "rerun"
 
 
-class FileChange(Word):
+class FileChange(WireEnum):
     """What became of a file of the workspace (docs/design/control.md §6 "Drift")."""
 
     CHANGED = "changed"
@@ -214,7 +214,7 @@ class FileChange(Word):
     REMOVED = "removed"
 
 
-class DaemonHealth(Word):
+class DaemonHealth(WireEnum):
     """The daemon's status."""
 
     READY = "ready"
@@ -223,7 +223,7 @@ class DaemonHealth(Word):
     STOPPING = "stopping"
 
 
-class Obstacle(Word):
+class Obstacle(WireEnum):
     """Why the daemon starts nothing; where there are several, the first of them is told."""
 
     STOPPING = "stopping"

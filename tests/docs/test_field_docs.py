@@ -11,7 +11,7 @@ from kit.tables import each
 from marianned import errors, protocol, rows
 from marianned.instruments import profile
 from marianned.protocol import items, parts, replies, requests
-from marianned.protocol.schema import _documented, field_docs, schema_of
+from marianned.protocol.schema import _field_docs_of_module, field_docs, schema_of
 
 MODULES = (errors, items, parts, replies, requests, profile, rows)
 STRUCTS = [
@@ -74,12 +74,12 @@ def test_without_the_source_a_schema_has_no_descriptions(monkeypatch):
         raise OSError("source code not available")
 
     monkeypatch.setattr(inspect, "getsource", without)
-    _documented.cache_clear()
+    _field_docs_of_module.cache_clear()
     try:
         struct = schema_of(parts.Cost)["$defs"]["Cost"]
         assert "description" not in struct["properties"]["usd"]
     finally:
-        _documented.cache_clear()
+        _field_docs_of_module.cache_clear()
 
 
 TOLD = (

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from marianned.protocol import ErrorCategory, Event, Hold, HoldCause, JobStatus, SheetStatus
-from marianned.protocol.statuses import Word
+from marianned.protocol.statuses import WireEnum
 from marianned.rows import SheetRow
 
 
@@ -42,4 +42,4 @@ def test_what_is_no_text_is_no_word() -> None:
         msgspec.json.decode(b"3", type=JobStatus)
     with pytest.raises(ValueError, match="3 is not a valid JobStatus"):
         JobStatus(3)
-    assert issubclass(JobStatus, Word)
+    assert issubclass(JobStatus, WireEnum)

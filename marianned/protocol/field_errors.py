@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a message, in words: what is wanted there, and what was given."""
+"""Says in words what is wrong with a field of a message: what it takes, and what was given."""
 
 import re
 
@@ -16,10 +16,10 @@ _ONE_OF = {"params": "parameter", "arguments": "argument"}
 _GIVEN = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
-def complaint(
+def describe_field_error(
     kind: type[msgspec.Struct], given: msgspec.Raw | bytes, error: str, *, whose: str, called: str
 ) -> str:
-    """Say why an object is none of this kind, by what msgspec says of it.
+    """Say which field of an object is wrong and why; `error` is what msgspec says of it.
 
     A name that is unknown comes first, then one that is missing, then a value that is not of its type.
     `whose` fields they are, and what all of them are `called`: `params`.
@@ -34,47 +34,51 @@ def complaint(
     for name in members:
         if name not in fields:
             hint = did_you_mean(name[:200], fields)
-            said = f"{called}.{shortened(name)}: unknown {_ONE_OF[called]} of {whose}"
+            said = f"{called}.{shorten(name)}: unknown {_ONE_OF[called]} of {whose}"
             return f"{said}; {hint}" if hint else said
     for name, field in fields.items():
         if field.required and name not in members:
-            return f"{called}.{name}: {whose} needs it, {_wanted(field.type)}"
+            return f"{called}.{name}: {whose} needs it, {_describe_type(field.type)}"
     place = _PLACE.search(error)
     name = re.split(r"[.\[]", place[1])[0] if place else ""
     if name not in fields:
         return f"{called}: they can't be read"
     wanted = fields[name].type
-    return f"{called}.{name}: {_wanted(wanted)} is wanted, not {_given(members[name], wanted)}"
+    return (
+        f"{called}.{name}: {_describe_type(wanted)} is wanted, not {_describe_value(members[name], wanted)}"
+    )
 
 
-def _wanted(kind: types.Type) -> str:
+def _describe_type(kind: types.Type) -> str:
     """Describe a type as people say it."""
     match kind:
         case types.Metadata():
-            said = _wanted(kind.type)
+            said = _describe_type(kind.type)
         case types.UnionType():
-            said = " or ".join(_wanted(one) for one in kind.types)
+            said = " or ".join(_describe_type(one) for one in kind.types)
         case types.LiteralType():
             said = " or ".join(f"'{one}'" for one in kind.values)
         case types.ListType():
-            said = f"a list of {_wanted(kind.item_type)}"
+            said = f"a list of {_describe_type(kind.item_type)}"
         case types.DictType():
-            said = f"an object of {_wanted(kind.value_type)} by names without '='"
+            said = f"an object of {_describe_type(kind.value_type)} by names without '='"
         case types.IntType():
-            said = f"a whole number{_range(kind.ge, kind.le)}"
+            said = f"a whole number{_range_text(kind.ge, kind.le)}"
         case types.FloatType():
-            said = f"a number{_range(kind.ge, kind.le)}{'' if kind.gt is None else f' above {kind.gt:g}'}"
+            said = (
+                f"a number{_range_text(kind.ge, kind.le)}{'' if kind.gt is None else f' above {kind.gt:g}'}"
+            )
         case types.StrType():
             pattern = "" if kind.pattern is None else " without zero bytes"
             if kind.pattern is not None and CONTROLS in kind.pattern:
                 pattern = " without control characters"
-            said = f"text{_range(kind.min_length, kind.max_length, ' characters')}{pattern}"
+            said = f"text{_range_text(kind.min_length, kind.max_length, ' characters')}{pattern}"
         case _:
             said = "null" if isinstance(kind, types.NoneType) else "true or false"
     return said
 
 
-def _range(least: float | None, most: float | None, what: str = "") -> str:
+def _range_text(least: float | None, most: float | None, what: str = "") -> str:
     if least is not None and most is not None:
         return f" of {least}-{most}{what}" if what else f" from {least} to {most}"
     if most is not None:
@@ -87,7 +91,7 @@ def _has_length(text: str, wanted: types.StrType) -> bool:
     return len(text) >= (wanted.min_length or 0) and (most is None or len(text) <= most)
 
 
-def _given(raw: msgspec.Raw, wanted: types.Type) -> str:
+def _describe_value(raw: msgspec.Raw, wanted: types.Type) -> str:
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -100,9 +104,9 @@ def _given(raw: msgspec.Raw, wanted: types.Type) -> str:
         return f"one of {len(value):,}" if value else "an empty one"
     if isinstance(value, str) and texts and (strange := _STRANGE.search(value)):
         return f"one with {strange.group()!r}"
-    return _GIVEN.get(type(value)) or shortened(str(value))
+    return _GIVEN.get(type(value)) or shorten(str(value))
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Return what is repeated of a text in an error."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
