@@ -177,7 +177,7 @@ class Guard(StrEnum):
     STAGED = "a revision is staged"
     IN_LIMITS = "no limit, of cost or time, would hold it at once"
     WOULD_RUN = "something would run"
-    WAITS = "what is named waits for its next attempt"
+    WAITS = "a sheet waits for its next attempt, and every named sheet does"
     FAILING = "a hook of its failure runs, or is still to run"
 
 
