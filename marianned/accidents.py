@@ -34,7 +34,7 @@ _PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
 
 _LOST_PAUSES = (1.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds after the losses of one command; the last one is repeated. Mostly the first was all."""
-_TOLD_EACH = 3
+_REPORTED_EACH = 3
 """How many losses of a command are told one by one; of more every second, fourth, eighth, and so on."""
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Accident(Exception):
         self.pause = pause
 
 
-class Losses:
+class LossCounter:
     """Counts how often one command was lost: ended, or its supervisor, by somebody who is not its job.
 
     That says nothing of the work either, however often it happens, so there is no last time. What ends itself
@@ -74,45 +74,45 @@ class Losses:
     @property
     def many(self) -> bool:
         """Whether it may be the command that ends itself."""
-        return self.count >= _TOLD_EACH
+        return self.count >= _REPORTED_EACH
 
     @property
-    def is_told(self) -> bool:
+    def is_reported(self) -> bool:
         """Whether this loss is worth a line in the journal."""
-        return self.count <= _TOLD_EACH or self.count.bit_count() == 1
+        return self.count <= _REPORTED_EACH or self.count.bit_count() == 1
 
 
-class GivenUp(Exception):
-    """Who waited for a helper was told to leave: the work is neither done nor failed."""
+class FlightAbandoned(Exception):
+    """A flight is to end while it waits for a helper: its work is neither done nor failed."""
 
 
-class Patience:
-    """What one flight waits for while a helper of ours fails; `leave` ends such a wait, now or later."""
+class HelperWait:
+    """The wait of one flight while a helper of ours fails; `abandon` ends it, now or later."""
 
     def __init__(self) -> None:
         self.waits_for: str | None = None
-        self._left = False
+        self._abandoned = False
         self._scope: anyio.CancelScope | None = None
 
-    def leave(self) -> None:
-        """End the wait; what goes on without an accident goes on."""
-        self._left = True
+    def abandon(self) -> None:
+        """End the wait; a flight that meets no accident goes on."""
+        self._abandoned = True
         self._cancel()
 
-    def tell(self, waits_for: str | None) -> None:
+    def note(self, waits_for: str | None) -> None:
         """Note what is waited for; None: nothing any more."""
         self.waits_for = waits_for
         self._cancel()
 
     def _cancel(self) -> None:
-        if self._left and self.waits_for is not None and self._scope is not None:
+        if self._abandoned and self.waits_for is not None and self._scope is not None:
             self._scope.cancel()
 
-    async def bear(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Await it where `leave` can end the wait.
+    async def run(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Await `once`, in a scope that `abandon` can end.
 
         Raises:
-            GivenUp: it did.
+            FlightAbandoned: it was ended.
         """
         if self._scope is not None:
             return await once()
@@ -121,34 +121,34 @@ class Patience:
                 return await once()
         finally:
             self._scope, self.waits_for = None, None
-        raise GivenUp
+        raise FlightAbandoned
 
 
-current: ContextVar[Patience | None] = ContextVar("marianne_patience", default=None)
-"""The patience of the flight that this task plays; None: somebody waits for a reply."""
+current_wait: ContextVar[HelperWait | None] = ContextVar("marianne_helper_wait", default=None)
+"""The wait of the flight that this task runs; None: it works for a request, whose client waits."""
 
 
-def tell(waits_for: str) -> None:
-    """Tell the flight of this task, if it is one, what it waits for."""
-    patience = current.get()
-    if patience is not None:
-        patience.tell(waits_for)
+def note_wait(waits_for: str) -> None:
+    """Note in the wait of this task's flight, if it runs one, what it waits for."""
+    wait = current_wait.get()
+    if wait is not None:
+        wait.note(waits_for)
 
 
 async def until_it_works(once: Callable[[], Awaitable[T]]) -> T:
     """Call a helper, and again after each Accident: in a flight until it works or the flight is given up.
 
     Raises:
-        GivenUp: the flight is to end; the helper has not done its work.
+        FlightAbandoned: the flight is to end; the helper has not done its work.
         Unavailable: this is no flight, and it has not worked for REQUEST_SECONDS.
     """
-    patience = current.get()
-    if patience is None:
+    wait = current_wait.get()
+    if wait is None:
         return await _repeat(once, REQUEST_SECONDS, None)
-    return await patience.bear(lambda: _repeat(once, float("inf"), patience))
+    return await wait.run(lambda: _repeat(once, float("inf"), wait))
 
 
-async def _repeat(once: Callable[[], Awaitable[T]], seconds: float, patience: Patience | None) -> T:
+async def _repeat(once: Callable[[], Awaitable[T]], seconds: float, wait: HelperWait | None) -> T:
     end = anyio.current_time() + seconds
     for usual in chain(_PAUSES, repeat(_PAUSES[-1])):
         try:
@@ -157,11 +157,11 @@ async def _repeat(once: Callable[[], Awaitable[T]], seconds: float, patience: Pa
             pause = usual if accident.pause is None else accident.pause
             if anyio.current_time() + pause > end:
                 raise Unavailable(f"{accident.message}; nothing has changed, try it again") from None
-            if patience is not None:
-                patience.tell(accident.message)
+            if wait is not None:
+                wait.note(accident.message)
         else:
-            if patience is not None:
-                patience.tell(None)
+            if wait is not None:
+                wait.note(None)
             return done
         await anyio.sleep(pause)
     raise AssertionError("the pauses never end")

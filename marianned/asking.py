@@ -50,7 +50,7 @@ class ProtocolFault(Exception):
         self.hints = list(hints)
 
 
-class Lines:
+class LineBuffer:
     """Cuts a stream of bytes into lines of at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -175,7 +175,7 @@ def _unencodable(value: object, place: str) -> Iterator[tuple[str, str]]:
             yield from _unencodable(inner, place)
 
 
-def raised(error: Mapping[str, Any]) -> MarianneError:
+def to_exception(error: Mapping[str, Any]) -> MarianneError:
     """Turn an error of the wire back into the exception it was."""
     data = error.get("data")
     if data is None:

@@ -244,7 +244,7 @@ def _first(why: str | None) -> str | None:
 
 
 def _degraded_by() -> list[str]:
-    with suppress(OSError, NotPermitted, probe.Hangs):
+    with suppress(OSError, NotPermitted, probe.DaemonHangs):
         held = holder(state_directory())
         return [] if held is None else probe.ask(held.socket, "daemon.status")["degraded_by"]
     return []
@@ -260,7 +260,7 @@ def _daemon() -> Iterator[Finding]:
     try:
         held = holder(state_directory())
     except PermissionError as error:
-        said = probe.closed(error)
+        said = probe.refusal_of_closed_state(error)
         yield Finding(name="daemon", passed=False, message=said.message, hints=said.hints[:-1])
     else:
         yield from _answering(held)
@@ -273,9 +273,9 @@ def _answering(held: Holder | None) -> Iterator[Finding]:
     for place in dict.fromkeys(places):
         try:
             told = probe.ask(place, "daemon.status")
-        except probe.Hangs as hangs:
+        except probe.DaemonHangs as hangs:
             pid = hangs.pid or (held.pid if held is not None else None)
-            yield Finding(name="daemon", passed=False, message=str(hangs), hints=probe.way_out(pid))
+            yield Finding(name="daemon", passed=False, message=str(hangs), hints=probe.hints_for_hang(pid))
             return
         except NotPermitted as refusal:
             yield Finding(name="daemon", passed=False, message=refusal.message)

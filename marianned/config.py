@@ -44,36 +44,38 @@ _LOST_AFTER = "how long what runs may be unknown to Slurm before it is ended, if
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
-class Read(Enum):
+class WhenRead(Enum):
     """When a setting is read, which each one says."""
 
     ANEW = "also by a reload: what uses it looks at the newest settings"
     AT_START = "when the daemon starts; a reload leaves it as it is: attempts in flight were started by it"
 
 
-class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[attempts]`."""
 
-    drain: Annotated[float, Read.ANEW, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
-    contain: Annotated[Literal["off", "hide"], Read.ANEW, Meta(description=_CONTAIN)] = "off"
+    drain: Annotated[float, WhenRead.ANEW, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
+    contain: Annotated[Literal["off", "hide"], WhenRead.ANEW, Meta(description=_CONTAIN)] = "off"
 
 
-class Slurm(msgspec.Struct, frozen=True, kw_only=True):
+class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[slurm]`."""
 
-    max_attempts: Annotated[int, Read.ANEW, Meta(ge=1, le=10_000, description=_ON_SLURM)] = 2_000
+    max_attempts: Annotated[int, WhenRead.ANEW, Meta(ge=1, le=10_000, description=_ON_SLURM)] = 2_000
     python: Annotated[
-        str, Read.AT_START, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")
+        str, WhenRead.AT_START, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")
     ] = "python3"
-    arguments: Annotated[list[str], Read.AT_START, Meta(description="further arguments of every sbatch")] = []
-    lost_after: Annotated[float, Read.AT_START, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
-    checks: Annotated[Literal["local", "with_attempt"], Read.ANEW, Meta(description=_CHECKS)] = "local"
+    arguments: Annotated[
+        list[str], WhenRead.AT_START, Meta(description="further arguments of every sbatch")
+    ] = []
+    lost_after: Annotated[float, WhenRead.AT_START, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
+    checks: Annotated[Literal["local", "with_attempt"], WhenRead.ANEW, Meta(description=_CHECKS)] = "local"
 
 
-class Security(msgspec.Struct, frozen=True, kw_only=True):
+class SecuritySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[security]`."""
 
-    sheets_may: Annotated[Literal["look", "ask", "all"], Read.ANEW, Meta(description=_SHEETS_MAY)] = "ask"
+    sheets_may: Annotated[Literal["look", "ask", "all"], WhenRead.ANEW, Meta(description=_SHEETS_MAY)] = "ask"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,27 +86,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_attempts: Annotated[
         int,
-        Read.ANEW,
+        WhenRead.ANEW,
         Meta(ge=1, le=10_000, description="attempts that may be in flight at once, over all jobs"),
     ] = 16
-    max_queued: Annotated[int, Read.ANEW, Meta(ge=1, description=_QUEUED)] = 1_000
-    min_free_disk: Annotated[int, Read.ANEW, Meta(ge=0, description=_DISK)] = 512 * 1024**2
-    keep_runs: Annotated[int, Read.ANEW, Meta(ge=1, description=_KEPT_RUNS)] = 50
-    keep_days: Annotated[int, Read.ANEW, Meta(ge=1, description=_KEPT_DAYS)] = 90
-    output_cap: Annotated[int, Read.ANEW, Meta(ge=1024**2, description=_OUTPUT)] = 256 * 1024**2
+    max_queued: Annotated[int, WhenRead.ANEW, Meta(ge=1, description=_QUEUED)] = 1_000
+    min_free_disk: Annotated[int, WhenRead.ANEW, Meta(ge=0, description=_DISK)] = 512 * 1024**2
+    keep_runs: Annotated[int, WhenRead.ANEW, Meta(ge=1, description=_KEPT_RUNS)] = 50
+    keep_days: Annotated[int, WhenRead.ANEW, Meta(ge=1, description=_KEPT_DAYS)] = 90
+    output_cap: Annotated[int, WhenRead.ANEW, Meta(ge=1024**2, description=_OUTPUT)] = 256 * 1024**2
     kill_grace: Annotated[
         float,
-        Read.ANEW,
+        WhenRead.ANEW,
         Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended"),
     ] = 10.0
-    attempts_dir: Annotated[str | None, Read.AT_START, Meta(description=_ATTEMPTS)] = None
-    executor: Annotated[ExecutorName, Read.ANEW, Meta(description=_EXECUTOR)] = LOCAL
-    attempts: Attempts = Attempts()
-    slurm: Slurm = Slurm()
-    security: Security = Security()
+    attempts_dir: Annotated[str | None, WhenRead.AT_START, Meta(description=_ATTEMPTS)] = None
+    executor: Annotated[ExecutorName, WhenRead.ANEW, Meta(description=_EXECUTOR)] = LOCAL
+    attempts: AttemptsSettings = AttemptsSettings()
+    slurm: SlurmSettings = SlurmSettings()
+    security: SecuritySettings = SecuritySettings()
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts, "slurm": Slurm, "security": Security}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "attempts": AttemptsSettings,
+    "slurm": SlurmSettings,
+    "security": SecuritySettings,
+}
 """What stands below a header of its own, `[attempts]`; such a setting is called `attempts.drain`."""
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in SECTIONS} | {
     f"{section}.{field.name}": field
@@ -114,20 +120,20 @@ FIELDS = {field.name: field for field in msgspec.structs.fields(Settings) if fie
 """Each setting by its name."""
 
 
-def when_read(name: str, annotation: Any) -> Read:
+def when_read(name: str, annotation: Any) -> WhenRead:
     """Return when a setting is read, as its annotation says.
 
     Raises:
         TypeError: it does not say so; a reload would claim to have read it, whatever it did.
     """
-    said = [one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, Read)]
+    said = [one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, WhenRead)]
     if len(said) != 1:
         raise TypeError(f"setting '{name}': write Read.ANEW or Read.AT_START beside its type")
     return said[0]
 
 
 ONLY_AT_START = frozenset(
-    name for name, field in FIELDS.items() if when_read(name, field.type) is Read.AT_START
+    name for name, field in FIELDS.items() if when_read(name, field.type) is WhenRead.AT_START
 )
 DURATIONS = frozenset(
     name for name, field in FIELDS.items() if float in (one := field.type.__origin__, *get_args(one))
@@ -164,7 +170,7 @@ def load_configuration(directory: Path) -> Configuration:
     path = directory / "config.toml"
     defaults = dict.fromkeys(FIELDS, "default")
     try:
-        text = _text(path)
+        text = _read_text(path)
         values = tomllib.loads(text)
     except FileNotFoundError:
         return Configuration(Settings(), defaults)
@@ -177,14 +183,14 @@ def load_configuration(directory: Path) -> Configuration:
     checked: dict[str, Any] = {}
     sources: dict[str, str] = {}
     problems: list[str] = []
-    for name, value in _flat(values):
-        place = _Place.of(name, text)
+    for name, value in _flat_settings(values):
+        place = _SettingPosition.of(name, text)
         try:
             checked[name] = _checked(name, value)
         except KeyError:
-            problems.append(f"{path}{place.of_key}: no setting '{name}'{_near(name)}")
+            problems.append(f"{path}{place.of_key}: no setting '{name}'{_suggestion(name)}")
         except (msgspec.ValidationError, ValueError) as error:
-            problems.append(f"{path}{place.of_value}: '{name}': {_plain(str(error))}")
+            problems.append(f"{path}{place.of_value}: '{name}': {_plain_message(str(error))}")
         sources[name] = f"{path}{place.line}"
     if problems:
         raise ConfigError(*problems)
@@ -197,7 +203,7 @@ def value_of(settings: Settings, name: str) -> Any:
     return getattr(getattr(settings, section) if section else settings, own)
 
 
-def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat_settings(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if name in SECTIONS and isinstance(value, dict):
             yield from ((f"{name}.{own}", one) for own, one in value.items())
@@ -217,11 +223,11 @@ def _settings(checked: dict[str, Any]) -> Settings:
     return Settings(**flat)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Return the text of the settings, if nobody but this user and root can have written it."""
     why = files.distrusted(path.parent)
     if why is not None:
-        raise files.Unsuitable(errno.EPERM, f"of '{path.parent}', {why}; type: chmod go-w {path.parent}")
+        raise files.UnsuitableFile(errno.EPERM, f"of '{path.parent}', {why}; type: chmod go-w {path.parent}")
     return files.read_trusted(path, files.TEXT_MOST).decode("utf-8")
 
 
@@ -253,17 +259,17 @@ def _checked(name: str, value: Any) -> Any:
     return checked
 
 
-def _near(name: str) -> str:
+def _suggestion(name: str) -> str:
     hint = did_you_mean(name, FIELDS)
     return f"; {hint}" if hint else ""
 
 
-def _plain(message: str) -> str:
+def _plain_message(message: str) -> str:
     said = message.replace("`", "").removesuffix(" - at $")
     return said[:1].lower() + said[1:]
 
 
-class _Place(NamedTuple):
+class _SettingPosition(NamedTuple):
     """Where a setting stands: `:line`, and with the column of its key or of its value; else empty."""
 
     line: str
@@ -271,7 +277,7 @@ class _Place(NamedTuple):
     of_value: str
 
     @classmethod
-    def of(cls, name: str, text: str) -> "_Place":
+    def of(cls, name: str, text: str) -> "_SettingPosition":
         section, _, own = name.rpartition(".")
         word, header = re.escape(own), re.compile(rf"""\s*\[\s*["']?{re.escape(section)}["']?\s*\]""")
         key = re.compile(rf"""[\[ \t]*(?P<key>"{word}"|'{word}'|{word})\s*[\].=]\s*(?P<value>)""")

@@ -25,7 +25,7 @@ _STEP = re.compile(r"\[(-?\d+)\]|\.?([^.\[\]]+)")
 _SHOWN = 100
 
 
-class _Fails(Exception):
+class _DataCheckFailed(Exception):
     """The check fails; the message says why."""
 
 
@@ -37,7 +37,7 @@ def data_fault(kind: str, path: str, data: DataCheck) -> str | None:
     """
     try:
         _CHECKS[kind](path, data)
-    except _Fails as why:
+    except _DataCheckFailed as why:
         return str(why)
     except OSError as error:
         if error.errno in SHORT:
@@ -49,27 +49,27 @@ def data_fault(kind: str, path: str, data: DataCheck) -> str | None:
 def _check_scope(path: str, data: DataCheck) -> None:
     leads, scope = os.path.realpath(path), os.path.realpath(data.source or "/")
     if os.path.commonpath([leads, scope]) != scope:
-        raise _Fails(f"it lies in {os.path.dirname(leads)}, outside of {scope}")  # noqa: PTH120  a text
+        raise _DataCheckFailed(f"it lies in {os.path.dirname(leads)}, outside of {scope}")  # noqa: PTH120  a text
 
 
 def _check_field(path: str, data: DataCheck) -> None:
-    found = _field(_loaded(path), data.field or "", "the file")
+    found = _field(_load_document(path), data.field or "", "the file")
     if data.source is None:
         wanted, whose = unpack(data.expected), ""
     else:
         try:
-            wanted = _field(_loaded(data.source), data.source_field or "", data.source)
+            wanted = _field(_load_document(data.source), data.source_field or "", data.source)
         except FileNotFoundError:
-            raise _Fails(f"{data.source} is not there") from None
+            raise _DataCheckFailed(f"{data.source} is not there") from None
         whose = f", that of {data.source}"
-    if _kinded(found) != _kinded(wanted):
-        raise _Fails(f"'{data.field}' is {_shown(found)}, not {_shown(wanted)}{whose}")
+    if _with_kind(found) != _with_kind(wanted):
+        raise _DataCheckFailed(f"'{data.field}' is {_quote_value(found)}, not {_quote_value(wanted)}{whose}")
 
 
 def _check_digest(path: str, data: DataCheck) -> None:
     found = hashlib.sha256(_read(path)).hexdigest()
     if found != data.digest:
-        raise _Fails(f"its SHA-256 is {found}")
+        raise _DataCheckFailed(f"its SHA-256 is {found}")
 
 
 def _check_column(path: str, data: DataCheck) -> None:
@@ -81,18 +81,20 @@ def _check_column(path: str, data: DataCheck) -> None:
         rows = csv.reader(io.StringIO(text, newline=""))
         header = next(rows, [])
         if data.field not in header:
-            raise _Fails(f"there is no column '{data.field}'")
+            raise _DataCheckFailed(f"there is no column '{data.field}'")
         column = header.index(data.field)
         seen: dict[str, int] = {}
         for row in rows:
             value = row[column] if column < len(row) else ""
             if row and value in seen:
                 said = f"in lines {seen[value]} and {rows.line_num}"
-                raise _Fails(f"{_shown(value)} stands twice in the column '{data.field}', {said}")
+                raise _DataCheckFailed(
+                    f"{_quote_value(value)} stands twice in the column '{data.field}', {said}"
+                )
             if row:
                 seen[value] = rows.line_num
     except csv.Error as fault:
-        raise _Fails(f"it can't be read as CSV: {fault}") from None
+        raise _DataCheckFailed(f"it can't be read as CSV: {fault}") from None
 
 
 _CHECKS: dict[str, Callable[[str, DataCheck], None]] = {
@@ -106,14 +108,14 @@ _CHECKS: dict[str, Callable[[str, DataCheck], None]] = {
 def _read(path: str) -> bytes:
     try:
         data, _ = files.head(path, DATA_LIMIT + 1)
-    except files.Unsuitable:
-        raise _Fails("not a regular file") from None
+    except files.UnsuitableFile:
+        raise _DataCheckFailed("not a regular file") from None
     if len(data) > DATA_LIMIT:
-        raise _Fails(f"larger than {DATA_LIMIT // 1024**2} MiB")
+        raise _DataCheckFailed(f"larger than {DATA_LIMIT // 1024**2} MiB")
     return data
 
 
-def _loaded(path: str) -> Any:
+def _load_document(path: str) -> Any:
     import yaml  # noqa: PLC0415  as above
 
     data = _read(path)
@@ -124,7 +126,7 @@ def _loaded(path: str) -> Any:
     try:
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  they are safe
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
-        raise _Fails(f"{path} is neither JSON nor YAML") from None
+        raise _DataCheckFailed(f"{path} is neither JSON nor YAML") from None
 
 
 def _field(value: Any, path: str, where: str) -> Any:
@@ -136,22 +138,22 @@ def _field(value: Any, path: str, where: str) -> Any:
         elif key is not None and isinstance(value, dict) and (key in value or key in map(str, value)):
             value = value[key] if key in value else next(value[one] for one in value if str(one) == key)
         else:
-            raise _Fails(f"there is no field '{path}' in {where}")
+            raise _DataCheckFailed(f"there is no field '{path}' in {where}")
     return value
 
 
-def _kinded(value: Any) -> Any:
+def _with_kind(value: Any) -> Any:
     """Return a value that equals only values of its own kind: true is not 1, but 1 is 1.0."""
     if isinstance(value, list):
-        return ("list", [_kinded(item) for item in value])
+        return ("list", [_with_kind(item) for item in value])
     if isinstance(value, dict):
-        return ("mapping", {str(key): _kinded(inner) for key, inner in value.items()})
+        return ("mapping", {str(key): _with_kind(inner) for key, inner in value.items()})
     if isinstance(value, dt.date):  # JSON has none
         return ("text", value.isoformat())
     kinds = ((bool, "truth"), (int | float, "number"), (str, "text"))
     return next((name for kind, name in kinds if isinstance(value, kind)), "nothing"), value
 
 
-def _shown(value: Any) -> str:
+def _quote_value(value: Any) -> str:
     text = json.dumps(as_json(value), ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

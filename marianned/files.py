@@ -43,7 +43,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Unsuitable(OSError):
+class UnsuitableFile(OSError):
     """What lies there is not what it has to be; `strerror` says why, `filename` which."""
 
 
@@ -56,17 +56,17 @@ def read(path: Name, most: int, *, below: Name | None = None) -> bytes:
         below: a directory that the file must really lie in: links that stay inside are followed.
 
     Raises:
-        OSError: it is not there or can't be read; Unsuitable: see `opened`, or it is larger.
+        OSError: it is not there or can't be read; UnsuitableFile: see `open_regular`, or it is larger.
     """
     data, size = head(path, most, below=below)
     if size > most:
-        raise _unsuitable(errno.EFBIG, f"larger than {_said(most)}", path)
+        raise _unsuitable(errno.EFBIG, f"larger than {_size_text(most)}", path)
     return data
 
 
 def head(path: Name, most: int, *, below: Name | None = None) -> tuple[bytes, int]:
-    """Return the first `most` bytes of a regular file, and its size in bytes; raises as `opened` does."""
-    handle = opened(path, below=below)
+    """Return the first `most` bytes of a regular file, and its size; raises as `open_regular` does."""
+    handle = open_regular(path, below=below)
     try:
         data = _bytes(handle, most + 1)
         return data[:most], max(len(data), os.fstat(handle).st_size)
@@ -77,7 +77,7 @@ def head(path: Name, most: int, *, below: Name | None = None) -> tuple[bytes, in
 def tail(path: Name, most: int) -> bytes:
     """Return the last `most` bytes of a regular file; none where there is none to read."""
     try:
-        handle = opened(path)
+        handle = open_regular(path)
     except OSError:
         return b""
     try:
@@ -89,12 +89,12 @@ def tail(path: Name, most: int) -> bytes:
         os.close(handle)
 
 
-def opened(path: Name, *, below: Name | None = None) -> int:
+def open_regular(path: Name, *, below: Name | None = None) -> int:
     """Open a regular file for reading; return its descriptor, which is the caller's to close.
 
     Raises:
         OSError: it is not there, or may not be read.
-        Unsuitable: it is no regular file, or a link leads out of `below`.
+        UnsuitableFile: it is no regular file, or a link leads out of `below`.
     """
     handle = _handle(path)
     try:
@@ -111,7 +111,7 @@ def is_regular(path: Name, *, below: Name | None = None) -> bool:
 
     Raises:
         OSError: it can't be known.
-        Unsuitable: a link leads out of `below`.
+        UnsuitableFile: a link leads out of `below`.
     """
     try:
         handle = _handle(path)
@@ -133,7 +133,7 @@ def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> 
     """Append to a regular file, in one write; one that is not there is made, with `mode`.
 
     Raises:
-        OSError, Unsuitable: see `opened`.
+        OSError, UnsuitableFile: see `open_regular`.
     """
     try:
         handle = _handle(path)
@@ -175,7 +175,7 @@ def directory(path: Name, *, below: Name | None = None) -> int:
 
     Raises:
         OSError: there is none.
-        Unsuitable: a link leads out of `below`.
+        UnsuitableFile: a link leads out of `below`.
     """
     handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -268,9 +268,9 @@ def read_trusted(path: Name, most: int) -> bytes:
 
     Raises:
         OSError: it is not there or can't be read.
-        Unsuitable: it is no regular file, larger than `most`, another user's, or others can write it.
+        UnsuitableFile: it is no regular file, larger than `most`, another user's, or others can write it.
     """
-    handle = opened(path)
+    handle = open_regular(path)
     try:
         why = _distrust(os.fstat(handle))
         if why is not None:
@@ -279,7 +279,7 @@ def read_trusted(path: Name, most: int) -> bytes:
     finally:
         os.close(handle)
     if len(data) > most:
-        raise _unsuitable(errno.EFBIG, f"larger than {_said(most)}", path)
+        raise _unsuitable(errno.EFBIG, f"larger than {_size_text(most)}", path)
     return data
 
 
@@ -348,7 +348,7 @@ def check_private(directory: Name) -> None:
 
     Raises:
         OSError: it can't be looked at.
-        Unsuitable: it is no directory, another user's, or others may enter it.
+        UnsuitableFile: it is no directory, another user's, or others may enter it.
     """
     found = os.lstat(directory)
     if stat.S_ISLNK(found.st_mode):
@@ -465,9 +465,9 @@ def _made(path: Name, mode: int, below: Name | None) -> int:
         os.close(parent)
 
 
-def _unsuitable(number: int, why: str, path: Name) -> Unsuitable:
-    return Unsuitable(number, why, os.fspath(path))
+def _unsuitable(number: int, why: str, path: Name) -> UnsuitableFile:
+    return UnsuitableFile(number, why, os.fspath(path))
 
 
-def _said(most: int) -> str:
+def _size_text(most: int) -> str:
     return f"{most // 1024**2} MiB" if most >= 1024**2 else f"{most} bytes"

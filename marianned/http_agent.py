@@ -97,7 +97,7 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     """Ask once; return the object to print.
 
     Raises:
-        Refused: there is no result.
+        RequestRefused: there is no result.
     """
     if ask["family"] not in _FAMILIES:
         raise RequestRefused(f"the schema family '{ask['family']}' is not supported")

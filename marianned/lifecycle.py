@@ -11,7 +11,7 @@ import msgspec
 from marianned.protocol import JobStatus
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class StatusFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The six facts that a job's status follows from, and one more that tells what it may start.
 
     `failing`: hooks of its failure run, or are still to; nothing else starts before they have ended.
@@ -26,7 +26,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     failing: bool = False
 
 
-def status(facts: Facts) -> JobStatus:
+def status(facts: StatusFacts) -> JobStatus:
     """Return the status: the first line that applies."""
     if facts.ended is not None:
         return facts.ended
@@ -41,24 +41,24 @@ def status(facts: Facts) -> JobStatus:
     return JobStatus.RUNNING
 
 
-def may_start(facts: Facts) -> bool:
+def may_start(facts: StatusFacts) -> bool:
     """Tell whether the job may start something of its sheets, given a slot."""
     return not (facts.ended or facts.failing) and _is_free(facts)
 
 
-def may_start_hook(facts: Facts) -> bool:
+def may_start_hook(facts: StatusFacts) -> bool:
     """Tell whether the job may start a hook, given a slot; of one that has ended those of its failure may."""
     return (facts.failing or facts.ended is None) and _is_free(facts)
 
 
-def _is_free(facts: Facts) -> bool:
+def _is_free(facts: StatusFacts) -> bool:
     return not (facts.cancelling or facts.held or facts.staged)
 
 
 _COUNTED = (JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
 
 
-def takes_time(facts: Facts) -> bool:
+def takes_time(facts: StatusFacts) -> bool:
     """Tell whether time counts for the run's limit: pausing has something in flight; a failure's hooks don't.
 
     Source: docs/reference/score-format.md §28.7.
@@ -97,7 +97,7 @@ class SettlingContext(msgspec.Struct, frozen=True, kw_only=True):
     could_start_before: bool = False
 
 
-def settle(facts: Facts, settling_context: SettlingContext) -> Step | None:
+def settle(facts: StatusFacts, settling_context: SettlingContext) -> Step | None:
     """Return the step that is due when nothing is in flight; None: the job rests or goes on as it is.
 
     It is asked in the transaction of every event after which nothing is in flight, until it says None.
@@ -115,7 +115,7 @@ def settle(facts: Facts, settling_context: SettlingContext) -> Step | None:
     return _end(facts, settling_context)
 
 
-def _end(facts: Facts, settling_context: SettlingContext) -> Step | None:
+def _end(facts: StatusFacts, settling_context: SettlingContext) -> Step | None:
     if settling_context.failed and settling_context.pause_on_failure:
         return None if settling_context.held_for_failure else Step.HOLD_FAILURE
     if facts.held and not _overtakes_holds(settling_context):

@@ -42,12 +42,12 @@ def masked(text: str) -> str:
     return _SECRETS.sub(MASK, _masks[0].text(text))
 
 
-class _Masking(logging.Formatter):
+class _MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return visible(masked(super().format(record)))
 
 
-class _Lines(logging.Formatter):
+class _JSONFormatter(logging.Formatter):
     """A record as a line of JSON, with the job, sheet and attempt that it is about."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -64,7 +64,7 @@ class _Lines(logging.Formatter):
         return visible_json(msgspec.json.encode(told).decode())
 
 
-class _File(RotatingFileHandler):
+class _LogFileHandler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the library's name
         """Lose a line where the disk is full: stderr has it too."""
 
@@ -87,19 +87,19 @@ def set_up(level: int = logging.INFO) -> bool:
     if listens():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()
-            handler.setFormatter(_Masking("%(message)s"))  # LOGGER= names the module
+            handler.setFormatter(_MaskingFormatter("%(message)s"))  # LOGGER= names the module
             logging.basicConfig(level=level, handlers=[handler])
             return True
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     return False
 
 
 def to_file(directory: Path) -> None:
     """Log to `marianned.log` there too, in lines of JSON; three older files of 5 MiB are kept."""
-    handler = _File(
+    handler = _LogFileHandler(
         directory / "marianned.log", maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
     )
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_JSONFormatter())
     logging.getLogger().addHandler(handler)

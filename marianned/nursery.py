@@ -91,7 +91,7 @@ def main(modules: Sequence[str], loader: str, carried: bytes | None = None) -> N
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     daemon.send(HELLO + __version__.encode())
-    nursery = _Nursery(daemon, news)
+    nursery = _ForkLoop(daemon, news)
     if carried is None:
         nursery.holds(loader, to_carry)
     nursery.serve()
@@ -111,7 +111,7 @@ def _hold(loader: str, carried: object) -> list[int]:
     return found
 
 
-def be(far: socket.socket, modules: Sequence[str], loader: str) -> NoReturn:
+def become_nursery(far: socket.socket, modules: Sequence[str], loader: str) -> NoReturn:
     """Be the nursery in this fork of the daemon, to its end, with nothing but its socket open."""
     try:
         _keep_only(far)
@@ -130,7 +130,7 @@ def _keep_only(channel: socket.socket) -> None:
     os.close(null)
 
 
-class _Nursery:
+class _ForkLoop:
     """The workers that live, by their leashes' descriptors."""
 
     def __init__(self, daemon: socket.socket, news: int) -> None:
@@ -249,21 +249,21 @@ def _become_worker(channel: socket.socket) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY_LIMIT if most == resource.RLIM_INFINITY else min(MEMORY_LIMIT, most)
         resource.setrlimit(resource.RLIMIT_AS, (limit, most))
-        _work()
+        _serve_calls()
     finally:
         os._exit(1)
 
 
-def _work() -> None:
+def _serve_calls() -> None:
     with os.fdopen(0, "rb", closefd=False) as questions, os.fdopen(0, "wb", closefd=False) as answers:
         _send(answers, os.getpid())
         while len(head := questions.read(LENGTH.size)) == LENGTH.size:
             data = questions.read(LENGTH.unpack(head)[0])
-            _send(answers, _answer(data))
+            _send(answers, _call(data))
     os._exit(0)
 
 
-class Raised(NamedTuple):
+class RemoteError(NamedTuple):
     """An exception on its way: pickle itself would call its class with the wrong arguments."""
 
     kind: type[Exception]
@@ -277,7 +277,7 @@ class Raised(NamedTuple):
         return error
 
 
-def _answer(data: bytes) -> tuple[str, Any]:
+def _call(data: bytes) -> tuple[str, Any]:
     try:
         function: Callable[..., Any]
         function, args = pickle.loads(data)  # noqa: S301  it comes from the daemon
@@ -286,7 +286,7 @@ def _answer(data: bytes) -> tuple[str, Any]:
     except MemoryError:
         return (TOO_MUCH if _has_memory() else SHORT), None
     except Exception as error:  # noqa: BLE001  whatever it is, it is raised again on the other side
-        return RAISED, Raised(type(error), error.args, error.__dict__)
+        return RAISED, RemoteError(type(error), error.args, error.__dict__)
     return DONE, done
 
 
@@ -302,7 +302,7 @@ def _send(answers: Any, value: object) -> None:
     try:
         data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001  an answer that can't be sent is an error like any other
-        data = pickle.dumps((RAISED, Raised(RuntimeError, (f"its answer can't be sent: {error}",), {})))
+        data = pickle.dumps((RAISED, RemoteError(RuntimeError, (f"its answer can't be sent: {error}",), {})))
     answers.write(LENGTH.pack(len(data)))
     answers.write(data)
     answers.flush()

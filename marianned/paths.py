@@ -120,7 +120,7 @@ def make_private_directory(path: "Path", below: "Path | None" = None) -> None:
     Of its parents, `below` and what is above that are not made: where they are missing, they may be away.
 
     Raises:
-        files.Unsuitable: what is there is another user's, or open to others.
+        files.UnsuitableFile: what is there is another user's, or open to others.
         OSError: it can't be made.
     """
     from marianned import files  # noqa: PLC0415  the client seldom makes one

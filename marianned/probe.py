@@ -23,11 +23,11 @@ _CREDENTIALS = struct.Struct("3i")
 _OURS = b"marianned"
 
 
-class Hangs(Exception):
+class DaemonHangs(Exception):
     """Somebody takes connections and says nothing; `pid` is whose socket it is, null: that is no daemon's."""
 
     def __init__(self, path: str, pid: int | None) -> None:
-        super().__init__(f"{called(pid)} at {path} accepts but does not answer")
+        super().__init__(f"{daemon_name(pid)} at {path} accepts but does not answer")
         self.pid = pid
 
 
@@ -37,7 +37,7 @@ def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, 
     Raises:
         OSError: nobody listens there, or they close at once.
         NotPermitted: another user does.
-        Hangs: no answer in time, or none that can be read.
+        DaemonHangs: no answer in time, or none that can be read.
     """
     ends = time.monotonic() + seconds
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
@@ -54,11 +54,11 @@ def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, 
                     return result
         except (TimeoutError, ValueError, asking.ProtocolFault):
             pass
-    raise Hangs(path, pid)
+    raise DaemonHangs(path, pid)
 
 
 def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
-    lines = asking.Lines(_MOST_BYTES)
+    lines = asking.LineBuffer(_MOST_BYTES)
     while True:
         line.settimeout(max(0.001, ends - time.monotonic()))
         data = line.recv(_READ_BYTES)
@@ -98,7 +98,7 @@ def check_owner(line: socket.socket, path: str, *, by_hand: bool) -> None:
     )
 
 
-def closed(error: PermissionError) -> NotPermitted:
+def refusal_of_closed_state(error: PermissionError) -> NotPermitted:
     """Return the refusal to say whether a daemon runs, of whose state directory nothing may be seen."""
     named = "STATE_DIRECTORY" in os.environ
     own = ["env -u STATE_DIRECTORY mzt status"] if named else []
@@ -119,11 +119,11 @@ def listener(line: socket.socket) -> int | None:
     return None
 
 
-def called(pid: int | None) -> str:
+def daemon_name(pid: int | None) -> str:
     """Name a daemon by its pid, where that is known."""
     return "the daemon" if pid is None else f"marianned (pid {pid})"
 
 
-def way_out(pid: int | None) -> list[str]:
+def hints_for_hang(pid: int | None) -> list[str]:
     """Return what to type when a daemon hangs: what is in flight goes on without it."""
     return ["mzt doctor"] if pid is None else [f"kill -9 {pid}", "mzt start"]

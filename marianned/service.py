@@ -63,14 +63,14 @@ from marianned.systemd import journal
 from marianned.systemd.activation import WrongSocket, handed_over, path_of
 from marianned.systemd.notify import Notifier, notifier
 from marianned.systemd.watchdog import Watchdog
-from marianned.touch import Watch
+from marianned.touch import FileWatch
 
 MISCONFIGURED_EXIT = 78
 """A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
 _logger = logging.getLogger("marianned")
 
 
-class Surroundings(NamedTuple):
+class LaunchContext(NamedTuple):
     """What the daemon was started with: its lock, who waits for its readiness, systemd's line and socket."""
 
     lock: Lock
@@ -78,13 +78,13 @@ class Surroundings(NamedTuple):
     notifier: Notifier
     given: socket.socket | None
     in_journal: bool
-    nursery: workers.Born | None
+    nursery: workers.StartedNursery | None
 
 
 class Daemon:
     """One daemon, from its settings to its last reply."""
 
-    def __init__(self, settings: Settings, state: Path, address: Path, around: Surroundings) -> None:
+    def __init__(self, settings: Settings, state: Path, address: Path, around: LaunchContext) -> None:
         self._settings = settings
         self._state = state
         self._address = address
@@ -217,7 +217,7 @@ class Daemon:
     async def _keep_files(self, store: Store) -> None:
         """See to the files of the state directory when they are touched; clients find us by the lock's."""
         while True:
-            with Watch([lock_path(self._state), *store.files]) as watch:
+            with FileWatch([lock_path(self._state), *store.files]) as watch:
                 self._renew_lock()
                 store.check_files()
                 await watch.touched()
@@ -314,13 +314,13 @@ def main(arguments: list[str] | None = None) -> int:
             faults.point("service.locked")
             memory.spare_what_is_loaded()  # first, for to collect later is to write on pages that both share
             nursery = workers.fork_nursery()  # as long as there is but one thread
-            around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal, nursery)
+            around = LaunchContext(lock, given.ready_fd, notifier(), handed, in_journal, nursery)
             anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:
-        cause = _only(error)
+        cause = _single_cause(error)
         if not isinstance(cause, _SAID):
             raise
-        said = _said_of(cause)
+        said = _startup_error_text(cause)
         print(visible(f"marianned: {said}"), file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
         return MISCONFIGURED_EXIT if isinstance(cause, _LASTING) else 1
     return 0
@@ -337,23 +337,23 @@ def _close(directory: Path) -> None:
         pass  # there is none, or it is read-only: reading it tells
 
 
-_LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket, files.Unsuitable)
+_LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket, files.UnsuitableFile)
 """What keeps a daemon from serving until a person has done something."""
 _SAID = (*_LASTING, LockHeld, OSError)
 """What keeps a daemon from serving and is told without a traceback."""
 
 
-def _said_of(cause: Exception) -> str:
+def _startup_error_text(cause: Exception) -> str:
     """Return the words for what keeps the daemon from serving."""
     if isinstance(cause, OSError) and cause.filename is not None and cause.strerror is not None:
         what = f"'{cause.filename}' can't be used: {cause.strerror}"
-        if isinstance(cause, files.Unsuitable):
+        if isinstance(cause, files.UnsuitableFile):
             return what
         return f"{what}; see to room and rights there, then start again"
     return str(cause)
 
 
-def _only(error: Exception) -> Exception:
+def _single_cause(error: Exception) -> Exception:
     """Return what failed, out of the groups that the tasks around it made."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -22,7 +22,7 @@ _ATTRIBUTES, _GONE, _MOVED = 0x4, 0x400, 0x800
 """IN_ATTRIB (a name less is one), IN_DELETE_SELF, IN_MOVE_SELF. Source: inotify(7)."""
 
 
-class Watch:
+class FileWatch:
     """Hears of the files to which these paths lead when the block begins, until it ends."""
 
     def __init__(self, paths: Iterable[Path]) -> None:

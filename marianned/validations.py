@@ -25,7 +25,7 @@ from marianned.score.expanded import Check
 TEXT_LIMIT = 64 * 1024 * 1024
 """The most bytes of a file whose text is looked at."""
 
-Snapshot = dict[str, tuple[int, int, int] | None]
+FileIdentities = dict[str, tuple[int, int, int] | None]
 """Path → size, inode and mtime in ns of what was there; None: nothing was."""
 
 _SHOWN_PATTERN = 100
@@ -61,13 +61,13 @@ class _Finding(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-async def snapshot(checks: Iterable[Check]) -> Snapshot:
+async def snapshot(checks: Iterable[Check]) -> FileIdentities:
     """Note what the `file_modified` checks of a sheet find now: to be called before its first attempt."""
     paths = [check.target for check in checks if check.type == "file_modified"]
     return await to_thread.run_sync(_identities, paths, abandon_on_cancel=True)
 
 
-def _identities(paths: Iterable[str]) -> Snapshot:
+def _identities(paths: Iterable[str]) -> FileIdentities:
     return {path: _identity(path) for path in paths}
 
 
@@ -82,7 +82,7 @@ def _identity(path: str) -> tuple[int, int, int] | None:
 async def run_checks(
     checks: Sequence[Check],
     run_command: CommandRunner,
-    before: Snapshot,
+    before: FileIdentities,
     on_report: Callable[[CheckReport], Awaitable[None]] | None = None,
 ) -> list[CheckReport]:
     """Run the checks of a sheet in ascending stage, in file order within one.
@@ -103,21 +103,21 @@ async def run_checks(
     for _, group in groupby(ordered, key=lambda check: check.stage):
         passed = all(report.result == CheckResult.PASSED for report in reports)
         for check in group:
-            report = await _run(check, run_command, before) if passed else _report(check, None, 0.0)
+            report = await _run_check(check, run_command, before) if passed else _report(check, None, 0.0)
             reports.append(report)
             if on_report is not None:
                 await on_report(report)
     return reports
 
 
-async def _run(check: Check, run_command: CommandRunner, before: Snapshot) -> CheckReport:
+async def _run_check(check: Check, run_command: CommandRunner, before: FileIdentities) -> CheckReport:
     start = anyio.current_time()
-    finding = await _look(check, run_command, before, 0)
+    finding = await _look_once(check, run_command, before, 0)
     for again in range(1, check.retry_count + 1):
         if finding.reason is None or finding.final:
             break
         await anyio.sleep(check.retry_delay_seconds)
-        finding = await _look(check, run_command, before, again)
+        finding = await _look_once(check, run_command, before, again)
     return _report(check, finding, anyio.current_time() - start)
 
 
@@ -139,14 +139,18 @@ def _report(check: Check, finding: _Finding | None, seconds: float) -> CheckRepo
     )
 
 
-async def _look(check: Check, run_command: CommandRunner, before: Snapshot, again: int) -> _Finding:
+async def _look_once(
+    check: Check, run_command: CommandRunner, before: FileIdentities, again: int
+) -> _Finding:
     if check.type == "command_succeeds":
         return await _command(check, run_command, again)
     if check.type.startswith("content_"):
         try:
             return _Finding(await workers.call(content_fault, check.type, check.target, check.pattern or ""))
         except workers.WorkerLimit as limit:
-            return _Finding(f"{_shown(check.pattern)} could not be looked for: {limit.message}", final=True)
+            return _Finding(
+                f"{_quote_pattern(check.pattern)} could not be looked for: {limit.message}", final=True
+            )
     if check.data is not None:
         try:
             return _Finding(await workers.call(data_fault, check.type, check.target, check.data))
@@ -199,15 +203,15 @@ def content_fault(kind: str, path: str, pattern: str) -> str | None:
         return f"larger than {TEXT_LIMIT // 1024**2} MiB"
     words = text.decode(errors="replace")
     if kind == "content_contains":
-        return None if pattern in words else f"{_shown(pattern)} is not in it"
-    return None if re.search(pattern, words, re.MULTILINE) else f"{_shown(pattern)} finds nothing"
+        return None if pattern in words else f"{_quote_pattern(pattern)} is not in it"
+    return None if re.search(pattern, words, re.MULTILINE) else f"{_quote_pattern(pattern)} finds nothing"
 
 
 def _read(path: str) -> bytes | None:
     """Read one byte more than the limit; None: no regular file. A named pipe is not waited for."""
     try:
         return files.head(path, TEXT_LIMIT + 1)[0]
-    except files.Unsuitable:
+    except files.UnsuitableFile:
         return None
 
 
@@ -215,6 +219,6 @@ def _describe_error(error: OSError) -> str:
     return "no such file" if error.errno == errno.ENOENT else (error.strerror or "cannot be read").lower()
 
 
-def _shown(pattern: str | None) -> str:
+def _quote_pattern(pattern: str | None) -> str:
     line = " ".join((pattern or "").split())
     return f"'{line}'" if len(line) <= _SHOWN_PATTERN else f"'{line[:_SHOWN_PATTERN]}…'"

@@ -14,7 +14,7 @@ from marianned.asking import (
     METHOD_NOT_FOUND,
     PARSE_ERROR,
     Id,
-    Lines,
+    LineBuffer,
     ProtocolFault,
 )
 from marianned.errors import MarianneError, Problem
@@ -27,7 +27,7 @@ __all__ = [
     "ErrorBody",
     "ErrorData",
     "Id",
-    "Lines",
+    "LineBuffer",
     "ProtocolFault",
     "Request",
     "fault",

@@ -81,7 +81,7 @@ class WorkerLimit(Exception):
         self.message = message
 
 
-class _Died(Exception):
+class _WorkerDied(Exception):
     """A worker has ended; `status` is its exit status or minus its signal, None: nobody knows.
 
     `reason` is why it has never begun.
@@ -100,10 +100,10 @@ async def call(seconds: float, function: Callable[[*Args], T], *args: *Args) -> 
 
     Raises:
         WorkerLimit: the work is too much for a worker (see there).
-        GivenUp, Unavailable: no worker could do it (see `until_it_works`).
+        FlightAbandoned, Unavailable: no worker could do it (see `until_it_works`).
         Exception: what the function raises; an OSError becomes a WorkerLimit.
     """
-    return await until_it_works(_Case(pool(), seconds, function, args).once)
+    return await until_it_works(_PoolCall(pool(), seconds, function, args).once)
 
 
 async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
@@ -116,8 +116,8 @@ async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Ar
     with anyio.move_on_after(seconds):
         worker = await pool().take(fresh=False)
         try:
-            return _value(await worker.ask(_work(function, args), float("inf")))  # type: ignore[no-any-return]
-        except _Died:
+            return _result_or_raise(await worker.ask(_work(function, args), float("inf")))  # type: ignore[no-any-return]
+        except _WorkerDied:
             raise Accident("the worker process died over it") from None
     raise WorkerLimit(f"it takes over {seconds:g} s")
 
@@ -131,7 +131,7 @@ def pool() -> "Pool":
     return found
 
 
-class _Case:
+class _PoolCall:
     """One call, over all its tries."""
 
     def __init__(
@@ -149,7 +149,7 @@ class _Case:
             fresh, self._fresh = worker.fresh, True
             try:
                 kind, value = await worker.ask(self._work, self._seconds)
-            except _Died as died:
+            except _WorkerDied as died:
                 if died.status is None or died.status in _FOREIGN:
                     raise Accident("a worker process was killed") from None
                 self._deaths += fresh
@@ -158,7 +158,7 @@ class _Case:
                 raise Accident("a worker process died") from None
             if kind == TOO_MUCH and not fresh:
                 raise Accident("a worker process ran out of memory")
-            return _value((kind, value))
+            return _result_or_raise((kind, value))
 
 
 def _work(function: Callable[..., Any], args: tuple[Any, ...]) -> object:
@@ -167,7 +167,7 @@ def _work(function: Callable[..., Any], args: tuple[Any, ...]) -> object:
     return function, args
 
 
-def _value(answer: tuple[str, Any]) -> Any:
+def _result_or_raise(answer: tuple[str, Any]) -> Any:
     """Return what a worker has answered, or raise it."""
     kind, value = answer
     if kind == DONE:
@@ -186,7 +186,7 @@ def _value(answer: tuple[str, Any]) -> Any:
     raise error
 
 
-class Forked:
+class ForkedProcess:
     """A child of this process, in the words of `subprocess.Popen`."""
 
     def __init__(self, pid: int) -> None:
@@ -219,17 +219,17 @@ class Forked:
         os.close(self._handle)
 
 
-Process = Forked | subprocess.Popen[bytes]
+Process = ForkedProcess | subprocess.Popen[bytes]
 
 
-class Born(NamedTuple):
+class StartedNursery(NamedTuple):
     """A nursery that has been started: its process, and the socket to it."""
 
     process: Process
     control: socket.socket
 
 
-def fork_nursery() -> Born | None:
+def fork_nursery() -> StartedNursery | None:
     """Fork the nursery off this process, which must have one thread; None: it can't be forked now.
 
     It has loaded all that this process has, which saves a launch's time; whatever it inherits is closed.
@@ -242,8 +242,8 @@ def fork_nursery() -> Born | None:
             control.close()
             return None
         if not pid:
-            nursery.be(far, HANDED, "marianned.workers")
-    return Born(Forked(pid), control)
+            nursery.become_nursery(far, HANDED, "marianned.workers")
+    return StartedNursery(ForkedProcess(pid), control)
 
 
 class Pool:
@@ -256,10 +256,10 @@ class Pool:
         self._wanted = 0  # how many callers have a worker, or wait for one
         self._wanted_last = 0.0
         self._rests = anyio.Event()
-        self._nursery: list[_Nursery] = []  # one at most
-        self._held: list[_Held] = []  # one at most
+        self._nursery: list[_NurseryHandle] = []  # one at most
+        self._held: list[_NurseryImage] = []  # one at most
         self._starting = anyio.Lock()
-        weakref.finalize(self, _let_go, self._idle, self._nursery, self._held)  # where nobody closes it
+        weakref.finalize(self, _close_all, self._idle, self._nursery, self._held)  # where nobody closes it
 
     async def take(self, *, fresh: bool) -> "_Worker":
         """Return a worker that nobody else has, until it was asked.
@@ -297,9 +297,9 @@ class Pool:
             return worker
         raise Accident(self.trouble)
 
-    def adopt(self, nursery: "Born") -> None:
+    def adopt(self, nursery: "StartedNursery") -> None:
         """Take a nursery that was forked before; there is none yet."""
-        self._nursery.append(_Nursery(*nursery))
+        self._nursery.append(_NurseryHandle(*nursery))
 
     def give_back(self, worker: "_Worker") -> None:
         """Keep a worker for the next call."""
@@ -352,21 +352,21 @@ class Pool:
         """Launch a nursery from what is held, or else from the files."""
         for one in self._held:
             try:
-                self._nursery.append(_Nursery(*await to_thread.run_sync(one.launch)))
+                self._nursery.append(_NurseryHandle(*await to_thread.run_sync(one.launch)))
                 await self._nursery[0].greet()
             except (OSError, Accident) as failed:
                 _logger.warning("no worker process from what is held: %s", failed)
                 await self.close()
             else:
                 return
-        self._nursery.append(_Nursery(*await to_thread.run_sync(_launch_from_files)))
+        self._nursery.append(_NurseryHandle(*await to_thread.run_sync(_launch_from_files)))
 
     async def close(self) -> None:
         """End all of them; a later call starts others."""
-        await to_thread.run_sync(_let_go, self._idle, self._nursery, [])
+        await to_thread.run_sync(_close_all, self._idle, self._nursery, [])
 
 
-def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]", held: "list[_Held]") -> None:
+def _close_all(idle: "list[_Worker]", nursery: "list[_NurseryHandle]", held: "list[_NurseryImage]") -> None:
     while idle:
         idle.pop().close()
     while nursery:
@@ -375,13 +375,13 @@ def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]", held: "list[_Held]
         held.pop().close()
 
 
-class _Held:
+class _NurseryImage:
     """What another nursery can be made of, though the files of the package may be gone."""
 
     def __init__(self, files: Sequence[int]) -> None:
         self._files = files
 
-    def launch(self) -> Born:
+    def launch(self) -> StartedNursery:
         """Launch it.
 
         Raises:
@@ -398,7 +398,7 @@ class _Held:
             os.close(descriptor)
 
 
-class _Nursery:
+class _NurseryHandle:
     """The process that forks workers (nursery.py)."""
 
     def __init__(self, process: Process, control: socket.socket) -> None:
@@ -431,7 +431,7 @@ class _Nursery:
                 return self._control.recv(4096)
         return b""
 
-    def held(self) -> "list[_Held]":
+    def held(self) -> "list[_NurseryImage]":
         """Return what it has handed over, if it has: once, some time after its greeting."""
         room = socket.CMSG_SPACE(_HELD_MOST * array("i").itemsize)
         try:
@@ -443,7 +443,7 @@ class _Nursery:
             found.frombytes(data)
         for descriptor in found:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  os passes no keywords
-        return [_Held(found)] if said == HELD and found else []
+        return [_NurseryImage(found)] if said == HELD and found else []
 
     def lives(self) -> bool:
         """Tell whether it does; it is reaped if not."""
@@ -498,11 +498,11 @@ def _refusal(said: bytes) -> str:
     return f"no worker process can be started: {said.decode(errors='replace') or 'it has ended at once'}"
 
 
-def _launch_from_files() -> Born:
+def _launch_from_files() -> StartedNursery:
     return _launch([sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(HANDED)])
 
 
-def _launch(command: list[str], files: Sequence[int] = ()) -> Born:
+def _launch(command: list[str], files: Sequence[int] = ()) -> StartedNursery:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with far:
         try:
@@ -518,7 +518,7 @@ def _launch(command: list[str], files: Sequence[int] = ()) -> Born:
         except OSError:
             near.close()
             raise
-    return Born(process, near)
+    return StartedNursery(process, near)
 
 
 class _Worker:
@@ -545,7 +545,7 @@ class _Worker:
             with anyio.move_on_after(_FORK_SECONDS):
                 self._pid = pickle.loads(await self._frame())  # noqa: S301  our own worker's
                 return
-        except _Died as died:
+        except _WorkerDied as died:
             raise Accident(f"no worker process can be forked: {died.reason or 'it was killed'}") from None
         except BaseException:
             self.close()
@@ -571,7 +571,7 @@ class _Worker:
         """Let it work; `seconds` are those of a processor.
 
         Raises:
-            _Died: it did.
+            _WorkerDied: it did.
             WorkerLimit: the time is used up.
             Accident: it gets no time at all.
         """
@@ -612,7 +612,7 @@ class _Worker:
             idle = 0.0 if used > seen else idle + left
             if idle >= STUCK_SECONDS:
                 raise Accident(f"a worker process got no processor time for {idle:g} s")
-            accidents.tell("a worker process gets too little processor time")
+            accidents.note_wait("a worker process gets too little processor time")
             seen, left = used, max(seconds - (used - began), _SHORTEST_LOOK_SECONDS)
 
     async def _frame(self) -> memoryview:
@@ -644,7 +644,7 @@ class _Worker:
             return LENGTH.size
         return LENGTH.size + int(LENGTH.unpack(self._in[: LENGTH.size])[0])
 
-    async def _death(self) -> _Died:
+    async def _death(self) -> _WorkerDied:
         """Read how it ended off the leash."""
         said = b""
         with anyio.move_on_after(_DEATH_SECONDS):
@@ -658,7 +658,7 @@ class _Worker:
                     break
         self.close()
         status, _, rest = said.decode(errors="replace").partition(" ")
-        return _Died(None, rest) if status in {"", "E"} else _Died(int(status))
+        return _WorkerDied(None, rest) if status in {"", "E"} else _WorkerDied(int(status))
 
     def _used(self) -> float:
         """Return the seconds of a processor that it has used so far, by the clock of its process."""

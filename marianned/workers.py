@@ -30,9 +30,9 @@ from marianned.score.expanded import CompileResult, ExpandedScore, unpack_score
 from marianned.score.language.expressions import JobValue, SheetValue
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
-from marianned.worker_pool import WORKERS, Born, WorkerLimit, call_within, fork_nursery, pool
+from marianned.worker_pool import WORKERS, StartedNursery, WorkerLimit, call_within, fork_nursery, pool
 
-__all__ = ["WORKERS", "Born", "WorkerLimit", "call_within", "fork_nursery"]
+__all__ = ["WORKERS", "StartedNursery", "WorkerLimit", "call_within", "fork_nursery"]
 
 LIMIT_SECONDS = 10.0
 """How much processor time one call may take."""
@@ -52,7 +52,7 @@ async def call(function: Callable[[*Args], T], *args: *Args) -> T:
     """Call a function of a module in a worker, within LIMIT_SECONDS of a processor's time.
 
     Raises:
-        WorkerLimit, GivenUp, Unavailable, Exception: see `worker_pool.call`.
+        WorkerLimit, FlightAbandoned, Unavailable, Exception: see `worker_pool.call`.
     """
     return await worker_pool.call(LIMIT_SECONDS, function, *args)
 
@@ -68,7 +68,7 @@ async def warm() -> None:
 
 
 @asynccontextmanager
-async def running(born: Born | None = None) -> AsyncIterator[None]:
+async def running(born: StartedNursery | None = None) -> AsyncIterator[None]:
     """End workers that have nothing to do, and all at the end of the block; `born` is the first nursery."""
     if born is not None:
         pool().adopt(born)
@@ -160,7 +160,7 @@ def _compile(source: ScoreSource, files: dict[str, str] | None) -> tuple[bytes, 
     return msgspec.msgpack.encode(msgspec.structs.replace(compiled, expanded=None)), packed
 
 
-class Rendered(NamedTuple):
+class RenderedPrompt(NamedTuple):
     """A sheet's body, the whole prompt, and what is missing of the files injected into it, in a line each."""
 
     body: str
@@ -175,7 +175,7 @@ async def render_prompt(
     previous: UpstreamOutputs,
     previous_attempt: PreviousAttempt | None,
     fallback: int = 0,
-) -> Rendered:
+) -> RenderedPrompt:
     """Render a sheet's body and the whole prompt around it, with the files that are injected into it.
 
     Args:
@@ -204,12 +204,12 @@ def _render(
     previous: UpstreamOutputs,
     previous_attempt: PreviousAttempt | None,
     fallback: int,
-) -> Rendered | None:
+) -> RenderedPrompt | None:
     from marianned.score.render.assembly import assemble_prompt
     from marianned.score.render.injecting import inject
     from marianned.score.render.template import Renderer
 
-    known = _known(key, data)
+    known = _cached_score(key, data)
     if known is None:
         return None
     expanded = known.with_fallback(sheet, fallback)
@@ -218,7 +218,7 @@ def _render(
     injected = inject(renderer, definition, previous, DiskReader())
     body = renderer.body(definition, previous, injected)
     prompt = assemble_prompt(expanded, sheet, body, previous_attempt, injected)
-    return Rendered(body, prompt, [*injected.missing, *injected.passed_over])
+    return RenderedPrompt(body, prompt, [*injected.missing, *injected.passed_over])
 
 
 async def _with_score(
@@ -232,7 +232,7 @@ async def _with_score(
     return answer
 
 
-def _known(key: str, data: bytes | None) -> ExpandedScore | None:
+def _cached_score(key: str, data: bytes | None) -> ExpandedScore | None:
     if data is not None:
         _scores[key] = msgspec.msgpack.decode(data, type=ExpandedScore)
     if key not in _scores:
@@ -271,7 +271,7 @@ def _skip_when(
     from marianned.score.language.expressions import evaluate
     from marianned.score.render.template import Renderer
 
-    expanded = _known(key, data)
+    expanded = _cached_score(key, data)
     if expanded is None:
         return None
     definition = expanded.sheets[sheet - 1]
@@ -311,18 +311,22 @@ def _until(
     from marianned.score.language.expressions import evaluate
     from marianned.score.render.template import Renderer
 
-    expanded = _known(key, data)
+    expanded = _cached_score(key, data)
     if expanded is None:
         return None
     loop = expanded.loops[place]
     values = Renderer(expanded).values(expanded.sheets[loop.ends[0] - 1], UpstreamOutputs(round=round_number))
     values["loop"] = SimpleNamespace(**{"round": round_number, loop.index: round_number, "passed": passed})
     files_of = dict(values)
-    values |= {"sheets": sheets, "job": job, "file": lambda name: _File(name, files_of, job.workspace)}
+    values |= {
+        "sheets": sheets,
+        "job": job,
+        "file": lambda name: _ExpressionFile(name, files_of, job.workspace),
+    }
     return evaluate(loop.until or "loop.passed", values)
 
 
-class _File:
+class _ExpressionFile:
     """A file as an expression sees it, now; what is not there, or is no regular file, contains nothing.
 
     What is there and can't be looked at has no answer: a round would be paid for nothing. A link that leads
@@ -421,7 +425,7 @@ async def read_end(
     read within the limits make a failed attempt: an unknown end is never a success. `ended_at` (UTC
     milliseconds; null: now) is the moment that reset times are told from.
     """
-    end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns), ended)
+    end = _ProcessEnd(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns), ended)
     try:
         return await call(_read_end, profile, dict(settings), stdout, stderr, end, ended_at)
     except WorkerLimit as limit:
@@ -451,7 +455,7 @@ def read_plain_end(
         return None
     try:
         data, size = files.head(stdout, PLAIN_BYTES)
-        os.close(files.opened(stderr))
+        os.close(files.open_regular(stderr))
     except OSError:
         return None
     if size > PLAIN_BYTES:
@@ -460,7 +464,7 @@ def read_plain_end(
     return ParsedOutput(result=text_of(data.replace(b"\0", b""), keep)), Verdict(Outcome.SUCCEEDED, None, "")
 
 
-class _End(msgspec.Struct, frozen=True):
+class _ProcessEnd(msgspec.Struct, frozen=True):
     exit_code: int | None
     signal: str | None
     timed_out: bool
@@ -477,7 +481,7 @@ def _read_end(
     settings: dict[str, Any],
     stdout: str,
     stderr: str,
-    end: _End,
+    end: _ProcessEnd,
     ended_at: int | None,
 ) -> tuple[ParsedOutput, Verdict]:
     from marianned.instruments.output import classify, read_output
@@ -486,11 +490,15 @@ def _read_end(
     errors = _output(stderr, unread)
     reading = read_output(profile, settings, _output(stdout, unread), errors)
     reading = msgspec.structs.replace(reading, unread=[*unread, *reading.unread])
-    here = datetime.now(_Here()) if ended_at is None else datetime.fromtimestamp(ended_at / 1000, _Here())
+    here = (
+        datetime.now(_LocalTimezone())
+        if ended_at is None
+        else datetime.fromtimestamp(ended_at / 1000, _LocalTimezone())
+    )
     return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
 
 
-class _Here(tzinfo):
+class _LocalTimezone(tzinfo):
     """The zone of this machine, its changes of clocks included; `astimezone` alone has one offset."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
@@ -517,7 +525,7 @@ def _output(path: str, unread: list[str]) -> bytes:
     `unread` gets a line and it counts as empty.
     """
     try:
-        descriptor = files.opened(path)
+        descriptor = files.open_regular(path)
     except OSError as error:
         if is_scarcity(error):
             raise

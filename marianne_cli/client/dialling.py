@@ -48,7 +48,7 @@ def locked_socket() -> str | None:
     try:
         held = asking.decode(paths.lock_path(paths.state_directory()).read_bytes())
     except PermissionError as error:
-        raise probe.closed(error) from None
+        raise probe.refusal_of_closed_state(error) from None
     except (OSError, ValueError):
         return None
     named = held.get("socket") if isinstance(held, dict) else None

@@ -200,7 +200,7 @@ class ClientConnection:
         self.hello_due = False
         self.answered = True
         """Whether no request is due an answer: the connection can serve the next."""
-        self._lines = asking.Lines(MESSAGE_MOST)
+        self._lines = asking.LineBuffer(MESSAGE_MOST)
         self._ready: deque[asking.Envelope] = deque()
         self._last = 0
 
@@ -396,7 +396,7 @@ class Session:
                 connection.hello_due = False
                 self._take_greeting(message)
             elif message.error is not None and (watcher is None or message.id != watcher.identity):
-                raise asking.raised(message.error)
+                raise asking.to_exception(message.error)
 
     def _refusal_error(
         self, connection: ClientConnection, body: Mapping[str, Any], greeted_by: float | None
@@ -405,7 +405,7 @@ class Session:
 
         An unknown request is refused before the greeting, and only the greeting tells the daemon's version.
         """
-        error = asking.raised(body)
+        error = asking.to_exception(body)
         if body["code"] not in {asking.METHOD_NOT_FOUND, asking.INVALID_PARAMS}:
             return error
         while connection.hello_due:
@@ -425,7 +425,7 @@ class Session:
         if message.error is not None and message.error["code"] == asking.INVALID_PARAMS:
             # it refuses to greet, and so does not tell its version
             said = f"the daemon that runs is older than this program, {__version__}"
-            raise blame_older_daemon(asking.raised(message.error), said, ["mzt restart"])
+            raise blame_older_daemon(asking.to_exception(message.error), said, ["mzt restart"])
         server = self.server = result_of(message)
         if server["protocol"] != PROTOCOL and not self._any_protocol:
             raise protocol_mismatch(server)
@@ -517,9 +517,9 @@ class Session:
         if not connection.hello_due:
             said = f"the daemon at {self.path} has not answered in time{in_force_note(changes)}"
             return NoDaemon(said, hints=["mzt doctor"])
-        who = probe.called(connection.pid)
+        who = probe.daemon_name(connection.pid)
         said = f"{who} at {self.path} accepts but does not answer{in_force_note(changes)}"
-        return NoDaemon(said, hints=probe.way_out(connection.pid))
+        return NoDaemon(said, hints=probe.hints_for_hang(connection.pid))
 
     def _reconnect(
         self, retry: ReconnectDeadline, dial: Callable[[], Flow[ClientConnection]], changes: bool = False
@@ -628,7 +628,7 @@ def wait_seconds_of(method: str, params: Mapping[str, Any]) -> float | None:
 def result_of(message: asking.Envelope) -> dict[str, Any]:
     """Return the result of a reply; raise its error."""
     if message.error is not None:
-        raise asking.raised(message.error)
+        raise asking.to_exception(message.error)
     result: dict[str, Any] = message.result or {}
     return result
 

@@ -306,7 +306,7 @@ class MergedOutputStream(Stream):
     def _take_message(self, message: asking.Envelope) -> Flow[None]:
         if message.method is None:
             if message.error is not None:
-                raise asking.raised(message.error)
+                raise asking.to_exception(message.error)
             if message.id == self._asked:
                 self._open[message.result["stream"]] = self._unopened.popleft()
                 self._asked = None

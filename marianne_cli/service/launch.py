@@ -15,7 +15,7 @@ from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
 from marianned.formatting import time_asked
-from marianned.probe import called, closed, way_out
+from marianned.probe import daemon_name, hints_for_hang, refusal_of_closed_state
 
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
@@ -179,8 +179,8 @@ def _connect(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
             if pid is None:
                 raise
             if time.monotonic() > ends:
-                said = f"{error.message}; {called(pid)} holds the state directory and does not listen"
-                raise NoDaemon(said, hints=way_out(pid)) from None
+                said = f"{error.message}; {daemon_name(pid)} holds the state directory and does not listen"
+                raise NoDaemon(said, hints=hints_for_hang(pid)) from None
         time.sleep(_LOOK_SECONDS)  # nothing tells of a socket but the next attempt
 
 
@@ -200,7 +200,7 @@ def _read_holder() -> "Holder | None":
     try:
         return held(paths.state_directory())
     except PermissionError as error:
-        raise closed(error) from None
+        raise refusal_of_closed_state(error) from None
 
 
 def _open_start_log(log: Path) -> int:
@@ -329,7 +329,7 @@ def stop(
         try:
             if not select.select([handle], [], [], _seconds_left(ends))[0]:
                 still, hints = _NOT_GONE[mode]
-                hints = hints or way_out(pid)
+                hints = hints or hints_for_hang(pid)
                 raise WaitTimeout(
                     f"marianned (pid {pid}) is not gone after {time_asked(timeout)}; {still}", hints=hints
                 )

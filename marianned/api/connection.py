@@ -120,7 +120,7 @@ class Connection:
 
     async def _read(self, tasks: TaskGroup) -> None:
         """Take each line as it comes, and what comes after the last one."""
-        lines = wire.Lines(REQUEST_LIMIT)
+        lines = wire.LineBuffer(REQUEST_LIMIT)
         unread = 0
         try:
             async for data in self._stream:

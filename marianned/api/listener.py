@@ -9,7 +9,7 @@ import anyio
 
 from marianned import faults
 from marianned.api.server import Server, hang_up_waiting, listen
-from marianned.touch import Watch
+from marianned.touch import FileWatch
 
 _AGAIN_SECONDS = 5.0
 """How long until it is tried again to make the socket."""
@@ -79,7 +79,7 @@ class ListenerGuard:
 
     async def _while_there(self, ours: int | None) -> None:
         while True:
-            with Watch([self._address]) as watch:
+            with FileWatch([self._address]) as watch:
                 if ours is None or self._inode() != ours:
                     return
                 await watch.touched()

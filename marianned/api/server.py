@@ -198,7 +198,7 @@ def check_socket_place(path: Path) -> None:
     """See that a socket may be made: nothing but an old socket of our own is there, and nobody else's hands.
 
     Raises:
-        files.Unsuitable: another thing has that name, or the directory is open to others.
+        files.UnsuitableFile: another thing has that name, or the directory is open to others.
     """
     try:
         found = path.lstat()
@@ -206,14 +206,14 @@ def check_socket_place(path: Path) -> None:
         pass
     else:
         if not stat.S_ISSOCK(found.st_mode):
-            raise files.Unsuitable(errno.EEXIST, "it is not a socket, and is left as it is", str(path))
+            raise files.UnsuitableFile(errno.EEXIST, "it is not a socket, and is left as it is", str(path))
         if found.st_uid != os.getuid():
-            raise files.Unsuitable(errno.EPERM, "it is another user's socket", str(path))
+            raise files.UnsuitableFile(errno.EPERM, "it is another user's socket", str(path))
     if path.parent.is_dir():
         if os.environ.get("MARIANNE_SOCKET"):  # a place that a person has named: one like /tmp will do
             why = None if path.parent.stat().st_mode & stat.S_ISVTX else files.distrusted(path.parent)
             if why is not None:
-                raise files.Unsuitable(
+                raise files.UnsuitableFile(
                     errno.EPERM, f"{why}; type: chmod go-w {path.parent}", str(path.parent)
                 )
         else:

@@ -64,7 +64,7 @@ def given_up(directory: Path) -> bool:
     """Tell whether a claim is the daemon's own."""
     try:
         return files.read(directory / shim.CLAIM, files.RECORD_MOST) == _GIVEN_UP
-    except (OSError, files.Unsuitable):
+    except (OSError, files.UnsuitableFile):
         return False
 
 
@@ -83,7 +83,7 @@ def read(path: Path, kind: type[_S]) -> _S | None:
     """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
     try:
         return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
-    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, msgspec.MsgspecError):
         return None
 
 

@@ -150,7 +150,7 @@ def id_in(directory: Path) -> str | None:
     """Return the id of the attempt whose spec lies in a directory; None: there is none."""
     try:
         return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_SpecId).id
-    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, msgspec.MsgspecError):
         return None
 
 

@@ -19,7 +19,7 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
     Raises:
         OSError: the file can't be read.
     """
-    descriptor = files.opened(path)
+    descriptor = files.open_regular(path)
     try:
         while True:
             start = _seek(descriptor, offset, os.SEEK_DATA)
@@ -43,7 +43,7 @@ def last_lines(path: Path, lines: int) -> int:
     Raises:
         OSError: the file can't be read.
     """
-    descriptor = files.opened(path)
+    descriptor = files.open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
         if not lines:
@@ -69,7 +69,7 @@ def line_behind(path: Path, most: int) -> int:
     Raises:
         OSError: the file can't be read.
     """
-    descriptor = files.opened(path)
+    descriptor = files.open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
         start = size - most

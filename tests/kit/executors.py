@@ -99,7 +99,7 @@ async def watched(engine, shared, **tuning):
     from marianned import config  # not for all who collect tests
     from marianned.executors.clusters.executor import ClusterExecutor, ClusterSettings
 
-    usual = config.Slurm()
+    usual = config.SlurmSettings()
     known = {"python": usual.python, "arguments": tuple(usual.arguments), "lost_after": usual.lost_after}
     async with anyio.create_task_group() as tasks:
         made = ClusterExecutor(engine, shared, ClusterSettings(**known | tuning))

@@ -12,7 +12,7 @@ import sys
 from kit.zygote import Popen
 from marianned import nursery
 from marianned.masks import without_secrets
-from marianned.worker_pool import HANDED, Born
+from marianned.worker_pool import HANDED, StartedNursery
 
 
 def fork():
@@ -27,7 +27,7 @@ def fork():
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    return Born(process, near)
+    return StartedNursery(process, near)
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ KNOWN = {
         "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),
     "a worker that is killed fails the sheet that it read": Known(
-        "worker_pool:_Case.once",
+        "worker_pool:_PoolCall.once",
         'Accident("a worker process died")',
         'WorkerLimit("the worker process died over it")',
         "daemon/test_helpers_that_die.py::test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it",

@@ -485,14 +485,14 @@ async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submit
 
 async def starting(executor, trial, place, patience):
     """Start an attempt that `Limited` does not take yet; `patience` hears what it waits for."""
-    accidents.current.set(patience)
+    accidents.current_wait.set(patience)
     spec = trial.script("echo begun >&9", id=place.id, resources=Resources(account="full"))
     await executor.start(place.directory, spec, root=place.root)
 
 
 async def test_what_loses_its_files_before_it_is_submitted_is_lost_and_holds_up_nothing(trial, shared):
     gone, free = places(trial, 2)
-    engine, patience = Limited(), accidents.Patience()
+    engine, patience = Limited(), accidents.HelperWait()
     async with watched(engine, shared, lost_after=LOST_AFTER) as executor, anyio.create_task_group() as tasks:
         tasks.start_soon(starting, executor, trial, gone, patience)
         await until(lambda: patience.waits_for)
@@ -507,7 +507,7 @@ async def test_what_loses_its_files_before_it_is_submitted_is_lost_and_holds_up_
 async def test_what_is_to_be_submitted_makes_nothing_where_all_files_are_away(trial, shared, mounted):
     bring, take = mounted
     (place,) = places(trial, 1)
-    engine, patience = Limited(), accidents.Patience()
+    engine, patience = Limited(), accidents.HelperWait()
     async with watched(engine, shared) as executor, anyio.create_task_group() as tasks:
         tasks.start_soon(starting, executor, trial, place, patience)
         await until(lambda: patience.waits_for)

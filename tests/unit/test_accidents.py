@@ -9,7 +9,7 @@ import pytest
 import worker_calls as calls
 
 from marianned import accidents, workers
-from marianned.accidents import Accident, GivenUp, Patience, until_it_works
+from marianned.accidents import Accident, FlightAbandoned, HelperWait, until_it_works
 from marianned.errors import Unavailable
 from marianned.workers import WorkerLimit, call
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def patience():
     """Be a flight: what is waited for is told here."""
-    token = accidents.current.set(found := Patience())
+    token = accidents.current_wait.set(found := HelperWait())
     yield found
-    accidents.current.reset(token)
+    accidents.current_wait.reset(token)
 
 
 async def told(patience):
@@ -52,13 +52,13 @@ async def test_who_waits_for_a_worker_can_be_told_to_leave(patience, monkeypatch
     async def wait():
         try:
             await call(calls.pid)
-        except GivenUp:
+        except FlightAbandoned:
             left.append(True)
 
     async with workers.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await told(patience)
-        patience.leave()
+        patience.abandon()
     assert left == [True]
 
 

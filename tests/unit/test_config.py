@@ -111,7 +111,7 @@ def test_each_setting_can_be_kept_as_it_was(name: str) -> None:
 @each("name", FIELDS)
 def test_a_setting_that_does_not_say_when_it_is_read_is_refused_by_its_name(name: str) -> None:
     """A reload would claim to have read it, whatever it did."""
-    assert when_read(name, FIELDS[name].type) in config.Read
+    assert when_read(name, FIELDS[name].type) in config.WhenRead
     with pytest.raises(TypeError, match=f"'{name}'"):
         when_read(name, FIELDS[name].type.__origin__)
 

@@ -26,7 +26,7 @@ def test_a_regular_file_is_read_and_a_larger_one_refused(work):
     assert files.read(work / "a", 5) == b"12345"
     assert files.head(work / "a", 3) == (b"123", 5)
     assert files.tail(work / "a", 2) == b"45"
-    with pytest.raises(files.Unsuitable, match="larger than 4 bytes"):
+    with pytest.raises(files.UnsuitableFile, match="larger than 4 bytes"):
         files.read(work / "a", 4)
 
 
@@ -42,11 +42,11 @@ def test_nothing_but_a_regular_file_is_opened_and_nothing_waits(work):
     for name in kinds(work):
         for act in (
             lambda path: files.read(path, 10),
-            files.opened,
+            files.open_regular,
             lambda path: files.read_trusted(path, 10),
             lambda path: files.append(path, b"x", 0o600),
         ):
-            with pytest.raises(files.Unsuitable, match="not a regular file"):
+            with pytest.raises(files.UnsuitableFile, match="not a regular file"):
                 act(work / name)
         assert files.tail(work / name, 10) == b""
 
@@ -65,7 +65,7 @@ def test_a_link_may_stay_inside_and_not_lead_out(work):
     (work / "elsewhere").symlink_to("..")
     assert files.read(work / "inside", 100, below=work) == b"mine"
     for name in ("outside", "elsewhere/secret"):
-        with pytest.raises(files.Unsuitable, match="a link leads out of"):
+        with pytest.raises(files.UnsuitableFile, match="a link leads out of"):
             files.read(work / name, 100, below=work)
     assert files.read(work / "outside", 100) == b"sk-secret"
 
@@ -79,7 +79,7 @@ def test_the_directory_itself_may_be_a_link(work):
     sibling.mkdir()
     (sibling / "a").write_text("not mine")
     (work / "b").symlink_to(sibling / "a")
-    with pytest.raises(files.Unsuitable):
+    with pytest.raises(files.UnsuitableFile):
         files.read(work / "b", 100, below=work)
 
 
@@ -130,7 +130,7 @@ def test_what_others_can_write_is_not_trusted(work):
         if trusted:
             assert files.read_trusted(file, 10) == b"x"
         else:
-            with pytest.raises(files.Unsuitable, match="others can write it"):
+            with pytest.raises(files.UnsuitableFile, match="others can write it"):
                 files.read_trusted(file, 10)
     assert files.distrusted(work / "gone") is None
 
@@ -140,11 +140,11 @@ def test_what_another_user_or_group_owns_is_not_trusted(work):
     file = work / "a"
     file.write_text("x")
     os.chown(file, 4001, 0)
-    with pytest.raises(files.Unsuitable, match="it belongs to"):
+    with pytest.raises(files.UnsuitableFile, match="it belongs to"):
         files.read_trusted(file, 10)
     os.chown(file, 0, 4001)
     file.chmod(0o664)
-    with pytest.raises(files.Unsuitable, match="group 4001 can write it"):
+    with pytest.raises(files.UnsuitableFile, match="group 4001 can write it"):
         files.read_trusted(file, 10)
     file.chmod(0o644)
     assert files.read_trusted(file, 10) == b"x"
@@ -155,11 +155,11 @@ def test_a_private_directory_is_ones_own_and_closed(work):
     files.check_private(work)
     for mode in (0o701, 0o710, 0o750, 0o777):
         work.chmod(mode)
-        with pytest.raises(files.Unsuitable, match="open to others"):
+        with pytest.raises(files.UnsuitableFile, match="open to others"):
             files.check_private(work)
     work.chmod(0o700)
     (work / "file").touch()
-    with pytest.raises(files.Unsuitable, match="not a directory"):
+    with pytest.raises(files.UnsuitableFile, match="not a directory"):
         files.check_private(work / "file")
 
 
@@ -173,14 +173,14 @@ def test_a_private_directory_is_not_where_somebody_else_can_put_another(work):
     (work / "link").symlink_to(ours)
     files.check_private(work / "link")
     os.chown(work / "link", 4001, 4001, follow_symlinks=False)
-    with pytest.raises(files.Unsuitable, match=r"link' belongs to"):
+    with pytest.raises(files.UnsuitableFile, match=r"link' belongs to"):
         files.check_private(work / "link")
     work.chmod(0o777)
-    with pytest.raises(files.Unsuitable, match="others than root can write"):
+    with pytest.raises(files.UnsuitableFile, match="others than root can write"):
         files.check_private(ours)
     work.chmod(0o755)
     os.chown(work, 4001, 4001)
-    with pytest.raises(files.Unsuitable, match=r"work' belongs to"):
+    with pytest.raises(files.UnsuitableFile, match=r"work' belongs to"):
         files.check_private(ours)
 
 
@@ -218,7 +218,7 @@ ALLOWED = {
     "store/opening.py": "the state directory, and files shipped with the program",
     "store/copies.py": "a backup, made exclusively",
     "store/sql.py": "files shipped with the program",
-    "workers.py": "a descriptor of files.opened",
+    "workers.py": "a descriptor of files.open_regular",
 }
 
 

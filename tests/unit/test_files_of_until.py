@@ -20,7 +20,9 @@ def work(tmp_path: Path) -> Path:
 
 def ask(work: Path, expression: str, **variables: object) -> bool:
     values = {"workspace": str(work), **variables}
-    return evaluate(expression, values | {"file": lambda name: workers._File(name, values, str(work))})
+    return evaluate(
+        expression, values | {"file": lambda name: workers._ExpressionFile(name, values, str(work))}
+    )
 
 
 def answers(work: Path, name: str) -> tuple[bool, bool, bool]:

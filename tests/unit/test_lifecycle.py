@@ -9,10 +9,10 @@ from marianned.lifecycle import (
     TABLE,
     Action,
     Effect,
-    Facts,
     Guard,
     Refusal,
     SettlingContext,
+    StatusFacts,
     Step,
     TransitionRule,
     may_start,
@@ -24,7 +24,9 @@ from marianned.protocol import JobStatus
 
 ENDS = (None, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 ALL_FACTS = [
-    Facts(ended=ended, cancelling=cancelling, held=held, staged=staged, in_flight=in_flight, begun=begun)
+    StatusFacts(
+        ended=ended, cancelling=cancelling, held=held, staged=staged, in_flight=in_flight, begun=begun
+    )
     for ended, cancelling, held, staged, in_flight, begun in product(ENDS, *[(False, True)] * 5)
 ]
 
@@ -42,7 +44,7 @@ STATUS_LINES = """
 """
 
 
-def by_the_contract(facts: Facts) -> str:
+def by_the_contract(facts: StatusFacts) -> str:
     fields = [
         facts.ended or "-",
         *(
@@ -58,19 +60,21 @@ def by_the_contract(facts: Facts) -> str:
 
 
 @each("facts", ALL_FACTS)
-def test_the_status_is_the_first_line_of_the_contract_that_applies(facts: Facts) -> None:
+def test_the_status_is_the_first_line_of_the_contract_that_applies(facts: StatusFacts) -> None:
     assert status(facts) == by_the_contract(facts)
 
 
 @each("facts", ALL_FACTS)
-def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> None:
+def test_a_job_starts_something_only_when_nothing_forbids_it(facts: StatusFacts) -> None:
     forbidden = [facts.ended is not None, facts.cancelling, facts.held, facts.staged]
     assert may_start(facts) is (not any(forbidden))
     assert may_start_hook(facts) is may_start(facts)
 
 
 @each("facts", ALL_FACTS)
-def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_before(facts: Facts) -> None:
+def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_before(
+    facts: StatusFacts,
+) -> None:
     failing = msgspec.structs.replace(facts, failing=True)
     assert not may_start(failing)
     assert may_start_hook(failing) is (not any([facts.cancelling, facts.held, facts.staged]))
@@ -78,7 +82,7 @@ def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_befo
 
 
 @each("facts", ALL_FACTS)
-def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
+def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: StatusFacts) -> None:
     for could_start, free, failed, pause, outcome, before, keeps in product((False, True), repeat=7):
         last = {"outcome": outcome, "could_start_before": before, "keeps": keeps}
         settling_context = SettlingContext(
@@ -104,7 +108,7 @@ def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> 
 
 
 def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
-    held = Facts(held=True, begun=True)
+    held = StatusFacts(held=True, begun=True)
     settling_context = SettlingContext(
         could_start=False, failed=True, pause_on_failure=True, held_for_failure=True
     )

@@ -86,7 +86,7 @@ def test_what_a_log_tells_writes_no_terminal(log: Path) -> None:
     assert log.read_text().rstrip("\n").isprintable()
     assert lines(log)[0]["message"] == f"said: {HOSTILE}"
     record = logging.LogRecord("marianned.test", logging.INFO, "", 1, "said: %s", (HOSTILE,), None)
-    shown = logs._Masking("%(message)s").format(record)
+    shown = logs._MaskingFormatter("%(message)s").format(record)
     assert shown == "said: \\x1b]52;c;aGk=\\x07\\x1b[2J\\x9b31m\\u202eevil\n  next"
 
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from marianned import touch
-from marianned.touch import Watch
+from marianned.touch import FileWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ async def test_what_becomes_of_a_file_is_told_at_once(tmp_path, how):
     beside.touch()
     with socket.socket(socket.AF_UNIX) as listener, anyio.fail_after(30):
         listener.bind(str(file))
-        with Watch([beside, file]) as watch:
+        with FileWatch([beside, file]) as watch:
             how(file)
             await watch.touched()
 
@@ -37,7 +37,7 @@ async def test_what_becomes_of_a_file_is_told_at_once(tmp_path, how):
 async def test_what_is_written_is_not_told(tmp_path, monkeypatch):
     monkeypatch.setattr(touch, "_LOOK_SECONDS", 0.05)
     file = tmp_path / "file"
-    with file.open("wb", buffering=0) as written, Watch([file]) as watch:
+    with file.open("wb", buffering=0) as written, FileWatch([file]) as watch:
         written.write(b"much")
         os.ftruncate(written.fileno(), 1)
         with anyio.fail_after(30):
@@ -46,5 +46,5 @@ async def test_what_is_written_is_not_told(tmp_path, monkeypatch):
 
 async def test_where_nothing_is_told_it_is_looked_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(touch, "_UNTOLD_SECONDS", 0.05)
-    with Watch([tmp_path / "nothing"]) as watch, anyio.fail_after(30):
+    with FileWatch([tmp_path / "nothing"]) as watch, anyio.fail_after(30):
         await watch.touched()

@@ -11,7 +11,7 @@ from kit.tables import each
 
 from marianned import asking, wire
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
-from marianned.wire import Lines, ProtocolFault
+from marianned.wire import LineBuffer, ProtocolFault
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
 identities = st.integers(-(2**63), 2**63 - 1) | text
@@ -79,7 +79,7 @@ def test_a_refusal_comes_out_as_the_exception_it_was(
     assert envelope.id == identity
     assert envelope.error is not None
     assert envelope.error["code"] == error.rpc_code
-    back = asking.raised(envelope.error)
+    back = asking.to_exception(envelope.error)
     assert type(back) is type(error)
     assert vars(back) == vars(error)
 
@@ -92,19 +92,19 @@ def test_a_fault_is_told_with_its_code_and_as_a_bad_request(
     assert envelope.id == identity
     assert envelope.error is not None
     assert (envelope.error["code"], envelope.error["message"]) == (code, said)
-    assert isinstance(asking.raised(envelope.error), BadRequest)
+    assert isinstance(asking.to_exception(envelope.error), BadRequest)
 
 
 def test_an_error_of_a_newer_daemon_is_an_error_all_the_same() -> None:
     body = {"code": -33599, "message": "new", "data": {"error_code": "E599"}}
-    assert type(asking.raised(body)) is InternalError
-    assert type(asking.raised({"code": -32601, "message": "no such method"})) is BadRequest
+    assert type(asking.to_exception(body)) is InternalError
+    assert type(asking.to_exception({"code": -32601, "message": "no such method"})) is BadRequest
 
 
 def test_the_root_of_all_errors_can_be_told_too() -> None:
     envelope = asking.read_envelope(wire.refusal(1, MarianneError("odd")))
     assert envelope.error is not None
-    assert (envelope.error["code"], type(asking.raised(envelope.error))) == (-32603, InternalError)
+    assert (envelope.error["code"], type(asking.to_exception(envelope.error))) == (-32603, InternalError)
 
 
 @given(st.binary(max_size=200))
@@ -189,7 +189,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def read(limit: int, pieces: list[bytes]) -> tuple[list[bytes], bytes | str]:
-    lines, found = Lines(limit), []
+    lines, found = LineBuffer(limit), []
     try:
         for piece in pieces:
             for line in lines.feed(piece):

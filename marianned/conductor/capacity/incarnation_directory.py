@@ -45,12 +45,12 @@ class IncarnationDirectory:
         """Look, before anything is made, whether the place is closed to others, where it is the one.
 
         Raises:
-            files.Unsuitable: it is not; a person has to see to that first.
+            files.UnsuitableFile: it is not; a person has to see to that first.
         """
         try:
             if self._is_the_place():
                 files.check_private(self.attempts)
-        except files.Unsuitable:
+        except files.UnsuitableFile:
             raise
         except OSError:
             pass  # there is none, or it can't be looked at: `why_missing` says so
@@ -76,7 +76,7 @@ class IncarnationDirectory:
                 return self._describe_absence()
             for directory in (self.attempts, self._mark, self.own):
                 make_private_directory(directory)
-        except files.Unsuitable as error:
+        except files.UnsuitableFile as error:
             return f"'{error.filename}': {error.strerror}"
         except OSError as error:
             where = shlex.quote(str(self.attempts))

@@ -123,7 +123,7 @@ def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
     try:
         data, skipped = read_piece(path, offset, limit)
         return data, skipped, path.stat().st_size
-    except (FileNotFoundError, files.Unsuitable):
+    except (FileNotFoundError, files.UnsuitableFile):
         return b"", 0, 0
 
 
@@ -136,5 +136,5 @@ def where_to_begin(path: Path, offset: int, tail_lines: int | None) -> int:
         if tail_lines is not None:
             return last_lines(path, tail_lines)
         return offset if offset >= 0 else line_behind(path, -offset)
-    except (FileNotFoundError, files.Unsuitable):
+    except (FileNotFoundError, files.UnsuitableFile):
         return max(0, offset)

@@ -83,7 +83,7 @@ class _OutputSearch:
                 if before < len(data) and time.monotonic() > until:
                     self.more = self.offset < self.size
                     return
-        except (FileNotFoundError, files.Unsuitable):
+        except (FileNotFoundError, files.UnsuitableFile):
             return
 
     def _search_lines(self, offset: int, data: bytes) -> bool:

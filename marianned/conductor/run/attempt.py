@@ -17,7 +17,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, workers
-from marianned.accidents import Accident, GivenUp, Patience
+from marianned.accidents import Accident, FlightAbandoned, HelperWait
 from marianned.conductor.run import ends, handoff, sessions, walls
 from marianned.conductor.run.attempt_spec import (
     environment_of,
@@ -123,7 +123,7 @@ class AttemptRunner:
         self._given = given
         self._tell = tell
         self._report_keeper = report_keeper
-        self.patience = Patience()
+        self.helper_wait = HelperWait()
         self._making = anyio.CancelScope()
         self._warnings: list[str] = []
         self._dropped = False
@@ -186,7 +186,7 @@ class AttemptRunner:
         except AttemptWithdrawn as why:
             self._fate = why.fate
             return self._end(Outcome.INTERRUPTED, None, str(why))
-        self.patience.tell(None)
+        self.helper_wait.note(None)
         faults.point("attempt.exited")
         if record is None:
             seat = self._given.definition
@@ -198,7 +198,7 @@ class AttemptRunner:
         try:
             async with nullcontext() if self._on_node or not self.away else self._services.judging:
                 judged = await self._judge(record)
-        except GivenUp:
+        except FlightAbandoned:
             judged = AttemptParked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
         if self._on_node is not None:
             await self._process.dismiss()
@@ -220,7 +220,7 @@ class AttemptRunner:
     def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self._process.abandon()
-        self.patience.leave()
+        self.helper_wait.abandon()
 
     async def interrupt(self, *, drop: bool = False) -> None:
         """End it: TERM, grace, KILL by its shim; a check that is running too.
@@ -231,7 +231,7 @@ class AttemptRunner:
         self._process.abandon()
         self._checking.interrupt()
         self._making.cancel()
-        self.patience.leave()
+        self.helper_wait.abandon()
         await self._process.interrupt(drop=self._dropped)
 
     # --- before the process --------------------------------------------------------------------------
@@ -305,7 +305,7 @@ class AttemptRunner:
                 raise PreparationFailed(ErrorCategory.CONFIG, str(why)) from None
         if self._making.cancelled_caught:
             await self._services.worktrees.end_git(self._given.run)
-            raise GivenUp
+            raise FlightAbandoned
         if worktree is None or "working_directory" in definition.settings:
             return definition.working_directory
         return worktree
@@ -326,7 +326,7 @@ class AttemptRunner:
                 self._services.store, given.run, given.score, given.sheet, given.attempt.round
             )
             rendered = (
-                workers.Rendered(plain, plain, [])
+                workers.RenderedPrompt(plain, plain, [])
                 if plain is not None
                 else await self._render(previous, in_session=in_session)
             )
@@ -339,7 +339,7 @@ class AttemptRunner:
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         return rendered.body if raw else rendered.prompt + await self._handoff_section()
 
-    async def _render(self, previous: UpstreamOutputs, *, in_session: bool) -> workers.Rendered:
+    async def _render(self, previous: UpstreamOutputs, *, in_session: bool) -> workers.RenderedPrompt:
         given = self._given
         return await workers.render_prompt(
             self._services.revision_key(given.revision),
@@ -376,7 +376,7 @@ class AttemptRunner:
                 )
 
     def _report_hindrance(self, text: str) -> None:
-        self.patience.tell(text)
+        self.helper_wait.note(text)
         attempt = self._given.attempt
         said = f"attempt {attempt.attempt}: {text}"
         self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))

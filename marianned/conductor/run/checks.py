@@ -18,7 +18,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
+from marianned.accidents import Accident, FlightAbandoned, LossCounter, runs_short, until_it_works
 from marianned.conductor.run import walls
 from marianned.conductor.run.attempt_spec import spec_for_node
 from marianned.conductor.run.ends import is_cancelled, outside_cause
@@ -47,7 +47,7 @@ from marianned.paths import make_private_directory
 from marianned.protocol import CheckReport, CheckResult
 from marianned.rows import AttemptRow, RunRow, SheetFlight
 from marianned.score.expanded import Check, Resources
-from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
+from marianned.validations import CommandResult, FileIdentities, run_checks, snapshot
 
 _CHECKS, _ON_NODES = "checks", "checks-on-nodes"
 _SNAPSHOT = "snapshot.json"
@@ -138,7 +138,7 @@ class CheckRunner:
         if self.untouched and not checks:
             return []
         await self.end_leftovers()
-        before: Snapshot = {}
+        before: FileIdentities = {}
         if (noted := await self._snapshot_path(checks)) is not None:
             before = await to_thread.run_sync(_snapshot_of, noted)
         if not checks:
@@ -167,7 +167,7 @@ class CheckRunner:
         with anyio.CancelScope() as self._scope:
             if self._interrupted:
                 return None
-            with suppress(GivenUp):
+            with suppress(FlightAbandoned):
                 found = await run()
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
@@ -191,14 +191,14 @@ class CheckRunner:
         """Say how the end of a command was not its own; None: it was, or we have ended it.
 
         Raises:
-            GivenUp: somebody has cancelled its job on the cluster, so that it is not begun again unasked.
+            FlightAbandoned: somebody has cancelled its job on the cluster, and it is not begun again unasked.
         """
         why = lost(record)
         if self._interrupted or (why is None and not (self._on_node is not None and may_be_foreign(record))):
             return None
         self._fate = self._fate or await self._executor.fate(place)
         if is_cancelled(self._fate):
-            raise GivenUp
+            raise FlightAbandoned
         return outside_cause(self._fate, why)
 
     @property
@@ -242,7 +242,7 @@ class CheckRunner:
         Where bash says that a program in it was killed, it runs once more: a kernel short of memory takes the
         program, not bash. Said twice, that is the command's own end.
         """
-        losses = Losses()
+        losses = LossCounter()
         doubted = False
 
         async def once() -> CommandResult:
@@ -256,13 +256,13 @@ class CheckRunner:
             if why is None:
                 return found
             losses.add()
-            if losses.is_told:
+            if losses.is_reported:
                 self._tell(f"'{name}' was lost: {why}; it runs again (loss {losses.count})")
             raise Accident(self._waiting_text(name, why, losses), pause=losses.pause)
 
         return await until_it_works(once)
 
-    def _waiting_text(self, name: str, why: str, losses: Losses) -> str:
+    def _waiting_text(self, name: str, why: str, losses: LossCounter) -> str:
         """Say what is waited for, and what to do about a command that may be ending itself."""
         said = f"'{name}' was lost: {why}; it runs again {duration(losses.pause)} after that"
         if not losses.many:
@@ -399,10 +399,10 @@ def _look_at_files(checks: Sequence[Check]) -> bool:
     return any(check.type == "file_modified" for check in checks)
 
 
-def _snapshot_of(path: Path) -> Snapshot:
+def _snapshot_of(path: Path) -> FileIdentities:
     """Return what was noted; what can't be read was not: the checks then find all files modified."""
     try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=Snapshot)
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=FileIdentities)
     except (OSError, msgspec.MsgspecError):
         return {}
 

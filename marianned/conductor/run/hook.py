@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults
-from marianned.accidents import Patience, runs_short
+from marianned.accidents import HelperWait, runs_short
 from marianned.conductor.run import walls
 from marianned.conductor.run.attempt_spec import environment_of, variables_of
 from marianned.conductor.run.process import (
@@ -65,7 +65,7 @@ class HookRunner:
         self._tell = tell
         self._process = FlightProcess(services, given.row, self._report_hindrance, self._keeper_known)
         self._scope = anyio.CancelScope()
-        self.patience = Patience()
+        self.helper_wait = HelperWait()
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +94,7 @@ class HookRunner:
     def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self._process.abandon()
-        self.patience.leave()
+        self.helper_wait.abandon()
 
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
@@ -104,7 +104,7 @@ class HookRunner:
             await self._process.interrupt()
 
     def _report_hindrance(self, text: str) -> None:
-        self.patience.tell(text)
+        self.helper_wait.note(text)
         row = self._given.row
         self._tell(HookWarned(hook=row.hook, flight=row.flight, texts=[text]))
 
@@ -123,7 +123,7 @@ class HookRunner:
             return self._end(Outcome.FAILED, why.message)
         faults.point("hook.started")
         record = await self._process.ended()
-        self.patience.tell(None)
+        self.helper_wait.note(None)
         faults.point("hook.exited")
         if record is None:
             return self._end(Outcome.LOST, _lost_message(await self._process.loss()))

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from marianned import files
-from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
+from marianned.accidents import SHORT, Accident, FlightAbandoned, runs_short, until_it_works
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import (
@@ -135,7 +135,7 @@ class FlightProcess:
         if presence not in (None, Presence.NEVER_STARTED):
             return True
         if not self.interrupted:
-            with suppress(GivenUp):
+            with suppress(FlightAbandoned):
                 await until_it_works(lambda: self._start(prepare))
         return not (self.interrupted and await self._executor.claim(self.place))
 

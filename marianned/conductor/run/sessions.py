@@ -4,7 +4,7 @@ Source: docs/reference/score-format.md §15.2.
 """
 
 from marianned import workers
-from marianned.accidents import GivenUp
+from marianned.accidents import FlightAbandoned
 from marianned.conductor.run.attempt_spec import can_resume
 from marianned.conductor.run.process import STDERR, STDOUT, FlightProcess
 from marianned.instruments.profile import Profile
@@ -50,6 +50,6 @@ async def printed_session(process: FlightProcess, profile: Profile, seat: SheetD
             timed_out=False,
             timeout_seconds=seat.timeout_seconds,
         )
-    except GivenUp:
+    except FlightAbandoned:
         return None
     return reading.session_id

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from anyio import to_thread
 
 from marianned import faults, workers
-from marianned.accidents import GivenUp, Patience
+from marianned.accidents import FlightAbandoned, HelperWait
 from marianned.conductor.run.attempt_spec import environment_of, variables_of
 from marianned.conductor.run.checks import CheckRunner
 from marianned.conductor.run.context import gather_upstream
@@ -59,7 +59,7 @@ class SkipEvaluation:
             self._report_hindrance,
         )
         self.interrupted = False
-        self.patience = Patience()
+        self.helper_wait = HelperWait()
         self.pid: int | None = None
 
     async def run(self, presence: Presence | None = None) -> SkipEvaluated:
@@ -74,7 +74,7 @@ class SkipEvaluation:
                 return self._answer(skip=True, reason=f"skip_when: {' '.join(rules.when.split())}")
         except (BadExpression, RenderError, workers.WorkerLimit) as error:
             fault = f"skip_when: {error.message}"
-        except GivenUp:
+        except FlightAbandoned:
             return self._answer(skip=None)
         faults.point("skip.evaluated")
         if rules.command is None:
@@ -108,7 +108,7 @@ class SkipEvaluation:
         """Don't ask: its job may not start anything any more."""
         self.interrupted = True
         self._checking.interrupt()
-        self.patience.leave()
+        self.helper_wait.abandon()
 
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End the command that is running; the rules are asked again later."""

@@ -44,9 +44,9 @@ _logger = logging.getLogger(__name__)
 
 
 class FlightRunner(Protocol):
-    """Runs one flight to its end; `patience` knows what of ours it waits for."""
+    """Runs one flight to its end; `helper_wait` says which helper it waits for."""
 
-    patience: accidents.Patience
+    helper_wait: accidents.HelperWait
 
     @property
     def interrupted(self) -> bool:
@@ -187,7 +187,7 @@ class Supervisor:
         ending: Trigger | None
         name, failures = self._services.attempt_id(row), 0
         while True:
-            accidents.current.set(runner.patience)
+            accidents.current_wait.set(runner.helper_wait)
             try:
                 ending = await runner.run(presence)
                 break
@@ -207,7 +207,7 @@ class Supervisor:
         self, row: Flight, failed: FlightRunner, why: str
     ) -> tuple[FlightRunner, Presence]:
         """Pick up a flight that the daemon failed over, as after a restart: what has ended is not lost."""
-        failed.patience.waits_for = f"the daemon failed over it ({why}) and tries again"
+        failed.helper_wait.waits_for = f"the daemon failed over it ({why}) and tries again"
         await anyio.sleep(_FAILED_PAUSE_SECONDS)
         presence = Presence.NEVER_STARTED
         while not isinstance(row, LoopRow):
@@ -228,7 +228,7 @@ class Supervisor:
     def waits(self) -> dict[str, str]:
         """Return what flights, by their ids, wait for because something of ours fails."""
         runners = list(self._runners.items())
-        return {name: why for name, one in runners if (why := one.patience.waits_for) is not None}
+        return {name: why for name, one in runners if (why := one.helper_wait.waits_for) is not None}
 
     async def _end_flight(self, row: Flight) -> None:
         """End a flight that internal errors keep failing; until that is so, it counts as in flight."""

@@ -6,7 +6,7 @@ It leaves nothing behind, and may be asked again after a crash. Source: docs/ref
 import anyio
 
 from marianned import faults, workers
-from marianned.accidents import GivenUp, Patience
+from marianned.accidents import FlightAbandoned, HelperWait
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.rounds import ends_well
@@ -37,7 +37,7 @@ class UntilQuestion:
         self._mask = mask_of(services, state.run)
         self._scope = anyio.CancelScope()
         self.interrupted = False
-        self.patience = Patience()
+        self.helper_wait = HelperWait()
         self.pid: int | None = None
 
     async def run(self, presence: Presence | None = None) -> UntilJudged:  # noqa: ARG002  it is asked anew
@@ -56,7 +56,7 @@ class UntilQuestion:
                 holds = self._passed if self._loop.until is None else await self._ask(self._place)
         except (BadExpression, RenderError, workers.WorkerLimit) as error:
             fault = self._mask.text(error.message)
-        except GivenUp:
+        except FlightAbandoned:
             pass
         return UntilJudged(uid=self._row.uid, round=self._row.round, holds=holds, fault=fault)
 
@@ -70,7 +70,7 @@ class UntilQuestion:
         """Don't ask it any more: its job may not go on."""
         self.interrupted = True
         self._scope.cancel()
-        self.patience.leave()
+        self.helper_wait.abandon()
 
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """Give it up; it is asked again later."""

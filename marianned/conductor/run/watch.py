@@ -12,8 +12,8 @@ class AttemptWatcher:
     """Waits for the end of an attempt; its record stays, to be judged when the job can be read again."""
 
     def __init__(self, services: Services, row: AttemptRow) -> None:
-        self.patience = accidents.Patience()
-        self._process = FlightProcess(services, row, self.patience.tell)
+        self.helper_wait = accidents.HelperWait()
+        self._process = FlightProcess(services, row, self.helper_wait.note)
         self._row = row
 
     @property

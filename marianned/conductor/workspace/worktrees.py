@@ -19,7 +19,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.accidents import Accident, Losses, runs_short, until_it_works
+from marianned.accidents import Accident, LossCounter, runs_short, until_it_works
 from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
@@ -124,7 +124,7 @@ class Worktrees:
         Raises:
             _Failed: git, or what it needs, says no.
         """
-        losses = Losses()
+        losses = LossCounter()
 
         async def once() -> WorktreeRow:
             row = await self._store.records.worktree(run.run_id)

@@ -39,7 +39,7 @@ class AttemptEntry:
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
         self.refused: str | None = None
-        self.patience = accidents.current.get()
+        self.helper_wait = accidents.current_wait.get()
         self.job: ClusterJob | None = None
         self.news = anyio.Event()
         self.placed = False

@@ -131,7 +131,7 @@ class ClusterExecutor:
             await run_sync(write)
         await run_sync(cluster_files.write_spec, directory, spec, root)
         entry = self._entry(AttemptPlace(directory, spec.id, root))
-        entry.patience = accidents.current.get()
+        entry.helper_wait = accidents.current_wait.get()
         entry.know(spec)
         joined = None
         if spec.beside is not None:

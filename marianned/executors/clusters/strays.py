@@ -101,5 +101,5 @@ def _lines(file: Path) -> list[str]:
     """Return the list of an array; empty: it is gone."""
     try:
         return files.read(file, _LIST_MOST).decode(errors="surrogateescape").splitlines()
-    except (FileNotFoundError, NotADirectoryError, files.Unsuitable):
+    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile):
         return []

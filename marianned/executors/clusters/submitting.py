@@ -305,5 +305,5 @@ class Submitter:
 def _tell(entries: Iterable[AttemptEntry], text: str) -> None:
     """Tell those who wait for them what keeps them from being started."""
     for one in entries:
-        if one.patience is not None:
-            one.patience.tell(text)
+        if one.helper_wait is not None:
+            one.helper_wait.note(text)

@@ -12,7 +12,7 @@ import msgspec
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError, Problem
-from marianned.lifecycle import Facts
+from marianned.lifecycle import StatusFacts
 from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.views import messages
 from marianned.progress.views.job import hold_view, job_view, shape
@@ -120,7 +120,7 @@ class DecisionDraft:
         self._before = lifecycle.status(state.facts)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> StatusFacts:
         """The facts as they are by now."""
         return self.state.facts
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.lifecycle import Facts, SettlingContext, may_start
+from marianned.lifecycle import SettlingContext, StatusFacts, may_start
 from marianned.places import LOCAL
 from marianned.progress.state.copy_on_write import BitSet, NumberMap, Vector
 from marianned.progress.state.graph import SheetGraph
@@ -134,9 +134,9 @@ class RunState:
         return self.staged or self.current
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> StatusFacts:
         """The six facts that the status follows from."""
-        return Facts(
+        return StatusFacts(
             ended=self.run.ended,
             cancelling=self.run.cancelling,
             held=bool(self.holds),

@@ -186,7 +186,7 @@ def test_a_place_that_is_open_to_others_is_refused_at_a_start_and_told_later(pla
     started(place, 1).why_missing()
     place.chmod(0o755)
     ours = started(place, 2, place)
-    with pytest.raises(files.Unsuitable):
+    with pytest.raises(files.UnsuitableFile):
         ours.check()
     assert ours.why_missing() == f"'{place}': it is open to others; type: chmod 700 {place}"
 
@@ -194,7 +194,7 @@ def test_a_place_that_is_open_to_others_is_refused_at_a_start_and_told_later(pla
 def test_a_file_in_a_new_place_is_refused_and_one_that_came_later_is_told(place):
     place.parent.mkdir()
     place.write_text("")
-    with pytest.raises(files.Unsuitable, match="not a directory"):
+    with pytest.raises(files.UnsuitableFile, match="not a directory"):
         started(place, 1).check()
     ours = started(place, 2, place)
     ours.check()
