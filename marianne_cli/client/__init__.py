@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from marianne_cli.client.aio import AsyncClient, AsyncItems, aconnect
     from marianne_cli.client.blocking import Items
     from marianne_cli.client.dialling import new_key
-    from marianne_cli.client.streams import Output, Piece
+    from marianne_cli.client.streams import FollowedOutput, Piece
     from marianne_cli.client.typed import Client, connect
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "AsyncItems": "aio",
     "Client": "typed",
     "Items": "blocking",
-    "Output": "streams",
+    "FollowedOutput": "streams",
     "Piece": "streams",
     "aconnect": "aio",
     "connect": "typed",
@@ -36,8 +36,8 @@ __all__ = [
     "AsyncClient",
     "AsyncItems",
     "Client",
+    "FollowedOutput",
     "Items",
-    "Output",
     "Piece",
     "aconnect",
     "connect",

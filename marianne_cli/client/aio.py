@@ -33,7 +33,7 @@ from marianne_cli.client.session import (
     StreamItem,
     unchanged,
 )
-from marianne_cli.client.streams import JournalStream, MergedOutputStream, Output, Piece, StateStream
+from marianne_cli.client.streams import FollowedOutput, JournalStream, MergedOutputStream, Piece, StateStream
 from marianne_cli.client.typed import (
     State,
     attempt_output,
@@ -231,7 +231,7 @@ class AsyncClient(ClientBase, AsyncClientMethods):
         return self._items(wanted, bytes)
 
     def follow_job(
-        self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
+        self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[FollowedOutput] = ()
     ) -> AsyncItems[Piece]:
         """Yield what all attempts of a job print until it ends, as `Client.follow_job` does."""
         return self._items(MergedOutputStream(job_id, streams, outputs), unchanged)

@@ -31,7 +31,7 @@ from marianne_cli.client.session import (
 from marianned import __version__
 
 if TYPE_CHECKING:
-    from marianne_cli.client.streams import Output, Piece
+    from marianne_cli.client.streams import FollowedOutput, Piece
 
 _READ_BYTES = 256 * 1024
 T = TypeVar("T")
@@ -185,7 +185,7 @@ class RawClient(ClientBase):
         job_id: str,
         *,
         streams: Iterable[str] = ("stdout",),
-        outputs: "Iterable[Output]" = (),
+        outputs: "Iterable[FollowedOutput]" = (),
         heard: OnEvent | None = None,
     ) -> "Items[Piece]":
         """Yield what all attempts of a job print, until it ends; `NAME@RUN` keeps to one run.

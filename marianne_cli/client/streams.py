@@ -146,7 +146,7 @@ class StateStream(Stream):
             yield StreamItem(item)
 
 
-class Output(msgspec.Struct, eq=False, kw_only=True):
+class FollowedOutput(msgspec.Struct, eq=False, kw_only=True):
     """One stream of one attempt, of a sheet or of a hook, and how far it was read."""
 
     sheet: int | None
@@ -188,7 +188,7 @@ class Output(msgspec.Struct, eq=False, kw_only=True):
 class Piece(NamedTuple):
     """What came of an output: `data`, and how many bytes before it are gone; or that it has `ended`."""
 
-    output: Output
+    output: FollowedOutput
     data: bytes
     skipped: int = 0
     ended: bool = False
@@ -244,7 +244,7 @@ class MergedOutputStream(Stream):
         self,
         job_id: str,
         streams: Iterable[str],
-        outputs: Iterable[Output] = (),
+        outputs: Iterable[FollowedOutput] = (),
         heard: OnEvent | None = None,
     ) -> None:
         self._job_id = job_id
@@ -255,9 +255,9 @@ class MergedOutputStream(Stream):
         self._over: set[tuple[int | None, int | None, int]] = set()
         self._after: int | None = None
         self._ended = False
-        self._unopened: deque[Output] = deque()
+        self._unopened: deque[FollowedOutput] = deque()
         self._asked: int | None = None
-        self._open: dict[int, Output] = {}
+        self._open: dict[int, FollowedOutput] = {}
         self._journal: int | None = None
 
     def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
@@ -299,7 +299,7 @@ class MergedOutputStream(Stream):
         known = (item.get("sheet"), item.get("hook"), item["attempt"])
         if known not in self._known:
             self._known.add(known)
-            made = [Output.of(item, item["attempt"], stream) for stream in self._streams]
+            made = [FollowedOutput.of(item, item["attempt"], stream) for stream in self._streams]
             self._outputs += made
             self._unopened += made
 
@@ -344,7 +344,7 @@ class MergedOutputStream(Stream):
         yield StreamItem(Piece(output, b"", ended=True))
 
 
-def _attempt_key(output: Output) -> tuple[int | None, int | None, int]:
+def _attempt_key(output: FollowedOutput) -> tuple[int | None, int | None, int]:
     """Return whose output it is: what its streams have in common."""
     return output.sheet, output.hook, output.attempt
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli.client import AsyncClient, Output
+from marianne_cli.client import AsyncClient, FollowedOutput
 from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import ReadOutput
 
@@ -13,7 +13,7 @@ LINES_EACH = 100
 """Last lines shown of each attempt that is in flight at the start."""
 _STREAMS = ("stdout", "stderr")
 
-OnLines = Callable[[Output, list[tuple[str, str]]], Awaitable[None]]
+OnLines = Callable[[FollowedOutput, list[tuple[str, str]]], Awaitable[None]]
 
 
 async def follow_job(
@@ -28,13 +28,13 @@ async def follow_job(
     outputs = []
     for item in msgspec.to_builtins(job.in_flight):
         if not item["job_id"] and item["attempt"]:  # its own, and no skip rules
-            outputs += [Output.of(item, item["attempt"], stream) for stream in _STREAMS]
+            outputs += [FollowedOutput.of(item, item["attempt"], stream) for stream in _STREAMS]
     for output in outputs:
         output.offset = (
             await client.ask(_read_request(job_id, output, tail_lines=LINES_EACH, limit=1))
         ).offset
     await begun()
-    told: dict[Output, Transcript] = {}
+    told: dict[FollowedOutput, Transcript] = {}
     async with client.follow_job(job_id, streams=_STREAMS, outputs=outputs) as pieces:
         async for piece in pieces:
             output = piece.output
@@ -53,10 +53,10 @@ async def follow_job(
                 await tell(output, [(kind, f"{_line_prefix(output)}| {text}") for kind, text in lines])
 
 
-def _line_prefix(output: Output) -> str:
+def _line_prefix(output: FollowedOutput) -> str:
     return f"hook {output.hook}" if output.hook else f"{output.sheet}"
 
 
-def _read_request(job_id: str, output: Output, **others: Any) -> ReadOutput:
+def _read_request(job_id: str, output: FollowedOutput, **others: Any) -> ReadOutput:
     given = {key: value for key, value in output.params(job_id).items() if key != "offset"}
     return msgspec.convert({**given, **others}, ReadOutput)

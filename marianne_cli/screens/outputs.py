@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from marianne_cli.client.blocking import RawClient
-from marianne_cli.client.streams import Output, decode_data
+from marianne_cli.client.streams import FollowedOutput, decode_data
 from marianne_cli.context import Invocation
 from marianned.errors import MarianneError
 
@@ -32,7 +32,7 @@ class OutputListener(Protocol):
         """Take the end of a stream."""
 
 
-class TrackedOutput(Output):
+class TrackedOutput(FollowedOutput):
     """One stream of one attempt, how far it was read, how its lines are read, and its stage's name."""
 
     reads: Mapping[str, Any] | None = None
@@ -136,7 +136,7 @@ def follow_outputs(
     listener: OutputListener,
 ) -> None:
     """Pass on each piece that the sources, and attempts that start meanwhile, print until the job ends."""
-    told: dict[Output, TrackedOutput] = {}
+    told: dict[FollowedOutput, TrackedOutput] = {}
     heard: Callable[[dict[str, Any]], None] = listener.on_event
     for output, data, skipped, ended in client.follow_job(
         job_id, streams=streams, outputs=sources, heard=heard
@@ -151,7 +151,7 @@ def follow_outputs(
             listener.on_piece(source, skipped, data)
 
 
-def _track(client: RawClient, job_id: str, output: Output, listener: OutputListener) -> TrackedOutput:
+def _track(client: RawClient, job_id: str, output: FollowedOutput, listener: OutputListener) -> TrackedOutput:
     """Return an output as a source that knows how its lines are read, and what its stage is called."""
     source = (
         output

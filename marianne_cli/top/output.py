@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from marianne_cli import terminal
-from marianne_cli.client import AsyncClient, Output
+from marianne_cli.client import AsyncClient, FollowedOutput
 from marianne_cli.screens import merged_output
 from marianne_cli.screens.transcript import Transcript
-from marianned.protocol import PAGE_LIMIT, ReadOutput, SearchOutput
-from marianned.protocol import Output as OutputReply
+from marianned.protocol import PAGE_LIMIT, Output, ReadOutput, SearchOutput
 
 TAIL_LINES = 1_000
 """So many lines of the end are read first."""
@@ -140,7 +139,7 @@ async def _follow_job_output(
         output.attempt = 0
         changed()
 
-    async def tell(of: Output, lines: list[tuple[str, str]]) -> None:
+    async def tell(of: FollowedOutput, lines: list[tuple[str, str]]) -> None:
         output.add((kind if of.stream == "stdout" else "error", text) for kind, text in lines)
         output.size += sum(len(text) for _, text in lines)
         changed()
@@ -152,7 +151,7 @@ async def _follow_job_output(
 
 async def _read_tail(
     client: AsyncClient, source: OutputSelection, output: OutputBuffer, lines: int
-) -> tuple[Transcript, int, OutputReply]:
+) -> tuple[Transcript, int, Output]:
     """Read the last lines to the present end; what is one document is read from its beginning."""
     ask = ReadOutput(
         job_id=source.job_id,

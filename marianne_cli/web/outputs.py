@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from marianne_cli.client import AsyncClient, Output
+from marianne_cli.client import AsyncClient, FollowedOutput
 from marianne_cli.screens import merged_output
 from marianne_cli.screens.transcript import Transcript
 from marianned.errors import MarianneError
@@ -88,7 +88,7 @@ async def follow_job(
     async def begins() -> None:
         await begun(OutputHead(0, whole=False, size=0))
 
-    async def comes(output: Output, lines: list[tuple[str, str]]) -> None:
+    async def comes(output: FollowedOutput, lines: list[tuple[str, str]]) -> None:
         await tell(_cut_lines(lines, output.stream))
 
     await merged_output.follow_job(client, job_id, begins, comes)

@@ -404,7 +404,7 @@ def client_own():
         (client.AsyncClient, "AsyncClient"),
         (client.Items, "Items"),
         (client.Piece, "Piece"),
-        (client.Output, "Output"),
+        (client.FollowedOutput, "FollowedOutput"),
     ):
         text += f"### {title}\n\n{paragraphs(thing)}\n\n"
         if inspect.isfunction(thing):

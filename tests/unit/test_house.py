@@ -53,6 +53,7 @@ def statements(body):
 
 
 BEGINS = re.compile(r"^( *)(?:(async def|def)\b|class\b|@)", re.MULTILINE)
+CLASS = re.compile(r"^ *class (\w+)", re.MULTILINE)
 QUOTED = re.compile(r'("""|\'\'\').*?\1', re.DOTALL)
 
 
@@ -136,6 +137,13 @@ def test_what_is_found_while_jobs_run_borrows_no_code_of_a_scores_checks():
         if isinstance(node, ast.Constant) and re.fullmatch(r"S\d{3}", str(node.value))
     ]
     assert {code[:2] for _, code in written} == {"S6"}, written
+
+
+def test_a_name_of_a_class_means_one_thing():
+    """`Output` was five classes in five rooms: who met it had to know from where it was imported."""
+    found = Counter(one for file in OURS for one in CLASS.findall(file.read_text()))
+    assert len(found) > 500
+    assert [one for one, times in found.items() if times > 1] == []
 
 
 def test_no_two_test_files_have_one_name():
