@@ -111,8 +111,8 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
         reading.add("", "a profile is a mapping")
         return None, reading.problems
     reading.duplicates = tree.duplicates
-    value = reading.value(tree.root, Profile, "")
-    profile = reading.converted(value) if not reading.problems else None
+    value = reading.read_value(tree.root, Profile, "")
+    profile = reading.convert(value) if not reading.problems else None
     if profile is None:
         return None, sorted(reading.problems, key=_order_in_file)
     for path, message in _faults(profile):
@@ -168,7 +168,7 @@ class _ProfileReader:
             )
         )
 
-    def value(self, node: Node, wanted: Any, path: str) -> Any:
+    def read_value(self, node: Node, wanted: Any, path: str) -> Any:
         """Return what a node says, as the wanted type takes it: a text is as written in the file."""
         self._places.setdefault(path, node.place)
         kinds = _accepted_types(wanted)
@@ -176,7 +176,9 @@ class _ProfileReader:
             return self._mapping(node, kinds, path)
         if isinstance(node, ListNode):
             inner = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is list), Any)
-            return [self.value(item, inner, f"{path}[{number}]") for number, item in enumerate(node.items)]
+            return [
+                self.read_value(item, inner, f"{path}[{number}]") for number, item in enumerate(node.items)
+            ]
         if str in kinds and node.value is not None:
             return node.text
         return self._scalar(node, path)
@@ -197,7 +199,7 @@ class _ProfileReader:
                 self.add(where, f"unknown key '{name}'", place=key.place, hint=hint)
             else:
                 self._places[where] = key.place
-                found[name] = self.value(value, fields.get(name, inner), where)
+                found[name] = self.read_value(value, fields.get(name, inner), where)
         return found
 
     def _scalar(self, node: ScalarNode, path: str) -> Any:
@@ -209,7 +211,7 @@ class _ProfileReader:
             self.add(path, str(error), place=node.place)
             return None
 
-    def converted(self, value: Any) -> Profile | None:
+    def convert(self, value: Any) -> Profile | None:
         """Return the profile, or note what has the wrong type or is missing."""
         try:
             return msgspec.convert(value, Profile, strict=False)

@@ -19,7 +19,7 @@ from marianned.protocol import HookFound, Parameter
 
 
 class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checks of §13.1 want to know that look into data.
+    """What a check of data (§13.1) looks at, and what it compares that with.
 
     `field` is the field that is looked at (of a CSV file: the column), `expected` its value, packed
     (variables.py), where `source` is null; else `source` is the absolute path of the file whose
@@ -54,7 +54,7 @@ _ROOM_SECONDS = 10.0
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where an attempt runs, and what it gets there (§30); null: as the cluster has it, or as the run says.
+    """Where an attempt runs, and what it gets there (§30); null: the cluster's default, or what the run says.
 
     `executor` is local or slurm, `memory` as Slurm takes it (`4G`), `time_limit` in seconds, `arguments` are
     further ones of sbatch; `checks`, local or with_attempt, is where the commands of its checks run.
@@ -74,13 +74,13 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def minutes(self) -> int | None:
-        """The time limit as clusters count it, in minutes, of which the last may be begun; null: none."""
+        """The time limit in whole minutes, rounded up, as clusters count it; null: none."""
         return None if self.time_limit is None else math.ceil(self.time_limit / 60)
 
     def most_seconds(self, grace: float) -> float | None:
-        """Return how many seconds a command may take, to end with this grace before its cluster ends it.
+        """Return how long a command may take to end, with this grace, before the cluster ends it; seconds.
 
-        Of a time limit that leaves little room beside the grace it is half. None: no time limit.
+        Where the time limit leaves little beside the grace, it is half of the limit. None: no time limit.
         """
         if self.minutes is None:
             return None
@@ -89,7 +89,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument that a sheet moves to (§8.4), with what holds there: settings, seconds, absolute cwd."""
+    """An instrument that a sheet moves to (§8.4): its settings, time limit in seconds, absolute directory."""
 
     instrument: str
     settings: dict[str, Any]
@@ -163,7 +163,7 @@ class SheetDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         ]
 
     def on_fallback(self, fallback: int) -> "SheetDefinition":
-        """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
+        """Return the sheet as it runs on its nth fallback; 0 is its own instrument."""
         if not fallback:
             return self
         return msgspec.structs.replace(self, **msgspec.structs.asdict(self.fallbacks[fallback - 1]))
@@ -214,7 +214,7 @@ class CrossSheetSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rate limit is known by, beside the profile's patterns, and how it is waited for (§16.3)."""
+    """Patterns that tell of a rate limit, beside the profile's, and how long one is waited for (§16.3)."""
 
     detection_patterns: tuple[str, ...] = ()
     wait_seconds: float = 3600.0
@@ -240,7 +240,9 @@ class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a job tells of what (§21). `type`: desktop, webhook, slack; `url_env`: the variable with the url.
+    """A destination of messages about a job (§21); `url_env` is the variable that holds the url.
+
+    `type` is desktop, webhook or slack.
 
     `on_events` are the format's names (job_start …); a header may refer to variables as `${NAME}`.
     """
@@ -332,7 +334,7 @@ class LoopDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def span(self) -> str:
-        """How people write which stages it has: `2-3`, or `2`."""
+        """Its stages as a score writes them: `2-3`, or `2`."""
         return f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
 
 
@@ -462,7 +464,7 @@ class ExpandedScore(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         return loop if loop is not None and stage <= loop.last else None
 
     def with_fallback(self, sheet: int, fallback: int) -> "ExpandedScore":
-        """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
+        """Return the score with one sheet (its number) on its nth fallback; 0 is its own instrument."""
         if not fallback:
             return self
         moved = self.sheets[sheet - 1].on_fallback(fallback)
@@ -534,13 +536,13 @@ class CompileResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def file_digests(file: str, text: bytes, files: Mapping[str, str]) -> dict[str, str]:
-    """Return what tells of a score, and of each file that was read with it, whether it has changed."""
+    """Return the SHA-256 of a score, and of each file that was read with it, by path."""
     texts = {file: text, **{path: other.encode() for path, other in files.items()}}
     return {path: hashlib.sha256(one).hexdigest() for path, one in sorted(texts.items())}
 
 
 def describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Say what differs between the digests of a score and those of another, in some words a file."""
+    """Say which files changed, are new or are gone between two sets of digests, a few words each."""
     told = [(path, "has changed") for path in before if path in now and before[path] != now[path]]
     told += [(path, "is new") for path in now if path not in before]
     told += [(path, "is not there any more") for path in before if path not in now]

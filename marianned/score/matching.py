@@ -110,13 +110,13 @@ def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     grown = _StageNumbering(prompts, _RUN, first=True)
     called = _StageNumbering(prompts, _PROMPT, first=True, named=True)
     for keys in (whole, run, grown, called):
-        if keys.share(_unmatched_stages(old, matched.values()), _unmatched_stages(new, matched)):
+        if keys.any_equal(_unmatched_stages(old, matched.values()), _unmatched_stages(new, matched)):
             olds, news = keys.of(old), keys.of(new)
             free = _unmatched_keys(olds, matched.values()), _unmatched_keys(news, matched)
             found = _same_place(*free, matched)
             taken = {*matched.values(), *found.values()}
             found |= _same_definition(_unmatched_keys(olds, taken), _unmatched_keys(news, [*matched, *found]))
-            matched |= {now: was for now, was in found.items() if keys.fit(old[was], new[now])}
+            matched |= {now: was for now, was in found.items() if keys.is_match(old[was], new[now])}
     return matched | _same_number(
         _unmatched_stages(old, matched.values()), _unmatched_stages(new, matched), matched
     )
@@ -161,8 +161,8 @@ class _PromptComparison:
         """Return what is compared of the prompt of a sheet."""
         return sheet.words if self._worded else sheet.digests.get("prompt")
 
-    def side(self, sheet: SheetDefinition) -> int | None:
-        """Return the number of all sheets of a score whose prompts the other has not; None: it has this."""
+    def number_if_unshared(self, sheet: SheetDefinition) -> int | None:
+        """Return the number of sheets whose prompt only one score has; None: both scores have this prompt."""
         prompt = self.of(sheet)
         if prompt in self._both:
             return None
@@ -192,31 +192,33 @@ class _StageNumbering:
         self._orders: dict[tuple[str, ...], _DigestOrder] = {}
         self._owns: dict[int, int] = {}  # by the identity of a sheet: both scores live as long as this
 
-    def share(self, old: Stages, new: Stages) -> bool:
-        """Tell whether any of these stages are equal: only then it is worth while to look at all of them."""
+    def any_equal(self, old: Stages, new: Stages) -> bool:
+        """Tell whether any two of these stages are equal; only then all of them are compared."""
         prompt = self._prompts.of
         prompts = {prompt(group[0]) for group in old.values()}  # what is equal has an equal one first
         if not any(prompt(group[0]) in prompts for group in new.values()):
             return False
-        known = {self._own_number(group) for group in old.values()}
-        return any(self._own_number(group) in known for group in new.values()) if known else False
+        known = {self._group_number_alone(group) for group in old.values()}
+        return any(self._group_number_alone(group) in known for group in new.values()) if known else False
 
-    def fit(self, old: list[SheetDefinition], new: list[SheetDefinition]) -> bool:
-        """Tell whether two stages that are equal are one: where no name says so, all that both have is."""
+    def is_match(self, old: list[SheetDefinition], new: list[SheetDefinition]) -> bool:
+        """Tell whether equal stages are the same one: without a name, all common instances must be equal."""
         if not self._first or self._named:
             return True
-        known = {sheet.instance: self._own(sheet) for sheet in old}
-        return all(known.get(sheet.instance, own) == own for sheet in new for own in [self._own(sheet)])
+        known = {sheet.instance: self._sheet_number(sheet) for sheet in old}
+        return all(
+            known.get(sheet.instance, own) == own for sheet in new for own in [self._sheet_number(sheet)]
+        )
 
-    def _own_number(self, group: list[SheetDefinition]) -> int:
-        if self._is_told_by_first(group):
-            return self._own(group[0])
-        return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
+    def _group_number_alone(self, group: list[SheetDefinition]) -> int:
+        if self._is_first_enough(group):
+            return self._sheet_number(group[0])
+        return self._group_number(group, {sheet.sheet: self._sheet_number(sheet) for sheet in group})
 
-    def _own(self, sheet: SheetDefinition) -> int:
+    def _sheet_number(self, sheet: SheetDefinition) -> int:
         known = self._owns.get(id(sheet))
         if known is None:
-            known = self._prompts.side(sheet)
+            known = self._prompts.number_if_unshared(sheet)
             if known is None:
                 known = self._number(self._definition(sheet))
             self._owns[id(sheet)] = known
@@ -229,21 +231,21 @@ class _StageNumbering:
         dependents: dict[int, list[int]] = {}
         for group in stages.values():
             for sheet in group:
-                own[sheet.sheet] = self._own(sheet)
+                own[sheet.sheet] = self._sheet_number(sheet)
                 needs[sheet.sheet] = sheet.needs
                 dependents[sheet.sheet] = []
         for number, needed in needs.items():
             for need in needed:
                 dependents[need].append(number)
-        below = self._with_all(needs, own)
-        above = self._with_all(dict(reversed(dependents.items())), own)
+        below = self._number_with_reachable(needs, own)
+        above = self._number_with_reachable(dict(reversed(dependents.items())), own)
         found = []
         for stage, group in stages.items():
-            if self._is_told_by_first(group):  # most have but one
+            if self._is_first_enough(group):  # most have but one
                 first = group[0].sheet
                 found.append(_StageKey(stage, own[first], below[first], above[first], group))
             else:
-                whole, under, over = (self._whole(group, keys) for keys in (own, below, above))
+                whole, under, over = (self._group_number(group, keys) for keys in (own, below, above))
                 found.append(_StageKey(stage, whole, under, over, group))
         return found
 
@@ -257,15 +259,17 @@ class _StageNumbering:
         told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
         return (*told, sheet.movement) if self._named else tuple(told)
 
-    def _whole(self, group: list[SheetDefinition], keys: Mapping[int, int]) -> int:
+    def _group_number(self, group: list[SheetDefinition], keys: Mapping[int, int]) -> int:
         """Number a stage by its sheets."""
         return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
 
-    def _is_told_by_first(self, group: list[SheetDefinition]) -> bool:
+    def _is_first_enough(self, group: list[SheetDefinition]) -> bool:
         return self._first or (len(group) == 1 and group[0].instance == 1)
 
-    def _with_all(self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]) -> dict[int, int]:
-        """Number each sheet after itself and all that its edges lead to; a circle ends where it closes.
+    def _number_with_reachable(
+        self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]
+    ) -> dict[int, int]:
+        """Number each sheet by itself and all that its edges lead to; a cycle ends where it closes.
 
         It is done at once where those come first that edges lead to, as they do nearly always.
         """
@@ -280,10 +284,10 @@ class _StageNumbering:
             elif len(ends) == 1 and (only := found.get(ends[0])) is not None:
                 found[first] = number_of((own[first], only), len(self._known))
             else:
-                self._follow(first, edges, own, found, opened)
+                self._number_reachable(first, edges, own, found, opened)
         return found
 
-    def _follow(
+    def _number_reachable(
         self,
         first: int,
         edges: Mapping[int, Sequence[int]],

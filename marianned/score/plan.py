@@ -1,4 +1,4 @@
-"""What becomes of each sheet under a new score: one planner for showing it and for doing it.
+"""Plans what becomes of each sheet under a new score, both to show it and to do it.
 
 Sheets of the two revisions are matched (matching.py); what differs is named by the aspects of a sheet's
 definition. Linear in the sheets and their needs. Source: docs/reference/score-format.md §7.3,

@@ -1,4 +1,4 @@
-"""A score's text becomes what runs, or the list of what is wrong with it: the door of this room.
+"""Compiles the text of a score to what runs, or to the list of its problems: the entry to this room.
 
 Source: docs/reference/score-format.md §25.
 """
@@ -12,7 +12,6 @@ import msgspec
 from marianned import formatting
 from marianned.instruments.profile import Profile
 from marianned.problem import Problem, make_problem
-from marianned.score.check.expand import SheetLayout, SheetPosition, number_sheets
 from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import DigestBuilder
 from marianned.score.check.hooks import HookExpander
@@ -20,6 +19,7 @@ from marianned.score.check.instruments import InstrumentResolver, ResolvedInstru
 from marianned.score.check.profiles import ProfileSet, find_profiles
 from marianned.score.check.prompts import PromptChecker
 from marianned.score.check.settings import InstrumentChecker, read_text
+from marianned.score.check.sheet_layout import SheetLayout, SheetPosition, number_sheets
 from marianned.score.check.sheets import check_files, check_score, check_silence
 from marianned.score.check.skips import SkipExpander
 from marianned.score.check.stages import (

@@ -16,7 +16,7 @@ from marianned.score.read.reader import DiskReader, FileReader
 from marianned.score.render.assembly import assemble_prompt
 from marianned.score.render.injecting import inject, stand_ins
 from marianned.score.render.prompt_inputs import (
-    InjectedText,
+    InjectedTexts,
     RenderError,
     UpstreamOutputs,
     upstream_sheets,
@@ -43,7 +43,7 @@ def explain(
         injects = prompts
     sheets: list[dict[str, Any]] = []
     for sheet in expanded.sheets:
-        injected = _available_injections(renderer, sheet, reader) if injects else InjectedText()
+        injected = _available_injections(renderer, sheet, reader) if injects else InjectedTexts()
         body = _render_body(renderer, sheet, injected)
         described = _describe_sheet(expanded, sheet, body)
         if prompts:
@@ -52,7 +52,7 @@ def explain(
     return sheets
 
 
-def _available_injections(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedText:
+def _available_injections(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedTexts:
     """Return what is injected as far as it is there; the run may still make what is required."""
     optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
     return inject(
@@ -68,7 +68,7 @@ def _sample_outputs(renderer: Renderer, sheet: SheetDefinition) -> UpstreamOutpu
     return UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
 
 
-def _render_body(renderer: Renderer, sheet: SheetDefinition, injected: InjectedText) -> str:
+def _render_body(renderer: Renderer, sheet: SheetDefinition, injected: InjectedTexts) -> str:
     try:
         return renderer.body(sheet, UpstreamOutputs(), injected)
     except RenderError:

@@ -74,7 +74,7 @@ class HookExpander:
             if self.key == "on_failure":
                 _check_failure_hook(item, path, report)
             if not report.wrong(*path):
-                found.append(self._hook(item, path, reader, report))
+                found.append(self._define_hook(item, path, reader, report))
         return tuple(found)
 
     def concert(self, reader: FileReader) -> Concert:
@@ -98,7 +98,9 @@ class HookExpander:
             path: KeyPath = (self.key, index, "job_path")
             if item.type != "run_job" or item.job_path is None or "{" in item.job_path or report.wrong(*path):
                 continue
-            found = next((file for file in self._places(item.job_path, reader) if reader.is_file(file)), None)
+            found = next(
+                (file for file in self._candidate_files(item.job_path, reader) if reader.is_file(file)), None
+            )
             if found is None:
                 report.add("S306", path, f"'{item.job_path}' is not there")
             elif found != own:
@@ -135,7 +137,9 @@ class HookExpander:
             except MisplacedPlaceholder as fault:
                 report.add("S515", (*path, "command"), fault.message, hint=fault.hint)
 
-    def _hook(self, item: Item, path: KeyPath, reader: FileReader, report: ProblemReport) -> HookDefinition:
+    def _define_hook(
+        self, item: Item, path: KeyPath, reader: FileReader, report: ProblemReport
+    ) -> HookDefinition:
         def filled(key: str) -> str | None:
             text = getattr(item, key)
             try:
@@ -151,7 +155,7 @@ class HookExpander:
         return HookDefinition(
             type=item.type,
             description=item.description,
-            files=self._places(first or "", reader) if item.type != "run_command" else (),
+            files=self._candidate_files(first or "", reader) if item.type != "run_command" else (),
             job_workspace=None if workspace is None else resolve(workspace, self.workspace, reader),
             detached=is_job and item.detached,
             fresh=is_job and item.fresh,
@@ -169,7 +173,7 @@ class HookExpander:
             return ("bash", "-c", fill_command(command, self.values))
         return tuple(fill_word(word, self.values) for word in shlex.split(command))
 
-    def _places(self, file: str, reader: FileReader) -> tuple[str, ...]:
+    def _candidate_files(self, file: str, reader: FileReader) -> tuple[str, ...]:
         """Return where a file of the score's may lie: by its directory, else by that of the submission."""
         bases = (self.source.directory, self.source.submit_directory)
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))

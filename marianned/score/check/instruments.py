@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from marianned.instruments import command_line
 from marianned.instruments.profile import Profile
-from marianned.score.check.expand import SheetPosition
+from marianned.score.check.sheet_layout import SheetPosition
 from marianned.score.read.habits import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
@@ -94,7 +94,7 @@ class InstrumentResolver:
         return NamedInstrument(profile, alias.config if alias else {}, ("instruments", name, "config"))
 
     def resolve(self, position: SheetPosition) -> ResolvedInstrument | None:
-        """Return the instrument of a sheet and its settings; nothing when its name means nothing.
+        """Return the instrument of a sheet and its settings; None when its name is unknown.
 
         Sheets for which the score says the same share one, unless something names a sheet.
         """
@@ -226,7 +226,7 @@ class InstrumentResolver:
     def _fallbacks(
         self, position: SheetPosition, identity: tuple[Any, ...], primary: Profile
     ) -> Iterator[tuple[Profile, dict[str, Any]]]:
-        """Yield what a sheet may go on with; note what is no fallback for it.
+        """Yield the fallbacks of a sheet; note those that are left out.
 
         That is the instrument itself, and an agent where the sheet runs a program, unless it is the sheet's
         own chain: a program's text is no task for an agent.
@@ -247,7 +247,7 @@ class InstrumentResolver:
                 yield named.profile, settings | {"timeout_seconds": limit}
 
     def finish(self, report: ProblemReport) -> None:
-        """Report which fallbacks the sheets that were chosen for have no use for."""
+        """Report the fallbacks that were left out of some sheets."""
         for (code, place, name), sheets in self.left_out.items():
             report.add(code, place, _LEFT_OUT[code].format(name), sheets=sheets)
 

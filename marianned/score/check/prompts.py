@@ -18,7 +18,7 @@ from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import scalars
 from marianned.score.render.injecting import inject, stand_ins
-from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, visible_outputs
+from marianned.score.render.prompt_inputs import InjectedTexts, RenderError, UpstreamOutputs, visible_outputs
 from marianned.score.render.script import has_dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, names_used, unquoted_lines
@@ -126,7 +126,7 @@ class PromptChecker:
             hint = "write '| sh' behind it, or read the files in $MARIANNE_PREVIOUS"
             self.found[_PromptFault("S513", self.path, message, None, hint)].append(sheet.sheet)
 
-    def _injected(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedText:
+    def _injected(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedTexts:
         """Return what the template may use of injected files: samples where one is not there yet."""
         for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
             if is_dynamic(item.path):
@@ -136,7 +136,7 @@ class PromptChecker:
                     hint = self._hint(fault, sheet)
                     self.found[_PromptFault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
         if not self.uses_injected:
-            return InjectedText()
+            return InjectedTexts()
         try:
             injected = inject(self.renderer, sheet, previous, self.reader)
         except RenderError:

@@ -9,8 +9,8 @@ from typing import Any
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Profile, ToolCommand
 from marianned.places import LOCAL
-from marianned.score.check.expand import SheetLayout
 from marianned.score.check.instruments import ResolvedInstrument
+from marianned.score.check.sheet_layout import SheetLayout
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import KeyPath

@@ -6,8 +6,8 @@ Instruments, validations and prompts have modules of their own. Source: docs/ref
 import re
 from collections.abc import Iterator
 
-from marianned.score.check.expand import SheetLayout
 from marianned.score.check.settings import check_sheets, check_timeouts
+from marianned.score.check.sheet_layout import SheetLayout
 from marianned.score.check.stages import SkipLanguages, check_expression, check_retries, executor_sections
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.read import sbatch

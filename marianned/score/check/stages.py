@@ -16,7 +16,7 @@ import msgspec
 
 from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
-from marianned.score.check.expand import SheetLayout, SheetPosition
+from marianned.score.check.sheet_layout import SheetLayout, SheetPosition
 from marianned.score.expanded import LoopDefinition, Resources, RetryPolicy, StagePauses
 from marianned.score.language.advice import advice, advice_for_name, find_objection
 from marianned.score.language.expressions import (
@@ -298,12 +298,12 @@ def _check_action(action: ActionSection, key: str, path: KeyPath, report: Proble
 
 
 def score_retry(score: Score) -> RetryPolicy:
-    """Return how sheets are tried again whose stage says nothing else."""
+    """Return the retry policy of the score, for stages without one of their own."""
     return _retry_policy(msgspec.structs.asdict(score.retry))
 
 
 def retries_by_stage(score: Score, document: ScoreDocument) -> dict[int, RetryPolicy]:
-    """Return the same of each stage that says something: key by key, what it leaves out is the score's."""
+    """Return the retry policy of each stage that has one; a key that it leaves out is the score's."""
     found: dict[int, RetryPolicy] = {}
     for stage, movement in score.movements.items():
         node = find(document.root, ("movements", stage, "retry"))
@@ -345,12 +345,12 @@ def executor_sections(score: Score) -> Iterator[tuple[KeyPath, str | ExecutorSec
 
 
 def score_executor(score: Score) -> str | None:
-    """Return where the score says that its sheets run, which a run can be given otherwise."""
+    """Return the executor that the score names; a run can be given another."""
     return score.executor.type if isinstance(score.executor, ExecutorSection) else score.executor
 
 
 def sheet_resources(score: Score, position: SheetPosition, instrument: str) -> Resources:
-    """Return what one sheet gets; `instrument` is what the score calls the one that it is played on.
+    """Return the resources of one sheet; `instrument` is the score's name for its instrument.
 
     `executor` is null unless its stage or its instrument names one.
     """
@@ -362,7 +362,7 @@ def sheet_resources(score: Score, position: SheetPosition, instrument: str) -> R
 
 
 def _merge_resources(parts: Iterable[str | ExecutorSection | None]) -> Resources:
-    """Lay what is given over each other, the last on top; arguments that a later one beats are left out."""
+    """Merge resources, the last one wins; arguments that a later section overrides are left out."""
     found: dict[str, object] = {}
     arguments: list[str] = []
     for part in parts:

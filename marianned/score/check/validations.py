@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from marianned.score.check.expand import SheetLayout
+from marianned.score.check.sheet_layout import SheetLayout
 from marianned.score.expanded import Check, DataCheck
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
 from marianned.score.language.placeholders import (
@@ -62,7 +62,7 @@ class ValidationExpander:
         self.applied: set[int] = set()
         self.found: dict[tuple[str, KeyPath, str, str | None], list[int]] = defaultdict(list)
         for index, rule in enumerate(score.validations):
-            self._check(index, rule)
+            self._check_rule(index, rule)
         numbers = range(len(score.validations))
         self.wrong = {index for index in numbers if report.wrong("validations", index)}
         for index, rule in enumerate(score.validations):
@@ -85,7 +85,7 @@ class ValidationExpander:
             self.report.add("S205", (*path, "condition"), f"bad condition: {fault.message}")
             return None
 
-    def _check(self, index: int, rule: ValidationSection) -> None:
+    def _check_rule(self, index: int, rule: ValidationSection) -> None:
         path: KeyPath = ("validations", index)
         if self.report.wrong(*path, "type"):
             return
@@ -155,7 +155,7 @@ class ValidationExpander:
                 continue
             self.applied.add(index)
             if index not in self.wrong:
-                checks.append(self._expanded(index, rule, sheet, values, workspace))
+                checks.append(self._define_check(index, rule, sheet, values, workspace))
         return tuple(checks)
 
     def _applies(self, index: int, sheet: int, values: dict[str, object]) -> bool:
@@ -170,7 +170,7 @@ class ValidationExpander:
             self.found["S205", place, f"bad condition: {fault.message}", hint].append(sheet)
             return False
 
-    def _expanded(
+    def _define_check(
         self, index: int, rule: ValidationSection, sheet: int, values: dict[str, object], workspace: str
     ) -> Check:
         def path_of(key: str, text: str) -> str:

@@ -60,7 +60,7 @@ def parse_condition(text: str) -> Condition:
         BadCondition: it does not follow the grammar.
     """
     parser = _Parser(_tokens(text))
-    term = parser.either()
+    term = parser.disjunction()
     if parser.next != _END:
         raise BadCondition(f"'{parser.next[1]}' is not expected there")
     return Condition(term)
@@ -104,24 +104,24 @@ class _Parser:
         if not self.take(text):
             raise BadCondition(f"'{text}' is missing")
 
-    def either(self) -> Term:
-        terms = [self.both()]
+    def disjunction(self) -> Term:
+        terms = [self.conjunction()]
         while self.take("or"):
-            terms.append(self.both())
+            terms.append(self.conjunction())
         return terms[0] if len(terms) == 1 else lambda values: any([bool(t(values)) for t in terms])  # noqa: C419
 
-    def both(self) -> Term:
-        terms = [self.negated()]
+    def conjunction(self) -> Term:
+        terms = [self.negation()]
         while self.take("and"):
-            terms.append(self.negated())
+            terms.append(self.negation())
         return terms[0] if len(terms) == 1 else lambda values: all([bool(t(values)) for t in terms])  # noqa: C419
 
-    def negated(self) -> Term:
+    def negation(self) -> Term:
         negations = 0
         while self.take("not"):
             negations += 1
         if self.take("("):
-            term = self.either()
+            term = self.disjunction()
             self.expect(")")
         else:
             term = self.comparison()
@@ -144,7 +144,7 @@ class _Parser:
     def value(self) -> Term:
         kind, text = self.next
         if self.take("["):
-            return self.listing()
+            return self.value_list()
         self.position += kind != "end"
         if kind == "number":
             number = int(text)
@@ -159,7 +159,7 @@ class _Parser:
             f"a value is needed, this is '{text}'" if text else "a value is missing at the end"
         )
 
-    def listing(self) -> Term:
+    def value_list(self) -> Term:
         items = [self.value()]
         while self.take(","):
             items.append(self.value())

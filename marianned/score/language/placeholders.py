@@ -114,7 +114,7 @@ def fill_command(text: str, values: Values) -> str:
     position = 0
     for found in known:
         try:
-            value = quoting.insert(str(values[found.name]), found.start)
+            value = quoting.quote_at(str(values[found.name]), found.start)
         except UnquotableValue as fault:
             raise MisplacedPlaceholder(found.name, str(fault)) from None
         out += [text[position : found.start], value]

@@ -62,7 +62,7 @@ class ShellQuoting:
         self._starts = [start for start, _, _ in spans]
         self._modes = [(mode, mark) for _, mode, mark in spans]
 
-    def insert(self, value: str, position: int) -> str:
+    def quote_at(self, value: str, position: int) -> str:
         """Return the text that stands for `value` at a position of the command.
 
         Raises:

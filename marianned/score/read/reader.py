@@ -1,4 +1,4 @@
-"""All the access to files that this room has, as a door that is passed in; and the score's own place.
+"""How this room reads files: through a reader that is passed in. And a score's own bytes and directories.
 
 Source: docs/reference/score-format.md §5.
 """
@@ -147,7 +147,7 @@ class StoredReader(DiskReader):
         """Return a stored file's bytes; raises OSError for others."""
         return self.read(path)
 
-    def distrusted(self, path: str) -> str | None:  # noqa: ARG002  the signature is the door's
+    def distrusted(self, path: str) -> str | None:  # noqa: ARG002  the signature is the protocol's
         """Nothing: what is stored was looked at when it was stored."""
         return None
 
@@ -155,7 +155,7 @@ class StoredReader(DiskReader):
         """Whether the file is stored, or on the disk."""
         return path in self.files or super().is_file(path)
 
-    def is_directory(self, path: str) -> bool:  # noqa: ARG002  the signature is the door's
+    def is_directory(self, path: str) -> bool:  # noqa: ARG002  the signature is the protocol's
         """Yes: it was there when the revision was stored; a sheet that starts looks for itself."""
         return True
 

@@ -93,8 +93,8 @@ class ProblemReport:
         ordered = sorted(
             self.problems, key=lambda p: (p.file != self.file, p.line or 0, p.column or 0, p.code)
         )
-        return [self._named(problem) for problem in ordered] if self.stage_names else ordered
+        return [self._with_stage_names(problem) for problem in ordered] if self.stage_names else ordered
 
-    def _named(self, problem: Problem) -> Problem:
+    def _with_stage_names(self, problem: Problem) -> Problem:
         found = (self.stage_names.get(sheet) for sheet in problem.sheets)
         return msgspec.structs.replace(problem, names=list(dict.fromkeys(name for name in found if name)))

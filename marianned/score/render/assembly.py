@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from marianned.score.expanded import Check, DataCheck, ExpandedScore, SheetDefinition
 from marianned.score.read.variables import as_json, unpack
-from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
+from marianned.score.render.prompt_inputs import InjectedTexts, PreviousAttempt
 from marianned.score.render.template import names_used
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
@@ -37,7 +37,7 @@ def assemble_prompt(
     sheet: int,
     body: str,
     previous_attempt: PreviousAttempt | None,
-    injected: InjectedText | None = None,
+    injected: InjectedTexts | None = None,
 ) -> str:
     """Return the prompt of an attempt of a sheet (its number), made around its rendered body."""
     definition = expanded.sheets[sheet - 1]
@@ -48,7 +48,7 @@ def assemble_prompt(
     used = names_used(prompt.template)
     parts = [
         _preamble(expanded, definition),
-        *_sections(injected or InjectedText()),
+        *_sections(injected or InjectedTexts()),
         body,
         prompt.stakes if "stakes" not in used else "",
         prompt.thinking_method if "thinking_method" not in used else "",
@@ -111,7 +111,7 @@ def has_single_path(needs: dict[int, tuple[int, ...]]) -> bool:
     return not ready
 
 
-def _sections(injected: InjectedText) -> Iterator[str]:
+def _sections(injected: InjectedTexts) -> Iterator[str]:
     for section, title in _SECTIONS.items():
         pieces = [piece for piece in injected.pieces if piece.section == section]
         if pieces:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from marianned.score.expanded import Injection, SheetDefinition
 from marianned.score.read.reader import FileReader, is_below, resolve
-from marianned.score.render.prompt_inputs import InjectedPiece, InjectedText, RenderError, UpstreamOutputs
+from marianned.score.render.prompt_inputs import InjectedText, InjectedTexts, RenderError, UpstreamOutputs
 from marianned.score.render.template import MOST_OUTPUT, Renderer
 
 _NAMED = 5
@@ -23,7 +23,7 @@ class _MissingInjection(Exception):
 
 def inject(
     renderer: Renderer, sheet: SheetDefinition, previous: UpstreamOutputs, reader: FileReader
-) -> InjectedText:
+) -> InjectedTexts:
     """Read what is injected into a sheet's prompt, as it is now.
 
     A raw prompt is the body alone (§12): nothing is read for it.
@@ -31,12 +31,12 @@ def inject(
     Raises:
         RenderError: a path can't be rendered, or something required is missing.
     """
-    pieces: list[InjectedPiece] = []
+    pieces: list[InjectedText] = []
     missing: list[str] = []
     passed_over: list[str] = []
     profile = renderer.expanded.profiles.get(sheet.instrument)
     if profile is not None and profile.raw_prompt:
-        return InjectedText()
+        return InjectedTexts()
     room = MOST_OUTPUT
     for item in sheet.injections:
         shown = renderer.text(item.path, sheet, previous)
@@ -49,7 +49,7 @@ def inject(
             if item.required:
                 raise RenderError("S302", f"{why}, and it is required") from None
             missing.append(str(why))
-    return InjectedText(pieces=pieces, missing=missing, passed_over=passed_over)
+    return InjectedTexts(pieces=pieces, missing=missing, passed_over=passed_over)
 
 
 def subdirectories(path: str, reader: FileReader) -> list[str]:
@@ -69,14 +69,14 @@ def passed_over_text(names: list[str], shown: str) -> str:
     return f"of the directory '{shown}' only its own files are injected, not what lies in {named}{more}"
 
 
-def stand_ins(sheet: SheetDefinition, text: str) -> InjectedText:
+def stand_ins(sheet: SheetDefinition, text: str) -> InjectedTexts:
     """Return the same text for each injected item of a sheet, where the real ones don't matter."""
-    return InjectedText(pieces=[InjectedPiece(item.section, item.path, text) for item in sheet.injections])
+    return InjectedTexts(pieces=[InjectedText(item.section, item.path, text) for item in sheet.injections])
 
 
 def _pieces(
     renderer: Renderer, item: Injection, shown: str, reader: FileReader, passed_over: list[str]
-) -> Iterator[InjectedPiece]:
+) -> Iterator[InjectedText]:
     kind = "directory" if item.directory else "file"
     there = reader.is_directory if item.directory else reader.is_file
     try:
@@ -88,7 +88,7 @@ def _pieces(
         if path is None:
             raise _MissingInjection(f"the {kind} '{shown}' is not there")
         if not item.directory:
-            yield InjectedPiece(item.section, shown, _read_text(renderer, shown, path, reader))
+            yield InjectedText(item.section, shown, _read_text(renderer, shown, path, reader))
             return
         if names := subdirectories(path, reader):
             passed_over.append(passed_over_text(names, shown))
@@ -98,7 +98,7 @@ def _pieces(
             if not name.startswith(".") and reader.is_file(file):
                 empty = False
                 printable = name.encode(errors="surrogateescape").decode(errors="replace")
-                yield InjectedPiece(item.section, printable, _read_text(renderer, printable, file, reader))
+                yield InjectedText(item.section, printable, _read_text(renderer, printable, file, reader))
         if empty and item.required:
             raise _MissingInjection(f"the directory '{shown}' has no file")
     except (OSError, ValueError) as error:
@@ -106,7 +106,7 @@ def _pieces(
         raise _MissingInjection(f"the {kind} '{shown}' can't be read: {why}") from None
 
 
-def _check_room(piece: InjectedPiece, room: int) -> None:
+def _check_room(piece: InjectedText, room: int) -> None:
     if room < 0:
         raise _MissingInjection(f"'{piece.name}' is left out: over {MOST_OUTPUT // 1024**2} MiB in all")
 

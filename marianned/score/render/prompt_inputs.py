@@ -42,21 +42,21 @@ class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):
     stderr_tail: str = ""
 
 
-class InjectedPiece(msgspec.Struct, frozen=True):
-    """An injected text: where it goes (context, skill, tool), what it is called, and what it says."""
+class InjectedText(msgspec.Struct, frozen=True):
+    """An injected text: its section (context, skill, tool), its name, and the text itself."""
 
     section: str
     name: str
     text: str
 
 
-class InjectedText(msgspec.Struct, frozen=True, kw_only=True):
+class InjectedTexts(msgspec.Struct, frozen=True, kw_only=True):
     """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out.
 
     `passed_over` says the same of directories below an injected one, which are no part of it.
     """
 
-    pieces: list[InjectedPiece] = []
+    pieces: list[InjectedText] = []
     missing: list[str] = []
     passed_over: list[str] = []
 

@@ -18,7 +18,7 @@ import jinja2.sandbox
 
 from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.read.variables import BUILT_IN, unpack
-from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
+from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedTexts, RenderError, UpstreamOutputs
 from marianned.score.render.shell_bodies import quote_for_shell, shield_lengths, unquoted_outputs
 from marianned.score.render.templated import TemplatedVariables
 
@@ -174,7 +174,7 @@ def render_text(source: str, values: dict[str, Any]) -> str:
     return _render(source, values)
 
 
-_NOTHING_INJECTED = InjectedText()
+_NOTHING_INJECTED = InjectedTexts()
 
 
 class Renderer:
@@ -205,7 +205,7 @@ class Renderer:
         self,
         sheet: SheetDefinition,
         previous: UpstreamOutputs,
-        injected: InjectedText | None = None,
+        injected: InjectedTexts | None = None,
         *,
         source: str | None = None,
     ) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class Renderer:
         return {"loop": SimpleNamespace(**{"round": number, loop.index: number, "previous": earlier})}
 
     def body(
-        self, sheet: SheetDefinition, previous: UpstreamOutputs, injected: InjectedText | None = None
+        self, sheet: SheetDefinition, previous: UpstreamOutputs, injected: InjectedTexts | None = None
     ) -> str:
         """Render the body of a sheet.
 
@@ -275,7 +275,7 @@ class Renderer:
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
         return _render(source, self.values(sheet, previous, injected, source=source))
 
-    def definition(self, sheet: SheetDefinition, body: str, blank: InjectedText | None = None) -> str:
+    def definition(self, sheet: SheetDefinition, body: str, blank: InjectedTexts | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
 
         In a loop it is what the first round is told, and what a later one is. `blank` is an empty text for
