@@ -9,7 +9,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line of this process."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        from marianned.streams import open_to_nobody
+        from marianned.standard_streams import open_to_nobody
 
         open_to_nobody()
     if any("=" in argument for argument in sys.argv[1:]):

@@ -8,9 +8,9 @@ minus its signal; `E reason` where none could be forked); when the daemon lets g
 Nursery and workers end with the daemon. A worker that is stopped is woken at once.
 
 The first nursery is forked off the daemon while it has but one thread. A moment later it hands the daemon,
-with HELD, the code of all that a worker can need (held.py). From that another is launched as a program, when
-this one has died, or was let go of because nothing was to be done. `ps -o comm` names them mzt-nursery and
-mzt-worker.
+with IMAGE, the code of all that a worker can need (code_images.py). From that image another is launched as a
+program, when this one has died, or was let go of because nothing was to be done.
+`ps -o comm` names them mzt-nursery and mzt-worker.
 
 A channel carries frames: 8 bytes of length, then a pickle. A worker first sends its pid.
 """
@@ -33,19 +33,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from marianned import __version__, held, memory
+from marianned import __version__, code_images, memory
 from marianned.masks import without_secrets
 
 HELLO = b"!"
-HELD = b"#"
+IMAGE = b"#"
 START = "start"
-"""What to call in the held file, with the numbers of the libraries behind it."""
+"""What to call in the image, with the numbers of the libraries behind it."""
 MEMORY_LIMIT = 2 * 1024**3
 """Bytes of address space of one worker."""
 LENGTH = struct.Struct("!Q")
 RAISED, DONE, TOO_MUCH, SHORT = "raised", "done", "memory", "short"
 
-_HOLD_SECONDS = 2.0
+_HAND_OVER_SECONDS = 2.0
 """So long after its start it reads once more what it has loaded: a start is busy enough."""
 HANDED = tuple(
     f"marianned.{name}" for name in ("captures", "data_checks", "notifications", "validations", "workers")
@@ -67,7 +67,7 @@ _ANSWER_LIMIT = 500
 def main(modules: Sequence[str], loader: str, carried: bytes | None = None) -> None:
     """Import all these modules and call `load` of the loader, then fork workers until the daemon ends.
 
-    `carried` is, in a nursery that runs from what is held, what `load` has returned in the one before, in a
+    `carried` is, in a nursery that runs from an image, what `load` has returned in the one before, in a
     pickle: this one gets it as its argument, and holds nothing anew.
     """
     memory.keep_to_ourselves()  # a program that is executed begins open again; its forks inherit this
@@ -93,20 +93,20 @@ def main(modules: Sequence[str], loader: str, carried: bytes | None = None) -> N
     daemon.send(HELLO + __version__.encode())
     nursery = _ForkLoop(daemon, news)
     if carried is None:
-        nursery.holds(loader, to_carry)
+        nursery.hand_over_later(loader, to_carry)
     nursery.serve()
 
 
-def _hold(loader: str, carried: object) -> list[int]:
-    """Return descriptors of what another nursery can be made of: the held file, then the libraries."""
-    names, libraries = held.of_nobody_else([*sys.modules.values()])
+def _make_image(loader: str, carried: object) -> list[int]:
+    """Return descriptors of what another nursery can be made of: the image, then the libraries."""
+    names, libraries = code_images.third_party_modules([*sys.modules.values()])
     needed = (
         name for name in names if name.removeprefix("marianned.").partition(".")[0] not in _THE_DAEMON_S
     )
-    codes = {name: held.code_of(name) for name in needed}
+    codes = {name: code_images.code_of(name) for name in needed}
     codes[START] = marshal.dumps(compile(_START, "<start>", "exec")), None
     values = tuple(libraries), HANDED, loader, pickle.dumps(carried, pickle.HIGHEST_PROTOCOL)
-    found = [held.hold("marianne-workers", codes, values)]
+    found = [code_images.make_image("marianne-workers", codes, values)]
     found += [os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in libraries.values()]
     return found
 
@@ -138,26 +138,26 @@ class _ForkLoop:
         self._news = news
         self._leashes: dict[int, socket.socket] = {}
         self._children: dict[int, int] = {}
-        self._to_hold: tuple[str, object] | None = None
+        self._to_hand_over: tuple[str, object] | None = None
         self._until = 0.0
 
-    def holds(self, loader: str, carried: object) -> None:
+    def hand_over_later(self, loader: str, carried: object) -> None:
         """Hand the daemon what another nursery can be made of, in a moment."""
-        self._to_hold = loader, carried
-        self._until = time.monotonic() + _HOLD_SECONDS
+        self._to_hand_over = loader, carried
+        self._until = time.monotonic() + _HAND_OVER_SECONDS
 
     def _patience(self) -> float | None:
         """Return for how many milliseconds to wait, at most, for what is to be done next."""
-        if self._to_hold is None:
+        if self._to_hand_over is None:
             return None
         left = self._until - time.monotonic()
         if left > 0:
             return left * 1000
-        to_hold, self._to_hold = self._to_hold, None
+        to_hand_over, self._to_hand_over = self._to_hand_over, None
         with contextlib.suppress(OSError):  # no process to be had: then this nursery stays
             if not os.fork():  # in which all memory goes that this takes
                 try:
-                    socket.send_fds(self._daemon, [HELD], _hold(*to_hold), socket.MSG_DONTWAIT)
+                    socket.send_fds(self._daemon, [IMAGE], _make_image(*to_hand_over), socket.MSG_DONTWAIT)
                 finally:
                     os._exit(0)
         return None
@@ -219,7 +219,7 @@ class _ForkLoop:
                 continue
             descriptor = known.pop(pid, None)
             if descriptor is None:
-                continue  # it has handed over what is held
+                continue  # it has handed over the image
             del self._children[descriptor]
             with self._leashes.pop(descriptor) as leash:
                 try:

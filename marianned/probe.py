@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from marianned import asking
+from marianned import client_wire
 from marianned.errors import NotPermitted
 
 GREETING_SECONDS = 5.0
@@ -46,19 +46,19 @@ def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, 
         check_owner(line, path, by_hand=False)
         pid = listener(line)
         try:
-            line.sendall(asking.request(1, method, {}))
+            line.sendall(client_wire.request(1, method, {}))
             for message in _lines(line, ends):
-                told = asking.read_envelope(message)
+                told = client_wire.read_envelope(message)
                 if told.id == 1 and told.error is None:
                     result: dict[str, Any] = told.result
                     return result
-        except (TimeoutError, ValueError, asking.ProtocolFault):
+        except (TimeoutError, ValueError, client_wire.ProtocolFault):
             pass
     raise DaemonHangs(path, pid)
 
 
 def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
-    lines = asking.LineBuffer(_MOST_BYTES)
+    lines = client_wire.LineBuffer(_MOST_BYTES)
     while True:
         line.settimeout(max(0.001, ends - time.monotonic()))
         data = line.recv(_READ_BYTES)

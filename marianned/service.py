@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import __version__, faults, files, logs, memory, streams, workers
+from marianned import __version__, faults, files, logs, memory, standard_streams, workers
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_silent, check_socket_place
@@ -43,6 +43,7 @@ from marianned.executors.base import Spec
 from marianned.executors.clusters.executor import ClusterExecutor, ClusterSettings
 from marianned.executors.clusters.slurm import SlurmEngine
 from marianned.executors.host.local import LocalExecutor
+from marianned.file_watch import FileWatch
 from marianned.formatting import visible
 from marianned.holder import holder
 from marianned.lock import Lock, LockHeld, locked
@@ -63,7 +64,6 @@ from marianned.systemd import journal
 from marianned.systemd.activation import WrongSocket, handed_over, path_of
 from marianned.systemd.notify import Notifier, notifier
 from marianned.systemd.watchdog import Watchdog
-from marianned.touch import FileWatch
 
 MISCONFIGURED_EXIT = 78
 """A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
@@ -293,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.check:
         return _check(as_json=given.json)
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        streams.open_to_nobody()
+        standard_streams.open_to_nobody()
     faulthandler.enable()  # systemd ends a daemon that is silent by ABRT: the log tells where it hung
     in_journal = logs.set_up()
     os.umask(0o077)
@@ -361,9 +361,9 @@ def _single_cause(error: Exception) -> Exception:
 
 
 def _check(*, as_json: bool) -> int:
-    from marianned.checks import report  # noqa: PLC0415  it reads YAML, which no start should wait for
+    from marianned.self_check import run_self_check  # noqa: PLC0415  it reads YAML, which no start should wait for
 
-    found = report()
+    found = run_self_check()
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:

@@ -1,6 +1,6 @@
 """Bytes to requests, and replies to bytes, without a socket: JSON-RPC 2.0, one message a line.
 
-The daemon's side of it; that of the clients is asking.py. Source: docs/design/protocol.md "Messages".
+The daemon's side of it; that of the clients is client_wire.py. Source: docs/design/protocol.md "Messages".
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from marianned.asking import (
+from marianned.client_wire import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,

@@ -26,10 +26,10 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from marianned import __version__, accidents, held, nursery
+from marianned import __version__, accidents, code_images, nursery
 from marianned.accidents import Accident, until_it_works
 from marianned.masks import without_secrets
-from marianned.nursery import DONE, HANDED, HELD, HELLO, LENGTH, MEMORY_LIMIT, SHORT, START, TOO_MUCH
+from marianned.nursery import DONE, HANDED, HELLO, IMAGE, LENGTH, MEMORY_LIMIT, SHORT, START, TOO_MUCH
 
 WORKERS = 2
 FATAL_DEATHS = 3
@@ -47,7 +47,7 @@ _DEATH_SECONDS = 5.0
 _CLOSING_SECONDS = 5.0
 _SHORTEST_LOOK_SECONDS = 0.1
 _CHUNK = 1 << 20
-_HELD_MOST = 64
+_IMAGE_FILES_MOST = 64
 """How many files a nursery may hand over: one, and one for each library that is not Python's own."""
 _FOREIGN = frozenset({-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT})
 """Ends that no work brings about: somebody has sent these."""
@@ -257,9 +257,9 @@ class Pool:
         self._wanted_last = 0.0
         self._rests = anyio.Event()
         self._nursery: list[_NurseryHandle] = []  # one at most
-        self._held: list[_NurseryImage] = []  # one at most
+        self._images: list[_NurseryImage] = []  # one at most
         self._starting = anyio.Lock()
-        weakref.finalize(self, _close_all, self._idle, self._nursery, self._held)  # where nobody closes it
+        weakref.finalize(self, _close_all, self._idle, self._nursery, self._images)  # where nobody closes it
 
     async def take(self, *, fresh: bool) -> "_Worker":
         """Return a worker that nobody else has, until it was asked.
@@ -327,20 +327,20 @@ class Pool:
     async def _rest(self) -> bool:
         """Let the nursery go, if nobody wants a worker and another nursery can be made without any file."""
         async with self._starting:
-            self._take_held()
-            if not self._held or self._wanted or self._idle:
+            self._take_image()
+            if not self._images or self._wanted or self._idle:
                 return False
             await self.close()
             return True
 
-    def _take_held(self) -> None:
-        if self._nursery and not self._held:
-            self._held += self._nursery[0].held()
+    def _take_image(self) -> None:
+        if self._nursery and not self._images:
+            self._images += self._nursery[0].receive_image()
 
     async def _fork(self) -> "_Worker":
         async with self._starting:
             if not (self._nursery and self._nursery[0].lives()):
-                self._take_held()
+                self._take_image()
                 await self.close()
                 await self._begin_anew()
             await self._nursery[0].greet()
@@ -349,8 +349,8 @@ class Pool:
         return worker
 
     async def _begin_anew(self) -> None:
-        """Launch a nursery from what is held, or else from the files."""
-        for one in self._held:
+        """Launch a nursery from its image, or else from the files."""
+        for one in self._images:
             try:
                 self._nursery.append(_NurseryHandle(*await to_thread.run_sync(one.launch)))
                 await self._nursery[0].greet()
@@ -366,13 +366,13 @@ class Pool:
         await to_thread.run_sync(_close_all, self._idle, self._nursery, [])
 
 
-def _close_all(idle: "list[_Worker]", nursery: "list[_NurseryHandle]", held: "list[_NurseryImage]") -> None:
+def _close_all(idle: "list[_Worker]", nursery: "list[_NurseryHandle]", images: "list[_NurseryImage]") -> None:
     while idle:
         idle.pop().close()
     while nursery:
         nursery.pop().close()
-    while held:
-        held.pop().close()
+    while images:
+        images.pop().close()
 
 
 class _NurseryImage:
@@ -389,7 +389,7 @@ class _NurseryImage:
         """
         program, *libraries = self._files
         numbers = [str(number) for number in libraries]
-        command = [held.interpreter(), "-I", "-S", f"/proc/self/fd/{program}", START, *numbers]
+        command = [code_images.interpreter(), "-I", "-S", f"/proc/self/fd/{program}", START, *numbers]
         return _launch(command, self._files)
 
     def close(self) -> None:
@@ -431,11 +431,11 @@ class _NurseryHandle:
                 return self._control.recv(4096)
         return b""
 
-    def held(self) -> "list[_NurseryImage]":
+    def receive_image(self) -> "list[_NurseryImage]":
         """Return what it has handed over, if it has: once, some time after its greeting."""
-        room = socket.CMSG_SPACE(_HELD_MOST * array("i").itemsize)
+        room = socket.CMSG_SPACE(_IMAGE_FILES_MOST * array("i").itemsize)
         try:
-            said, given, _, _ = self._control.recvmsg(len(HELD), room, socket.MSG_DONTWAIT)
+            said, given, _, _ = self._control.recvmsg(len(IMAGE), room, socket.MSG_DONTWAIT)
         except OSError:
             return []
         found = array("i")
@@ -443,7 +443,7 @@ class _NurseryHandle:
             found.frombytes(data)
         for descriptor in found:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  os passes no keywords
-        return [_NurseryImage(found)] if said == HELD and found else []
+        return [_NurseryImage(found)] if said == IMAGE and found else []
 
     def lives(self) -> bool:
         """Tell whether it does; it is reaped if not."""

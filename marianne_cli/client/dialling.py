@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
-from marianned import asking, paths, probe
+from marianned import client_wire, paths, probe
 from marianned.errors import NoDaemon, NotPermitted
 
 
@@ -46,7 +46,7 @@ def locked_socket() -> str | None:
         NotPermitted: it is closed to this user.
     """
     try:
-        held = asking.decode(paths.lock_path(paths.state_directory()).read_bytes())
+        held = client_wire.decode(paths.lock_path(paths.state_directory()).read_bytes())
     except PermissionError as error:
         raise probe.refusal_of_closed_state(error) from None
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ from marianne_cli.client.dialling import (
     new_key,
     socket_paths,
 )
-from marianned import __version__, asking, probe
+from marianned import __version__, client_wire, probe
 from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
 from marianned.formatting import is_older, typed, versions_apart
 
@@ -200,8 +200,8 @@ class ClientConnection:
         self.hello_due = False
         self.answered = True
         """Whether no request is due an answer: the connection can serve the next."""
-        self._lines = asking.LineBuffer(MESSAGE_MOST)
-        self._ready: deque[asking.Envelope] = deque()
+        self._lines = client_wire.LineBuffer(MESSAGE_MOST)
+        self._ready: deque[client_wire.Envelope] = deque()
         self._last = 0
 
     def send(self, *requests: tuple[str, Mapping[str, object]]) -> Flow[list[int]]:
@@ -210,18 +210,20 @@ class ClientConnection:
         self._last += len(requests)
         self.answered = False
         asked = zip(identities, requests, strict=True)
-        yield Send(self.socket, b"".join(asking.request(identity, *request) for identity, request in asked))
+        yield Send(
+            self.socket, b"".join(client_wire.request(identity, *request) for identity, request in asked)
+        )
         return identities
 
-    def receive(self, deadline: float | None = None) -> Flow[asking.Envelope]:
+    def receive(self, deadline: float | None = None) -> Flow[client_wire.Envelope]:
         """Return the next message. No more is read before all that came has been taken."""
         while not self._ready:
             data = yield Receive(self.socket, deadline)
             if not data:
                 raise ConnectionResetError("the daemon closed the connection")
             try:
-                self._ready.extend(map(asking.read_envelope, self._lines.feed(data)))
-            except (ValueError, asking.ProtocolFault):
+                self._ready.extend(map(client_wire.read_envelope, self._lines.feed(data)))
+            except (ValueError, client_wire.ProtocolFault):
                 raise NoDaemon("what answers at the socket is not marianned", hints=["mzt doctor"]) from None
         return self._ready.popleft()
 
@@ -396,7 +398,7 @@ class Session:
                 connection.hello_due = False
                 self._take_greeting(message)
             elif message.error is not None and (watcher is None or message.id != watcher.identity):
-                raise asking.to_exception(message.error)
+                raise client_wire.to_exception(message.error)
 
     def _refusal_error(
         self, connection: ClientConnection, body: Mapping[str, Any], greeted_by: float | None
@@ -405,8 +407,8 @@ class Session:
 
         An unknown request is refused before the greeting, and only the greeting tells the daemon's version.
         """
-        error = asking.to_exception(body)
-        if body["code"] not in {asking.METHOD_NOT_FOUND, asking.INVALID_PARAMS}:
+        error = client_wire.to_exception(body)
+        if body["code"] not in {client_wire.METHOD_NOT_FOUND, client_wire.INVALID_PARAMS}:
             return error
         while connection.hello_due:
             message = yield from connection.receive(greeted_by)
@@ -418,14 +420,14 @@ class Session:
             blame_older_daemon(error, *apart)
         return error
 
-    def _take_greeting(self, message: asking.Envelope) -> None:
+    def _take_greeting(self, message: client_wire.Envelope) -> None:
         if message.error is not None and self._any_protocol:
             self.server = {}
             return
-        if message.error is not None and message.error["code"] == asking.INVALID_PARAMS:
+        if message.error is not None and message.error["code"] == client_wire.INVALID_PARAMS:
             # it refuses to greet, and so does not tell its version
             said = f"the daemon that runs is older than this program, {__version__}"
-            raise blame_older_daemon(asking.to_exception(message.error), said, ["mzt restart"])
+            raise blame_older_daemon(client_wire.to_exception(message.error), said, ["mzt restart"])
         server = self.server = result_of(message)
         if server["protocol"] != PROTOCOL and not self._any_protocol:
             raise protocol_mismatch(server)
@@ -596,7 +598,7 @@ class JobEventWatcher:
         """The subscription: from the event after the last one told."""
         return {"job_id": self._job_id, "after": self._after}
 
-    def take(self, message: asking.Envelope) -> Flow[None]:
+    def take(self, message: client_wire.Envelope) -> Flow[None]:
         """Pass an event on; where the daemon ended the stream as lagged, subscribe again from its end."""
         told = message.params
         if message.method == "stream.item":
@@ -625,10 +627,10 @@ def wait_seconds_of(method: str, params: Mapping[str, Any]) -> float | None:
     return float(params.get("timeout", 60.0)) if params.get("wait") else 0.0
 
 
-def result_of(message: asking.Envelope) -> dict[str, Any]:
+def result_of(message: client_wire.Envelope) -> dict[str, Any]:
     """Return the result of a reply; raise its error."""
     if message.error is not None:
-        raise asking.to_exception(message.error)
+        raise client_wire.to_exception(message.error)
     result: dict[str, Any] = message.result or {}
     return result
 

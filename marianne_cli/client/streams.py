@@ -20,7 +20,7 @@ from marianne_cli.client.session import (
     StreamItem,
     stated_params,
 )
-from marianned import asking
+from marianned import client_wire
 from marianned.errors import NoDaemon
 
 _ENDED_STATUSES = {"completed", "failed", "cancelled"}
@@ -303,10 +303,10 @@ class MergedOutputStream(Stream):
             self._outputs += made
             self._unopened += made
 
-    def _take_message(self, message: asking.Envelope) -> Flow[None]:
+    def _take_message(self, message: client_wire.Envelope) -> Flow[None]:
         if message.method is None:
             if message.error is not None:
-                raise asking.to_exception(message.error)
+                raise client_wire.to_exception(message.error)
             if message.id == self._asked:
                 self._open[message.result["stream"]] = self._unopened.popleft()
                 self._asked = None

@@ -9,7 +9,7 @@ import anyio
 
 from marianned import faults
 from marianned.api.server import Server, hang_up_waiting, listen
-from marianned.touch import FileWatch
+from marianned.file_watch import FileWatch
 
 _AGAIN_SECONDS = 5.0
 """How long until it is tried again to make the socket."""

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from marianned.held import interpreter
+from marianned.code_images import interpreter
 from marianned.paths import home_directory
 
 OUT = "out"

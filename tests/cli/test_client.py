@@ -16,7 +16,7 @@ from marianne_cli.client.calls import submission
 from marianne_cli.client.dialling import current_umask
 from marianne_cli.client.streams import MergedOutputStream
 from marianne_cli.main import run
-from marianned import asking
+from marianned import client_wire
 from marianned import protocol as p
 from marianned.errors import BadRequest, InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
 from marianned.formatting import DURATION_MOST
@@ -320,10 +320,10 @@ class Followed:
 
 def test_what_has_ended_is_followed_to_its_end_before_what_started_behind_it():
     def told(method, params):
-        return asking.Envelope(None, method, params, None, None)
+        return client_wire.Envelope(None, method, params, None, None)
 
     def began(stream):
-        return asking.Envelope(stream, None, None, {"stream": stream}, None)
+        return client_wire.Envelope(stream, None, None, {"stream": stream}, None)
 
     def event(number, kind, status="running", **more):
         item = {"event": number, "type": kind, "status": status, "attempt": 1, "hook": None, **more}

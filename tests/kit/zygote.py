@@ -46,7 +46,7 @@ _LOADED = {
     "marianned": _DAEMON,
     "marianne_cli": (
         *_DAEMON,
-        "marianned.checks",
+        "marianned.self_check",
         "marianne_cli.main",
         "marianne_cli.client",
         "marianne_cli.options",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned import checks
+from marianned import self_check
 from marianned.config import load_settings
 from marianned.holder import Holder
 from marianned.paths import database_path
@@ -15,14 +15,16 @@ from marianned.store import incarnations
 from marianned.store.opening import connect_writer
 
 
-def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, path: str) -> list[checks.Finding]:
+def wall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, path: str
+) -> list[self_check.Finding]:
     (tmp_path / "config").mkdir(mode=0o700)
     (tmp_path / "config" / "config.toml").write_text(f'[attempts]\ncontain = "{setting}"\n')
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
     monkeypatch.setenv("PATH", path)
-    return [finding for finding in checks.report().checks if finding.name == "wall"]
+    return [finding for finding in self_check.run_self_check().checks if finding.name == "wall"]
 
 
 def test_without_the_setting_there_is_nothing_to_find(tmp_path, monkeypatch):
@@ -53,13 +55,15 @@ def test_a_bubblewrap_that_works_is_said(tmp_path, monkeypatch):
     assert (found.passed, found.message) == (True, "bubblewrap works")
 
 
-def named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **given: str) -> list[checks.Finding]:
+def named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **given: str
+) -> list[self_check.Finding]:
     (tmp_path / "config").mkdir(mode=0o700)
     (tmp_path / "config" / "config.toml").write_text(given.pop("settings", ""))
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "not" / "there" / "yet"))
     monkeypatch.setenv("MARIANNE_SOCKET", given.get("socket", str(tmp_path / "s")))
-    return [finding for finding in checks.report().checks if finding.name == name]
+    return [finding for finding in self_check.run_self_check().checks if finding.name == name]
 
 
 def test_too_little_room_for_a_first_start_is_a_failure(tmp_path, monkeypatch):
@@ -93,10 +97,10 @@ def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
     held = Holder(pid=os.getpid(), host="here", socket="") if runs else None
-    monkeypatch.setattr(checks, "holder", lambda _: held)
-    monkeypatch.setattr(checks.slurm, "missing", list)
-    monkeypatch.setattr(checks.slurm, "trouble", lambda: None)
-    (found,) = [one for one in checks.report().checks if one.name == "shared directory"]
+    monkeypatch.setattr(self_check, "holder", lambda _: held)
+    monkeypatch.setattr(self_check.slurm, "missing", list)
+    monkeypatch.setattr(self_check.slurm, "trouble", lambda: None)
+    (found,) = [one for one in self_check.run_self_check().checks if one.name == "shared directory"]
     assert found.passed is passed
     assert ("is not there" in found.message) is not passed
     assert bool(found.hints) is not passed
@@ -105,15 +109,15 @@ def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
 def test_what_a_daemon_says_is_not_mounted_around_the_attempts_is_told_of_their_place(tmp_path, monkeypatch):
     place = tmp_path / "shared" / "attempts"
     said = f"'{place.parent}' is not mounted, though /etc/fstab names it as a mount"
-    monkeypatch.setattr(checks, "_degraded_by", lambda: ["little room", f"{said}; bring it back"])
-    monkeypatch.setattr(checks, "_may_be_held", lambda: True)
+    monkeypatch.setattr(self_check, "_degraded_by", lambda: ["little room", f"{said}; bring it back"])
+    monkeypatch.setattr(self_check, "_may_be_held", lambda: True)
     (found,) = named("attempts", tmp_path, monkeypatch, settings=f'attempts_dir = "{place}"\n')
     assert found.message.startswith(f"{said}: what runs goes on")
 
 
 def of_slurm(tmp_path, monkeypatch, settings, name):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(checks.slurm, "trouble", lambda: None)
+    monkeypatch.setattr(self_check.slurm, "trouble", lambda: None)
     (found,) = named(name, tmp_path, monkeypatch, settings=f'executor = "slurm"\n{settings}')
     return found
 
@@ -124,7 +128,7 @@ def test_slurm_that_is_not_on_the_path_is_told_with_what_puts_it_there(tmp_path,
     if lies:
         lies.mkdir()
         (lies / "sbatch").touch()
-    monkeypatch.setattr(checks, "_SLURM_LIES", (tmp_path / "opt",))
+    monkeypatch.setattr(self_check, "_SLURM_LIES", (tmp_path / "opt",))
     found = of_slurm(tmp_path, monkeypatch, "", "slurm")
     assert not found.passed
     assert found.message.startswith("not on PATH: sbatch, squeue, scancel")

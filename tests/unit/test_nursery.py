@@ -65,7 +65,7 @@ async def test_another_has_what_the_template_engine_loads_when_it_first_needs_it
 
 async def test_it_stays_until_it_has_handed_over_what_another_can_be_made_of(monkeypatch):
     asked = anyio.Event()
-    monkeypatch.setattr(worker_pool._NurseryHandle, "held", lambda _: asked.set() or [])
+    monkeypatch.setattr(worker_pool._NurseryHandle, "receive_image", lambda _: asked.set() or [])
     async with workers.running():
         first = await call(os.getppid)
         await asked.wait()
@@ -86,6 +86,6 @@ async def test_where_none_can_be_made_of_that_one_is_made_of_the_files():
         first = await handed_over()
         assert await call(os.getppid) == first
         await until_gone(first)
-        (held,) = worker_pool.pool()._held
+        (held,) = worker_pool.pool()._images
         os.ftruncate(held._files[0], 0)
         assert await workers.known_profiles(None)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from kit.tables import each
 
-from marianned import checks
+from marianned import self_check
 from marianned.formatting import versions_apart
 
 RISING = [
@@ -41,11 +41,11 @@ def test_doctor_names_a_daemon_that_is_older_and_what_to_type(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = {"pid": 7, "degraded_by": [], "version": "0.0.9"}
-    monkeypatch.setattr(checks.probe, "ask", lambda *_: told)
+    monkeypatch.setattr(self_check.probe, "ask", lambda *_: told)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
-    (found,) = [finding for finding in checks.report().checks if finding.name == "version"]
+    (found,) = [finding for finding in self_check.run_self_check().checks if finding.name == "version"]
     assert (found.passed, found.hints) == (False, ["mzt restart"])
     assert found.message.startswith("the daemon that runs is older than this program: 0.0.9")
-    told["version"] = checks.__version__
-    assert not [finding for finding in checks.report().checks if finding.name == "version"]
+    told["version"] = self_check.__version__
+    assert not [finding for finding in self_check.run_self_check().checks if finding.name == "version"]

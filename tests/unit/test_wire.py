@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kit.tables import each
 
-from marianned import asking, wire
+from marianned import client_wire, wire
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
 from marianned.wire import LineBuffer, ProtocolFault
 
@@ -33,21 +33,21 @@ def one_line(message: bytes) -> bytes:
 def test_a_request_comes_out_as_it_went_in(
     identity: int | str, method: str, given_params: dict[str, Any]
 ) -> None:
-    request = wire.read_request(one_line(asking.request(identity, method, given_params)))
+    request = wire.read_request(one_line(client_wire.request(identity, method, given_params)))
     assert (request.id, request.method) == (identity, method)
     assert json.loads(bytes(request.params)) == given_params
 
 
 @given(identities, values)
 def test_a_reply_comes_out_as_it_went_in(identity: int | str, result: Any) -> None:
-    envelope = asking.read_envelope(one_line(wire.reply(identity, result)))
+    envelope = client_wire.read_envelope(one_line(wire.reply(identity, result)))
     assert (envelope.id, envelope.method, envelope.error) == (identity, None, None)
     assert envelope.result == result
 
 
 @given(text, params)
 def test_a_notification_comes_out_as_it_went_in(method: str, given_params: dict[str, Any]) -> None:
-    envelope = asking.read_envelope(one_line(wire.notification(method, given_params)))
+    envelope = client_wire.read_envelope(one_line(wire.notification(method, given_params)))
     assert (envelope.id, envelope.method) == (None, method)
     assert envelope.params == given_params
 
@@ -75,11 +75,11 @@ def test_a_refusal_comes_out_as_the_exception_it_was(
     code: str, identity: int | str, message: str, job: str | None, hints: list[str], found: list[Problem]
 ) -> None:
     error = BY_CODE[code](message, job_id=job, status="paused", hints=hints, problems=found)
-    envelope = asking.read_envelope(one_line(wire.refusal(identity, error)))
+    envelope = client_wire.read_envelope(one_line(wire.refusal(identity, error)))
     assert envelope.id == identity
     assert envelope.error is not None
     assert envelope.error["code"] == error.rpc_code
-    back = asking.to_exception(envelope.error)
+    back = client_wire.to_exception(envelope.error)
     assert type(back) is type(error)
     assert vars(back) == vars(error)
 
@@ -88,23 +88,23 @@ def test_a_refusal_comes_out_as_the_exception_it_was(
 def test_a_fault_is_told_with_its_code_and_as_a_bad_request(
     identity: int | str | None, said: str, code: int
 ) -> None:
-    envelope = asking.read_envelope(one_line(wire.fault(ProtocolFault(code, said, identity))))
+    envelope = client_wire.read_envelope(one_line(wire.fault(ProtocolFault(code, said, identity))))
     assert envelope.id == identity
     assert envelope.error is not None
     assert (envelope.error["code"], envelope.error["message"]) == (code, said)
-    assert isinstance(asking.to_exception(envelope.error), BadRequest)
+    assert isinstance(client_wire.to_exception(envelope.error), BadRequest)
 
 
 def test_an_error_of_a_newer_daemon_is_an_error_all_the_same() -> None:
     body = {"code": -33599, "message": "new", "data": {"error_code": "E599"}}
-    assert type(asking.to_exception(body)) is InternalError
-    assert type(asking.to_exception({"code": -32601, "message": "no such method"})) is BadRequest
+    assert type(client_wire.to_exception(body)) is InternalError
+    assert type(client_wire.to_exception({"code": -32601, "message": "no such method"})) is BadRequest
 
 
 def test_the_root_of_all_errors_can_be_told_too() -> None:
-    envelope = asking.read_envelope(wire.refusal(1, MarianneError("odd")))
+    envelope = client_wire.read_envelope(wire.refusal(1, MarianneError("odd")))
     assert envelope.error is not None
-    assert (envelope.error["code"], type(asking.to_exception(envelope.error))) == (-32603, InternalError)
+    assert (envelope.error["code"], type(client_wire.to_exception(envelope.error))) == (-32603, InternalError)
 
 
 @given(st.binary(max_size=200))
@@ -174,10 +174,10 @@ def test_params_may_be_left_out_and_stand_behind_blanks() -> None:
 
 
 def test_what_the_daemon_does_not_know_of_an_envelope_is_left_aside() -> None:
-    envelope = asking.read_envelope(b'{"jsonrpc":"2.0","id":1,"result":{},"more":true}')
+    envelope = client_wire.read_envelope(b'{"jsonrpc":"2.0","id":1,"result":{},"more":true}')
     assert envelope.id == 1
     with pytest.raises(ValueError, match=r"malformed|Expecting"):
-        asking.read_envelope(b"nonsense")
+        client_wire.read_envelope(b"nonsense")
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:

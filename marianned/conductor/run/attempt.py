@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from marianned import faults, files, workers
 from marianned.accidents import Accident, FlightAbandoned, HelperWait
+from marianned.code_images import interpreter
 from marianned.conductor.run import ends, handoff, sessions, walls
 from marianned.conductor.run.attempt_spec import (
     environment_of,
@@ -57,7 +58,6 @@ from marianned.executors.base import (
     Whereabouts,
     may_be_foreign,
 )
-from marianned.held import interpreter
 from marianned.instruments import command_line, costs
 from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile

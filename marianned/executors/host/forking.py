@@ -232,7 +232,7 @@ def _answer(pair: SupervisorChannel, said: bytes) -> StartAnswer | None:
 def _launch(far: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         programs.command("forkserver"),
-        pass_fds=[programs.held()],
+        pass_fds=[programs.descriptor()],
         cwd="/",
         env=shim_environment("-" * forkserver.MARK_ROOM),
         stdin=far.fileno(),

@@ -386,7 +386,7 @@ def _brand(attempt: str) -> int | None:
 def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
     front = subprocess.Popen(
         programs.command("shim", directory),
-        pass_fds=[programs.held()],
+        pass_fds=[programs.descriptor()],
         env=shim_environment(attempt),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -267,10 +267,10 @@ class Way:
     """A socket that tells whether the lock is held as it sends."""
 
     def __init__(self, way: socket.socket, held: dict[str, bool]) -> None:
-        self._way, self._held = way, held
+        self._way, self._images = way, held
 
     def send(self, data: bytes, flags: int) -> int:
-        self._held["move"] = traces.moving.locked()
+        self._images["move"] = traces.moving.locked()
         return self._way.send(data, flags)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Programs that are held open: the code of modules in a file without a name, which an interpreter runs.
+"""Images of code: modules compiled into a file in memory, open and without a name, which an interpreter runs.
 
 An upgrade can take the files of the package away, or put others there, while the daemon runs: what it starts
 later must still be what it has begun with. So code is read once, and the files themselves are not looked at
@@ -21,7 +21,7 @@ import marshal, posix, sys
 MODULES = dict("MODULES")
 VALUES = "VALUES"
 LIBRARIES = {}
-class Held:
+class ImageFinder:
     def find_spec(self, name, path=None, target=None):
         kind = type(sys.__spec__)
         if name in LIBRARIES:
@@ -39,10 +39,10 @@ def run(name, names):
     names["__file__"] = f"/none/{name.replace('.', '/')}.py"
     exec(marshal.loads(MODULES[name][0]), names)
 posix.close(int(sys.argv[0].rpartition("/")[2]))
-sys.meta_path.insert(0, Held())
+sys.meta_path.insert(0, ImageFinder())
 run(sys.argv.pop(1), globals())
 """
-"""What runs first: MODULES has the code of each module and, of a package, its text; VALUES what else is held.
+"""What runs first: MODULES has the code of each module and, of a package, its text; VALUES a constant for it.
 
 Both are put in the place of these words once it is compiled: as a source they took 60 ms. Whoever holds
 libraries says at which descriptors they are. There are packages that look at their own text.
@@ -56,21 +56,21 @@ _LOW = 0xFFFFFFFF
 
 def interpreter() -> str:
     """Return the interpreter itself, which stays where an environment around it is made anew."""
-    return _behind(sys.executable)
+    return _resolve(sys.executable)
 
 
 @cache
-def _behind(path: str) -> str:
+def _resolve(path: str) -> str:
     return os.path.realpath(path)
 
 
-_behind(sys.executable)  # now: later the link may be gone
+_resolve(sys.executable)  # now: later the link may be gone
 
 
 _BOOTING = compile(_BOOT, "<held>", "exec")
 
 
-def hold(name: str, codes: Mapping[str, tuple[bytes, str | None]], values: Any = None) -> int:
+def make_image(name: str, codes: Mapping[str, tuple[bytes, str | None]], values: Any = None) -> int:
     """Return a descriptor N for `INTERPRETER -I -S /proc/self/fd/N MODULE`, with N passed on to it.
 
     Args:
@@ -103,11 +103,11 @@ def code_of(name: str) -> tuple[bytes, str | None]:
     spec = importlib.util.find_spec(name)
     assert spec is not None
     loader: Any = spec.loader
-    code = _compiled(spec.origin, spec.cached) or marshal.dumps(loader.get_code(spec.name))
-    return code, _text(loader, name) if spec.submodule_search_locations is not None else None
+    code = _read_compiled(spec.origin, spec.cached) or marshal.dumps(loader.get_code(spec.name))
+    return code, _source_text(loader, name) if spec.submodule_search_locations is not None else None
 
 
-def _compiled(source: str | None, cached: str | None) -> bytes | None:
+def _read_compiled(source: str | None, cached: str | None) -> bytes | None:
     """Return what the compiled file of a source has, where its head says that it is of that source (PEP 552).
 
     To load the code of all that workers need, and to marshal it again, took 45 ms more.
@@ -123,11 +123,11 @@ def _compiled(source: str | None, cached: str | None) -> bytes | None:
     return file[_HEAD.size :] if file.startswith(head) else None
 
 
-def _text(loader: Any, name: str) -> str:
+def _source_text(loader: Any, name: str) -> str:
     return loader.get_source(name) or ""
 
 
-def of_nobody_else(modules: Iterable[ModuleType]) -> tuple[list[str], dict[str, str]]:
+def third_party_modules(modules: Iterable[ModuleType]) -> tuple[list[str], dict[str, str]]:
     """Name, of these, those that are not the interpreter's own: modules, and libraries with their files."""
     own = os.path.dirname(os.__file__)  # noqa: PTH120  it is compared as a text
     codes: list[str] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from marianned import touch
-from marianned.touch import FileWatch
+from marianned import file_watch
+from marianned.file_watch import FileWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_what_becomes_of_a_file_is_told_at_once(tmp_path, how):
 
 
 async def test_what_is_written_is_not_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(touch, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(file_watch, "_LOOK_SECONDS", 0.05)
     file = tmp_path / "file"
     with file.open("wb", buffering=0) as written, FileWatch([file]) as watch:
         written.write(b"much")
@@ -45,6 +45,6 @@ async def test_what_is_written_is_not_told(tmp_path, monkeypatch):
 
 
 async def test_where_nothing_is_told_it_is_looked_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(touch, "_UNTOLD_SECONDS", 0.05)
+    monkeypatch.setattr(file_watch, "_UNTOLD_SECONDS", 0.05)
     with FileWatch([tmp_path / "nothing"]) as watch, anyio.fail_after(30):
         await watch.touched()

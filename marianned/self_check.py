@@ -61,9 +61,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     hints: list[str] = []
 
 
-def report() -> CheckFindings:
+def run_self_check() -> CheckFindings:
     """Run all checks, and read the settings."""
-    checks = [finding for look in _CHECKS for finding in _found(look)]
+    checks = [finding for look in _CHECKS for finding in _run_one_check(look)]
     try:
         found = load_configuration(configuration_directory())
     except ConfigError as error:
@@ -75,7 +75,7 @@ def report() -> CheckFindings:
     return CheckFindings(checks=checks, settings=settings)
 
 
-def _found(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _run_one_check(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield what one check finds; what it can't look at is a finding, and keeps no other from looking."""
     try:
         yield from look()
@@ -123,7 +123,7 @@ def _cluster() -> Iterator[Finding]:
             said += ": set attempts_dir to a place on a shared file system"
             file = shlex.quote(str(configuration_directory() / "config.toml"))
             hints = [f"sed -i '1i attempts_dir = \"/SHARED/marianne/attempts\"' {file}", "mzt restart"]
-        elif (why := _away(place)) is not None:
+        elif (why := _describe_away_attempts(place)) is not None:
             said = f"{why}: what runs goes on, and nothing starts until it is back"
             hints = [f"findmnt -T {shlex.quote(place)}"]
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
@@ -224,7 +224,7 @@ def _may_be_held() -> bool:
         return True
 
 
-def _away(place: str) -> str | None:
+def _describe_away_attempts(place: str) -> str | None:
     """Say what stands in the place of the directory of attempts, where that is away; null: it is there.
 
     What is empty looks as if it were there. A daemon knows best; without one its database tells whether
@@ -233,12 +233,12 @@ def _away(place: str) -> str | None:
     if _may_be_held():
         begins = f"'{place}' ", *(f"'{one}' is not mounted" for one in Path(place).parents)
         why = next((one for one in _degraded_by() if one.startswith(begins)), None)
-        return f"'{place}' is not there" if why is None and not Path(place).is_dir() else _first(why)
+        return f"'{place}' is not there" if why is None and not Path(place).is_dir() else _first_clause(why)
     state = state_directory()
     return incarnation_directory.describe_absence(Path(place), known_starts(database_path(state)), state)
 
 
-def _first(why: str | None) -> str | None:
+def _first_clause(why: str | None) -> str | None:
     """Return what is so, without what to do about it."""
     return None if why is None else why.partition("; ")[0]
 
@@ -312,7 +312,7 @@ def _private() -> Iterator[Finding]:
     with suppress(ConfigError):
         settings = load_configuration(configuration_directory()).settings
         attempts = settings.attempts_dir
-        if attempts is None or (why := _away(attempts)) is None:
+        if attempts is None or (why := _describe_away_attempts(attempts)) is None:
             yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
         elif settings.executor == LOCAL:  # else `shared directory` says so
             said = f"{why}: what runs goes on, and nothing starts until it is back"

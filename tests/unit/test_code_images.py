@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned import held
+from marianned import code_images
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def module(tmp_path, monkeypatch):
 
 def found(module):
     names = {}
-    exec(marshal.loads(held.code_of(module.stem)[0]), names)
+    exec(marshal.loads(code_images.code_of(module.stem)[0]), names)
     return names["found"]
 
 
