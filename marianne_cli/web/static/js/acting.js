@@ -2,7 +2,7 @@
 import { html, signal, useEffect, useRef, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { change } from "./net.js";
-import { idle, job, now, tell } from "./store.js";
+import { idle, job, now, addNote } from "./store.js";
 import { plural, visible } from "./text.js";
 
 const WORDS = {
@@ -22,8 +22,8 @@ const WORDS = {
 };
 const STRONG = new Set(["resume"]);
 
-export const asked = signal(null); // the request that a dialog asks about
-const spoken = signal(""); // the line of the button that is pointed at
+export const dialogRequest = signal(null); // the request that a dialog asks about
+const hoveredLine = signal(""); // the line of the button that is pointed at
 
 export const reason = signal("");
 
@@ -33,10 +33,10 @@ export async function request(offer, extra = {}) {
   try {
     const told = await change(offer.method, params);
     reason.value = "";
-    tell({ text: told.message, lines: [offer.line], done: told.acknowledged !== false });
+    addNote({ text: told.message, lines: [offer.line], done: told.acknowledged !== false });
     return told;
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints, problems: refusal.problems });
+    addNote({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints, problems: refusal.problems });
     return null;
   }
 }
@@ -51,27 +51,27 @@ async function requestAll(several) {
     await change(offer.method, params).catch((refusal) => refused.push(`${offer.params.job_id}: ${refusal.message}`));
   }
   const count = several.offers.length;
-  if (refused.length) tell({ bad: true, text: `${refused.length} of ${count} refused; ${refused.slice(0, 3).join("; ")}`, lines: [several.line] });
-  else tell({ text: `${plural(count, "job")} asked`, lines: [several.line] });
+  if (refused.length) addNote({ bad: true, text: `${refused.length} of ${count} refused; ${refused.slice(0, 3).join("; ")}`, lines: [several.line] });
+  else addNote({ text: `${plural(count, "job")} asked`, lines: [several.line] });
 }
 
 // Ask whether a request is to be sent for all of these jobs.
-export function offeredAll(name, offers) {
+export function confirmForAll(name, offers) {
   const jobs = offers.map((offer) => offer.params.job_id);
   const line = offers.length === 1 ? offers[0].line : `${offers[0].line.slice(0, offers[0].line.indexOf(" ", 4))} ${offers.map((offer) => offer.line.slice(offer.line.indexOf(" ", 4) + 1)).join(" ")}`;
   const asks = `${WORDS[name]} ${plural(jobs.length, "job")}: ${jobs.slice(0, 10).join(", ")}${jobs.length > 10 ? ` and ${jobs.length - 10} more` : ""}?`;
-  asked.value = { offer: { name, line, asks, offers }, act: requestAll };
+  dialogRequest.value = { offer: { name, line, asks, offers }, act: requestAll };
 }
 
-export function offered(offer, then) {
-  if (offer.asks) asked.value = { offer, then };
+export function requestOrConfirm(offer, then) {
+  if (offer.asks) dialogRequest.value = { offer, then };
   else request(offer).then(then);
 }
 
 export function copy(text) {
   navigator.clipboard?.writeText(text).then(
-    () => tell({ text: `Copied: ${text}` }),
-    () => tell({ bad: true, text: "The browser does not let this page copy." }),
+    () => addNote({ text: `Copied: ${text}` }),
+    () => addNote({ bad: true, text: "The browser does not let this page copy." }),
   );
 }
 
@@ -84,15 +84,15 @@ export const Offer = ({ offer, act, small }) => html`<button
   disabled=${idle.value !== ""}
   title=${idle.value || offer.line}
   data-offer=${offer.name}
-  onMouseEnter=${() => (spoken.value = offer.line)}
-  onFocus=${() => (spoken.value = offer.line)}
-  onClick=${() => (act ? act(offer) : offered(offer))}
+  onMouseEnter=${() => (hoveredLine.value = offer.line)}
+  onFocus=${() => (hoveredLine.value = offer.line)}
+  onClick=${() => (act ? act(offer) : requestOrConfirm(offer))}
 >${WORDS[offer.name] ?? offer.name}</button>`;
 
 export function Offers() {
   const state = job.value;
-  const line = spoken.value && state.offers.some((offer) => offer.line === spoken.value) ? spoken.value : state.offers[0]?.line;
-  return html`<div class="offers" onMouseLeave=${() => (spoken.value = "")}>
+  const line = hoveredLine.value && state.offers.some((offer) => offer.line === hoveredLine.value) ? hoveredLine.value : state.offers[0]?.line;
+  return html`<div class="offers" onMouseLeave=${() => (hoveredLine.value = "")}>
     ${state.offers.map((offer) => html`<${Offer} key=${offer.name} offer=${offer} />`)}
     <input class="reason" placeholder="Reason (optional)" aria-label="Reason for the next request" maxlength="1000"
       value=${reason.value} onInput=${(event) => (reason.value = event.target.value)} disabled=${idle.value !== ""} />
@@ -103,13 +103,13 @@ export function Offers() {
 // What ends or discards something is asked first, with the line that it is.
 export function Dialog() {
   const box = useRef(null);
-  const wanted = asked.value;
+  const wanted = dialogRequest.value;
   useEffect(() => {
     if (wanted) box.current?.showModal();
   }, [wanted]);
   if (!wanted) return null;
   const close = () => {
-    if (asked.peek() === wanted) asked.value = null;
+    if (dialogRequest.peek() === wanted) dialogRequest.value = null;
   };
   return html`<dialog ref=${box} onClose=${close} aria-labelledby="asked">
     <h2 id="asked">${WORDS[wanted.offer.name] ?? wanted.offer.name}</h2>

@@ -2,7 +2,7 @@
 import { html, signal, useComputed, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { request } from "./acting.js";
-import { cell, counted, flight, go, graph, idle, job, plan, route } from "./store.js";
+import { cell, sheetChanges, flight, go, graph, idle, job, plan, route } from "./store.js";
 import { ORDER, age, moment, plural, visible } from "./text.js";
 
 const LIST_MOST = 12;
@@ -44,7 +44,7 @@ const PLANNED = {
 };
 export const planned = (action) => PLANNED[action] ?? action;
 
-function said(sheet, state, line, isMarked) {
+function cellTitle(sheet, state, line, isMarked) {
   const parts = [`Sheet ${sheet.sheet}`, sheetName(sheet)];
   if (line) parts.push(`plan: ${planned(line.action)}${line.runs ? ", runs" : ""}`, line.why);
   else if (state) parts.push(state.status, state.error_message ?? "");
@@ -52,7 +52,7 @@ function said(sheet, state, line, isMarked) {
   return visible(parts.filter(Boolean).join(", "));
 }
 
-function word(state) {
+function statusWord(state) {
   if (!state) return "";
   if (state.status === "running") return age(state.started_at);
   if (state.status === "waiting") return state.until_at ? `${state.waiting_for} until ${moment(state.until_at)}` : `waits: ${state.waiting_for}`;
@@ -62,7 +62,7 @@ function word(state) {
   return "";
 }
 
-const foretold = (line) => [line.action === "kept" ? "" : planned(line.action), line.runs ? "runs" : ""].filter(Boolean).join(", ");
+const planText = (line) => [line.action === "kept" ? "" : planned(line.action), line.runs ? "runs" : ""].filter(Boolean).join(", ");
 
 function Cell({ sheet, small, many, line }) {
   const state = cell(sheet.sheet).value;
@@ -70,7 +70,7 @@ function Cell({ sheet, small, many, line }) {
   // computed: a choice, or news of the job, draws those of a thousand again that it is about
   const selected = useComputed(() => route.value.sheet === sheet.sheet).value && !line?.removed;
   const isMarked = useComputed(() => marked(sheet.sheet)).value;
-  const name = said(sheet, state, line, isMarked);
+  const name = cellTitle(sheet, state, line, isMarked);
   const sign = line?.action === "kept" ? line.status ?? "pending" : status;
   const classes = [
     small ? "cell" : "row-cell",
@@ -84,12 +84,12 @@ function Cell({ sheet, small, many, line }) {
     data-sheet=${sheet.sheet} data-status=${status} onClick=${choose}>
     <${Glyph} of=${sign} title=${small ? null : status} />
     ${!small && html`<span class="name">${many ? html`<small>${sheet.stage}.${sheet.instance}</small> ` : ""}${visible(sheetName(sheet))}</span>
-      <span class="word">${line ? foretold(line) : word(state)}</span>`}
+      <span class="word">${line ? planText(line) : statusWord(state)}</span>`}
   </button>`;
 }
 
 function Counts({ stage, lines }) {
-  void counted.value;
+  void sheetChanges.value;
   const found = new Map();
   for (const sheet of stage.sheets) {
     const status = lines ? lines.get(sheet.sheet)?.action : cell(sheet.sheet).value?.status;

@@ -10,7 +10,7 @@ import { PlanBar, PlanLines, Score } from "./score.js";
 import { Runs } from "./runs.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
-import { counted, daemon, go, href, job, known, now, plan, problem, route, sheets } from "./store.js";
+import { sheetChanges, daemon, go, href, job, known, now, plan, problem, route, sheets } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
 export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why", runs: "Runs" };
@@ -62,7 +62,7 @@ function Drift({ told }) {
 
 // It opens on what failed: one click from the job to the sheet.
 function Failed() {
-  void counted.value;
+  void sheetChanges.value;
   const found = sheets().filter((one) => one.status === "failed");
   if (!found.length || route.value.sheet) return null;
   return html`<p class="row">${found.slice(0, 6).map((one) => html`<button class="small ends" onClick=${() => go({ tab: "graph", sheet: one.sheet, hook: null, attempt: null, view: "output" })}>Open sheet ${one.sheet}</button>`)}

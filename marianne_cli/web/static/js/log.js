@@ -1,7 +1,7 @@
 // Live output: opens at its end and follows; scrolled up it stands still. Search and filter count honestly.
 import { html, signal, useEffect, useLayoutEffect, useMemo, useRef } from "./lib.js";
 import { ask } from "./net.js";
-import { go, log, route, tell } from "./store.js";
+import { go, log, route, addNote } from "./store.js";
 import { bytes, plural, visible } from "./text.js";
 
 const following = signal(true);
@@ -40,7 +40,7 @@ async function searchAll(of, text) {
     const told = await ask("log.search", asked);
     found.value = { of, text, matches: told.matches, more: told.more };
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message });
+    addNote({ bad: true, text: refusal.message });
   }
 }
 

@@ -1,10 +1,10 @@
 // The page as a whole: the bar above, what is said for a while, the keys, and which part is shown.
 import { computed, html, render, signal } from "./lib.js";
-import { Dialog, Line, asked, offered } from "./acting.js";
+import { Dialog, Line, dialogRequest, requestOrConfirm } from "./acting.js";
 import { TABS, Job } from "./job.js";
-import { Jobs, Nobody, several } from "./jobs.js";
+import { Jobs, NoJobOpen, requestForAll } from "./jobs.js";
 import { edit } from "./score.js";
-import { begin, daemon, go, hush, idle, job, link, notes, now, plan, readOnly, route, rows, tell } from "./store.js";
+import { begin, daemon, go, removeNote, idle, job, link, notes, now, plan, readOnly, route, rows, addNote } from "./store.js";
 import { cost, duration, moment, visible } from "./text.js";
 
 const help = signal(false);
@@ -63,7 +63,7 @@ function Notes() {
     <p>${visible(note.text)}${note.code && note.code !== "session" ? html` <small>${note.code}</small>` : ""}</p>
     ${note.done === false && html`<p class="note">Accepted; this page shows when it is carried out.</p>`}
     ${note.lines?.slice(0, 3).map((line) => html`<${Line} text=${line} />`)}
-    <button class="quiet close" aria-label="Close" onClick=${() => hush(note.identity)}>×</button></div>`)}</div>`;
+    <button class="quiet close" aria-label="Close" onClick=${() => removeNote(note.identity)}>×</button></div>`)}</div>`;
 }
 
 const KEYS = [
@@ -94,7 +94,7 @@ function Help() {
 function Page() {
   const named = route.value.job;
   document.title = job.value ? `${job.value.status}: ${job.value.job_name}` : "Marianne";
-  return html`<${Top} /><${Banner} /><div class=${`frame ${named ? "has-job" : ""}`}><${Jobs} />${named ? html`<${Job} />` : html`<${Nobody} />`}</div><${Notes} /><${Dialog} /><${Help} />`;
+  return html`<${Top} /><${Banner} /><div class=${`frame ${named ? "has-job" : ""}`}><${Jobs} />${named ? html`<${Job} />` : html`<${NoJobOpen} />`}</div><${Notes} /><${Dialog} /><${Help} />`;
 }
 
 // --- keys -------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ function Page() {
 const offer = (name) => job.value?.offers.find((one) => one.name === name);
 function ask(name) {
   if (!offer(name)) return;
-  if (idle.value) tell({ bad: true, text: idle.value });
-  else offered(offer(name));
+  if (idle.value) addNote({ bad: true, text: idle.value });
+  else requestOrConfirm(offer(name));
 }
 
 function back() {
@@ -131,9 +131,9 @@ const PRESSED = {
     go({ tab: "score" });
   },
   b: () => [...document.querySelectorAll(".panel [data-offer]")].find((node) => /breakpoint|pause before/.test(node.dataset.offer))?.click(),
-  P: () => several("pause"),
-  C: () => several("resume"),
-  X: () => several("cancel"),
+  P: () => requestForAll("pause"),
+  C: () => requestForAll("resume"),
+  X: () => requestForAll("cancel"),
   j: () => step(1),
   k: () => step(-1),
   G: () => document.querySelector('[data-key="G"]')?.click(),
@@ -143,10 +143,10 @@ const PRESSED = {
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (asked.value || help.value) {
+  if (dialogRequest.value || help.value) {
     // at once: a dialog tells of its end later than it ends, and a key that follows would find it still there
     if (event.key !== "Escape") return;
-    asked.value = null;
+    dialogRequest.value = null;
     help.value = false;
     event.preventDefault();
     return;

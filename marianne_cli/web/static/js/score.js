@@ -4,7 +4,7 @@ import { Line } from "./acting.js";
 import { planned } from "./graph.js";
 import { ask, change, pages } from "./net.js";
 import { hue } from "./sheet.js";
-import { go, hushAll, idle, job, plan, readOnly, route, tell } from "./store.js";
+import { go, removeNotes, idle, job, plan, readOnly, route, addNote } from "./store.js";
 import { moment, ranges, visible, who } from "./text.js";
 
 const editing = signal(false); // the editor is to take the keys
@@ -33,7 +33,7 @@ async function read(named) {
       newest,
     });
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, lines: refusal.hints });
   }
 }
 
@@ -50,11 +50,11 @@ async function look() {
     const explained = await pages("score.validate", { text, directory: base.directory, file: base.config_file, submit_directory: base.directory, explain: true }, "sheets", "total_sheets").catch(() => ({ sheets: [] }));
     set({ problems: reply.problems, busy: false });
     plan.value = { reply, explained: explained.sheets, score: true };
-    hushAll((note) => note.bad);
+    removeNotes((note) => note.bad);
     go({ tab: "graph", sheet: null });
   } catch (refusal) {
     set({ problems: refusal.problems, busy: false, mode: "edit" });
-    tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
   }
 }
 
@@ -66,10 +66,10 @@ async function apply(resume) {
     const reply = await change(told.score ? "job.modify" : told.offer.method, params);
     plan.value = null;
     if (told.score) set({ ...nothing, job: null });
-    tell({ text: reply.message, lines: [told.score ? `mzt modify ${named} -c ${EDITED}${resume ? " -r" : ""}` : told.offer.line], done: reply.acknowledged });
+    addNote({ text: reply.message, lines: [told.score ? `mzt modify ${named} -c ${EDITED}${resume ? " -r" : ""}` : told.offer.line], done: reply.acknowledged });
     go({ tab: "graph" });
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
   }
 }
 
@@ -164,7 +164,7 @@ function Editor() {
 // --- two revisions side by side ---------------------------------------------------------------------------
 
 // The longest common subsequence of lines; beyond a bound the middle is told as replaced.
-export function paired(left, right) {
+export function pairLines(left, right) {
   let start = 0;
   while (start < left.length && start < right.length && left[start] === right[start]) start += 1;
   let tail = 0;
@@ -207,14 +207,14 @@ async function compare(left, right) {
     const [a, b] = await Promise.all([left, right].map((revision) => ask("job.revisions", { job_id: named, revision, limit: 1 })));
     set({ mode: "diff", left, right, texts: [a.text, b.text] });
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message });
+    addNote({ bad: true, text: refusal.message });
   }
 }
 
 function Diff() {
   const { left, right, texts, revisions } = draft.value;
   const [a, b] = texts.map((text) => text.replace(/\n$/, "").split("\n"));
-  const rows = useMemo(() => paired(a, b), [texts]);
+  const rows = useMemo(() => pairLines(a, b), [texts]);
   const side = (at, lines, kind) => html`<td class="number">${at === null ? "" : at + 1}</td><td class=${kind === "same" || at === null ? "" : "differs"}><code>${at === null ? "" : visible(lines[at])}</code></td>`;
   const choose = (value, then) => html`<select aria-label="Revision" value=${value} onChange=${(event) => then(Number(event.target.value))}>${revisions.map((one) => html`<option value=${one.revision}>revision ${one.revision}</option>`)}</select>`;
   return html`<div class="diff"><table><colgroup><col class="number" /><col /><col class="number" /><col /></colgroup><thead><tr><th colspan="2">${choose(left, (value) => compare(value, right))}</th><th colspan="2">${choose(right, (value) => compare(left, value))}</th></tr></thead>

@@ -1,10 +1,10 @@
 // One sheet, or hook: its attempts told apart, what it prints, its checks, its prompt, and what can be asked.
 import { html, signal, useEffect, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
-import { Line, Offer, offered } from "./acting.js";
+import { Line, Offer, requestOrConfirm } from "./acting.js";
 import { Log } from "./log.js";
 import { ask } from "./net.js";
-import { cell, go, graph, job, plan, route, tell } from "./store.js";
+import { cell, go, graph, job, plan, route, addNote } from "./store.js";
 import { between, bytes, moment, plural, visible } from "./text.js";
 
 const detail = signal(null);
@@ -30,15 +30,15 @@ function useDetail(named, number) {
 async function shownPlan(offer) {
   try {
     const reply = await ask(offer.method, { ...offer.params, plan: true });
-    plan.value = { reply, offer, explained: flat() };
+    plan.value = { reply, offer, explained: sheetsWithNeeds() };
     go({ tab: "graph" });
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints });
   }
 }
 
 // The sheets of the score in force, as a plan wants to know them: with what they need.
-export function flat() {
+export function sheetsWithNeeds() {
   const stages = new Map(graph.value?.stages.map((stage) => [stage.stage, stage]) ?? []);
   return [...stages.values()].flatMap((stage) =>
     stage.sheets.map((sheet) => ({ ...sheet, needs: stage.needs.map((need) => stages.get(need)?.sheets[0].sheet) })),
@@ -78,7 +78,7 @@ function Checks({ attempt }) {
       ${check.output && html`<pre>${visible(check.output)}</pre>`}</div></li>`)}</ul>`;
 }
 
-function decoded(told) {
+function decodeText(told) {
   const data = Uint8Array.from(atob(told.data), (char) => char.charCodeAt(0));
   const left = told.size - data.length;
   return `${new TextDecoder().decode(data)}${left > 0 ? `\n… ${bytes(left)} more: mzt logs --prompt, or --result, shows all` : ""}`;
@@ -90,7 +90,7 @@ function Stored({ of, view }) {
     let left = false;
     set(null);
     ask("log.read", { ...of, stream: view }).then(
-      (told) => !left && set(decoded(told)),
+      (told) => !left && set(decodeText(told)),
       (refusal) => !left && set(refusal.message),
     );
     return () => (left = true);
@@ -133,7 +133,7 @@ export function Panel() {
     ${known?.error_message && html`<p class="error">${known.error_message}</p>`}
     ${known?.skip_reason && html`<p class="note">Skipped: ${known.skip_reason}</p>`}
     ${known && (known.blocked_by.length > 0 || known.kept_back_by) && html`<p class="note">${known.blocked_by.length ? `Blocked by sheet ${known.blocked_by.slice(0, 20).join(", ")}` : `Waits for ${known.kept_back_by}`}</p>`}
-    ${known && known.offers.length > 0 && html`<div class="offers small-offers">${known.offers.map((offer) => html`<${Offer} key=${offer.name} offer=${offer} small act=${offer.planned ? shownPlan : offered} />`)}</div>`}
+    ${known && known.offers.length > 0 && html`<div class="offers small-offers">${known.offers.map((offer) => html`<${Offer} key=${offer.name} offer=${offer} small act=${offer.planned ? shownPlan : requestOrConfirm} />`)}</div>`}
     ${known?.attempts.length
       ? html`<div class="attempt-row"><${Attempts} attempts=${known.attempts} chosen=${chosen} /><${Line} text=${`mzt logs ${named} ${sheet}${attempt ? ` --attempt ${attempt}` : ""}`} /></div>
           <${Facts} attempt=${shown} />

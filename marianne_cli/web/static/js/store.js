@@ -1,7 +1,7 @@
 // What the page knows: told by the stream, kept in signals, and the address, which says what is looked at.
 import { batch, computed, effect, signal } from "./lib.js";
 import { Stream, ask, enter } from "./net.js";
-import { isMe } from "./text.js";
+import { setOwnUid } from "./text.js";
 
 export const link = signal({ state: "opening" });
 export const daemon = signal({ up: true, daemon: {} });
@@ -77,7 +77,7 @@ export const cell = (number) => {
   if (!cells.has(number)) cells.set(number, signal(null));
   return cells.get(number);
 };
-export const counted = signal(0); // grows with each change of any sheet
+export const sheetChanges = signal(0); // grows with each change of any sheet
 export const sheets = () => [...cells.values()].map((one) => one.value).filter(Boolean);
 
 // --- output -----------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ function nothing() {
 }
 
 // Lines come in order; they are kept in pieces, of which only the last is drawn again.
-function printed(lines) {
+function addLines(lines) {
   const kept = log.value;
   const chunks = [...kept.chunks];
   let { dropped, count } = kept;
@@ -111,7 +111,7 @@ function printed(lines) {
 const HEARD = {
   hello(told) {
     readOnly.value = told.read_only;
-    isMe(told.uid);
+    setOwnUid(told.uid);
     link.value = { state: "open" };
     rows.value = new Map();
     flight.value = new Map();
@@ -134,8 +134,8 @@ const HEARD = {
     const before = job.value?.status;
     job.value = told.state;
     if (before && before !== told.state?.status && !["pausing", "cancelling"].includes(told.state?.status) && notes.value.some((note) => note.done === false)) {
-      hushAll((note) => note.done === false);
-      tell({ text: `${told.state.job_name}: ${told.state.status}` });
+      removeNotes((note) => note.done === false);
+      addNote({ text: `${told.state.job_name}: ${told.state.status}` });
     }
     problem.value = told.problem;
   },
@@ -156,7 +156,7 @@ const HEARD = {
     for (const values of told.sheets) {
       cell(values[0]).value = Object.fromEntries(keys.map((key, place) => [key, values[place]]));
     }
-    counted.value += 1;
+    sheetChanges.value += 1;
   },
   flight(told) {
     if (told.job !== route.value.job) return;
@@ -179,7 +179,7 @@ const HEARD = {
     if (told.begin) log.value = { ...nothing(), of: told.of, head: told.begin };
     else if (told.problem) log.value = { ...nothing(), of: told.of, problem: told.problem };
     else if (told.end) log.value = { ...log.value, ended: true };
-    else if (log.value.head) printed(told.lines);
+    else if (log.value.head) addLines(told.lines);
   },
 };
 
@@ -216,7 +216,7 @@ export async function readEarlier() {
     earlier.value = before.length ? Math.max(0, earlier.value - before.length) : 0;
     events.value = [...before, ...events.value];
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, lines: refusal.hints });
   }
 }
 
@@ -228,7 +228,7 @@ async function readHistory(named) {
     const newest = told.entries.at(-1)?.event ?? 0;
     events.value = [...told.entries, ...events.value.filter((event) => event.event > newest)];
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message, lines: refusal.hints });
+    addNote({ bad: true, text: refusal.message, lines: refusal.hints });
   }
 }
 
@@ -266,10 +266,10 @@ export async function begin() {
 // --- what is said for a while -----------------------------------------------------------------------------
 
 let noted = 0;
-export function tell(note) {
+export function addNote(note) {
   const identity = (noted += 1);
   notes.value = [...notes.value, { ...note, identity }].slice(-4);
-  if (!note.bad) setTimeout(() => hush(identity), note.done === false ? 20_000 : 6_000);
+  if (!note.bad) setTimeout(() => removeNote(identity), note.done === false ? 20_000 : 6_000);
 }
-export const hushAll = (which) => (notes.value = notes.value.filter((note) => !which(note)));
-export const hush = (identity) => (notes.value = notes.value.filter((note) => note.identity !== identity));
+export const removeNotes = (which) => (notes.value = notes.value.filter((note) => !which(note)));
+export const removeNote = (identity) => (notes.value = notes.value.filter((note) => note.identity !== identity));

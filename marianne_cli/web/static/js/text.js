@@ -51,7 +51,7 @@ export function next(told) {
 }
 
 let me = null;
-export const isMe = (uid) => (me = uid);
+export const setOwnUid = (uid) => (me = uid);
 
 // Who asked: you, and by what program; another user by number; a sheet; or the daemon itself.
 export function who(caller) {

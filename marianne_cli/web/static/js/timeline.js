@@ -2,7 +2,7 @@
 import { computed, html, signal, useEffect, useMemo } from "./lib.js";
 import { pages } from "./net.js";
 import { hue } from "./sheet.js";
-import { events, go, job, now, route, tell } from "./store.js";
+import { events, go, job, now, route, addNote } from "./store.js";
 import { between, duration, moment } from "./text.js";
 
 const LANES_MOST = 60;
@@ -31,7 +31,7 @@ async function read(named) {
     for (const one of told.attempts) of.set(`${one.run}/${one.sheet}/${one.attempt}/${one.started_at}`, one);
     known.value = { job: named, of };
   } catch (refusal) {
-    tell({ bad: true, text: refusal.message });
+    addNote({ bad: true, text: refusal.message });
   } finally {
     setTimeout(() => {
       asking = false;
