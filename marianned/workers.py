@@ -97,11 +97,11 @@ def load(builtin: dict[str, Profile] | None = None) -> dict[str, Profile]:
 
     from marianned.instruments import loader, output
     from marianned.score.check import compiler, explain, profiles
-    from marianned.score.render import assembly, injecting, template
+    from marianned.score.render import assembly, injected_files, template
 
     if builtin is not None:
         loader.preload_builtin_profiles(builtin)
-    del http, ssl, urllib, jinja2, output, assembly, compiler, explain, injecting, profiles, template
+    del http, ssl, urllib, jinja2, output, assembly, compiler, explain, injected_files, profiles, template
     source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
     )
@@ -206,7 +206,7 @@ def _render(
     fallback: int,
 ) -> RenderedPrompt | None:
     from marianned.score.render.assembly import assemble_prompt
-    from marianned.score.render.injecting import inject
+    from marianned.score.render.injected_files import inject
     from marianned.score.render.template import Renderer
 
     known = _cached_score(key, data)

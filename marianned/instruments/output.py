@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from marianned.formatting import time_asked
-from marianned.instruments import amounts, json_path, printed_json
+from marianned.instruments import json_path, printed_json, usage
 from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import ErrorPatterns, FailureRule, OutputFormat, Profile
 from marianned.instruments.recognising import (
@@ -70,7 +70,7 @@ def _read_text_output(profile: Profile, output: OutputFormat, stdout: bytes, kee
         failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
         searched=searched,
-        **msgspec.structs.asdict(amounts.usage_from_text(output, stdout)),
+        **msgspec.structs.asdict(usage.usage_from_text(output, stdout)),
     )
 
 
@@ -92,8 +92,10 @@ def _read_events(
             or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
-    told = amounts.usage_from_events(output, events)
-    if not failed and _is_refusal(profile, result, worked=_has_worked(output, events, told.output_tokens)):
+    reported = usage.usage_from_events(output, events)
+    if not failed and _is_refusal(
+        profile, result, worked=_has_worked(output, events, reported.output_tokens)
+    ):
         failed, error = True, result.strip()
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
@@ -107,7 +109,7 @@ def _read_events(
         final=_final_state(output, events, failed=failed or no_result),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
-        **msgspec.structs.asdict(told),
+        **msgspec.structs.asdict(reported),
     )
 
 
@@ -123,7 +125,7 @@ def _is_refusal(profile: Profile, answer: str, *, worked: bool = False) -> bool:
 def _has_worked(output: OutputFormat, events: list[Any], tokens_out: int | None) -> bool:
     """Tell whether a tool says that more was done than a sentence takes: in tokens, turns, calls of tools."""
     tokens = 0 if output.tokens_of_session or tokens_out is None else tokens_out
-    turns = amounts.amount(events, output.turns_path, added=False) or 0
+    turns = usage.find_amount(events, output.turns_path, added=False) or 0
     return tokens > _TOKENS_OF_A_SENTENCE or turns > 1 or _tool_calls(output, events) > 1
 
 

@@ -18,9 +18,9 @@ from marianned.score.check.hooks import HookExpander
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
 from marianned.score.check.profiles import ProfileSet, find_profiles
 from marianned.score.check.prompts import PromptChecker
+from marianned.score.check.score_checks import check_files, check_score, check_silence
 from marianned.score.check.settings import InstrumentChecker, read_text
 from marianned.score.check.sheet_layout import SheetLayout, SheetPosition, number_sheets
-from marianned.score.check.sheets import check_files, check_score, check_silence
 from marianned.score.check.skips import SkipExpander
 from marianned.score.check.stages import (
     expand_loops,
@@ -51,8 +51,8 @@ from marianned.score.expanded import (
     file_digests,
 )
 from marianned.score.read import model
+from marianned.score.read.common_mistakes import UNREADABLE
 from marianned.score.read.document import ScoreDocument, parse_document
-from marianned.score.read.habits import UNREADABLE
 from marianned.score.read.model import Score
 from marianned.score.read.parameters import apply_values
 from marianned.score.read.reader import FileReader, ScoreSource, resolve

@@ -14,7 +14,7 @@ from marianned.score.expanded import Check, ExpandedScore, LoopDefinition, Sheet
 from marianned.score.read.model import FILE_CHECKS
 from marianned.score.read.reader import DiskReader, FileReader
 from marianned.score.render.assembly import assemble_prompt
-from marianned.score.render.injecting import inject, stand_ins
+from marianned.score.render.injected_files import inject, stand_ins
 from marianned.score.render.prompt_inputs import (
     InjectedTexts,
     RenderError,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from marianned import yaml_tree
 from marianned.errors import Problem
-from marianned.score.check.sheets import instrument_settings
+from marianned.score.check.score_checks import instrument_settings
 from marianned.score.check.stages import executor_sections
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport

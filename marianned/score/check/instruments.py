@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from marianned.instruments import command_line
 from marianned.instruments.profile import Profile
 from marianned.score.check.sheet_layout import SheetPosition
-from marianned.score.read.habits import INSTRUMENTS
+from marianned.score.read.common_mistakes import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import KeyPath

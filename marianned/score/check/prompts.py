@@ -17,12 +17,12 @@ from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import scalars
-from marianned.score.render.injecting import inject, stand_ins
+from marianned.score.render.injected_files import inject, stand_ins
 from marianned.score.render.prompt_inputs import InjectedTexts, RenderError, UpstreamOutputs, visible_outputs
 from marianned.score.render.script import has_dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, names_used, unquoted_lines
-from marianned.score.render.templated import is_dynamic
+from marianned.score.render.templated_variables import is_dynamic
 from marianned.yaml_tree import KeyPath, ScalarNode, SourcePosition, find, place_inside
 
 _DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")

@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §2.
 from typing import NamedTuple
 
 from marianned import yaml_tree
-from marianned.score.read.habits import KEYS
+from marianned.score.read.common_mistakes import KEYS
 from marianned.score.read.model import Score
 from marianned.score.read.rules import field_rules
 from marianned.yaml_tree import (

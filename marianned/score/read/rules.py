@@ -14,7 +14,7 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 
 from marianned.formatting import CONTROLS, DURATION_MOST, DURATION_MOST_SAID, read_duration
-from marianned.score.read.habits import KEYS, MAPPINGS
+from marianned.score.read.common_mistakes import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import KeyPath, ListNode, MappingNode, Node, ScalarNode, plain
 

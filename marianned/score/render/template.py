@@ -20,7 +20,7 @@ from marianned.score.expanded import ExpandedScore, SheetDefinition
 from marianned.score.read.variables import BUILT_IN, unpack
 from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedTexts, RenderError, UpstreamOutputs
 from marianned.score.render.shell_bodies import quote_for_shell, shield_lengths, unquoted_outputs
-from marianned.score.render.templated import TemplatedVariables
+from marianned.score.render.templated_variables import TemplatedVariables
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""

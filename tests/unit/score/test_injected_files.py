@@ -8,7 +8,7 @@ from scores import MARK, Disk, compiled, expanded, marked, score
 from marianned.score.check.explain import explain
 from marianned.score.read.reader import DiskReader
 from marianned.score.render.assembly import assemble_prompt
-from marianned.score.render.injecting import FILE_MOST, inject
+from marianned.score.render.injected_files import FILE_MOST, inject
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 from marianned.score.render.template import Renderer
 

@@ -5,10 +5,10 @@ from kit.tables import each
 from scores import Disk, body_of, compiled, expanded, score
 
 from marianned.score.render.assembly import describe_check
-from marianned.score.render.injecting import inject
+from marianned.score.render.injected_files import inject
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 from marianned.score.render.template import Renderer
-from marianned.score.render.templated import TemplatedVariables
+from marianned.score.render.templated_variables import TemplatedVariables
 
 TWO = "{size: 1, total_items: 2}"
 

@@ -17,9 +17,9 @@ from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.score.render.assembly import has_single_path
-from marianned.score.render.injecting import passed_over_text, subdirectories
+from marianned.score.render.injected_files import passed_over_text, subdirectories
 from marianned.score.render.template import template_fault
-from marianned.score.render.templated import is_dynamic
+from marianned.score.render.templated_variables import is_dynamic
 from marianned.yaml_tree import KeyPath, ScalarNode, find, place_inside, scalars
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -46,14 +46,14 @@ def usage_from_events(output: OutputFormat, events: list[Any]) -> ReportedUsage:
         output.written_tokens_path,
     )
     added = output.aggregate_tokens
-    fresh, spoken, cached, written = (_count(amount(events, path, added=added)) for path in tokens)
-    total = _count(amount(events, output.total_tokens_path, added=added))
+    fresh, spoken, cached, written = (_token_count(find_amount(events, path, added=added)) for path in tokens)
+    total = _token_count(find_amount(events, output.total_tokens_path, added=added))
     if fresh is not None and spoken is not None and total is not None:
         spoken = max(spoken, total - fresh)
     looked = [*(("tokens", path) for path in tokens), ("cost", output.cost_path)]
     unread = [line for what, path in looked if (line := _unread_amount(events, path, what, added=added))]
     return ReportedUsage(
-        fresh, spoken, cached, written, amount(events, output.cost_path, added=added), unread
+        fresh, spoken, cached, written, find_amount(events, output.cost_path, added=added), unread
     )
 
 
@@ -63,8 +63,8 @@ def usage_from_text(output: OutputFormat, stdout: bytes) -> ReportedUsage:
     text = stdout.decode(errors="replace") if output.text_amounts else ""
     costs = _amounts_in_text(text, told.cost)
     return ReportedUsage(
-        _sum(_amounts_in_text(text, told.input_tokens)),
-        _sum(_amounts_in_text(text, told.output_tokens)),
+        _sum_of_tokens(_amounts_in_text(text, told.input_tokens)),
+        _sum_of_tokens(_amounts_in_text(text, told.output_tokens)),
         cost_usd=costs[-1] if costs else None,
     )
 
@@ -79,11 +79,11 @@ def _amounts_in_text(text: str, pattern: str | None) -> list[float]:
     return found
 
 
-def _sum(amounts: list[float]) -> int | None:
+def _sum_of_tokens(amounts: list[float]) -> int | None:
     return round(sum(amounts)) if amounts else None
 
 
-def amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
+def find_amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
     """Return the last number found over all events, or the sum of all; None: none was found.
 
     Of several paths in `path`, the first counts that finds any.
@@ -101,7 +101,7 @@ def amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
 
 def _unread_amount(events: list[Any], path: str | None, what: str, *, added: bool) -> str | None:
     """Say that something stands where an amount is due, and is none."""
-    if path is None or amount(events, path, added=added) is not None:
+    if path is None or find_amount(events, path, added=added) is not None:
         return None
     for one in path.split():
         found = [value for event in events for value in json_path.matches(event, one) if value is not None]
@@ -112,5 +112,5 @@ def _unread_amount(events: list[Any], path: str | None, what: str, *, added: boo
     return None
 
 
-def _count(amount: float | None) -> int | None:
+def _token_count(amount: float | None) -> int | None:
     return None if amount is None else int(amount)

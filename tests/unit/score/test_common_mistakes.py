@@ -6,7 +6,7 @@ from kit.tables import each
 from scores import compiled
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.read.habits import INSTRUMENTS, KEYS, MAPPINGS
+from marianned.score.read.common_mistakes import INSTRUMENTS, KEYS, MAPPINGS
 from marianned.score.read.model import Score
 
 SCORE = """\

@@ -1,6 +1,6 @@
-"""What people write first, out of habit or from other tools, and what is meant here: hints, as data.
+"""Hints for what people often write by mistake, out of habit or from other tools, as data.
 
-A likeness of letters suggests nonsense for these words: `max_retries` at the top is not `ai_review`.
+The nearest known word would be nonsense for these: `max_retries` at the top is not `ai_review`.
 """
 
 from marianned.yaml_tree import KeyPath
