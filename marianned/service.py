@@ -117,9 +117,9 @@ class Daemon:
             watchdog = Watchdog(self._notifier, conductor.summary)
             stopper = ShutdownCoordinator(conductor, tasks, watchdog)
             reloader = SettingsReloader(conductor, configuration_directory(), self._notifier)
-            keeper = Retention(conductor)
+            retention = Retention(conductor)
             NotificationSender(conductor, tasks)  # the store knows it
-            known = handlers(conductor, submissions, queries, keeper, stopper.stop, reloader.reload)
+            known = handlers(conductor, submissions, queries, retention, stopper.stop, reloader.reload)
             server = Server(known, JournalFeed(store), queries, store, stopper.answered)
             faults.point("service.opened")
             watchdog.busy(busy=True)
@@ -128,11 +128,11 @@ class Daemon:
                 store.on_commit(journal.publish)
             recovered = await conductor.recover()
             await strangers.report_strangers(services, conductor.flights())
-            await keeper.finish()
+            await retention.finish()
             await to_thread.run_sync(services.tidy, conductor.incarnations_in_flight())
             faults.point("recover.done")
             tasks.start_soon(services.disk.watch, conductor.grant)
-            tasks.start_soon(keeper.retain)
+            tasks.start_soon(retention.retain)
             door = ListenerGuard(
                 self._address,
                 self._state / SOCKET_NAME,

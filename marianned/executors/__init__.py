@@ -1,1 +1,1 @@
-"""Where attempts run: the shim that supervises each of them, and the executors that start it."""
+"""Where attempts run: the shim, whose two processes supervise each, and the executors that start it."""

@@ -69,7 +69,7 @@ def given_up(directory: Path) -> bool:
 
 
 def raise_limit(place: AttemptPlace, seconds: float, name: str = limit.NAME) -> None:
-    """Write the file of this name that a shim reads when its limit is over."""
+    """Write the file of this name that a runner reads when its limit is over."""
     make_private_directory(place.directory, place.root)
     path, text = place.directory / name, limit.text(place.id, seconds)
     try:
@@ -80,7 +80,7 @@ def raise_limit(place: AttemptPlace, seconds: float, name: str = limit.NAME) -> 
 
 
 def read(path: Path, kind: type[_S]) -> _S | None:
-    """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
+    """Read a file of the supervisors; None where there is none, or what a failing disk has left of it."""
     try:
         return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
     except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, msgspec.MsgspecError):

@@ -157,7 +157,7 @@ def id_in(directory: Path) -> str | None:
 class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How it ended: exit.json. Exit code or signal are the command's; both null: not started, or unknown.
 
-    `error` says why it could not be started. `asked`: the shim was asked (TERM from the process `asked_by`)
+    `error` says why it could not be started. `asked`: its keeper was asked (TERM from the process `asked_by`)
     to end it before it ended by itself. Times are UTC milliseconds; what was used is that of the command and
     all it started; `swept` counts the other processes that were ended with it; `writer` is runner or keeper.
     `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
@@ -252,8 +252,9 @@ class Whereabouts(NamedTuple):
 
 
 class SupervisorIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks after it: identity.json. `pid` is the keeper's; start times are in clock ticks since boot.
+    """The supervisors of an attempt: identity.json.
 
+    `pid` is the keeper's; start times are in clock ticks since boot.
     `started_at` is when the keeper began (UTC milliseconds), null in what an older release started; `node`
     and `cluster_job` are what a cluster's job calls both, null on this host.
     """
@@ -370,7 +371,7 @@ class StartRefused(CannotStart):
 
 
 class StartFailed(CannotStart, Accident):
-    """A start failed for a reason of ours, which passes: its shim was killed, or something is short."""
+    """A start failed for a reason of ours, which passes: its supervisor was killed, or something is short."""
 
 
 class Executor(Protocol):
@@ -401,7 +402,7 @@ class Executor(Protocol):
         """
 
     async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
-        """Tell who looks after it, or did; None before it has been started."""
+        """Return who supervises it, or did; None before it has been started."""
 
     async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that.

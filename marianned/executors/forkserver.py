@@ -20,9 +20,9 @@ it works, is most of what a short attempt costs. Whatever else happened, both en
     OVER ──▶ the daemon
 
 No signal that is meant for an attempt reaches another one. Who sends one looks for the mark first, and holds
-`traces.moving` meanwhile, as does who names the next directory. So it was sent before that was named: then
-a keeper that rests dies of it, with nothing in its hands, and one that has yet to rest does as soon as it
-would; or it is not sent, for the mark is gone. Daemons that were there before have named what they have
+`traces.reassigning` meanwhile, as does who names the next directory. So it was sent before that was named:
+then a keeper that rests dies of it, with nothing in its hands, and one that has yet to rest does as soon as
+it would; or it is not sent, for the mark is gone. Daemons that were there before have named what they have
 named. A pair whose daemon has gone does not stay, nor does one that has had nothing to do for REST_SECONDS.
 
 What is forked must not differ from a keeper that began as a program: it holds no descriptor of the server but

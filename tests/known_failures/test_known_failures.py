@@ -102,7 +102,7 @@ KNOWN = {
         "unit/executors/test_shim_ending.py::test_a_second_shim_over_the_same_attempt_refuses",
     ),
     "a process that has the pid by now is taken for the attempt": Known(
-        "executors.host.supervisors:_alive",
+        "executors.host.supervisors:_living_of",
         "if found is not None and found.start_time == started and traces.has_mark(pid, mark):",
         "if found is not None:",
         "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",
@@ -192,7 +192,7 @@ KNOWN = {
     ),
     "an attempt whose files are gone counts as gone": Known(
         "executors.host.local:LocalExecutor.presence",
-        "found = await _patiently(traces.supervisors, place.id)",
+        "found = await _in_thread(traces.find_supervisors, place.id)",
         "found: list[tuple[int, int]] = []",
         "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),

@@ -223,7 +223,7 @@ class AttemptRunner:
         self.helper_wait.abandon()
 
     async def interrupt(self, *, drop: bool = False) -> None:
-        """End it: TERM, grace, KILL by its shim; a check that is running too.
+        """End it: TERM, grace, KILL by its supervisors; a check that is running too.
 
         `drop`: its job is cancelled, and does not even ask whether it had said its last word.
         """

@@ -104,7 +104,7 @@ class FlightProcess:
         self.interrupted = True
 
     async def interrupt(self, *, drop: bool = False) -> None:
-        """End it: TERM, grace, KILL by its shim; asked to stop before, where it is and isn't to `drop`."""
+        """End it: TERM, grace, KILL by its supervisors; asked to stop before that, unless `drop`."""
         self.interrupted = True
         self._dropped = self._dropped or drop
         await self._executor.end(self.place, drop=self._dropped)

@@ -335,7 +335,7 @@ class ClusterExecutor:
         return True
 
     async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
-        """Write the file that its shim reads when its limit is over; the engine's backstop stays as it is."""
+        """Write the file that its runner reads when its limit is over; the engine's backstop stays."""
         name = limit.SILENCE if silence else limit.NAME
         await run_sync(attempt_files.raise_limit, place, seconds, name)
 

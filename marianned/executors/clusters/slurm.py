@@ -186,7 +186,7 @@ class SlurmEngine:
         return found
 
     async def signal(self, jobs: Sequence[str], number: int) -> Collection[str]:
-        """Signal the batch step, which is our supervisor (see Engine)."""
+        """Signal the batch step, which is our keeper (see Engine)."""
         return await _cancel(["--verbose", "--batch", f"--signal={number}"], jobs, _STANDS_STILL)
 
     async def cancel(self, jobs: Sequence[str]) -> None:

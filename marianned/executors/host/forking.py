@@ -1,4 +1,4 @@
-"""The fork server's near end: starts it, has it fork pairs, or pairs take another attempt; replaces it.
+"""The fork server as the daemon has it: started, asked for pairs, replaced; a pair that rests is used again.
 
 Everything here blocks, and may be called from any thread.
 """
@@ -27,15 +27,15 @@ _RESTING_MOST = 16
 
 
 class StartAnswer(NamedTuple):
-    """What the keeper has said: the shim's exit status, a message, and, if it was GO, the way to the pair."""
+    """What the keeper has said: the shim's exit status, a message, and, if it was GO, the pair's channel."""
 
     status: int
     message: str
-    pair: "SupervisorChannel | None" = None
+    channel: "SupervisorChannel | None" = None
 
 
 class SupervisorChannel:
-    """The daemon's end of the way to a keeper and its runner; readable at an attempt's end, or their own."""
+    """The daemon's end of the socket to a pair; readable when their attempt ends, or they do."""
 
     def __init__(self, way: socket.socket) -> None:
         self._way = way
@@ -46,47 +46,47 @@ class SupervisorChannel:
         """Return the descriptor, to wait for it."""
         return self._way.fileno()
 
-    def answer(self) -> bytes:
-        """Wait for what it says to a directory; nothing: it is gone, or has said nothing for too long."""
+    def read_answer(self) -> bytes:
+        """Return the keeper's answer to a directory; nothing: the pair is gone, or did not answer in time."""
         watch = select.poll()
         watch.register(self._way, select.POLLIN)
         if not watch.poll(_PATIENCE_MILLISECONDS):
             self._kill()
         return self._read()
 
-    def give(self, directory: bytes) -> bool:
-        """Name another attempt's directory to a pair that rests; False: it has left."""
+    def send_attempt(self, directory: bytes) -> bool:
+        """Name another attempt's directory to a pair that rests; False: the pair is gone."""
         try:
-            with traces.moving:
+            with traces.reassigning:
                 self._way.send(directory, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError:
             return False
         return True
 
-    def rests(self) -> bool:
-        """Tell, once it is readable, whether it waits for another attempt."""
+    def is_resting(self) -> bool:
+        """Tell, once the channel is readable, whether the pair rests: it waits for another attempt."""
         try:
             return self._way.recv(1, socket.MSG_DONTWAIT) == forkserver.OVER
         except OSError:
             return False
 
-    def has_left(self) -> bool:
-        """Tell, of one that rests, whether it is gone by now."""
+    def has_gone(self) -> bool:
+        """Tell, of a pair that rests, whether it is gone by now."""
         watch = select.poll()
         watch.register(self._way, select.POLLIN)
         return bool(watch.poll(0))
 
     def close(self) -> None:
-        """Let go of it: it ends what it has, and leaves."""
+        """Close the channel: the pair finishes the attempt it has, if any, and ends."""
         self._way.close()
 
-    def dismiss(self) -> None:
-        """Have one that rests leave."""
+    def end_resting(self) -> None:
+        """Have a pair that rests end."""
         with contextlib.suppress(OSError):  # it has left
             self._way.shutdown(socket.SHUT_WR)
 
-    def outlast(self, until: float) -> None:
-        """Wait for that, up to a moment (monotonic)."""
+    def wait_for_end(self, until: float) -> None:
+        """Wait until the pair has ended, up to a moment (monotonic), and close the channel."""
         watch = select.poll()
         watch.register(self._way, select.POLLIN)
         watch.poll(max(0.0, until - time.monotonic()) * 1000)
@@ -130,74 +130,74 @@ class ForkServer:
             OSError: it can't be started.
         """
         with self._lock:
-            self._living()
+            self._ensure_server()
 
     def close(self) -> None:
-        """End it, and the pairs that rest; what runs goes on."""
+        """End the server, and the pairs that rest; attempts that run go on."""
         with self._lock:
             self._closed = True
             resting, self._resting = self._resting, []
-            self._drop()
-        for pair in resting:
-            pair.dismiss()
+            self._end_server()
+        for channel in resting:
+            channel.end_resting()
         until = time.monotonic() + _CLOSING_SECONDS
-        for pair in resting:
-            pair.outlast(until)
+        for channel in resting:
+            channel.wait_for_end(until)
 
     def start(self, directory: Path, attempt: str) -> StartAnswer | None:
-        """Have a pair that rests take the attempt, or one forked for it; None: there was no answer.
+        """Give the attempt to a pair that rests, or else to a new one; None: there was no answer.
 
         Without an answer nothing has been started, or it was killed: then there is a claim.
         """
         if len(attempt.encode()) > forkserver.MARK_ROOM:
             return None
         request = os.fsencode(directory.absolute())
-        while pair := self._rested():
-            said = pair.answer() if pair.give(request) else b""
+        while channel := self._take_resting():
+            said = channel.read_answer() if channel.send_attempt(request) else b""
             if said or (directory / shim.CLAIM).exists():
-                return _answer(pair, said)
-            pair.close()
+                return _parse_answer(channel, said)
+            channel.close()
         try:
-            return self._ask(request)
+            return self._ask_server(request)
         except OSError:
             return None
 
-    def rest(self, pair: SupervisorChannel) -> None:
-        """Keep a pair that waits for another attempt, if there is room for it."""
+    def rest(self, channel: SupervisorChannel) -> None:
+        """Keep a pair that rests for another attempt, if there is room for it."""
         with self._lock:
             if len(self._resting) >= _RESTING_MOST:
-                gone = [one for one in self._resting if one.has_left()]
+                gone = [one for one in self._resting if one.has_gone()]
                 self._resting = [one for one in self._resting if one not in gone]
                 for one in gone:
                     one.close()
             if self._closed or len(self._resting) >= _RESTING_MOST:
-                pair.close()
+                channel.close()
             else:
-                self._resting.append(pair)
+                self._resting.append(channel)
 
-    def _rested(self) -> SupervisorChannel | None:
+    def _take_resting(self) -> SupervisorChannel | None:
         with self._lock:
             return self._resting.pop() if self._resting else None
 
-    def _ask(self, directory: bytes) -> StartAnswer | None:
+    def _ask_server(self, directory: bytes) -> StartAnswer | None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs, self._lock:
-                asked, near = self._living()
+                asked, near = self._ensure_server()
                 socket.send_fds(near, [directory], [theirs.fileno()], socket.MSG_DONTWAIT)
             watch = select.poll()
             watch.register(ours, select.POLLIN)
             if not watch.poll(_PATIENCE_MILLISECONDS):
                 asked.kill()  # stopped, most likely: then this is the end of our question, too
-            pair = SupervisorChannel(ours)
-            return _answer(pair, pair.answer())
+            channel = SupervisorChannel(ours)
+            return _parse_answer(channel, channel.read_answer())
         except BaseException:
             ours.close()
             raise
 
-    def _living(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _ensure_server(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         if self._server and self._server[0].poll() is not None:
-            self._drop()
+            self._end_server()
         if self._server is None:
             near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with far:
@@ -208,7 +208,7 @@ class ForkServer:
                     raise
         return self._server
 
-    def _drop(self) -> None:
+    def _end_server(self) -> None:
         if self._server is None:
             return
         process, near = self._server
@@ -221,10 +221,10 @@ class ForkServer:
             process.wait()
 
 
-def _answer(pair: SupervisorChannel, said: bytes) -> StartAnswer | None:
+def _parse_answer(channel: SupervisorChannel, said: bytes) -> StartAnswer | None:
     if said == shim.GO:
-        return StartAnswer(0, "", pair)
-    pair.close()
+        return StartAnswer(0, "", channel)
+    channel.close()
     status, _, message = said.decode(errors="replace").partition(" ")
     return StartAnswer(int(status), message) if status else None
 

@@ -1,6 +1,6 @@
-"""Attempts on this host: has shims forked or spawned, watches them by pidfd, sweeps after killed ones.
+"""Attempts on this host: has their supervisors forked or spawned, watches these, sweeps after killed ones.
 
-The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
+The exit comes from exit.json, never from waiting for a child: supervisors are not ours to reap, and after a
 restart nothing is. Whatever blocks runs in a thread.
 
 Whether an attempt lives is decided by its processes: keeper and runner are known from identity.json, are
@@ -47,7 +47,7 @@ from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01
 _SETTLING_LOOKS = 1000
-"""How long a shim may take from its claim to its identity, in pauses; it needs about a millisecond."""
+"""How long a keeper may take from its claim to its identity, in pauses; it needs about a millisecond."""
 
 _AGAIN_SECONDS = 1.0
 """How long after a look that told nothing the next one comes."""
@@ -72,8 +72,8 @@ class LocalExecutor:
         """Attempts, by id, that were told to end: how they would have ended does not matter any more."""
         self._started: dict[str, SupervisorChannel] = {}
         """Attempts, by id, that were started here and that nobody has waited for yet, each with the way to
-        its pair."""
-        self._lookout = supervisors.AttemptPoller(self._known.get)
+        its channel."""
+        self._poller = supervisors.AttemptPoller(self._known.get)
         self._walking, self._walked_at, self._walked = anyio.Lock(), float("-inf"), set[str]()
 
     async def __aenter__(self) -> Self:
@@ -84,8 +84,8 @@ class LocalExecutor:
 
     async def __aexit__(self, *_: object) -> None:
         forks, self._forks = self._forks, None
-        for pair in self._started.values():
-            pair.close()
+        for channel in self._started.values():
+            channel.close()
         self._started.clear()
         if forks is not None:
             with anyio.CancelScope(shield=True):
@@ -93,7 +93,7 @@ class LocalExecutor:
 
     async def serve(self) -> None:
         """Look up, now and then, at what is waited for (supervisors.py); without it, nobody is woken."""
-        await self._lookout.serve()
+        await self._poller.serve()
 
     async def start(
         self,
@@ -104,23 +104,23 @@ class LocalExecutor:
     ) -> None:
         """Write the spec, have the shim forked or spawned, return when it has said who it is.
 
-        Who that is, is kept, with the way to the pair: `running` and `wait` need no look of their own then.
+        The identity is kept, with the pair's channel: `running` and `wait` need no look of their own then.
         """
-        status, message, running, pair = await to_thread.run_sync(
-            _introduced, directory, spec, write, self._forks, root
+        status, message, running, channel = await to_thread.run_sync(
+            _start_and_identify, directory, spec, write, self._forks, root
         )
-        if running is not None and pair is not None:
-            self._known[spec.id], self._started[spec.id] = running, pair
+        if running is not None and channel is not None:
+            self._known[spec.id], self._started[spec.id] = running, channel
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
-        # The front can be killed without the pair being troubled: then the directory knows better.
+        # The front can be killed while its supervisors go on: then the directory knows better.
         place = AttemptPlace(directory, spec.id)
         if status and await self.presence(place) not in {Presence.RUNNING, Presence.ENDED}:
             kind = CannotStart if status == shim.BAD_SPEC_STATUS else StartFailed
             raise kind(message or f"the shim ended with status {status}")
 
     async def presence(self, place: AttemptPlace) -> Presence:
-        """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor).
+        """Tell what is so; waits where a keeper has claimed but not yet said who it is (see Executor).
 
         The files are looked at first, again for a moment where a claim was made and nobody has said yet who
         it is. RUNNING and ENDED are final. Whatever else they say is not believed before the processes were
@@ -129,24 +129,24 @@ class LocalExecutor:
         never started, and the files are read once more: it may have ended meanwhile.
         """
         for _ in range(_SETTLING_LOOKS):
-            seen = await self._patiently_of(_look, place)
+            seen = await self._in_thread_with_known(_look_once, place)
             if seen is not None:
                 break
             await anyio.sleep(_PAUSE_SECONDS)
         if seen in {Presence.RUNNING, Presence.ENDED}:
             return Presence(seen)
-        found = await _patiently(traces.supervisors, place.id)
+        found = await _in_thread(traces.find_supervisors, place.id)
         if found:
-            self._known[place.id] = supervisors.running_of(found)
+            self._known[place.id] = supervisors.identity_of(found)
             return Presence.RUNNING
         swept = await _sweep(place.id)
-        return await _patiently(_conclude, place, seen, swept, place.id in self._asked_to_end)
+        return await _in_thread(_conclude, place, seen, swept, place.id in self._asked_to_end)
 
     async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Read identity.json, and remember it (see Executor); of what was just started it is known."""
         if place.id in self._started:
             return self._known[place.id]
-        running = await _patiently(attempt_files.read, place.directory / shim.IDENTITY, SupervisorIdentity)
+        running = await _in_thread(attempt_files.read, place.directory / shim.IDENTITY, SupervisorIdentity)
         if running is not None:
             self._known[place.id] = running
         return running or self._known.get(place.id)
@@ -154,10 +154,10 @@ class LocalExecutor:
     async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor).
 
-        As long as one of the pair lives, it waits for that one's end, the keeper's first, which is the last,
-        looking up now and then to wake a stopped one and to say that the files are gone. Then the record
-        tells. Only where there is none `presence` is asked: a shim may not have said yet who it is. Where
-        nothing can be known it asks again for ever: to call it lost could run the work twice.
+        As long as one of the supervisors lives, it waits for that one's end, the keeper's first, which is
+        the last, looking up now and then to wake a stopped one and to say that the files are gone. Then the
+        record tells. Only where there is none `presence` is asked: a keeper may not have said yet who it is.
+        Where nothing can be known it asks again for ever: to call it lost could run the work twice.
         """
         told = set[str]()
 
@@ -169,32 +169,32 @@ class LocalExecutor:
         while True:
             found: int | SupervisorChannel | ExitRecord | None = self._started.pop(place.id, None)
             if found is None:
-                found = await self._patiently_of(_next, place)
+                found = await self._in_thread_with_known(_supervisor_or_record, place)
             if isinstance(found, int | SupervisorChannel):
-                if not await self._outlived(place, found, say):
+                if not await self._wait_for_channel_or_pidfd(place, found, say):
                     continue
-                found = await _patiently(attempt_files.record_of, place)
+                found = await _in_thread(attempt_files.record_of, place)
             seen = Presence.ENDED if found else await self.presence(place)
             if seen is Presence.UNKNOWN:
-                say(_unknown(place))
+                say(_describe_unknown(place))
                 await anyio.sleep(_AGAIN_SECONDS)
             elif seen is not Presence.RUNNING:
                 self._known.pop(place.id, None)
                 self._asked_to_end.discard(place.id)
-                return found or await _patiently(attempt_files.record_of, place)
+                return found or await _in_thread(attempt_files.record_of, place)
 
-    async def _outlived(
+    async def _wait_for_channel_or_pidfd(
         self, place: AttemptPlace, watch: int | SupervisorChannel, say: Callable[[str], None]
     ) -> bool:
-        """Wait until the process of a pidfd has ended, or the attempt of a pair, and be done with it.
+        """Wait for the end of a pidfd's process, or of the attempt of a channel's pair; close either.
 
-        Tell whether it is a pair that rests: then nothing of the attempt is left, and its record is there.
+        Tell whether a pair rests now: then nothing of the attempt is left, and its record is there.
         """
         rests = False
         try:
-            with self._lookout.watching(place, say):
+            with self._poller.watching(place, say):
                 await anyio.wait_readable(watch)
-            rests = isinstance(watch, SupervisorChannel) and watch.rests()
+            rests = isinstance(watch, SupervisorChannel) and watch.is_resting()
         finally:
             if isinstance(watch, int):
                 os.close(watch)
@@ -227,21 +227,21 @@ class LocalExecutor:
         """
         self._asked_to_end.add(place.id)
         if drop:
-            await self._patiently_of(supervisors.send, place, HURRY)
-        await self._patiently_of(supervisors.send, place, signal.SIGTERM)
-        await self._patiently_of(supervisors.send, place, signal.SIGCONT)
+            await self._in_thread_with_known(supervisors.send, place, HURRY)
+        await self._in_thread_with_known(supervisors.send, place, signal.SIGTERM)
+        await self._in_thread_with_known(supervisors.send, place, signal.SIGCONT)
 
     async def claim(self, place: AttemptPlace) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor).
 
         Where all attempts are away nothing could be started there, so nobody comes late.
         """
-        return await _patiently(_claim, place)
+        return await _in_thread(_claim, place)
 
     async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
-        """Write the file that its shim reads when its limit is over (see Executor)."""
+        """Write the file that its runner reads when its limit is over (see Executor)."""
         name = limit.SILENCE if silence else limit.NAME
-        await _patiently(attempt_files.raise_limit, place, seconds, name)
+        await _in_thread(attempt_files.raise_limit, place, seconds, name)
 
     async def leftovers(self, prefix: str) -> set[str]:
         """Look at the marks of all processes (see Executor).
@@ -251,32 +251,32 @@ class LocalExecutor:
         """
         async with self._walking:
             if anyio.current_time() >= self._walked_at + _WALK_SECONDS:
-                self._walked = set(await _patiently(traces.attempts_alive, ""))
+                self._walked = set(await _in_thread(traces.attempts_alive, ""))
                 self._walked_at = anyio.current_time()
         return {attempt for attempt in self._walked if attempt.startswith(prefix)}
 
     async def alive_below(self, directory: Path) -> dict[str, int]:
         """Look at all supervisors (see Executor)."""
-        return await _patiently(traces.keepers_below, directory)
+        return await _in_thread(traces.supervised_attempts_below, directory)
 
     async def outlast(self, directory: Path, attempt: str) -> None:
         """Wait for one supervisor after the other (see Executor): who is left may look after it alone."""
         while (pid := (await self.alive_below(directory)).get(attempt)) is not None:
-            started = await _patiently(traces.start_time, pid)
+            started = await _in_thread(traces.start_time, pid)
             if started is not None and (await self.alive_below(directory)).get(attempt) == pid:
-                await _gone(pid, started)
+                await _wait_for_exit(pid, started)
 
-    async def _patiently_of(
+    async def _in_thread_with_known(
         self,
         function: Callable[[AttemptPlace, SupervisorIdentity | None, Unpack[_Ts]], _T],
         place: AttemptPlace,
         *args: *_Ts,
     ) -> _T:
-        """Call it, see `_patiently`, with what is remembered of the attempt."""
-        return await _patiently(function, place, self._known.get(place.id), *args)
+        """Call it, see `_in_thread`, with what is remembered of the attempt."""
+        return await _in_thread(function, place, self._known.get(place.id), *args)
 
 
-async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
+async def _in_thread(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
     """Call it in a thread, again every second while descriptors or memory are short: that tells nothing."""
     while True:
         try:
@@ -287,9 +287,9 @@ async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
         await anyio.sleep(1)
 
 
-async def _gone(pid: int, start_time: int) -> None:
+async def _wait_for_exit(pid: int, start_time: int) -> None:
     """Wait until that process has ended; a zombie has."""
-    watch = await _patiently(traces.open_process, pid, start_time)
+    watch = await _in_thread(traces.open_process, pid, start_time)
     if watch is not None:
         await _ended(watch)
 
@@ -309,38 +309,38 @@ async def _sweep(attempt: str) -> bool:
     executes another program has no environment for so long.
     """
     found_before, ever = True, False
-    while (found := await _patiently(traces.kill_all, attempt)) or found_before:
+    while (found := await _in_thread(traces.kill_all, attempt)) or found_before:
         found_before = found
         ever = ever or found
         await anyio.sleep(_PAUSE_SECONDS)
     return ever
 
 
-def _introduced(
+def _start_and_identify(
     directory: Path,
     spec: Spec,
     write: Callable[[], None] | None,
     forks: ForkServer | None,
     root: Path | None,
 ) -> tuple[int, str, SupervisorIdentity | None, SupervisorChannel | None]:
-    """Start it as `_begin` does; add who looks after it and the way to the pair, where these can be had."""
+    """Start it as `_start_attempt` does; add its supervisors' identity and channel, where they can be had."""
     if write is None:
-        status, message, pair = _begin(directory, spec, forks, root)
+        status, message, channel = _start_attempt(directory, spec, forks, root)
     else:
         write()
-        status, message, pair = _begin(directory, spec, forks, root, made=True)
-    if pair is None:
+        status, message, channel = _start_attempt(directory, spec, forks, root, made=True)
+    if channel is None:
         return status, message, None, None
-    if pair.running is None:  # one that has had an attempt before is the same
+    if channel.running is None:  # one that has had an attempt before is the same
         with contextlib.suppress(OSError):
-            pair.running = attempt_files.read(directory / shim.IDENTITY, SupervisorIdentity)
-    if pair.running is None:
-        pair.close()
+            channel.running = attempt_files.read(directory / shim.IDENTITY, SupervisorIdentity)
+    if channel.running is None:
+        channel.close()
         return status, message, None, None
-    return status, message, pair.running, pair
+    return status, message, channel.running, channel
 
 
-def _begin(
+def _start_attempt(
     directory: Path, spec: Spec, forks: ForkServer | None, root: Path | None, *, made: bool = False
 ) -> StartAnswer:
     """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message.
@@ -397,7 +397,7 @@ def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
     return front.returncode, said.decode(errors="replace").strip()
 
 
-def _look(place: AttemptPlace, known: SupervisorIdentity | None) -> Presence | None:
+def _look_once(place: AttemptPlace, known: SupervisorIdentity | None) -> Presence | None:
     """Look once. None: somebody has claimed it, lives, and has not yet said who it is.
 
     What is asked last here comes first in the life of an attempt (claim, identity, record, death), so
@@ -405,7 +405,7 @@ def _look(place: AttemptPlace, known: SupervisorIdentity | None) -> Presence | N
     """
     directory = place.directory
     introduced = known is not None or (directory / shim.IDENTITY).exists()
-    alive = bool(supervisors.pair(place, known))
+    alive = bool(supervisors.living(place, known))
     claimed = (directory / shim.CLAIM).exists()
     if claimed and not introduced:
         alive = any(traces.marked(traces.trace_of(place.id).mark))
@@ -433,15 +433,15 @@ def _conclude(place: AttemptPlace, seen: Presence | None, swept: bool, asked: bo
     return Presence.NEVER_STARTED
 
 
-def _next(place: AttemptPlace, known: SupervisorIdentity | None) -> int | ExitRecord | None:
-    """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
-    for process in supervisors.pair(place, known):
+def _supervisor_or_record(place: AttemptPlace, known: SupervisorIdentity | None) -> int | ExitRecord | None:
+    """Return a pidfd of a supervisor that lives, the keeper before the runner; else the record, if any."""
+    for process in supervisors.living(place, known):
         watch = traces.open_process(process.pid, process.started)
         if watch is not None:
             return watch
     return attempt_files.record_of(place)
 
 
-def _unknown(place: AttemptPlace) -> str:
+def _describe_unknown(place: AttemptPlace) -> str:
     missing = not_there(place.root or place.directory)
     return f"how it ended can't be known, and no process of it is found: {missing}"

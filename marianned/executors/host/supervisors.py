@@ -1,8 +1,8 @@
-"""Who looks after an attempt on this host: keeper and runner, found, signalled, looked up now and then.
+"""The supervisors of an attempt on this host, keeper and runner: found, signalled, looked up now and then.
 
 They are who the attempt's directory says, or who it has said before, if they carry the attempt's mark. All
-attempts that are waited for are looked up in turn, some at a time in one thread: a stopped pair is woken,
-files that are gone are told of, and where a pair has nothing of its attempt any more, the wait ends. The more
+attempts that are waited for are looked up in turn, some at a time in one thread: stopped ones are woken,
+files that are gone are told of, and where none has anything of its attempt any more, the wait ends. The more
 attempts there are, the rarer a look at each of them is; all looks together cost no more.
 """
 
@@ -35,7 +35,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SupervisorProcess(NamedTuple):
-    """One of a pair; `started` is its start time (traces.start_time)."""
+    """A keeper or a runner; `started` is its start time (traces.start_time)."""
 
     pid: int
     started: int
@@ -49,16 +49,16 @@ class _LookResult(NamedTuple):
     trouble: str | None = None
 
 
-def pair(place: AttemptPlace, known: SupervisorIdentity | None) -> list[SupervisorProcess]:
+def living(place: AttemptPlace, known: SupervisorIdentity | None) -> list[SupervisorProcess]:
     """Return keeper and runner, in this order, as far as they live; each can end it alone; blocks."""
-    return _alive(place, known, _said(place))
+    return _living_of(place, known, _read_identity(place))
 
 
-def _said(place: AttemptPlace) -> SupervisorIdentity | None:
+def _read_identity(place: AttemptPlace) -> SupervisorIdentity | None:
     return attempt_files.read(place.directory / shim.IDENTITY, SupervisorIdentity)
 
 
-def _alive(
+def _living_of(
     place: AttemptPlace, known: SupervisorIdentity | None, said: SupervisorIdentity | None
 ) -> list[SupervisorProcess]:
     mark = traces.trace_of(place.id).mark
@@ -70,7 +70,7 @@ def _alive(
             (running.pid, running.start_time),
             (running.runner_pid, running.runner_start_time),
         ):
-            found = traces.standing(pid)
+            found = traces.process_state(pid)
             if found is not None and found.start_time == started and traces.has_mark(pid, mark):
                 alive.append(SupervisorProcess(pid, started, found.stopped))
         if alive:
@@ -78,7 +78,7 @@ def _alive(
     return []
 
 
-def running_of(found: Sequence[tuple[int, int]]) -> SupervisorIdentity:
+def identity_of(found: Sequence[tuple[int, int]]) -> SupervisorIdentity:
     """Return who looks after it, of the processes (pid, start time) that were found, the keeper first."""
     (pid, start_time), (runner, runner_start_time) = found[0], found[-1]
     return SupervisorIdentity(
@@ -91,9 +91,9 @@ def running_of(found: Sequence[tuple[int, int]]) -> SupervisorIdentity:
 
 
 def send(place: AttemptPlace, known: SupervisorIdentity | None, number: int) -> None:
-    """Send a signal to the first of the pair that lives, CONT to both; blocks."""
-    with traces.moving:
-        found = pair(place, known)
+    """Send a signal to the first supervisor that lives, CONT to both; blocks."""
+    with traces.reassigning:
+        found = living(place, known)
         for process in found if number == signal.SIGCONT else found[:1]:
             opened = traces.open_process(process.pid, process.started)
             if opened is None:
@@ -107,8 +107,8 @@ def send(place: AttemptPlace, known: SupervisorIdentity | None, number: int) -> 
 
 
 def _look_up(place: AttemptPlace, known: SupervisorIdentity | None) -> _LookResult:
-    said = _said(place)
-    alive = _alive(place, known, said)
+    said = _read_identity(place)
+    alive = _living_of(place, known, said)
     if not alive:
         return _LookResult(over=True)
     if any(process.stopped for process in alive):

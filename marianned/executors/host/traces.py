@@ -30,7 +30,7 @@ _LONGEST_EXEC_SECONDS = 1.0
 """How long a process is waited for that executes another program: microseconds, unless it is kept waiting."""
 _EXEC_PAUSE_SECONDS = 0.0005
 
-moving = threading.Lock()
+reassigning = threading.Lock()
 """Held while a pair is given its next attempt, and while one that was found to be of an attempt gets a signal
 that would end that: so none reaches the attempt behind it (forkserver.py)."""
 
@@ -54,7 +54,7 @@ class ProcessState(NamedTuple):
     stopped: bool
 
 
-def standing(pid: int) -> ProcessState | None:
+def process_state(pid: int) -> ProcessState | None:
     """Return what is so of a process; None when there is none of that number, or a zombie."""
     fields = _stat(pid)
     return None if fields is None else ProcessState(int(fields[19]), fields[0] == b"T")
@@ -62,7 +62,7 @@ def standing(pid: int) -> ProcessState | None:
 
 def start_time(pid: int) -> int | None:
     """Return field 22 of /proc/PID/stat; None when there is no such process, or a zombie."""
-    found = standing(pid)
+    found = process_state(pid)
     return None if found is None else found.start_time
 
 
@@ -94,7 +94,7 @@ def marked(mark: bytes) -> Iterator[int]:
     return (pid for pid in _pids() if has_mark(pid, mark))
 
 
-def supervisors(attempt: str) -> list[tuple[int, int]]:
+def find_supervisors(attempt: str) -> list[tuple[int, int]]:
     """Return (pid, start time) of an attempt's keeper and runner, as far as they live, the keeper first."""
     found = []
     for pid in marked(trace_of(attempt).mark):
@@ -118,7 +118,7 @@ def attempts_alive(prefix: str) -> dict[str, int]:
     return found
 
 
-def keepers_below(directory: Path) -> dict[str, int]:
+def supervised_attempts_below(directory: Path) -> dict[str, int]:
     """Return the attempts that are looked after below a directory, each with one of keeper and runner."""
     found: dict[str, int] = {}
     mark = f"{shim.MARK}=".encode()
@@ -163,7 +163,7 @@ def _kill(pid: int, trace: Trace) -> bool:
             raise
         return True
     try:
-        with moving:
+        with reassigning:
             if _carries(pid, trace):  # still: the pid can be another process by now
                 signal.pidfd_send_signal(process, signal.SIGKILL)
     except ProcessLookupError:

@@ -56,7 +56,7 @@ class AttemptParked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
+    """How a hook ended. `asked`: its keeper was asked to end it, by a daemon that may have died meanwhile.
 
     `pending_revision` is the encoded RevisionRow of a detached job's score, which is valid and waits for the
     end; `exit` and `warnings` as in AttemptEnded.

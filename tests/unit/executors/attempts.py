@@ -125,9 +125,9 @@ class Attempt:
 
 def dismiss_who_rests(forks: ForkServer) -> None:
     """Let the next attempt get a pair that is forked for it, as the first one does."""
-    while pair := forks._rested():
-        pair.dismiss()
-        pair.outlast(time.monotonic() + DEADLINE)
+    while pair := forks._take_resting():
+        pair.end_resting()
+        pair.wait_for_end(time.monotonic() + DEADLINE)
 
 
 def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str) -> None:

@@ -245,17 +245,17 @@ async def test_no_pair_is_moved_between_a_look_for_it_and_the_signal(
     (resting,) = forks._resting
     resting._way = Way(resting._way, held)  # type: ignore[assignment]
     await turns.start("second", "sleep", "1000")
-    look, send = supervisors.pair, signal.pidfd_send_signal
+    look, send = supervisors.living, signal.pidfd_send_signal
 
     def looked(place: AttemptPlace, known: SupervisorIdentity | None) -> list[supervisors.SupervisorProcess]:
-        held["look"] = traces.moving.locked()
+        held["look"] = traces.reassigning.locked()
         return look(place, known)
 
     def sent(handle: int, number: int) -> None:
-        held["signal"] = traces.moving.locked()
+        held["signal"] = traces.reassigning.locked()
         send(handle, number)
 
-    monkeypatch.setattr(supervisors, "pair", looked)
+    monkeypatch.setattr(supervisors, "living", looked)
     monkeypatch.setattr(signal, "pidfd_send_signal", sent)
     await turns.executor.end(turns.place("second"))
     monkeypatch.undo()
@@ -270,7 +270,7 @@ class Way:
         self._way, self._images = way, held
 
     def send(self, data: bytes, flags: int) -> int:
-        self._images["move"] = traces.moving.locked()
+        self._images["move"] = traces.reassigning.locked()
         return self._way.send(data, flags)
 
     def __getattr__(self, name: str) -> Any:
