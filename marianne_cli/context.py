@@ -155,7 +155,7 @@ class Invocation:
                 self.note(problem_text(problem))
 
     def note_version(self) -> None:
-        """Say that the daemon that answered is of another version than this program, if it is."""
+        """Note on stderr if the daemon that answered is of another version than this program."""
         from marianned.formatting import versions_apart
 
         server = self._client.server if self._client is not None else None
@@ -164,7 +164,7 @@ class Invocation:
             self.note(f"{apart[0]}; type: {' · '.join(apart[1])}")
 
     def note(self, text: str) -> None:
-        """Say something beside the result, on stderr."""
+        """Print a note beside the result, on stderr."""
         if not self.quiet and not self.as_json:
             print(terminal.text(text), file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
 

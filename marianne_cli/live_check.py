@@ -77,7 +77,7 @@ _MARK = "found:"
 
 
 def check_on_node(call: Invocation, executable: str | None) -> tuple[str, str | None]:
-    """Have a job of the cluster look for an instrument; return what it found, and what is wrong.
+    """Run a job on the cluster that looks for an instrument; return what it found, and what is wrong.
 
     That the job runs at all says that the node sees the directory of attempts and has the interpreter.
     Nothing of it is left in the queue, as far as that can be known.

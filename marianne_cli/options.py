@@ -526,7 +526,7 @@ def score_file(file: str) -> dict[str, Any]:
 
 @contextmanager
 def as_typed(file: str | None) -> Iterator[Callable[[Iterable[str]], list[str]]]:
-    """Let hints of a refusal name a FILE as it was typed, not by its whole path; yield what does so."""
+    """Let hints of a refusal name a FILE as it was typed, not by its whole path; yield what replaces it."""
 
     def retyped(hints: Iterable[str]) -> list[str]:
         if file is None or file == STDIN:

@@ -1,4 +1,4 @@
-"""Who is who: callers by their login names."""
+"""Callers by their login names."""
 
 import functools
 import os
@@ -35,7 +35,7 @@ def with_login_names(message: str) -> str:
 
 
 def holder_text(hold: Mapping[str, Any]) -> str:
-    """Say who holds a job and why: ` by ann "deploy first"`; empty where nobody does."""
+    """Return who holds a job and why: ` by ann "deploy first"`; empty: nobody does."""
     name = who(hold["owner"])
     reason = f' "{hold["reason"]}"' if hold["reason"] else ""
     return f" by {name}{reason}" if name else ""

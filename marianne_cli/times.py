@@ -24,7 +24,7 @@ def _local_time(text: str) -> datetime:
 
 
 def moment(text: str, *, seconds: bool = False) -> str:
-    """Tell an RFC 3339 time by the local clock: `14:08`; not today: `Nov 23 14:08`, `Nov 23 2025 14:08`."""
+    """Return an RFC 3339 time in local time: `14:08`; not today: `Nov 23 14:08`, `Nov 23 2025 14:08`."""
     local, present = _local_time(text), now().astimezone()
     if local.year != present.year:
         return f"{local:%b} {local.day} {local.year} {local:%H:%M}"
@@ -33,17 +33,17 @@ def moment(text: str, *, seconds: bool = False) -> str:
 
 
 def soon(text: str) -> str:
-    """Tell a time to come, by the second if that is near enough to be waited for."""
+    """Return a future time, with seconds if it is near enough to be waited for."""
     return moment(text, seconds=0 <= datetime.fromisoformat(text).timestamp() - now().timestamp() < _SHORT)
 
 
 def between(start: str, end: str) -> str:
-    """Tell how long something took."""
+    """Return the duration between two times as text."""
     return formatting.duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def running_times(flight: Mapping[str, Any]) -> str:
-    """Tell from when to when at most something in flight runs; it has no limit yet where it has not begun."""
+    """Return the start and the limit of something in flight; without a limit it has not begun yet."""
     since, limit = f"since {moment(flight['started_at'])}", flight["time_limit_at"]
     if limit is None:
         return f"{since}, not begun"
@@ -53,7 +53,7 @@ def running_times(flight: Mapping[str, Any]) -> str:
 
 
 def age(text: str) -> str:
-    """Tell how long ago a time was: by the second below a minute, else as the shown clock times differ."""
+    """Return how long ago a time was: in seconds below a minute, else as the shown clock times differ."""
     since, present = datetime.fromisoformat(text).timestamp(), now().timestamp()
     if is_young(text, present):
         return formatting.duration(present - since)

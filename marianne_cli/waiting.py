@@ -1,4 +1,4 @@
-"""Waiting for a job: one job.wait, its journal read beside it, and what its end means for the exit."""
+"""Waiting for a job: one job.wait, the job's events meanwhile, and the outcome of the job's end."""
 
 import sys
 import time

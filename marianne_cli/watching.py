@@ -15,7 +15,7 @@ _REDRAW = "\x1b[H\x1b[2J"
 
 
 def watch_until_end(call: Invocation, work: Callable[[], CommandOutcome]) -> int:
-    """Ask again and again, until the job that it is about has ended; return the exit code of that answer.
+    """Show the outcome again and again until its job has ended; return the exit code of the last one.
 
     A terminal is drawn over; elsewhere an answer is printed when something has happened since the one
     before. A daemon that stops is waited for.
@@ -50,7 +50,7 @@ def watch_until_end(call: Invocation, work: Callable[[], CommandOutcome]) -> int
 
 
 def _draw(text: str) -> None:
-    """Draw over the terminal, as far as it reaches."""
+    """Draw over the terminal, cut to its height."""
     rows = os.get_terminal_size(sys.stdout.fileno()).lines
     lines = text.split("\n")
     if 2 < rows <= len(lines):  # noqa: PLR2004  else there is no room, or nobody knows how much

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 async def perform(effect: Effect) -> Any:
-    """Do what a flow wants done with a socket."""
+    """Perform an effect of a flow on a socket."""
     match effect:
         case Dial(path):
             return await _dial(path)

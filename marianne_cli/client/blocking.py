@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def perform(effect: Effect) -> Any:
-    """Do what a flow wants done with a socket."""
+    """Perform an effect of a flow on a socket."""
     match effect:
         case Dial(path):
             return dial(path)

@@ -1,4 +1,4 @@
-"""What a client does, without a socket of its own: hello, keys, reconnecting, streams and their bounds.
+"""What both clients do, without a socket: hello, keys, reconnecting, streams and their bounds.
 
 Each thing that a client does is a *flow*: a generator that yields what is to be done with a socket (`Dial`,
 `Send`, `Receive`, `Sleep`) and is sent what came of it, or thrown what went wrong. A carrier does these
@@ -134,12 +134,12 @@ class FlowDriver(Generic[T]):
             self.take(None)
 
     def take(self, outcome: Any) -> None:
-        """Go on with what came of what was due."""
+        """Resume the flow with the outcome of the effect that was due."""
         self._advance(self._flow.send, outcome)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Do inside what is due, and take what came of it."""
+        """Wrap performing the effect that is due: an exception is thrown into the flow."""
         try:
             yield
         except BaseException as error:
@@ -636,7 +636,7 @@ def result_of(message: client_wire.Envelope) -> dict[str, Any]:
 
 
 def blame_older_daemon(error: MarianneError, said: str, hints: list[str]) -> MarianneError:
-    """Say of a refusal that the daemon is older, and what to type about that."""
+    """Add to a refusal that the daemon is older, and what to type about that."""
     error.message = f"{error.message}; {said}"
     error.args = (error.message,)
     error.hints = hints
@@ -644,5 +644,5 @@ def blame_older_daemon(error: MarianneError, said: str, hints: list[str]) -> Mar
 
 
 def in_force_note(changes: bool) -> str:
-    """Say of a change whose reply did not come that it may be in force."""
+    """Return the note for a change without a reply: it may be in force."""
     return "; the request may be in force" if changes else ""

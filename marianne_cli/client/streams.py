@@ -127,7 +127,7 @@ class StateStream(Stream):
                 raise ConnectionResetError(f"the daemon ended the stream: {reason}")
 
     def connection_broke(self) -> None:
-        """Tell that the daemon does not answer."""
+        """Report that the daemon does not answer."""
         if self._connected is not None:
             self._connected(False)
 

@@ -69,7 +69,7 @@ def _naming_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
 def _edit_until_accepted(
     call: Invocation, job: str, draft: ScoreDraft, asked: Mapping[str, Any]
 ) -> CommandOutcome | None:
-    """Let it be edited until it is accepted; null: it was saved unchanged.
+    """Open the editor until the score is accepted; null: it was saved unchanged.
 
     Raises:
         MarianneError: it was refused for another reason than its problems, or saved again as it was.

@@ -106,7 +106,7 @@ def request_modify(call: Invocation, config: str | None, **params: Any) -> Comma
 
 
 def note_released(call: Invocation, answer: CommandOutcome) -> None:
-    """Say whose holds were released beside one's own; daemons of before don't tell."""
+    """Note whose holds were released beside the caller's own; older daemons don't tell."""
     for hold in answer.result.get("released", []) if not answer.result.get("dry_run") else []:
         if hold["owner"] is not None and not people.is_own(hold["owner"]):
             call.note(f"released: the pause{people.holder_text(hold)}{people.foreign_client(hold['owner'])}")

@@ -138,7 +138,7 @@ def command(
 
 
 def _note_changed_source(call: Invocation, answer: CommandOutcome) -> None:
-    """Say that the score's file has changed since it was submitted, if it has."""
+    """Note if the score's file has changed since it was submitted."""
     if not answer.result["source_changed"]:
         return
     job_id, file = answer.result["job_id"], answer.result["config_file"]

@@ -37,7 +37,7 @@ def _key(source: outputs.TrackedOutput) -> _Stream:
 
 
 def _wait_text(waits: Sequence[Mapping[str, Any]]) -> str:
-    """Say that a sheet, a hook or several of a kind wait, and until when; of several how many they are."""
+    """Return that a sheet, a hook, or so many of a kind wait, and until when."""
     from marianne_cli.times import soon
 
     kind = "hook" if waits[0].get("hook") else "sheet"

@@ -146,7 +146,7 @@ def _state_text(job: Result, said: str) -> str:
 
 
 def _requester_text(job: Result) -> str:
-    """Say who cancelled a job, and why; of one that goes on, who resumed it, where the reason is known."""
+    """Return who cancelled a job, and why; of one that goes on, who resumed it, if the reason is known."""
     asked = job.get("last_request")
     if not asked:
         return ""
@@ -160,7 +160,7 @@ def _requester_text(job: Result) -> str:
 
 
 def _breakpoints_text(job: Result) -> str:
-    """Say before which sheets it will pause."""
+    """Return before which sheets the job will pause."""
     marked = job.get("breakpoints", ())
     if not marked or job["status"] in _ENDED:
         return ""
@@ -415,13 +415,13 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
 
 
 def _round_text(loop: Result) -> str:
-    """Say how far a loop has come: `loop 2-3: round 2 of up to 5`."""
+    """Return how far a loop has come: `loop 2-3: round 2 of up to 5`."""
     up_to = f" of up to {loop['up_to']}" if loop["state"] == "open" else ", closed"
     return f"loop {loop['span']}: round {loop['round']}{up_to}"
 
 
 def _duration_text(timing: Result) -> str:
-    """Say how long an ended run has taken."""
+    """Return how long an ended run has taken."""
     if not timing["started_at"] or not timing["completed_at"]:
         return ""
     return f"took {between(timing['started_at'], timing['completed_at'])}"

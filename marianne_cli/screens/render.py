@@ -158,7 +158,7 @@ def seen_to_begin(attempt: Mapping[str, Any]) -> bool:
 
 
 def node_text(attempt: Mapping[str, Any]) -> str:
-    """Say where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
+    """Return where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
     number, name = attempt.get("cluster_job"), attempt.get("node")
     if number is None:
         executor = attempt.get("executor", LOCAL)

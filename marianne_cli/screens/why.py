@@ -76,7 +76,7 @@ def _sheet_name(item: Result, sheets: Sequence[Result]) -> str:
 
 
 def _reason_rows(why: Result) -> Iterator[Row]:
-    """Tell each reason that is not the message itself."""
+    """Yield a row for each reason that is not the message itself."""
     for reason in why["reasons"]:
         if reason["text"] in why["message"]:
             continue

@@ -78,7 +78,7 @@ def ensure_running(
 
 
 def _run_systemctl(call: Invocation, unit: "SystemdUnit", verb: str, timeout: float, why: str = "") -> None:
-    """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too.
+    """Start, stop or restart the service by systemctl, and note that; a stop stops its socket, too.
 
     Raises:
         Unavailable: what it would start is not there, so that nothing was asked.

@@ -44,7 +44,7 @@ def missing_for_instruments(
 
 
 def note_missing(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[str]:
-    """Say on stderr what the daemon lacks; return what to type."""
+    """Note on stderr what the daemon lacks; return what to type."""
     hints: list[str] = []
     for lack in missing_for_instruments(call, instruments, job):
         call.note(f"{lack.said}:")

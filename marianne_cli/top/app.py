@@ -180,7 +180,7 @@ class TopApp(App[MarianneError]):
         return self._client
 
     def start(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run something beside the screens, until the app ends; what is refused is told."""
+        """Run something in the background until the app ends; a refusal is logged."""
         if self._tasks is not None:
             self._tasks.start_soon(self._run_reporting_errors, work)
 
@@ -207,7 +207,7 @@ class TopApp(App[MarianneError]):
         self.soon("renew", self._renew)
 
     def soon(self, what: object, do: Callable[[], None]) -> None:
-        """Do something once, a little later, however often it is asked for meanwhile."""
+        """Run `do` once, a little later, however often it is requested meanwhile."""
         if what not in self._due:
             self.set_timer(self._rest, functools.partial(self._do_due, what))
         self._due[what] = do
@@ -239,7 +239,7 @@ class TopApp(App[MarianneError]):
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TopScreen)), None)
 
     def action_freeze(self) -> None:
-        """Let nothing move, or all again."""
+        """Freeze the screen, or let it move again."""
         self.shown = self.store if self.is_frozen else self.store.frozen_copy()
         screen = self._current_screen
         if screen is not None:
@@ -327,7 +327,7 @@ class TopApp(App[MarianneError]):
         self._show_activity()
 
     def note(self, said: str) -> None:
-        """Say something."""
+        """Show a remark at the bottom."""
         self.activity.note(terminal.line(said))
         self._show_activity()
 
@@ -356,7 +356,7 @@ class TopApp(App[MarianneError]):
     # --- other programs ----------------------------------------------------------------------------------
 
     async def in_editor(self, draft: "ScoreDraft", problems: Sequence[Any]) -> str | None:
-        """Let somebody edit a draft in their editor; return what went wrong, null: nothing."""
+        """Open a draft in the person's editor; return what went wrong, null: nothing."""
         return await self._run_in_terminal(functools.partial(draft.edit, list(problems)))
 
     async def _run_in_terminal(self, run: Callable[[], str | None]) -> str | None:

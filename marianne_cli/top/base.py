@@ -99,7 +99,7 @@ class TopScreen(Screen[None]):
         self.query_one("#activity", TextLines).show_lines(*self.top.activity.lines())
 
     def type_into(self, typed: Callable[[str], None], back: Widget | None, text: str) -> None:
-        """Let somebody type what is looked for."""
+        """Open the input line for a filter or a search."""
         self.query_one(FindInput).begin(typed, back, text)
 
     def action_offer(self, word: str) -> None:

@@ -345,7 +345,7 @@ class JobScreen(TopScreen):
         self._panels.count()
 
     def on_log_view_status_changed(self) -> None:
-        """Say where in the output one is."""
+        """Show the search's matches, and whether the end is followed."""
         self._panels.show_status()
 
     def action_follow(self) -> None:

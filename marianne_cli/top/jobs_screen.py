@@ -78,7 +78,7 @@ class JobsScreen(TopScreen):
         details.set_class(job is None or not self._detailed, "-off")
 
     def on_row_table_row_highlighted(self) -> None:
-        """Say more of the job that the cursor is at."""
+        """Show the details of the job at the cursor."""
         self._show_details()
 
     def on_row_table_row_selected(self) -> None:
@@ -115,7 +115,7 @@ class JobsScreen(TopScreen):
         self.renew()
 
     def action_several(self, word: str) -> None:
-        """Do something with all jobs that are shown."""
+        """Run an action for all jobs that are shown."""
         self.top.run_for_all(word, [self.store.jobs[job_id] for job_id in self._shown])
 
     def action_copy(self) -> None:

@@ -76,7 +76,7 @@ class Panels:
         self.show()
 
     def renew(self) -> None:
-        """Take notice of what the store has now: the sheet may have another attempt."""
+        """Update the panels from the store: the sheet may have another attempt."""
         if self._screen.top.is_frozen or self._closed:
             return
         sheet = self._screen.selected_sheet()
@@ -92,7 +92,7 @@ class Panels:
         self.show()
 
     def _attempt_began(self, *, first: bool) -> None:
-        """Go on with the attempt that has begun, unless somebody reads in another."""
+        """Show the attempt that has begun, unless the person reads another."""
         if self._screen.whole and not self._screen.output.output.ended:
             return
         if first or (self._screen.output.following and self._screen.attempt is None):
@@ -230,7 +230,7 @@ class Panels:
                 self._screen.put_attempt(None if place == len(known) - 1 else known[place])
 
     def show_status(self) -> None:
-        """Say above the panel what it shows."""
+        """Show the lines above the panel that describe its content."""
         if self._closed or not self._screen.is_ready:
             return
         if self._screen.shown_panel == "attempts":

@@ -60,7 +60,7 @@ async def follow(
     begun: Callable[[OutputHead], Awaitable[None]],
     tell: SendLines,
 ) -> None:
-    """Tell an attempt's output until it ends; each line is [kind, text], on stderr its kind is `stderr`.
+    """Send an attempt's output until it ends; each line is [kind, text], on stderr its kind is `stderr`.
 
     Raises:
         MarianneError: the daemon refuses it, or is gone.
@@ -79,7 +79,7 @@ async def follow(
 async def follow_job(
     client: AsyncClient, job_id: str, begun: Callable[[OutputHead], Awaitable[None]], tell: SendLines
 ) -> None:
-    """Tell what all attempts of a job print until it ends, each line with its sheet before it.
+    """Send what all attempts of a job print until it ends, each line with its sheet before it.
 
     Raises:
         MarianneError: the daemon refuses it, or is gone.

@@ -187,7 +187,7 @@ class DashboardServer:
                     await anyio.sleep_forever()  # until uvicorn has ended
 
     async def _serve_addresses(self, *, task_status: Any) -> None:
-        """Tell a new address to whoever asks at a socket that is this user's alone: `mzt dashboard --url`."""
+        """Send a new address to whoever connects to a socket of this user alone: `mzt dashboard --url`."""
         addresses.remove_stale_sockets(self._directory)
         place = addresses.socket_of(self._directory, os.getpid())
         listener = await anyio.create_unix_listener(place, mode=0o600)

@@ -51,7 +51,7 @@ def _walk(directory: Traversable, above: str = "") -> list[tuple[str, str, bytes
 
 
 def _resolve_imports(content: bytes, names: dict[str, str]) -> bytes:
-    """Let modules name each other by place: the policy allows no import map, and files stay as they came."""
+    """Replace bare module names by paths: the policy allows no import map."""
     for bare, name in names.items():
         for quoted in (f'from"{bare}"', f'from "{bare}"'):
             content = content.replace(quoted.encode(), f'from "/static/{name}"'.encode())

@@ -141,7 +141,7 @@ class Tab:
             await anyio.sleep_forever()
 
     async def _follow(self, wanted: Wanted) -> None:
-        """Tell an output to its end; where the daemon goes meanwhile, the client takes it up again."""
+        """Send an output to its end; if the daemon restarts meanwhile, the client goes on where it was."""
 
         async def begun(head: outputs.OutputHead) -> None:
             self._queue("log", {"begin": msgspec.to_builtins(head), "of": msgspec.to_builtins(wanted)})

@@ -217,7 +217,7 @@ class FindInput(Input):
         self._back: Widget | None = None
 
     def begin(self, typed: Callable[[str], None], back: Widget | None, text: str) -> None:
-        """Let somebody type; `typed` is told each text, `back` is where the keys go afterwards."""
+        """Open the line: `typed` is called with each text, `back` gets the focus afterwards."""
         self._typed, self._back = typed, back
         self.value = text
         self.cursor_position = len(text)

@@ -134,7 +134,7 @@ def _yes_or_no(is_so: bool) -> Cell:
 
 
 def count_text(count: int) -> str:
-    """Say a number of tokens: `812`, `12k`, `3.4M`."""
+    """Return a number of tokens as text: `812`, `12k`, `3.4M`."""
     if count < 10_000:  # noqa: PLR2004
         return str(count)
     return f"{count // 1_000}k" if count < 1_000_000 else f"{count / 1_000_000:.1f}M"  # noqa: PLR2004

@@ -255,7 +255,7 @@ def counts_text(stage: Stage) -> str:
 
 
 def signs_text(stage: Stage) -> str:
-    """Say the same with signs alone, where there is little room: `✗1 ►4 ✓32`."""
+    """Return the same counts with signs alone, where there is little room: `✗1 ►4 ✓32`."""
     return " ".join("".join(part.split(" ")[:2]) for part in counts_text(stage).split("  "))
 
 
