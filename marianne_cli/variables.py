@@ -6,7 +6,7 @@ from typing import Any
 
 from marianned import yaml_tree
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import MappingNode, ScalarNode, UnreadableYaml, plain
+from marianned.yaml_tree import MappingNode, ScalarNode, UnreadableYaml, plain_value
 
 _MOST_INTEGER = 10**18
 
@@ -58,7 +58,7 @@ def read_values(data: bytes) -> dict[str, Any]:
         if key.text in values:
             raise VariableError(f"'{key.text}' is given twice", key.place.line)
         try:
-            values[key.text] = _wire_value(plain(node))
+            values[key.text] = _wire_value(plain_value(node))
         except VariableError as fault:
             raise VariableError(f"'{key.text}' {fault.message}", key.place.line) from None
     return values
@@ -84,7 +84,7 @@ def _read_score(data: bytes) -> dict[str, Any]:
         root = yaml_tree.read(data).root
     except UnreadableYaml as fault:
         raise VariableError(fault.message, fault.place.line) from None
-    found: dict[str, Any] = plain(root) if isinstance(root, MappingNode) else {}
+    found: dict[str, Any] = plain_value(root) if isinstance(root, MappingNode) else {}
     return found
 
 

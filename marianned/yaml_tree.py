@@ -101,12 +101,12 @@ def read(data: bytes) -> YamlTree:
     Raises:
         UnreadableYaml: S002, S004, S005, S006: it is not YAML, or exceeds a limit.
     """
-    text = _decoded(data)
+    text = _decode(data)
     builder = _Builder(_LOADER(text))
-    return YamlTree(_built(builder), text.splitlines(), builder.duplicates)
+    return YamlTree(_build(builder), text.splitlines(), builder.duplicates)
 
 
-def _built(builder: "_Builder") -> Node | None:
+def _build(builder: "_Builder") -> Node | None:
     try:
         return builder.document()
     except yaml.MarkedYAMLError as problem:
@@ -117,7 +117,7 @@ def _built(builder: "_Builder") -> Node | None:
         raise UnreadableYaml("S002", str(problem).splitlines()[0]) from None
 
 
-def _decoded(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     if len(data) > MOST_BYTES:
         raise UnreadableYaml("S005", f"the file has {len(data)} bytes, at most {MOST_BYTES} are read")
     try:
@@ -292,13 +292,13 @@ def _extent(parts: list[Any]) -> tuple[int, int]:
     return 1 + sum(part.size for part in parts), 1 + max((part.height for part in parts), default=0)
 
 
-def plain(node: Node) -> Any:
+def plain_value(node: Node) -> Any:
     """Return a node as the usual safe loaders would: mappings, lists and scalars."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, ListNode):
-        return [plain(item) for item in node.items]
-    return {key.value: plain(value) for key, value in node.entries}
+        return [plain_value(item) for item in node.items]
+    return {key.value: plain_value(value) for key, value in node.entries}
 
 
 def child(node: Node | None, step: str | int) -> "tuple[Node, Node] | None":

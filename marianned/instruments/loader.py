@@ -275,7 +275,7 @@ def _final_faults(output: OutputFormat) -> Iterator[tuple[str, str]]:
 def _stop_faults(stop: StopRequest) -> Iterator[tuple[str, str]]:
     if not 0 < stop.wait <= DURATION_MOST:
         yield "cli.stop.wait", f"a wait is more than 0 seconds, at most {DURATION_MOST_SAID}"
-    if stop.signal is not None and stop.number is None:
+    if stop.signal is not None and stop.signal_number is None:
         yield "cli.stop.signal", f"'{stop.signal}' is not one of {', '.join(SIGNALS)}"
     if stop.file is not None and (not _FILE_NAME.fullmatch(stop.file) or stop.file == HANDOFF_NAME):
         yield "cli.stop.file", f"'{stop.file}' is not the name of a file of its own, without a directory"

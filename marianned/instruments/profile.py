@@ -285,8 +285,8 @@ class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds that the tool has to end by itself; then it is ended as any other: TERM, `kill_grace`, KILL."""
 
     @property
-    def number(self) -> int | None:
-        """The signal's number; None: none is given, or none that may be."""
+    def signal_number(self) -> int | None:
+        """The number of the signal; None: no signal is given, or one that is not allowed."""
         name = (self.signal or "").removeprefix("SIG")
         return signal.Signals[f"SIG{name}"].value if name in SIGNALS else None
 
@@ -363,7 +363,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `off`: as the setting says."""
 
     @property
-    def unusable(self) -> str | None:
+    def unusable_reason(self) -> str | None:
         """Why it can't be used, whatever is installed; null: it can."""
         if self.execution_status != "unsupported":
             return None

@@ -370,7 +370,7 @@ def _on_its_day(moment: datetime, now: datetime, day: re.Match[str]) -> datetime
         number = re.search(r"\d{1,2}", day["date"])
         if month is None or number is None:
             raise ValueError(day["date"])
-        return _dated(moment, month[0], int(number[0]), day["year"])
+        return _on_date(moment, month[0], int(number[0]), day["year"])
     if day["near"]:
         return moment + timedelta(days=day["near"].lower() == "tomorrow")
     ahead = (_WEEKDAYS.index(day["weekday"][:3].lower()) - moment.weekday()) % _WEEK
@@ -379,7 +379,7 @@ def _on_its_day(moment: datetime, now: datetime, day: re.Match[str]) -> datetime
     return moment if moment > just_past else moment + timedelta(days=_WEEK)
 
 
-def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime:
+def _on_date(moment: datetime, month: str, day: int, year: str | None) -> datetime:
     number = _MONTHS.index(month.lower()) + 1
     dated = moment.replace(year=int(year) if year else moment.year, month=number, day=day)
     half_a_year = timedelta(days=183)

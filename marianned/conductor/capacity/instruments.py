@@ -43,7 +43,7 @@ class InstrumentAvailability:
         needs: dict[str, _Requirements] = {}
         for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
             profile = state.score.profiles[fallback.instrument]
-            if profile.unusable is not None:
+            if profile.unusable_reason is not None:
                 needs[profile.name] = _NEVER
                 continue
             known = needs.get(profile.name)

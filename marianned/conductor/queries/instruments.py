@@ -91,8 +91,8 @@ class InstrumentQueries:
         path = None
         problem = None
         names = credential_names(profile)
-        if profile.unusable is not None:
-            problem = profile.unusable
+        if profile.unusable_reason is not None:
+            problem = profile.unusable_reason
         elif profile.cli is not None:
             executable = profile.cli.command.executable
             path = shutil.which(os.path.expanduser(executable), path=environ.get("PATH"))  # noqa: PTH111  a text
@@ -121,7 +121,7 @@ class InstrumentQueries:
     def _judge_for_cluster(self, instrument: Instrument, profile: Profile, trouble: str | None) -> None:
         """Say what a sheet on the cluster would be refused for; which tools are here is nothing to it."""
         wall = walls.NOT_ON_A_NODE if walls.is_wanted(self._services, profile) else None
-        here = None if profile.unusable is None and profile.cli is not None else instrument.problem
+        here = None if profile.unusable_reason is None and profile.cli is not None else instrument.problem
         instrument.problem = wall or here or trouble
         instrument.ready = instrument.problem is None
 

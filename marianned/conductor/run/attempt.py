@@ -241,8 +241,8 @@ class AttemptRunner:
         given = self._given
         definition = given.definition
         profile = given.profile
-        if profile.unusable is not None:
-            raise PreparationFailed(ErrorCategory.UNAVAILABLE, profile.unusable)
+        if profile.unusable_reason is not None:
+            raise PreparationFailed(ErrorCategory.UNAVAILABLE, profile.unusable_reason)
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._working_directory()

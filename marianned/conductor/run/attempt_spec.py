@@ -61,7 +61,9 @@ def final_of(profile: Profile, settings: Mapping[str, Any]) -> LastWordRule | No
 def stop_of(profile: Profile) -> GracefulStop | None:
     """Return how its tool is asked to stop, if it can be."""
     told = profile.cli.stop if profile.cli else None
-    return None if told is None else GracefulStop(number=told.number, file=told.file, seconds=told.wait)
+    return (
+        None if told is None else GracefulStop(number=told.signal_number, file=told.file, seconds=told.wait)
+    )
 
 
 def silence_of(score: ExpandedScore, run: RunRow, cwd: str) -> SilenceLimit | None:

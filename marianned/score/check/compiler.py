@@ -171,7 +171,7 @@ class _Compiler:
             "stakes": self.score.prompt.stakes,
             "thinking_method": self.score.prompt.thinking_method,
         }
-        return {**variables, **found.rendered({**variables, **names}, render_text)[0]}
+        return {**variables, **found.render({**variables, **names}, render_text)[0]}
 
     def check_targets(self) -> None:
         """Report scores to chain to that are missing or themselves invalid (S306)."""

@@ -37,7 +37,7 @@ OF_PROFILES: tuple[KeyPath, ...] = (
 
 def check_portable(score: Score, report: ProblemReport) -> None:
     """Report every key of the score that is an extension."""
-    _report(_used_extensions(score), report)
+    _report_extensions(_used_extensions(score), report)
 
 
 def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
@@ -45,7 +45,7 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
     problems: list[Problem] = []
     for file, text in files.items():
         report = ProblemReport(file, yaml_tree.read(text.encode()).root)
-        _report(OF_PROFILES, report)
+        _report_extensions(OF_PROFILES, report)
         problems += report.sorted()
     return problems
 
@@ -60,7 +60,7 @@ def _used_extensions(score: Score) -> Iterator[KeyPath]:
             yield from ((*path, key) for key in OF_SETTINGS)
 
 
-def _report(paths: Iterable[KeyPath], report: ProblemReport) -> None:
+def _report_extensions(paths: Iterable[KeyPath], report: ProblemReport) -> None:
     for path in paths:
         if find(report.root, path):
             message = f"'{path[-1]}' is an extension: other readers of the format refuse it"

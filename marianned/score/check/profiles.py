@@ -74,7 +74,7 @@ def _profile_directories(directory: str, reader: FileReader, report: ProblemRepo
     places = [place for place in places if _is_trusted(place, reader, report)]
     while True:
         place = os.path.join(directory, _HERE, _INSTRUMENTS)  # noqa: PTH118  as above
-        why = reader.distrusted(directory)
+        why = reader.reason_to_distrust(directory)
         if why is not None:
             if reader.is_directory(place):
                 _report(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
@@ -92,7 +92,7 @@ def _profile_directories(directory: str, reader: FileReader, report: ProblemRepo
 def _is_trusted(place: str, reader: FileReader, report: ProblemReport) -> bool:
     """Tell whether profiles are read here: directory and `.marianne` above it are closed to others."""
     for directory in (os.path.dirname(place), place):  # noqa: PTH120  as above
-        why = reader.distrusted(directory)
+        why = reader.reason_to_distrust(directory)
         if why is not None:
             if reader.is_directory(place):
                 _report(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")

@@ -92,7 +92,7 @@ class PromptChecker:
         seen = visible_outputs(self.expanded, sheet.sheet, above)
         self._check_patterns(sheet)
         previous = UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
-        injected = self._injected(sheet, previous)
+        injected = self._usable_injections(sheet, previous)
         try:
             body = self.renderer.body(sheet, previous, injected)
             if self.uses_loop and (loop := self.expanded.loop_of(sheet.stage)) is not None:
@@ -126,7 +126,7 @@ class PromptChecker:
             hint = "write '| sh' behind it, or read the files in $MARIANNE_PREVIOUS"
             self.found[_PromptFault("S513", self.path, message, None, hint)].append(sheet.sheet)
 
-    def _injected(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedTexts:
+    def _usable_injections(self, sheet: SheetDefinition, previous: UpstreamOutputs) -> InjectedTexts:
         """Return what the template may use of injected files: samples where one is not there yet."""
         for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
             if is_dynamic(item.path):

@@ -54,7 +54,7 @@ class InstrumentChecker:
         self.files = files
         self.seen: set[tuple[Any, ...]] = set()
 
-    def _once(self, *what: Any) -> bool:
+    def _is_new(self, *what: Any) -> bool:
         new = what not in self.seen
         self.seen.add(what)
         return new
@@ -62,17 +62,17 @@ class InstrumentChecker:
     def check(self, chosen: ResolvedInstrument) -> None:
         """Check the instrument and the settings of one sheet."""
         profile = chosen.profile
-        if profile.unusable is not None:
-            if self._once("executable", profile.name):
-                message = f"'{profile.name}' can't be used: {profile.unusable}"
+        if profile.unusable_reason is not None:
+            if self._is_new("executable", profile.name):
+                message = f"'{profile.name}' can't be used: {profile.unusable_reason}"
                 self.report.add("S403", chosen.selected.path, message)
-        elif self._once("executable", profile.name) and profile.cli is not None:
+        elif self._is_new("executable", profile.name) and profile.cli is not None:
             name = profile.cli.command.executable
             if not self.reader.executable(name):
                 message = f"the executable '{name}' of '{profile.name}' is not found here"
                 self.report.add("S403", chosen.selected.path, message)
         for key, path in chosen.origins.items():
-            if key in chosen.settings and not _is_used(key, profile) and self._once(key, profile.name):
+            if key in chosen.settings and not _is_used(key, profile) and self._is_new(key, profile.name):
                 self.report.add("S404", path, f"'{key}' has no effect on '{profile.name}'", key=True)
         self._check_format(chosen)
         self._check_files(chosen)
@@ -80,7 +80,7 @@ class InstrumentChecker:
     def check_wall(self, chosen: ResolvedInstrument, executor: str | None) -> None:
         """Warn where an instrument wants a wall and its sheet runs where there is none."""
         name = chosen.profile.name
-        if chosen.profile.contain == "hide" and executor not in (None, LOCAL) and self._once("wall", name):
+        if chosen.profile.contain == "hide" and executor not in (None, LOCAL) and self._is_new("wall", name):
             said = f"has 'contain: hide', which holds on the daemon's host only, not on '{executor}'"
             hint = "give its stage 'executor: local'; the daemon refuses it otherwise"
             self.report.add("S411", chosen.selected.path, f"'{name}' {said}", hint=hint)
@@ -93,7 +93,7 @@ class InstrumentChecker:
             wanted == "text"
             and output
             and output.format != "text"
-            and self._once("text", chosen.profile.name)
+            and self._is_new("text", chosen.profile.name)
         ):
             said = "tells neither cost nor session as text, and its refusals in words alone"
             message = f"'{chosen.profile.name}' {said}"
@@ -102,12 +102,12 @@ class InstrumentChecker:
     def _check_files(self, chosen: ResolvedInstrument) -> None:
         settings, origins = chosen.settings, chosen.origins
         directory = settings.get("working_directory")
-        if isinstance(directory, str) and self._once("directory", origins["working_directory"]):
+        if isinstance(directory, str) and self._is_new("directory", origins["working_directory"]):
             path = resolve(directory, self.directory, self.reader)
             if not self.reader.is_directory(path):
                 self.report.add("S305", origins["working_directory"], f"there is no directory '{path}'")
         file = settings.get("system_prompt_file")
-        if isinstance(file, str) and self._once("file", origins["system_prompt_file"]):
+        if isinstance(file, str) and self._is_new("file", origins["system_prompt_file"]):
             path = resolve(file, self.directory, self.reader)
             text = read_text(path, self.reader)
             if text is None:

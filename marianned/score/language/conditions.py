@@ -138,8 +138,8 @@ class _Parser:
         if sign in _EQUAL:
             return lambda values: _equal(left(values), right(values)) is (sign == "==")
         if sign in _ORDER:
-            return lambda values: _ordered(sign, left(values), right(values))
-        return lambda values: _contained(left(values), right(values)) is (sign == "in")
+            return lambda values: _compare_order(sign, left(values), right(values))
+        return lambda values: _contains(left(values), right(values)) is (sign == "in")
 
     def value(self) -> Term:
         kind, text = self.next
@@ -183,29 +183,29 @@ def _kind(value: object) -> str:
     return "list" if isinstance(value, list) else "other value"
 
 
-def _tagged(value: object) -> object:
+def _with_kind(value: object) -> object:
     """Return a value that equals only values of its own kind: true is not 1."""
     if isinstance(value, list):
-        return ("list", [_tagged(item) for item in value])
+        return ("list", [_with_kind(item) for item in value])
     return (_kind(value), value)
 
 
 def _equal(left: object, right: object) -> bool:
     if type(left) is type(right) is int:  # nearly all of them, a million times in a large score
         return left == right
-    return _tagged(left) == _tagged(right)
+    return _with_kind(left) == _with_kind(right)
 
 
-def _ordered(sign: str, left: Any, right: Any) -> bool:
+def _compare_order(sign: str, left: Any, right: Any) -> bool:
     kinds = {_kind(left), _kind(right)}
     if len(kinds) > 1 or kinds & {"truth value", "list", "other value"}:
         raise BadCondition(f"a {_kind(left)} and a {_kind(right)} have no order")
     return _ORDER[sign](left, right)
 
 
-def _contained(left: Any, right: Any) -> bool:
+def _contains(left: Any, right: Any) -> bool:
     if isinstance(right, list):
-        return _tagged(left) in [_tagged(item) for item in right]
+        return _with_kind(left) in [_with_kind(item) for item in right]
     if isinstance(left, str) and isinstance(right, str):
         return left in right
     raise BadCondition(f"'in' needs a list or two strings, not a {_kind(left)} and a {_kind(right)}")

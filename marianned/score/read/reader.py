@@ -39,7 +39,7 @@ class FileReader(Protocol):
     def read_trusted(self, path: str) -> bytes:
         """Return the bytes of a file that nobody but this user and root can have written; raises OSError."""
 
-    def distrusted(self, path: str) -> str | None:
+    def reason_to_distrust(self, path: str) -> str | None:
         """Say why what lies in a directory can be somebody else's; nothing where it can't."""
 
     def head(self, path: str, most: int, below: str | None = None) -> tuple[bytes, int]:
@@ -81,7 +81,7 @@ class DiskReader:
         """Return the bytes of a file that nobody but this user and root can have written; raises OSError."""
         return files.read_trusted(path, files.TEXT_MOST)
 
-    def distrusted(self, path: str) -> str | None:
+    def reason_to_distrust(self, path: str) -> str | None:
         """Say why what lies in a directory can be somebody else's; nothing where it can't."""
         try:
             return files.distrusted(path)
@@ -147,7 +147,7 @@ class StoredReader(DiskReader):
         """Return a stored file's bytes; raises OSError for others."""
         return self.read(path)
 
-    def distrusted(self, path: str) -> str | None:  # noqa: ARG002  the signature is the protocol's
+    def reason_to_distrust(self, path: str) -> str | None:  # noqa: ARG002  the signature is the protocol's
         """Nothing: what is stored was looked at when it was stored."""
         return None
 

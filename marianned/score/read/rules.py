@@ -16,7 +16,7 @@ import msgspec
 from marianned.formatting import CONTROLS, DURATION_MOST, DURATION_MOST_SAID, read_duration
 from marianned.score.read.common_mistakes import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
-from marianned.yaml_tree import KeyPath, ListNode, MappingNode, Node, ScalarNode, plain
+from marianned.yaml_tree import KeyPath, ListNode, MappingNode, Node, ScalarNode, plain_value
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")
@@ -250,7 +250,7 @@ class AnyRule:
         """Return the plain value."""
         if self.kinds and not isinstance(node, self.kinds):
             report.add("S012", path, f"a mapping or a list is needed, this is {_describe_node(node)}")
-        return plain(node)
+        return plain_value(node)
 
 
 class NullableRule:
@@ -260,7 +260,7 @@ class NullableRule:
 
     def read(self, node: Node, path: KeyPath, report: ProblemReport) -> tuple[Any]:  # noqa: ARG002  a rule's
         """Return the plain value in a tuple."""
-        return (plain(node),)
+        return (plain_value(node),)
 
 
 class ListRule:
@@ -447,7 +447,7 @@ class SettingsRule:
                     hint=report.nearest(key.text, [*self.rules, *self.ignored]),
                 )
             else:
-                found[key.text] = plain(value)
+                found[key.text] = plain_value(value)
         if report.wrong(*path):
             return found
         if "model" in found and found.get("cli_model", found["model"]) != found["model"]:

@@ -198,7 +198,7 @@ class Renderer:
         """Return the variables that are templates as they are for a sheet, and why one can't be rendered."""
         if self.templates.variables and self._templated[0] is not sheet:
             known = {**unpack(self.expanded.prompt.variables), **self.built_in(sheet)}
-            self._templated = (sheet, *self.templates.rendered(known, _render))
+            self._templated = (sheet, *self.templates.render(known, _render))
         return self._templated[1:]
 
     def values(

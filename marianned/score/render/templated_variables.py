@@ -43,8 +43,8 @@ class TemplatedVariables:
         self.order += [name for name in needs if name not in self.cyclic]
         self.variables = {name: variables[name] for name in self.order}
 
-    def rendered(
-        self, values: dict[str, Any], render: Render
+    def render(
+        self, values: dict[str, Any], render_template: Render
     ) -> tuple[dict[str, Any], dict[str, RenderError]]:
         """Return the variables as `values` make them, and why the text of one stays as it is, by name."""
         found: dict[str, Any] = {}
@@ -52,7 +52,7 @@ class TemplatedVariables:
 
         def text(name: str, source: str) -> str:
             try:
-                return render(source, {**values, **found}) if is_dynamic(source) else source
+                return render_template(source, {**values, **found}) if is_dynamic(source) else source
             except RenderError as fault:
                 faults.setdefault(name, fault)
                 return source

@@ -173,4 +173,4 @@ def test_what_is_wrong_with_how_a_tool_is_asked_to_stop_is_told(given, message):
 def test_how_a_tool_is_asked_to_stop():
     profile, found = load_profile(SMALL + "  stop: {signal: SIGINT, wait: 2m}\n", "x.yaml")
     assert not found
-    assert (profile.cli.stop.number, profile.cli.stop.wait) == (2, 120.0)
+    assert (profile.cli.stop.signal_number, profile.cli.stop.wait) == (2, 120.0)

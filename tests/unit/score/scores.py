@@ -73,7 +73,7 @@ class Disk:
     def read_trusted(self, path: str) -> bytes:
         return self.read(path)
 
-    def distrusted(self, path: str) -> str | None:
+    def reason_to_distrust(self, path: str) -> str | None:
         return None
 
     def head(self, path: str, most: int, below: str | None = None) -> tuple[bytes, int]:

@@ -13,7 +13,7 @@ from marianned.score.language.expressions import expression_fault
 from marianned.score.read import model
 from marianned.score.read.document import parse_document
 from marianned.score.read.rules import TextRule, field_rules
-from marianned.yaml_tree import plain
+from marianned.yaml_tree import plain_value
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.dates(),
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(), VALUES))
 def test_documents_are_read_as_the_safe_loaders_do(value):
     text = yaml.safe_dump({"sheet": 1, **value}, allow_unicode=True)
-    assert plain(parse_document(text.encode()).root) == yaml.safe_load(text)
+    assert plain_value(parse_document(text.encode()).root) == yaml.safe_load(text)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
@@ -40,7 +40,7 @@ def test_merge_keys_are_resolved():
         "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\n"
         "sheet: {<<: *a, x: 0}\nc: {<<: [*a, *b]}\nd: {!!str <<: 1, '<<': 2}\ne: 0o17\n"
     )
-    root = plain(parse_document(text.replace("!!str <<: 1, ", "").encode()).root)
+    root = plain_value(parse_document(text.replace("!!str <<: 1, ", "").encode()).root)
     assert (root["sheet"], root["c"], root["d"], root["e"]) == (
         {"x": 0, "y": 2}, {"x": 1, "y": 2, "z": 4}, {"<<": 2}, 15,
     )  # fmt: skip
