@@ -11,7 +11,9 @@ from marianne_cli.exits import problem_text
 from marianne_cli.faces.actions import Offer, action_line, offers, sheet_offers, takes_score
 from marianne_cli.faces.pages import read_all_pages
 from marianne_cli.screens import jobs as screens
-from marianne_cli.top.drawn.dialogs import (
+from marianne_cli.top.model.cells import Cell
+from marianne_cli.top.model.store import Value, sanitized
+from marianne_cli.top.widgets.dialogs import (
     ActionMenu,
     ConfirmDialog,
     DialogAnswer,
@@ -20,8 +22,6 @@ from marianne_cli.top.drawn.dialogs import (
     PlanDialog,
     TextDialog,
 )
-from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.store import Value, sanitized
 from marianned import protocol
 from marianned.errors import InvalidScore, MarianneError
 from marianned.formatting import plural, typed

@@ -21,16 +21,16 @@ from marianne_cli.faces import addresses
 from marianne_cli.faces.actions import offers, sheet_offers
 from marianne_cli.top.action_runner import ActionRunner
 from marianne_cli.top.base import TopScreen
-from marianne_cli.top.drawn.dialogs import Dialog, DialogAnswer, TextDialog
-from marianne_cli.top.drawn.theme import DARK, ThemeStyles
 from marianne_cli.top.feed import StateFeed
 from marianne_cli.top.job_screen import JobScreen
 from marianne_cli.top.jobs_screen import JobsScreen
-from marianne_cli.top.known.activity import ActivityLines
-from marianne_cli.top.known.cells import Cell, Line
-from marianne_cli.top.known.keys import KEYS
-from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.model.activity import ActivityLines
+from marianne_cli.top.model.cells import Cell, Line
+from marianne_cli.top.model.keys import KEYS
+from marianne_cli.top.model.store import StateStore, Value
 from marianne_cli.top.output import OutputSelection
+from marianne_cli.top.widgets.dialogs import Dialog, DialogAnswer, TextDialog
+from marianne_cli.top.widgets.theme import DARK, ThemeStyles
 from marianned import __version__
 from marianned.errors import MarianneError, NoDaemon
 from marianned.formatting import typed

@@ -7,9 +7,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from marianne_cli.top.drawn.widgets import FindInput, TextLines, daemon_line
-from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.model.cells import Cell
+from marianne_cli.top.model.store import StateStore, Value
+from marianne_cli.top.widgets.bars import FindInput, TextLines, daemon_line
 
 if TYPE_CHECKING:
     from marianne_cli.top.app import TopApp

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 
 from marianne_cli.client import AsyncClient
-from marianne_cli.top.known.store import StateStore
+from marianne_cli.top.model.store import StateStore
 from marianned.errors import BadRequest, MarianneError, NoDaemon
 from marianned.protocol import (
     DaemonState,

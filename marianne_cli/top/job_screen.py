@@ -10,13 +10,10 @@ from textual.widgets import ContentSwitcher
 
 from marianne_cli import terminal
 from marianne_cli.top.base import TopScreen
-from marianne_cli.top.drawn.listing import LineView, RowTable
-from marianne_cli.top.drawn.log_view import LogView
-from marianne_cli.top.drawn.widgets import FindInput, KeyBar, TabBar, TextLines
-from marianne_cli.top.known.attempts import ATTEMPT_COLUMNS
-from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.jobs import head_lines
-from marianne_cli.top.known.sheets import (
+from marianne_cli.top.model.attempts import ATTEMPT_COLUMNS
+from marianne_cli.top.model.cells import Cell
+from marianne_cli.top.model.jobs import head_lines
+from marianne_cli.top.model.sheets import (
     GRAPH_COLUMNS,
     SHEET_COLUMNS,
     RowCache,
@@ -25,10 +22,13 @@ from marianne_cli.top.known.sheets import (
     is_unfolded,
     sheet_rows,
 )
-from marianne_cli.top.known.stages import stages_of
-from marianne_cli.top.known.store import Value
+from marianne_cli.top.model.stages import stages_of
+from marianne_cli.top.model.store import Value
 from marianne_cli.top.output import STREAMS, TAIL_LINES, OutputSelection
 from marianne_cli.top.panels import Panels
+from marianne_cli.top.widgets.bars import FindInput, KeyBar, TabBar, TextLines
+from marianne_cli.top.widgets.listing import LineView, RowTable
+from marianne_cli.top.widgets.log_view import LogView
 from marianned.formatting import plural, typed
 
 PANELS = ("output", "attempts", "why", "journal", "revisions")

@@ -6,11 +6,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from marianne_cli.top.base import TopScreen
-from marianne_cli.top.drawn.listing import RowTable
-from marianne_cli.top.drawn.widgets import FindInput, KeyBar, TextLines
-from marianne_cli.top.known.cells import Cell
-from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
-from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.model.cells import Cell
+from marianne_cli.top.model.jobs import JOB_COLUMNS, detail_lines, job_rows
+from marianne_cli.top.model.store import StateStore, Value
+from marianne_cli.top.widgets.bars import FindInput, KeyBar, TextLines
+from marianne_cli.top.widgets.listing import RowTable
 from marianned.formatting import plural
 
 

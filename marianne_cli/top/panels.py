@@ -11,13 +11,13 @@ from marianne_cli.screens import render
 from marianne_cli.screens.differences import numbers_not_dropped, unified_diff
 from marianne_cli.screens.why import failures, why_screen
 from marianne_cli.top import output as outputs
-from marianne_cli.top.drawn.listing import LineView, RowTable
-from marianne_cli.top.drawn.widgets import TextLines
-from marianne_cli.top.known import signs
-from marianne_cli.top.known.attempts import attempt_rows, failed_checks
-from marianne_cli.top.known.cells import Cell, Line, wrap_line
-from marianne_cli.top.known.store import Value, sanitized
+from marianne_cli.top.model import signs
+from marianne_cli.top.model.attempts import attempt_rows, failed_checks
+from marianne_cli.top.model.cells import Cell, Line, wrap_line
+from marianne_cli.top.model.store import Value, sanitized
 from marianne_cli.top.output import OutputBuffer, OutputSelection
+from marianne_cli.top.widgets.bars import TextLines
+from marianne_cli.top.widgets.listing import LineView, RowTable
 from marianned.errors import MarianneError
 from marianned.formatting import plural
 from marianned.protocol import ExplainJob, GetJob, ReadHistory, ReadRevisions

@@ -16,7 +16,7 @@ from marianne_cli.faces.actions import Offer
 from marianne_cli.top.action_runner import _is_waited_for
 from marianne_cli.top.app import TopApp
 from marianne_cli.top.job_screen import JobScreen
-from marianne_cli.top.known.keys import KEYS
+from marianne_cli.top.model.keys import KEYS
 from marianned.protocol import METHODS
 
 SIGNS = {

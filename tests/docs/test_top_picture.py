@@ -6,7 +6,7 @@ import pages
 import top_picture
 
 from marianne_cli.top.job_screen import PANELS
-from marianne_cli.top.known.keys import KEYS
+from marianne_cli.top.model.keys import KEYS
 
 
 def test_the_picture_shows_the_screen_as_it_is():

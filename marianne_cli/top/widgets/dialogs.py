@@ -10,11 +10,11 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from marianne_cli.top.drawn.listing import LineView, RowTable
-from marianne_cli.top.drawn.widgets import TextLines
-from marianne_cli.top.known.attempts import PLAN_COLUMNS, plan_rows
-from marianne_cli.top.known.cells import Cell, Column, Line, Row, wrap_line
-from marianne_cli.top.known.store import Value
+from marianne_cli.top.model.attempts import PLAN_COLUMNS, plan_rows
+from marianne_cli.top.model.cells import Cell, Column, Line, Row, wrap_line
+from marianne_cli.top.model.store import Value
+from marianne_cli.top.widgets.bars import TextLines
+from marianne_cli.top.widgets.listing import LineView, RowTable
 
 _CSS = """
 Dialog { align: center middle; background: $background 60%; }

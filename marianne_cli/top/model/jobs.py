@@ -5,9 +5,9 @@ from marianne_cli.people import who as who_is
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianne_cli.times import age, moment, running_times
-from marianne_cli.top.known import signs
-from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.model import signs
+from marianne_cli.top.model.cells import Cell, Column, Row
+from marianne_cli.top.model.store import StateStore, Value
 from marianned.formatting import dollars, plural
 from marianned.protocol import lifted_by
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment
-from marianne_cli.top.known import signs
-from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.jobs import count_text
-from marianne_cli.top.known.store import Value
+from marianne_cli.top.model import signs
+from marianne_cli.top.model.cells import Cell, Column, Row
+from marianne_cli.top.model.jobs import count_text
+from marianne_cli.top.model.store import Value
 from marianned.formatting import dollars, plural
 
 ATTEMPT_COLUMNS = (

@@ -8,7 +8,7 @@ from textual.color import Color
 from textual.theme import Theme
 
 from marianne_cli import terminal
-from marianne_cli.top.known.cells import Cell
+from marianne_cli.top.model.cells import Cell
 
 DARK = Theme(
     name="marianne",

@@ -15,8 +15,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
-from marianne_cli.top.known.cells import Cell, Column, Line, Row, plain_text
+from marianne_cli.top.model.cells import Cell, Column, Line, Row, plain_text
+from marianne_cli.top.widgets.theme import ThemeStyles, safe_text, theme_styles_of
 
 
 def cut(text: str, width: int) -> str:

@@ -8,9 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from marianne_cli.top.drawn.listing import LineView
-from marianne_cli.top.known.cells import Cell, Line
+from marianne_cli.top.model.cells import Cell, Line
 from marianne_cli.top.output import OutputBuffer, OutputLine, SearchPattern
+from marianne_cli.top.widgets.listing import LineView
 
 _STYLES = {"tool": "run", "result": "dim", "note": "dim", "error": "bad"}
 _EARLIER = -1

@@ -6,10 +6,10 @@ from marianne_cli import times
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianne_cli.times import age, between
-from marianne_cli.top.known import signs
-from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.stages import Stage, draw_graph, stages_of
-from marianne_cli.top.known.store import Value
+from marianne_cli.top.model import signs
+from marianne_cli.top.model.cells import Cell, Column, Row
+from marianne_cli.top.model.stages import Stage, draw_graph, stages_of
+from marianne_cli.top.model.store import Value
 from marianned.formatting import dollars, ranges
 
 SHEET_COLUMNS = (Column("SHEET", 60), Column("STATUS", 11), Column("TIME", 7, right=True), Column("WHAT"))

@@ -6,14 +6,14 @@ from kit.tables import each
 
 from marianne_cli import times
 from marianne_cli.faces.groups import JobGroup, group_of
-from marianne_cli.top.drawn.widgets import daemon_line
-from marianne_cli.top.known import signs
-from marianne_cli.top.known.activity import ActivityLines
-from marianne_cli.top.known.cells import Cell, plain_text, wrap_line
-from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
-from marianne_cli.top.known.stages import draw_graph, stages_of, topological_order
-from marianne_cli.top.known.store import StateStore
+from marianne_cli.top.model import signs
+from marianne_cli.top.model.activity import ActivityLines
+from marianne_cli.top.model.cells import Cell, plain_text, wrap_line
+from marianne_cli.top.model.sheets import counts_text, graph_rows, sheet_rows, signs_text
+from marianne_cli.top.model.stages import draw_graph, stages_of, topological_order
+from marianne_cli.top.model.store import StateStore
 from marianne_cli.top.output import KEPT_LINES, OutputBuffer, SearchPattern
+from marianne_cli.top.widgets.bars import daemon_line
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
 

@@ -1,4 +1,4 @@
-"""The lines around what is looked at: the daemon, what is being done, what is typed, tabs, keys."""
+"""The bars around the content of a screen: the daemon, the requests, the text being typed, tabs, keys."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,10 +13,10 @@ from textual.widgets import Input
 
 from marianne_cli.faces.groups import JobGroup
 from marianne_cli.times import moment
-from marianne_cli.top.drawn.theme import ThemeStyles, safe_text, theme_styles_of
-from marianne_cli.top.known.cells import Cell, Line, plain_text
-from marianne_cli.top.known.jobs import cost_text
-from marianne_cli.top.known.store import StateStore, Value
+from marianne_cli.top.model.cells import Cell, Line, plain_text
+from marianne_cli.top.model.jobs import cost_text
+from marianne_cli.top.model.store import StateStore, Value
+from marianne_cli.top.widgets.theme import ThemeStyles, safe_text, theme_styles_of
 from marianned.formatting import plural
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from marianne_cli.top.known.cells import Cell, Line
+from marianne_cli.top.model.cells import Cell, Line
 
 _PENDING_MOST = 2
 

@@ -1,1 +1,0 @@
-"""What `mzt top` is drawn with: lines, rows, an output, dialogs; their colours."""
