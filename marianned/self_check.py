@@ -138,14 +138,14 @@ def _answer_of(cluster: Cluster) -> Finding:
 
 def _answer_of_slurm() -> Finding:
     """Tell whether Slurm answers here, and whence its commands come where there are none."""
-    if missing := slurm.missing():
+    if missing := slurm.missing_commands():
         there = [place for place in _SLURM_LIES if (place / missing[0]).exists()]
         said = f"not on PATH: {', '.join(missing)}"
         if not there:
             said += "; install Slurm's client on this host, or name the directory where it lies"
         hints = [f'export PATH="$PATH:{there[0] if there else "DIRECTORY"}"', "mzt restart"]
         return Finding(name=SLURM, passed=False, message=said, hints=hints)
-    if (why := slurm.trouble()) is None:
+    if (why := slurm.describe_trouble()) is None:
         said = "sbatch, squeue and scancel are there, and the controller answers"
         return Finding(name=SLURM, passed=True, message=said)
     said, _, typed = why.partition(TYPED)

@@ -11,7 +11,7 @@ from trying import said, until
 
 from marianned.executors.base import AttemptWithdrawn
 from marianned.executors.clusters.engine import EngineUnavailable
-from marianned.executors.clusters.slurm import SlurmEngine, options, read
+from marianned.executors.clusters.slurm import SlurmEngine, options, parse_squeue
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ async def test_a_command_that_was_killed_says_nothing_of_jobs(tmp_path, monkeypa
     slurm = SlurmEngine()
     asked = {
         "sbatch": lambda: slurm.submit("m-x", "#!/bin/sh\n", None, Resources(), None),
-        "squeue": slurm.look,
+        "squeue": slurm.list_jobs,
         "scancel": lambda: slurm.cancel(["1"]),
     }
     with pytest.raises(EngineUnavailable, match=f"{name} was ended by signal 9"):
@@ -120,7 +120,7 @@ async def test_a_command_that_was_killed_says_nothing_of_jobs(tmp_path, monkeypa
 
 def test_of_two_jobs_of_a_name_the_one_that_runs_counts():
     text = "m-1|7|PENDING|Priority|\nm-1|9|RUNNING|None|n2\nm-2|8_3|PENDING|Resources|\nm|3||RUNNING\n"
-    listed = read(text)
+    listed = parse_squeue(text)
     assert listed["m-1", None].id == "9"
     assert listed["m-1", None].node == "n2"
     assert listed["m-2", 3].waits

@@ -40,9 +40,9 @@ class Doubtful(SlurmEngine):
     def __init__(self, *answers):
         self.answers = [*answers]
 
-    async def look(self):
+    async def list_jobs(self):
         if not self.answers:
-            return await super().look()
+            return await super().list_jobs()
         if (answer := self.answers.pop(0)) is EngineUnavailable:
             raise EngineUnavailable("it has just been started again")
         return answer
@@ -55,9 +55,9 @@ class Forgetful(SlurmEngine):
         self.forgetful = False
         self.looks = []
 
-    async def look(self):
+    async def list_jobs(self):
         if not self.forgetful:
-            return await super().look()
+            return await super().list_jobs()
         self.looks.append(anyio.current_time())
         return {}
 
@@ -69,11 +69,11 @@ class Silent(SlurmEngine):
         self.silent = False
         self.asked, self.heard = anyio.Event(), anyio.Event()
 
-    async def look(self):
+    async def list_jobs(self):
         if self.silent:
             self.asked.set()
             await self.heard.wait()
-        return await super().look()
+        return await super().list_jobs()
 
 
 class Limited(SlurmEngine):
@@ -346,7 +346,7 @@ async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial
 class Unheard(SlurmEngine):
     """A cluster that does not answer looks."""
 
-    async def look(self):
+    async def list_jobs(self):
         raise EngineUnavailable("it is being upgraded")
 
 
@@ -465,7 +465,7 @@ async def test_what_could_not_be_submitted_can_be_given_up_while_files_are_away(
 async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine_answers(trial, shared):
     for answers, expected in (([{}], Presence.NEVER_STARTED), ([EngineUnavailable], Presence.RUNNING)):
         async with watched(Doubtful(), shared) as executor:
-            await until(lambda: executor._swept)  # what it looks for by itself at its start is over
+            await until(lambda: executor._queue_checked)  # what it looks for by itself at its start is over
             executor._engine.answers = [*answers, AssertionError]
             for place in places(trial, 3):
                 assert await executor.presence(place) is expected

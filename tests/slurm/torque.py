@@ -14,7 +14,7 @@ from marianned.executors.clusters.engine import (
     EngineUnavailable,
     JobRefused,
     ReasonExplanation,
-    command,
+    run_command,
 )
 
 COMMANDS = ("qsub", "qstat", "qdel")
@@ -48,7 +48,7 @@ class Torque:
     async def submit(self, name, script, count, resources, seconds):
         assert count is None, "it has no arrays"
         words = ["-N", name, "-r", "n", "-o", "/dev/null", "-e", "/dev/null", *wanted(resources, seconds)]
-        done = await command(["sh", "-c", FROM_A_FILE, "qsub", *words], script, BEGINS)
+        done = await run_command(["sh", "-c", FROM_A_FILE, "qsub", *words], script, BEGINS)
         if done.status == 0:
             return done.out.split()[-1].partition(".")[0]
         for kind, word in (
@@ -60,11 +60,11 @@ class Torque:
                 raise kind(done.error)
         raise JobRefused(done.error)
 
-    def holding(self, arguments, resources):
+    def effective_arguments(self, arguments, resources):
         return arguments
 
-    async def look(self):
-        done = await command(["qstat", "-f"], begins=BEGINS)
+    async def list_jobs(self):
+        done = await run_command(["qstat", "-f"], begins=BEGINS)
         if done.status != 0:
             raise EngineUnavailable(done.error)
         return read(done.out)
@@ -78,9 +78,9 @@ class Torque:
         return ()
 
     async def cancel(self, jobs):
-        await command(["qdel", *jobs], begins=BEGINS)
+        await run_command(["qdel", *jobs], begins=BEGINS)
 
-    def words(self, reason):
+    def explain_reason(self, reason):
         return ReasonExplanation(REASONS.get(reason, reason))
 
 

@@ -100,7 +100,7 @@ class Engine(Protocol):
     node: ClassVar[str]
     """What a job's shell makes its node's name of, within double quotes."""
     job: ClassVar[str]
-    """What it makes the job's id of, as `look` tells it."""
+    """What it makes the job's id of, as `list_jobs` tells it."""
 
     async def submit(
         self, name: str, script: str, count: int | None, resources: Resources, seconds: float | None
@@ -115,10 +115,10 @@ class Engine(Protocol):
             JobRefused: never.
         """
 
-    def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
+    def effective_arguments(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Return those of the site's arguments that hold beside what a score wants: that counts more."""
 
-    async def look(self) -> Mapping[JobKey, ClusterJob]:
+    async def list_jobs(self) -> Mapping[JobKey, ClusterJob]:
         """Return all jobs of this user that wait or run."""
 
     async def fates(self, keys: Collection[JobKey]) -> Mapping[JobKey, Fate]:
@@ -131,13 +131,13 @@ class Engine(Protocol):
         """Send a signal to the first process of each of these jobs, and to nothing else of it.
 
         It may come there twice. Return those that no signal reaches, as far as the engine says so: they stand
-        still, and the next `look` tells why.
+        still, and the next `list_jobs` tells why.
         """
 
     async def cancel(self, jobs: Sequence[str]) -> None:
         """Take these jobs out of the queue, or end all of them that runs."""
 
-    def words(self, reason: str) -> ReasonExplanation:
+    def explain_reason(self, reason: str) -> ReasonExplanation:
         """Say what a reason means."""
 
 
@@ -163,7 +163,7 @@ def _environment(begins: tuple[str, ...]) -> dict[str, str]:
     return {**kept, **own, "LC_ALL": "C"}
 
 
-async def command(
+async def run_command(
     argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: tuple[str, ...] = ()
 ) -> EngineCommandResult:
     """Run a command of an engine in an environment of its own.
@@ -180,25 +180,25 @@ async def command(
                 opened = await anyio.open_process(argv, env=_environment(begins), cwd="/")
             async with opened as process:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_give, process, given)
-                    tasks.start_soon(_take, process, process.stdout, out, ())
-                    tasks.start_soon(_take, process, process.stderr, error, until)
+                    tasks.start_soon(_write_stdin, process, given)
+                    tasks.start_soon(_read_stream, process, process.stdout, out, ())
+                    tasks.start_soon(_read_stream, process, process.stderr, error, until)
                 status = await process.wait()
     except TimeoutError:
-        why = f" ({said(error)})" if error else ""
+        why = f" ({error_line(error)})" if error else ""
         raise EngineUnavailable(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
     except OSError as failed:
         raise EngineUnavailable(f"{argv[0]} can't be run: {failed.strerror}") from None
     if status < 0 and not any(one.encode() in error for one in until):
         raise EngineUnavailable(f"{argv[0]} was ended by signal {-status}")
-    return EngineCommandResult(status, out.decode(errors="replace"), said(error))
+    return EngineCommandResult(status, out.decode(errors="replace"), error_line(error))
 
 
 _GONE = anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError
 """It has ended before it has read all; it says why itself. Older versions of anyio raise the last."""
 
 
-async def _give(process: Process, given: str) -> None:
+async def _write_stdin(process: Process, given: str) -> None:
     if process.stdin is not None:
         with suppress(*_GONE):
             await process.stdin.send(given.encode())
@@ -206,7 +206,7 @@ async def _give(process: Process, given: str) -> None:
             await process.stdin.aclose()
 
 
-async def _take(
+async def _read_stream(
     process: Process, stream: ByteReceiveStream | None, data: bytearray, until: tuple[str, ...]
 ) -> None:
     if stream is not None:
@@ -216,7 +216,7 @@ async def _take(
                 process.kill()
 
 
-def said(data: bytes | bytearray) -> str:
+def error_line(data: bytes | bytearray) -> str:
     """Return what a command has said, in one line without its own name."""
     lines = (line.strip() for line in data.decode(errors="replace").splitlines())
     told = "; ".join(dict.fromkeys(line for line in lines if line))

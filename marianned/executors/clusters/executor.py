@@ -47,11 +47,11 @@ from marianned.executors.clusters import cluster_files
 from marianned.executors.clusters.cluster_files import AttemptFilesState, SubmissionRecord
 from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, JobKey
 from marianned.executors.clusters.entries import AttemptEntry
-from marianned.executors.clusters.fates import FateLookup, taken_out
-from marianned.executors.clusters.strays import leading_to, over
-from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter, granted
+from marianned.executors.clusters.fates import FateLookup, fate_of_taken_out
+from marianned.executors.clusters.strays import find_unstartable, jobs_of_attempt
+from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter, with_granted_variables
 from marianned.executors.clusters.unwanted import UnwantedJobs
-from marianned.executors.clusters.waiting import keeps, silence_of
+from marianned.executors.clusters.waiting import engine_trouble, wait_reason
 
 _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
@@ -104,7 +104,7 @@ class ClusterExecutor:
         self._away: EngineUnavailable | None = None
         self._due = self._earliest = self._stale_at = float("-inf")
         self._shared = shared
-        self._swept = True
+        self._queue_checked = True
         self._known_strays = set[JobKey]()
         self._never_submitted = set[str]()
         self._fates = FateLookup(engine)
@@ -112,9 +112,8 @@ class ClusterExecutor:
         self._asking, self._answered_at = anyio.Lock(), float("-inf")
         self._answered: Mapping[JobKey, ClusterJob] | EngineUnavailable = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
-        self._submitter = Submitter(
-            engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop, self._known
-        )
+        callbacks = self._look_soon, self._cancel_submission, self._note_submitted
+        self._submitter = Submitter(engine, shared, tuning.python, tuning.arguments, *callbacks)
 
     # --- what the conductor asks -------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class ClusterExecutor:
         As long as the engine takes no more, or does not answer, it waits. What is to run `beside` an attempt
         is named to the job of that; should the job be gone, it gets one of its own.
         """
-        spec = granted(spec, self._engine.grants)
+        spec = with_granted_variables(spec, self._engine.grants)
         if write is not None:
             await run_sync(write)
         await run_sync(cluster_files.write_spec, directory, spec, root)
@@ -138,13 +137,13 @@ class ClusterExecutor:
             joined = await run_sync(cluster_files.join_job, entry.place, Path(spec.beside))
         if joined is not None:
             entry.submission = joined
-            self._known(entry)
+            self._note_submitted(entry)
         else:
             self._submit(entry)
         try:
             await entry.accepted.wait()
         except BaseException:
-            self._leave(entry)
+            self._remove_from_queue(entry)
             self._entries.pop(spec.id, None)
             if not entry.submission.keys:
                 self._never_submitted.add(spec.id)
@@ -168,12 +167,12 @@ class ClusterExecutor:
         if found.away or found.claimed or submission:
             return Presence.RUNNING
         try:
-            keys, _ = await run_sync(leading_to, place, await self._listed_lately())
+            keys, _ = await run_sync(jobs_of_attempt, place, await self._recent_list())
         except (OSError, EngineUnavailable):
             return Presence.RUNNING
         return Presence.RUNNING if keys else Presence.NEVER_STARTED
 
-    async def _listed_lately(self) -> Mapping[JobKey, ClusterJob]:
+    async def _recent_list(self) -> Mapping[JobKey, ClusterJob]:
         """Return a list that is some seconds old at most: all that are taken up at a start share one.
 
         What it leaves out was submitted since, by us, and its files say so.
@@ -184,7 +183,7 @@ class ClusterExecutor:
         async with self._asking:
             if anyio.current_time() > self._answered_at + _USUAL_LOOK_SECONDS:
                 try:
-                    self._answered = await self._engine.look()
+                    self._answered = await self._engine.list_jobs()
                 except EngineUnavailable as why:
                     self._answered = why
                 self._answered_at = anyio.current_time()
@@ -201,7 +200,7 @@ class ClusterExecutor:
         del tell  # what keeps it from being known is the same for all of them: see `waits`
         entry = self._entry(place)
         if not (entry.submission.keys or entry.submitting):
-            await self._remember(entry)
+            await self._take_up(entry)
         self._some.set()
         await entry.over.wait()
         self._entries.pop(place.id, None)
@@ -223,7 +222,7 @@ class ClusterExecutor:
         began = anyio.current_time()
         with suppress(EngineUnavailable):
             while True:
-                told = await self._fates.of(submission.keys)
+                told = await self._fates.look_up(submission.keys)
                 fate = next((told[key] for key in reversed(submission.keys) if key in told), None)
                 if fate is None or fate.kind not in _NOT_YET:
                     return fate
@@ -257,11 +256,11 @@ class ClusterExecutor:
     def waits(self, attempt: str) -> WaitReason | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
         entry = self._entries.get(attempt)
-        return None if entry is None else keeps(entry, self._engine, self._away, self._tuning.arguments)
+        return None if entry is None else wait_reason(entry, self._engine, self._away, self._tuning.arguments)
 
     async def trouble(self) -> str | None:
         """Look for the directory of attempts, then ask the engine for its list (see Executor)."""
-        return await run_sync(self._missing) or await silence_of(self._engine)
+        return await run_sync(self._missing) or await engine_trouble(self._engine)
 
     async def withdraw(self, place: AttemptPlace) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).
@@ -277,15 +276,15 @@ class ClusterExecutor:
         entry = self._entry(place)
         entry.recalled = entry.recalled or anyio.current_time()
         if found.gone:
-            self._judge_by_list(entry, entry.recalled)
+            self._withdraw_by_list(entry, entry.recalled)
         elif not found.away:
             with suppress(OSError):
                 taken = await run_sync(attempt_files.claim, place)
                 entry.recalled = None
                 if taken:
-                    self._give_up(entry)
+                    self._settle_withdrawn(entry)
 
-    def _judge_by_list(self, entry: AttemptEntry, recalled: float) -> None:
+    def _withdraw_by_list(self, entry: AttemptEntry, recalled: float) -> None:
         """Take back what waits without its files: it can't begin any more. What runs is left alone."""
         if entry.job is None or entry.listed_at < recalled:
             self._due = min(self._due, max(recalled, self._earliest))
@@ -293,7 +292,7 @@ class ClusterExecutor:
             return
         entry.recalled = None
         if entry.job.waits and not entry.unsure:
-            self._give_up(entry)
+            self._settle_withdrawn(entry)
 
     async def end(self, place: AttemptPlace, *, drop: bool = False) -> None:
         """Withdraw what has not begun; tell the rest by a file and by the engine, whichever is first.
@@ -331,7 +330,7 @@ class ClusterExecutor:
         except OSError:
             return never
         if (submission := await run_sync(cluster_files.read_submission, place)) is not None:
-            self._drop(submission)
+            self._cancel_submission(submission)
         return True
 
     async def raise_limit(self, place: AttemptPlace, seconds: float, *, silence: bool = False) -> None:
@@ -361,16 +360,16 @@ class ClusterExecutor:
             entry.place = place
         return entry
 
-    async def _remember(self, entry: AttemptEntry) -> None:
+    async def _take_up(self, entry: AttemptEntry) -> None:
         """Read what an earlier daemon has done with it; the next look says what has become of it."""
-        await self._read(entry)
+        await self._read_files(entry)
         found = await run_sync(cluster_files.inspect, entry.place)
         entry.away = found.away
         await self._notice_beginning(entry, found)
         if not entry.submitting:
-            self._known(entry)
+            self._note_submitted(entry)
 
-    async def _read(self, entry: AttemptEntry) -> None:
+    async def _read_files(self, entry: AttemptEntry) -> None:
         """Read under which names it was submitted, and what it is, where its files say so."""
         submission = await run_sync(cluster_files.read_submission, entry.place)
         spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
@@ -383,10 +382,10 @@ class ClusterExecutor:
     async def _find_again(self, one: AttemptEntry, listed: Mapping[JobKey, ClusterJob]) -> None:
         """Find out under which names it was submitted, where its files are back, or say nothing of it."""
         try:
-            await self._read(one)
+            await self._read_files(one)
             if one.submission.keys:
                 return
-            keys, sure = await run_sync(leading_to, one.place, listed)
+            keys, sure = await run_sync(jobs_of_attempt, one.place, listed)
         except OSError as why:
             _logger.warning("%s can't be looked after: %s", one.place.id, why)
             return
@@ -402,21 +401,21 @@ class ClusterExecutor:
                 one.placed = True
                 one.tell()
 
-    def _known(self, entry: AttemptEntry) -> None:
+    def _note_submitted(self, entry: AttemptEntry) -> None:
         """Note that it was submitted before."""
         entry.accepted_at = anyio.current_time()
         entry.accepted.set()
         self._due = min(self._due, max(entry.accepted_at, self._earliest))
         self._some.set()
 
-    def _give_up(self, entry: AttemptEntry) -> None:
-        self._leave(entry)
+    def _settle_withdrawn(self, entry: AttemptEntry) -> None:
+        self._remove_from_queue(entry)
         entry.settle(None, withdrawn=True)
 
-    def _leave(self, entry: AttemptEntry) -> None:
+    def _remove_from_queue(self, entry: AttemptEntry) -> None:
         """Submit it no more; take out of the engine's queue what was."""
         self._submitter.remove(entry)
-        self._drop(entry.submission)
+        self._cancel_submission(entry.submission)
 
     def _submit(self, entry: AttemptEntry) -> None:
         self._submitter.put(entry)
@@ -425,7 +424,7 @@ class ClusterExecutor:
     def _look_soon(self) -> None:
         self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
 
-    def _drop(self, submission: SubmissionRecord) -> None:
+    def _cancel_submission(self, submission: SubmissionRecord) -> None:
         self._unwanted.add(submission.keys)
         self._due = float("-inf")
         self._some.set()
@@ -437,13 +436,13 @@ class ClusterExecutor:
         """Submit what is to start, and watch what has; at its end empty the queue of the unwanted."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._always, self._submitter.serve)
-                tasks.start_soon(self._always, self._watch_all)
-                tasks.start_soon(self._always, self._collect_all)
+                tasks.start_soon(self._repeat_forever, self._submitter.serve)
+                tasks.start_soon(self._repeat_forever, self._watch_all)
+                tasks.start_soon(self._repeat_forever, self._collect_all)
         finally:
             await self._unwanted.finish(self._engine)
 
-    async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it without an end: a fault of ours must not take the daemon, and all other jobs, along."""
         while True:
             try:
@@ -477,31 +476,31 @@ class ClusterExecutor:
         """Look at the engine's list now and then, and do what that asks for; sleep while nothing does."""
         known = False
         while True:
-            known = known or await run_sync(self._recall)
-            if known and self._swept and not self._entries and not self._unwanted:
+            known = known or await run_sync(self._check_for_leftovers)
+            if known and self._queue_checked and not self._entries and not self._unwanted:
                 await self._some.wait()
             self._some, self._nudge = anyio.Event(), anyio.Event()
             try:
                 if anyio.current_time() >= self._due:
                     await self._look_at_the_list()
-                await self._carry_out()
+                await self._send_orders()
             except (OSError, EngineUnavailable) as why:
                 if isinstance(why, EngineUnavailable):
-                    self._told_away(why)
+                    self._note_unavailable(why)
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
                 self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
             with anyio.move_on_after(_TICK_SECONDS):
                 await self._nudge.wait()
 
-    def _recall(self) -> bool:
+    def _check_for_leftovers(self) -> bool:
         """Find out whether an earlier daemon may have left something in the queue; blocks.
 
         False: that can't be known, for where it would have left its programs is away.
         """
         if self._missing() is not None:
             return False
-        self._swept = not any(name.startswith(SHIPPED) for name in files.names(self._shared))
+        self._queue_checked = not any(name.startswith(SHIPPED) for name in files.names(self._shared))
         return True
 
     def _watched(self) -> list[AttemptEntry]:
@@ -513,10 +512,10 @@ class ClusterExecutor:
         self._due = float("inf")
         watched = self._watched()
         try:
-            asked = bool(watched or self._unwanted) or not self._swept
-            listed = await self._engine.look() if asked else {}
+            asked = bool(watched or self._unwanted) or not self._queue_checked
+            listed = await self._engine.list_jobs() if asked else {}
         except EngineUnavailable as why:
-            self._told_away(why)
+            self._note_unavailable(why)
             for one in watched:
                 one.missing = None
             self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
@@ -537,7 +536,7 @@ class ClusterExecutor:
                     one.tell()
             elif not one.over.is_set() and one.accepted_at < began:
                 try:
-                    await self._miss(one, found[one.place.id], began, listed)
+                    await self._judge_missing(one, found[one.place.id], began, listed)
                 except OSError as why:  # of this one: the others are looked after all the same
                     one.missing = None
                     _logger.warning("%s can't be looked after: %s", one.place.id, why)
@@ -555,12 +554,12 @@ class ClusterExecutor:
         known = {key for one in self._entries.values() for key in one.submission.keys}
         waits = {key for key, job in listed.items() if job.waits}
         asked = waits - known - self._known_strays
-        found = await run_sync(over, self._shared, asked) if asked else {}
+        found = await run_sync(find_unstartable, self._shared, asked) if asked else {}
         self._unwanted.add(key for key, is_over in found.items() if is_over)
         self._known_strays = (self._known_strays & waits) | found.keys()
-        self._swept = self._swept or asked <= found.keys()
+        self._queue_checked = self._queue_checked or asked <= found.keys()
 
-    def _told_away(self, why: EngineUnavailable) -> None:
+    def _note_unavailable(self, why: EngineUnavailable) -> None:
         """Note, and log once, that nothing is known of any attempt for now."""
         if self._away is None:
             _logger.warning("%s does not answer: %s", self._engine.name, why)
@@ -574,12 +573,12 @@ class ClusterExecutor:
             if seen.record is not None:
                 one.settle(seen.record)
             elif seen.given_up:
-                self._give_up(one)
+                self._settle_withdrawn(one)
             else:
                 await self._notice_beginning(one, seen)
         return found
 
-    async def _miss(
+    async def _judge_missing(
         self, one: AttemptEntry, found: AttemptFilesState, began: float, listed: Collection[JobKey]
     ) -> None:
         """Conclude what can be, of an attempt that is not over and not in the list.
@@ -597,11 +596,11 @@ class ClusterExecutor:
             if missing >= self._tuning.lost_after + one.time_to_go:
                 one.vanish()
         elif found.claimed:
-            await self._miss_running(one, missing)
+            await self._judge_missing_running(one, missing)
         elif missing >= min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
-            await self._miss_unbegun(one, found, began, listed)
+            await self._judge_missing_unbegun(one, found, began, listed)
 
-    async def _miss_unbegun(
+    async def _judge_missing_unbegun(
         self, one: AttemptEntry, found: AttemptFilesState, began: float, listed: Collection[JobKey]
     ) -> None:
         """Say why it has not begun, or submit it again: the engine has forgotten it."""
@@ -627,12 +626,12 @@ class ClusterExecutor:
         keys = one.submission.own
         if one.ending is not None or not keys:
             return None
-        fate = (await self._fates.of(keys, began)).get(keys[-1])
+        fate = (await self._fates.look_up(keys, began)).get(keys[-1])
         if fate is None:
-            return taken_out(keys, one.job, listed, self._engine.name)
+            return fate_of_taken_out(keys, one.job, listed, self._engine.name)
         return fate if fate.kind is FateKind.CANCELLED else None
 
-    async def _miss_running(self, one: AttemptEntry, missing: float) -> None:
+    async def _judge_missing_running(self, one: AttemptEntry, missing: float) -> None:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
         if missing < self._tuning.lost_after:
             return
@@ -641,7 +640,7 @@ class ClusterExecutor:
         elif anyio.current_time() - one.ordered >= one.time_to_go + 4 * order.POLL_SECONDS:
             one.vanish()
 
-    async def _carry_out(self) -> None:
+    async def _send_orders(self) -> None:
         """Send the signals that are due; end the whole job of what hears none (suspended) or heeds none."""
         for one in [one for one in self._entries.values() if one.recalled and not one.over.is_set()]:
             await self.withdraw(one.place)

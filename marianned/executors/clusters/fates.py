@@ -25,7 +25,7 @@ class FateLookup:
         """Have these answered with whatever is asked for next."""
         self._wanted.update(keys)
 
-    async def of(self, keys: Collection[JobKey], since: float | None = None) -> Mapping[JobKey, Fate]:
+    async def look_up(self, keys: Collection[JobKey], since: float | None = None) -> Mapping[JobKey, Fate]:
         """Say what has become of these, by an answer that was asked for after `since` (None: now).
 
         Raises:
@@ -46,7 +46,7 @@ class FateLookup:
             return self._answer
 
 
-def taken_out(
+def fate_of_taken_out(
     keys: Collection[JobKey], job: ClusterJob | None, listed: Iterable[JobKey], engine: str
 ) -> Fate | None:
     """Say that a job that has not begun was taken out of its array: the others are there, it alone is not.

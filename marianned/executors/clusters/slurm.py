@@ -27,9 +27,9 @@ from marianned.executors.clusters.engine import (
     JobKey,
     JobRefused,
     ReasonExplanation,
-    command,
+    run_command,
 )
-from marianned.executors.clusters.waiting import silence_of
+from marianned.executors.clusters.waiting import engine_trouble
 from marianned.score.expanded import Resources
 from marianned.score.read import sbatch
 
@@ -157,19 +157,19 @@ class SlurmEngine:
         done = await _run(words, script, _RETRIES)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
-        kind, why = _failure(done.error), done.error or f"sbatch ended with status {done.status}"
+        kind, why = _failure_kind(done.error), done.error or f"sbatch ended with status {done.status}"
         if kind is JobRefused and any(one in why.lower() for one in _OF_NODES):
             raise JobRefused(why, _APART_FROM_NODES)
-        raise _away(why) if kind is EngineUnavailable else kind(why)
+        raise _unavailable(why) if kind is EngineUnavailable else kind(why)
 
-    def holding(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
+    def effective_arguments(self, arguments: Sequence[str], resources: Resources) -> Sequence[str]:
         """Leave out what the score says itself, by a key or an argument (see Engine)."""
         keys = {key for key, value in msgspec.structs.asdict(resources).items() if value is not None}
         return sbatch.arguments_in_force(arguments, keys, resources.arguments)
 
-    async def look(self) -> Mapping[JobKey, ClusterJob]:
+    async def list_jobs(self) -> Mapping[JobKey, ClusterJob]:
         """Have one squeue list all (see Engine)."""
-        return read(await _listed())
+        return parse_squeue(await _run_squeue())
 
     async def fates(self, keys: Collection[JobKey]) -> Mapping[JobKey, Fate]:
         """Ask squeue for what ended lately, sacct for what is older and who has cancelled (see Engine)."""
@@ -178,10 +178,10 @@ class SlurmEngine:
         for first in range(0, len(asked), _MOST_AT_ONCE):
             some = asked[first : first + _MOST_AT_ONCE]
             names = f"--name={','.join(dict.fromkeys(name for name, _ in some))}"
-            lines = _split(await _listed("--states=all", names), _FIELDS)
+            lines = _split_lines(await _run_squeue("--states=all", names), _FIELDS)
             found |= slurm_fates.fates(some, (slurm_fates.JobStateLine(*line[:3]) for line in lines))
             if any(key not in found or found[key].kind is FateKind.CANCELLED for key in some):
-                lines = _split(await _accounted(names), len(slurm_fates.JobStateLine._fields))
+                lines = _split_lines(await _run_sacct(names), len(slurm_fates.JobStateLine._fields))
                 found |= slurm_fates.fates(some, (slurm_fates.JobStateLine(*line) for line in lines))
         return found
 
@@ -193,19 +193,19 @@ class SlurmEngine:
         """Cancel (see Engine)."""
         await _cancel(["--quiet"], jobs)
 
-    def words(self, reason: str) -> ReasonExplanation:
+    def explain_reason(self, reason: str) -> ReasonExplanation:
         """Say what one of Slurm's reasons means, and who has to act (see Engine)."""
-        return slurm_reasons.words(reason)
+        return slurm_reasons.explain(reason)
 
 
-def missing() -> list[str]:
+def missing_commands() -> list[str]:
     """Return which of its commands are not on PATH."""
     return [name for name in _COMMANDS if shutil.which(name) is None]
 
 
-def trouble() -> str | None:
+def describe_trouble() -> str | None:
     """Say why Slurm does not answer, if its commands are on PATH; None: it does. It has some seconds."""
-    return anyio.run(silence_of, SlurmEngine())
+    return anyio.run(engine_trouble, SlurmEngine())
 
 
 async def _run(argv: Sequence[str], given: str = "", until: str | None = None) -> EngineCommandResult:
@@ -214,10 +214,10 @@ async def _run(argv: Sequence[str], given: str = "", until: str | None = None) -
     Raises:
         EngineUnavailable: nothing came of it.
     """
-    return await command(argv, given, _BEGINS, (_NOT_CONFIGURED, *([] if until is None else [until])))
+    return await run_command(argv, given, _BEGINS, (_NOT_CONFIGURED, *([] if until is None else [until])))
 
 
-def _away(said: str) -> EngineUnavailable:
+def _unavailable(said: str) -> EngineUnavailable:
     """Return that Slurm does not answer; where its configuration is missing, which file that is."""
     missed = _NO_FILE.search(said)
     if missed is None:
@@ -226,7 +226,7 @@ def _away(said: str) -> EngineUnavailable:
     return EngineUnavailable(text, f"ls -ld {shlex.quote(missed['file'])}")
 
 
-async def _listed(*further: str) -> str:
+async def _run_squeue(*further: str) -> str:
     """Have squeue list this user's jobs.
 
     Raises:
@@ -234,11 +234,11 @@ async def _listed(*further: str) -> str:
     """
     done = await _run([*_SQUEUE, *further])
     if done.status != 0:
-        raise _away(done.error or f"squeue ended with status {done.status}")
+        raise _unavailable(done.error or f"squeue ended with status {done.status}")
     return done.out
 
 
-async def _accounted(names: str) -> str:
+async def _run_sacct(names: str) -> str:
     """Ask the accounting; many clusters have none, nor all hosts the command: then nothing is known."""
     with suppress(EngineUnavailable):
         done = await _run([*_SACCT, names])
@@ -246,7 +246,7 @@ async def _accounted(names: str) -> str:
     return ""
 
 
-def _split(text: str, fields: int) -> Iterator[list[str]]:
+def _split_lines(text: str, fields: int) -> Iterator[list[str]]:
     """Return the fields of each line that has all of them; a name, the first, may hold what parts them."""
     parts = (line.rsplit("|", fields - 1) for line in text.splitlines())
     return (line for line in parts if len(line) == fields)
@@ -265,8 +265,8 @@ async def _cancel(given: list[str], jobs: Sequence[str], until: str | None = Non
         if until is not None and until in done.error:
             halves = [some[: len(some) // 2], some[len(some) // 2 :]] if len(some) > 1 else []
             found += [job for half in halves for job in await _cancel(given, half, until)] if halves else some
-        elif done.status != 0 and _failure(done.error) is EngineUnavailable:
-            raise _away(done.error)
+        elif done.status != 0 and _failure_kind(done.error) is EngineUnavailable:
+            raise _unavailable(done.error)
     return found
 
 
@@ -281,10 +281,10 @@ def options(resources: Resources, seconds: float | None) -> list[str]:
     return [*words, *resources.arguments]
 
 
-def read(text: str) -> dict[JobKey, ClusterJob]:
+def parse_squeue(text: str) -> dict[JobKey, ClusterJob]:
     """Read what squeue lists; of several under one name the one that runs counts."""
     found: dict[JobKey, ClusterJob] = {}
-    for name, number, state, reason, node in _split(text, _FIELDS):
+    for name, number, state, reason, node in _split_lines(text, _FIELDS):
         key = slurm_fates.key_of(name, number)
         suspended = state in _SUSPENDED
         why = state if suspended else reason  # squeue has no reason for what has begun
@@ -294,7 +294,7 @@ def read(text: str) -> dict[JobKey, ClusterJob]:
     return found
 
 
-def _failure(text: str) -> type[Exception]:
+def _failure_kind(text: str) -> type[Exception]:
     small = text.lower()
     for kind, known in ((ArrayTooLarge, _TOO_WIDE), (EngineUnavailable, _AWAY), (EngineBusy, _BUSY)):
         if any(one in small for one in known):

@@ -128,7 +128,7 @@ _LIMIT = re.compile(
 )
 
 
-def words(reason: str) -> ReasonExplanation:
+def explain(reason: str) -> ReasonExplanation:
     """Say what one of Slurm's reasons means, and what people type to see, or to do, what it waits for."""
     name = re.split(r"[,(]", reason, maxsplit=1)[0].strip()
     found = _KNOWN.get(name) or _limit(name)

@@ -1,9 +1,9 @@
 """What an engine's list tells by the names of jobs alone: they lead to the files of attempts.
 
-Of what an earlier daemon has taken back, and was killed before it had it out of the queue: nobody looks for
-it any more, and it would wait for its turn, only to find that it may not begin (`over`). Of an attempt whose
-files were deleted while it ran: they no longer say that it was submitted (`leading_to`). Everything here
-blocks. Source: docs/design/executors.md "What is left in the queue".
+`find_unstartable`: jobs that an earlier daemon has taken back and, being killed, has not cancelled.
+Nobody looks for them any more, and each would wait for its turn only to find that it may not begin.
+`jobs_of_attempt`: the jobs of an attempt whose files were deleted while it ran, so that they no longer say
+that it was submitted. Everything here blocks. Source: docs/design/executors.md "What is left in the queue".
 """
 
 import hashlib
@@ -32,16 +32,16 @@ def list_of(directory: Path, name: str) -> Path:
     return directory.parent / _ARRAYS / hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def over(shared: Path, keys: Iterable[JobKey]) -> dict[JobKey, bool]:
+def find_unstartable(shared: Path, keys: Iterable[JobKey]) -> dict[JobKey, bool]:
     """Tell of each job below `shared` whether it can never begin; those of whose files nothing is known lack.
 
     Attempts are named INCARNATION-RUN-UID-ATTEMPT, and lie below the incarnation's directory.
     """
-    found = {key: _over(shared, key) for key in keys}
+    found = {key: _can_never_begin(shared, key) for key in keys}
     return {key: known for key, known in found.items() if known is not None}
 
 
-def leading_to(place: AttemptPlace, keys: Iterable[JobKey]) -> tuple[list[JobKey], bool]:
+def jobs_of_attempt(place: AttemptPlace, keys: Iterable[JobKey]) -> tuple[list[JobKey], bool]:
     """Return which of these jobs run an attempt, and whether that is sure.
 
     It is not where the list of an array is gone as its files are: then each job of it may.
@@ -50,7 +50,9 @@ def leading_to(place: AttemptPlace, keys: Iterable[JobKey]) -> tuple[list[JobKey
         OSError: that can't be known at the moment.
     """
     mine, perhaps = list[JobKey](), list[JobKey]()
-    listed = cache(lambda name: _lines(list_of(place.directory, name)))  # once an array, not once a job of it
+    listed = cache(
+        lambda name: _read_list(list_of(place.directory, name))
+    )  # once an array, not once a job of it
     for name, task in keys:
         if task is None:
             mine += [(name, task)] if name == job_name(place.id, 0) else []
@@ -70,7 +72,7 @@ def _run_of(attempt: str) -> str:
     return attempt.rsplit("-", 2)[0]
 
 
-def _over(shared: Path, key: JobKey) -> bool | None:
+def _can_never_begin(shared: Path, key: JobKey) -> bool | None:
     name, task = key
     attempt = _attempt(name)
     incarnation, *rest = attempt.rsplit("-", 3)
@@ -83,7 +85,7 @@ def _over(shared: Path, key: JobKey) -> bool | None:
         if place.root_is_missing():
             return None
         directory = (
-            place.directory if task is None else _directory(_lines(list_of(place.directory, name)), task)
+            place.directory if task is None else _directory(_read_list(list_of(place.directory, name)), task)
         )
         gone = directory is None or not directory.is_dir()
         ours = directory is not None and attempt_files.given_up(directory)
@@ -97,7 +99,7 @@ def _directory(lines: list[str], task: int) -> Path | None:
     return Path(lines[task]) if task < len(lines) else None
 
 
-def _lines(file: Path) -> list[str]:
+def _read_list(file: Path) -> list[str]:
     """Return the list of an array; empty: it is gone."""
     try:
         return files.read(file, _LIST_MOST).decode(errors="surrogateescape").splitlines()

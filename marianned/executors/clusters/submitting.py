@@ -41,7 +41,7 @@ PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long nothing of a kind is submitted after the engine has taken no more, or nothing while it is away."""
 
 
-def granted(spec: Spec, grants: Collection[str]) -> Spec:
+def with_granted_variables(spec: Spec, grants: Collection[str]) -> Spec:
     """Return what is to run with what its job gives it: variables whose names begin like one of `grants`.
 
     Those that this process only happens to have, as a shell on a node has them, would hide the job's own.
@@ -138,7 +138,7 @@ class Submitter:
                 continue
             except EngineBusy as why:
                 if not kind.refused(len(group)):
-                    _tell(group, f"{self._engine.name} takes no more jobs at the moment: {why}")
+                    _note_wait(group, f"{self._engine.name} takes no more jobs at the moment: {why}")
                 continue
             except EngineUnavailable as why:
                 text = f"{self._engine.name} does not answer: {why}"
@@ -147,7 +147,7 @@ class Submitter:
                 self._put_back(group, len(self._queue))  # others may be written
             finally:
                 self._put_back(group, 0)
-            _tell(self._queue, text)
+            _note_wait(self._queue, text)
             await anyio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
 
@@ -186,7 +186,7 @@ class Submitter:
         What may have been taken before, by an engine that could not say so, is looked for first.
         """
         if any(one.doubtful for one in group):
-            self._find(group, await self._engine.look())
+            self._find(group, await self._engine.list_jobs())
         group = [one for one in group if not (one.unwanted or one.accepted.is_set())]
         if not group:
             return
@@ -196,7 +196,7 @@ class Submitter:
         if script is None:
             return
         resources = group[0].resources
-        arguments = (*self._engine.holding(self._arguments, resources), *resources.arguments)
+        arguments = (*self._engine.effective_arguments(self._arguments, resources), *resources.arguments)
         resources = msgspec.structs.replace(resources, arguments=arguments)
         try:
             number = await self._engine.submit(
@@ -216,7 +216,7 @@ class Submitter:
         self._taken()
 
     def _refuse(self, group: Sequence[AttemptEntry], why: JobRefused) -> None:
-        held = self._engine.holding(self._arguments, group[0].resources)
+        held = self._engine.effective_arguments(self._arguments, group[0].resources)
         told = [word for word in held if not (why.apart and word.startswith(why.apart))]
         for one in group:
             one.refused = f"{self._engine.name} does not take it: {why}"
@@ -302,7 +302,7 @@ class Submitter:
         self._shipped_now = True
 
 
-def _tell(entries: Iterable[AttemptEntry], text: str) -> None:
+def _note_wait(entries: Iterable[AttemptEntry], text: str) -> None:
     """Tell those who wait for them what keeps them from being started."""
     for one in entries:
         if one.helper_wait is not None:

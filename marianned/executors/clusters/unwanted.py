@@ -45,4 +45,4 @@ class UnwantedJobs:
         """Take out what is there, before the daemon ends: nobody would look for it any more."""
         if self._since:
             with anyio.move_on_after(_LAST_SECONDS, shield=True), suppress(EngineUnavailable):
-                await self.clear(engine, await engine.look(), anyio.current_time())
+                await self.clear(engine, await engine.list_jobs(), anyio.current_time())

@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from kit.daemon import DEADLINE
 
 from marianned.executors.clusters import slurm
-from marianned.executors.clusters.engine import EngineCommandResult, EngineUnavailable, command
+from marianned.executors.clusters.engine import EngineCommandResult, EngineUnavailable, run_command
 from marianned.score.expanded import Resources
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +42,11 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_something(written):
     engine = slurm.SlurmEngine()
     await engine.submit("m-1", "#!/bin/sh\n", None, Resources(), None)
-    await engine.look()
+    await engine.list_jobs()
     await engine.fates([("m-1", None)])
     await engine.signal(["1"], 15)
     await engine.cancel(["1"])
-    assert await run_sync(slurm.trouble) is None
+    assert await run_sync(slurm.describe_trouble) is None
     got = written.read_text().split()
     assert got.count("SLURM_CONF") == got.count("PATH") == 7
     assert not WANTING.keys() & set(got)
@@ -54,7 +54,7 @@ async def test_they_get_what_leads_to_the_cluster_and_nothing_that_wants_somethi
 
 async def test_one_that_ends_before_it_has_read_what_it_is_given_is_judged_by_its_end():
     for _ in range(10):
-        assert await command(("sh", "-c", "exit 3"), "#" * 200_000) == EngineCommandResult(3, "", "")
+        assert await run_command(("sh", "-c", "exit 3"), "#" * 200_000) == EngineCommandResult(3, "", "")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def saying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "said"
 
 
-@pytest.mark.parametrize("call", ["submit", "look", "signal", "cancel"])
+@pytest.mark.parametrize("call", ["submit", "list_jobs", "signal", "cancel"])
 async def test_a_configuration_that_is_not_there_is_told_by_its_name_and_not_waited_for(saying, call):
     why = "cannot stat file /share/of mine/slurm.conf: Permission denied, retrying in 1sec up to 60sec"
     saying.write_text(f"sbatch: error: s_p_parse_file: {why}\n")

@@ -4,7 +4,7 @@ from itertools import product
 
 from kit.tables import each
 
-from marianned.executors.clusters.slurm_reasons import words
+from marianned.executors.clusters.slurm_reasons import explain
 
 _RESOURCES = ("BB", "Billing", "Energy", "GRES", "License", "Unknown")
 _WHOSE = ("Assoc", "QOS")
@@ -129,7 +129,7 @@ PASSING = [
 
 @each("reason", [*PASSING, *AGGREGATES])
 def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> None:
-    said = words(reason)
+    said = explain(reason)
     assert said.text.startswith(f"{reason}: ")
     assert said.typed is None
 
@@ -146,7 +146,7 @@ def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> Non
 )
 def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts: str, typed: str) -> None:
     for reason in reasons:
-        said = words(reason)
+        said = explain(reason)
         assert said.text.startswith(f"{reason}: "), reason
         assert acts in said.text, reason
         assert said.typed == typed, reason
@@ -156,11 +156,11 @@ def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False, None, False)
-    assert words("None") == ("its turn has not come yet", None, False, None, False)
+    assert explain("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None, False, None, False)
+    assert explain("None") == ("its turn has not come yet", None, False, None, False)
 
 
 def test_a_limit_says_whose_it_is_and_of_what() -> None:
-    assert "it wants more than its QOS lets a job have (processors)" in words("QOSMaxCpuPerJobLimit").text
-    assert "it wants less than its QOS demands (memory)" in words("QOSMinMemory").text
-    assert "its account has as much as it may (jobs)" in words("AssocGrpJobsLimit").text
+    assert "it wants more than its QOS lets a job have (processors)" in explain("QOSMaxCpuPerJobLimit").text
+    assert "it wants less than its QOS demands (memory)" in explain("QOSMinMemory").text
+    assert "its account has as much as it may (jobs)" in explain("AssocGrpJobsLimit").text
