@@ -24,7 +24,7 @@ from marianned.accidents import is_scarcity
 from marianned.errors import Problem
 from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
-from marianned.instruments.result import CAPTURE_BYTES, Ended, ParsedOutput, Verdict, text_of
+from marianned.instruments.result import CAPTURE_BYTES, EndReason, ParsedOutput, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
 from marianned.score.expanded import CompileResult, ExpandedScore, unpack_score
 from marianned.score.language.expressions import JobValue, SheetValue
@@ -413,7 +413,7 @@ async def read_end(
     timed_out: bool,
     timeout_seconds: float,
     detection_patterns: Sequence[str] = (),
-    ended: Ended | None = None,
+    ended: EndReason | None = None,
     ended_at: int | None = None,
 ) -> tuple[ParsedOutput, Verdict]:
     """Read the outputs of an attempt whose process has ended, and judge it.
@@ -470,7 +470,7 @@ class _ProcessEnd(msgspec.Struct, frozen=True):
     timed_out: bool
     timeout_seconds: float
     detection_patterns: tuple[str, ...]
-    ended: Ended | None
+    ended: EndReason | None
 
     def asdict(self) -> dict[str, Any]:
         return msgspec.structs.asdict(self)

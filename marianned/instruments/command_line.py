@@ -178,7 +178,7 @@ def _http_request(
     timeout_seconds: float,
     system_prompt: str | None,
 ) -> dict[str, Any]:
-    """Return what the program that asks over HTTP is told, the prompt and the key left out."""
+    """Return the request for the program that asks over HTTP, without the prompt and the key."""
     assert profile.http is not None
     return {
         "family": profile.http.schema_family,

@@ -25,7 +25,7 @@ from marianned.instruments.recognising import (
 )
 from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
-from marianned.instruments.result import CAPTURE_BYTES, Ended, ParsedOutput, Verdict, text_of
+from marianned.instruments.result import CAPTURE_BYTES, EndReason, ParsedOutput, Verdict, text_of
 from marianned.protocol import ErrorCategory, Outcome
 
 RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b429\b", "try again later")
@@ -276,7 +276,7 @@ def classify(
     stderr: bytes,
     timeout_seconds: float = 0.0,
     detection_patterns: Sequence[str] = (),
-    ended: Ended | None = None,
+    ended: EndReason | None = None,
     now: datetime | None = None,
 ) -> Verdict:
     """Judge the end of a process (§15.2); what goes before its output is the caller's.
@@ -331,7 +331,7 @@ _KINDS: dict[RefusalKind, tuple[Outcome, ErrorCategory]] = {
 }
 
 
-def _verdict_after_final_event(ended: Ended | None, message: str) -> Verdict:
+def _verdict_after_final_event(ended: EndReason | None, message: str) -> Verdict:
     if ended is not None:
         said = "it did not end after its final event, and was ended; that event and the checks decide"
         return Verdict(Outcome.SUCCEEDED, None, "", warning=said)
@@ -345,7 +345,7 @@ def _verdict_after_final_event(ended: Ended | None, message: str) -> Verdict:
 
 
 def _verdict_without_pattern(
-    ended: Ended | None, seconds: float, signal: str | None, *, ended_well: bool, reading: ParsedOutput
+    ended: EndReason | None, seconds: float, signal: str | None, *, ended_well: bool, reading: ParsedOutput
 ) -> tuple[Outcome, ErrorCategory, str]:
     """Return outcome, category and message of an end that no pattern says more about."""
     match ended:

@@ -1,4 +1,4 @@
-"""What the outputs of an attempt say, and how it has ended: values alone, for whoever only passes them on.
+"""The values read from the outputs of an attempt, and the verdict on its end: types without logic.
 
 Source: docs/reference/score-format.md §15.2, §23.4.
 """
@@ -10,10 +10,10 @@ import msgspec
 from marianned.protocol import ErrorCategory, Outcome
 
 CAPTURE_BYTES = 1024 * 1024
-"""How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
+"""Bytes kept of the end of a result, unless `max_output_capture_bytes` says otherwise."""
 
-Ended = Literal["timed_out", "stale", "final", "asked"]
-"""Why a process was ended: its limits, its last word, a request."""
+EndReason = Literal["timed_out", "stale", "final", "asked"]
+"""Why the daemon ended a process: a time limit, its silence, its final event, a request."""
 
 
 class ParsedOutput(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from marianned.executors.base import (
     Whereabouts,
     id_in,
 )
-from marianned.instruments.result import Ended
+from marianned.instruments.result import EndReason
 from marianned.moment import now
 from marianned.protocol import ErrorCategory
 from marianned.rows import AttemptRow, Exit, Placed
@@ -276,7 +276,7 @@ def plausible_start(record: ExitRecord, ended_at: int | None, attempt: AttemptRo
     return min(end, max(attempt.started_at, end - max(0, record.ended_at - record.started_at)))
 
 
-def ended_by_us(record: ExitRecord) -> Ended | None:
+def ended_by_us(record: ExitRecord) -> EndReason | None:
     """Say how an end was brought about by its supervisor; None: it was not."""
     if record.stale:
         return "stale"

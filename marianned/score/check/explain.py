@@ -53,7 +53,7 @@ def explain(
 
 
 def _available_injections(renderer: Renderer, sheet: SheetDefinition, reader: FileReader) -> InjectedTexts:
-    """Return what is injected as far as it is there; the run may still make what is required."""
+    """Return the injected files that exist by now; the run may still create the required ones."""
     optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
     return inject(
         renderer,

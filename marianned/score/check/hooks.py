@@ -174,7 +174,7 @@ class HookExpander:
         return tuple(fill_word(word, self.values) for word in shlex.split(command))
 
     def _candidate_files(self, file: str, reader: FileReader) -> tuple[str, ...]:
-        """Return where a file of the score's may lie: by its directory, else by that of the submission."""
+        """Return where a file of the score may be: in its directory, else in that of the submission."""
         bases = (self.source.directory, self.source.submit_directory)
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))
 

@@ -22,7 +22,7 @@ _INSTRUMENTS = "instruments"
 
 
 class ProfileSet(NamedTuple):
-    """Profiles by name, the warnings that came with them, and the files of those that are not built in."""
+    """Profiles by name, their warnings by name, and the files of those that are not built in."""
 
     profiles: dict[str, Profile]
     warnings: dict[str, list[Problem]]

@@ -113,7 +113,7 @@ class PromptChecker:
         return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
 
     def _note_shell(self, sheet: SheetDefinition) -> None:
-        """Note what a template does that a script does not want."""
+        """Note what is a mistake in the template of a script."""
         source = self.expanded.prompt.template or ""
         if self.long_comments is None:
             self.long_comments = long_comments(source)
@@ -192,7 +192,7 @@ class PromptChecker:
 
 
 class _UpstreamSheets:
-    """All that each sheet needs, directly or not, as bits: a thousand sheets must not take a second."""
+    """The sheets that each sheet needs, directly or not, as bits: a thousand must not take a second."""
 
     def __init__(self, expanded: ExpandedScore) -> None:
         self.needs = {sheet.sheet: sheet.needs for sheet in expanded.sheets}

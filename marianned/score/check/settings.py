@@ -1,4 +1,4 @@
-"""What is said about an instrument's settings: no effect, files that are missing, odd time limits.
+"""Checks the settings of instruments: those without effect, missing files, unusual time limits.
 
 Source: docs/reference/score-format.md §8.3, §16.1.
 """

@@ -39,7 +39,7 @@ class SheetLayout(NamedTuple):
 
 
 def number_sheets(score: Score, report: ProblemReport) -> SheetLayout | None:
-    """Number the sheets and find their needs; nothing when the numbers themselves are wrong."""
+    """Number the sheets and find their needs; None when the numbers themselves are wrong."""
     if any(report.wrong("sheet", key) for key in ("size", "total_items", "start_item")):
         return None
     sheet = score.sheet
@@ -61,7 +61,7 @@ def number_sheets(score: Score, report: ProblemReport) -> SheetLayout | None:
 
 
 def _instance_counts(score: Score, report: ProblemReport) -> dict[int, int] | None:
-    """Return how many instances the stages have that have several."""
+    """Return the number of instances of each stage that has several."""
     listed = _counts_from_variables(score, report)
     if report.wrong("sheet", "fan_out_from"):
         return None
@@ -87,7 +87,7 @@ def _instance_counts(score: Score, report: ProblemReport) -> dict[int, int] | No
 
 
 def _counts_from_variables(score: Score, report: ProblemReport) -> dict[int, int]:
-    """Return how many instances the stages have that have one for each item of a variable."""
+    """Return the number of instances of each stage that has one for each item of a variable."""
     copies: dict[int, int] = {}
     variables = score.prompt.variables
     for stage, name in score.sheet.fan_out_from.items():
@@ -163,7 +163,7 @@ def _sheet_needs(
 
 
 def _instance_needs(before: list[range], instance: int, copies: int, *, chain: bool) -> tuple[int, ...]:
-    """Return what one instance needs: of a stage of as many sheets its own instance, else all (§7.1)."""
+    """Return what one instance needs: of a stage with as many sheets the same instance, else all (§7.1)."""
     found: set[int] = set()
     for sheets in before:
         pairwise = not chain and len(sheets) == copies > 1

@@ -60,7 +60,7 @@ def expand_loops(score: Score, layout: SheetLayout, report: ProblemReport) -> tu
 
 
 class SkipLanguages:
-    """What a `skip_when` may look at, by its stage: inside a loop the round, too.
+    """The language of each stage's `skip_when`: inside a loop it knows the round, too.
 
     Where a loop is wrong, any stage may be part of it, and its round have any name.
     """
@@ -210,7 +210,7 @@ def _check_overlaps(found: Mapping[str, LoopDefinition], report: ProblemReport) 
 def _check_shape(
     score: Score, found: Mapping[str, LoopDefinition], layout: SheetLayout, report: ProblemReport
 ) -> None:
-    """Report loops that can't go round: each stage leads to the last, and no way leads out and back."""
+    """Report loops that can't be repeated: a stage doesn't lead to the last, or a path leaves and returns."""
     if score.sheet.dependencies:
         needs = {stage: set(score.sheet.dependencies.get(stage, ())) for stage in layout.stages}
     else:
