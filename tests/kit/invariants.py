@@ -13,7 +13,7 @@ from marianned.progress.state.loops import LoopTracker
 from marianned.progress.state.run import RunState
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
-from marianned.progress.views.still import is_still
+from marianned.progress.views.time_independent import is_time_independent
 from marianned.protocol import ENDED, Job
 from marianned.rows import SummaryRow
 
@@ -139,7 +139,7 @@ def invariants(state: RunState) -> dict[str, Any]:
 
 def stays_as_told(bench: "Bench", told: Job) -> None:
     """What is kept to be told again, until the next commit, does not come with time."""
-    if is_still(bench.state):
+    if is_time_independent(bench.state):
         assert told == job_view(bench.state, bench.now.plus(10**9))
 
 

@@ -308,7 +308,7 @@ def _asked(program):
         workers = sys.modules["marianned.workers"]
         loaded = workers.load()
         workers.load = lambda _builtin: loaded  # each nursery that is forked off a daemon would do it again
-        sys.modules["marianned.progress.views.job"].shape()
+        sys.modules["marianned.progress.views.job"].view_shape()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as asking:

@@ -48,13 +48,13 @@ def hindrances(
     """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
     return [
-        *reasons.degraded(state, services.store.degraded_by(displaced), hints),
+        *reasons.degraded_reasons(state, services.store.degraded_by(displaced), hints),
         *_away_reason(services, state),
-        *reasons.strangers(state, services.strangers),
-        *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
-        *reasons.accidents(state, blockers.waits),
-        *reasons.kept_by(state, blockers.by),
-        *reasons.queued(state, _cluster_waits(state, blockers)),
+        *reasons.stranger_reasons(state, services.strangers),
+        *reasons.restored_reasons(state, services.ran_since.get(state.run.run_id, ())),
+        *reasons.accident_reasons(state, blockers.waits),
+        *reasons.hooks_before_reasons(state, blockers.by),
+        *reasons.cluster_reasons(state, _cluster_waits(state, blockers)),
     ]
 
 
@@ -75,7 +75,9 @@ def _cluster_waits(state: RunState, blockers: JobBlockers) -> list[tuple[Flight,
 def _away_reason(services: Services, state: RunState) -> list[Reason]:
     away = None if state.run.ended is not None else services.disk.away
     return (
-        [] if away is None else [reasons.away(state, away.text, f"findmnt -T {shlex.quote(str(away.place))}")]
+        []
+        if away is None
+        else [reasons.away_reason(state, away.text, f"findmnt -T {shlex.quote(str(away.place))}")]
     )
 
 
@@ -105,7 +107,7 @@ def add_hindrances(services: Services, view: JobView, state: RunState, blockers:
         for flight, wait in blockers.queued
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
-    view.to_type = _typed_hints([*found, *reasons.held_children(state)])
+    view.to_type = _typed_hints([*found, *reasons.awaited_hold_reasons(state)])
     shown = [hint for reason in found if reason.unblocked_by == "cluster" for hint in reason.hints]
     view.hints = [*dict.fromkeys([*view.to_type, *shown, *view.hints])]
     if any(reason.code == "stranger" for reason in found):

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -244,8 +245,9 @@ class JobActor:
         `presences` are those of what was in flight when the state was read from disk, by their ids.
         """
         async with self._receive, self._send, anyio.create_task_group() as self._tasks:
+            chain = partial(self._jobs.chain, self)
             self._supervisor = Supervisor(
-                self.services, self.state, self._send.send_nowait, self._chain_hook, self._tasks
+                self.services, self.state, self._send.send_nowait, chain, self._tasks
             )
             self._share.restore()
             for flight in self.state.flights:
@@ -489,9 +491,6 @@ class JobActor:
         for row in self.state.flights:
             if self._supervisor is not None:
                 self._supervisor.interrupt(row)
-
-    async def _chain_hook(self, given: HookContext) -> HookEnded | None:
-        return await self._jobs.chain(self, given)
 
     def _await_chained(self) -> None:
         """Wait for the end of each job that a hook waits for, once."""

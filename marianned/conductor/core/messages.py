@@ -5,7 +5,7 @@ import msgspec
 from marianned import files, formatting
 from marianned.clock import Instant
 from marianned.conductor.core.job import JobActor
-from marianned.errors import WaitTimeout
+from marianned.errors import WaitOverridden, WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.problem import Problem, make_problem
@@ -31,7 +31,7 @@ def wait_timed_out(job: JobActor, action: Action, patience: float) -> WaitTimeou
     said = ""
     if state.flights:
         verb = "is" if state.flight_count == 1 else "are"
-        said = f": {messages.flying(state)} {verb} in flight{messages.time_left(state, now())}"
+        said = f": {messages.flights_text(state)} {verb} in flight{messages.time_left(state, now())}"
     status = job.status
     waited = f"'{state.run.job_name}' is still {status} after {formatting.time_asked(patience)}"
     return WaitTimeout(
@@ -43,6 +43,19 @@ def wait_timed_out(job: JobActor, action: Action, patience: float) -> WaitTimeou
             for hint in messages.hints(state, status)
             if status != JobStatus.PAUSING or "resume" not in hint
         ],
+    )
+
+
+def wait_overridden(
+    state: RunState, status: JobStatus, words_wanted: list[str], *, older: bool
+) -> WaitOverridden:
+    """Return what is said when a status that is waited for can no longer come; `older`: of an older run."""
+    name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
+    return WaitOverridden(
+        f"'{name}' has {messages.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
+        job_id=name,
+        status=status,
+        hints=[] if older else messages.hints(state, status),
     )
 
 

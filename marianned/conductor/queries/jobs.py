@@ -19,7 +19,7 @@ from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import JobBlockers, add_hindrances, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import JobActor
-from marianned.conductor.core.messages import parse_job_id
+from marianned.conductor.core.messages import parse_job_id, wait_overridden
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.ended_runs import EndedRunCache
 from marianned.conductor.queries.field_selection import FieldSelection, unchanged_reply
@@ -36,14 +36,21 @@ from marianned.conductor.queries.output import (
 )
 from marianned.conductor.queries.reply_cache import JobReplyCache
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, MarianneError, NoSuchJob, WaitOverridden, WaitTimeout
+from marianned.errors import BadRequest, MarianneError, NoSuchJob, WaitTimeout
 from marianned.moment import now
 from marianned.problem import ERROR, Problem, make_problem
 from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
-from marianned.progress.views.job import earlier, extended, job_view, problems_of_sheets, shape, sheet_views
+from marianned.progress.views.job import (
+    extend_view,
+    job_view,
+    problems_of_sheets,
+    sheet_views,
+    view_of_earlier_run,
+    view_shape,
+)
 from marianned.protocol import (
     ACTIVE,
     ENDED,
@@ -129,7 +136,7 @@ class JobQueries:
         if job is None:  # what is in memory is the newest
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
-                view = earlier(view)
+                view = view_of_earlier_run(view)
         add_hindrances(self.services, view, state, job.blockers() if job is not None else JobBlockers())
         return view
 
@@ -160,7 +167,7 @@ class JobQueries:
             sheets = await self._sheets(state, page, params, needs=fields.of_sheets("needs"))
         if "problems" in fields:
             view.problems = [*await self._worktree_warning(state), *problems_of_sheets(state, numbers)]
-        reply = extended(
+        reply = extend_view(
             view,
             JobDetails,
             sheets=sheets,
@@ -248,7 +255,7 @@ class JobQueries:
             changed=changed,
             prefix=prefix,
             newest_first=params.newest_first,
-            shape="" if params.brief else shape(),
+            shape="" if params.brief else view_shape(),
             page=slice(params.offset, params.offset + params.limit),
         )
         counts = {}
@@ -314,7 +321,7 @@ class JobQueries:
         except msgspec.DecodeError:
             return None
         view.event = self.services.store.last_event
-        return view if row.newest else earlier(view)
+        return view if row.newest else view_of_earlier_run(view)
 
     async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
         """Wait until the job reaches one of the words; what is so already counts."""
@@ -323,7 +330,7 @@ class JobQueries:
         if (older := await self._older_run(params.job_id)) is not None:
             status = older.run.status
             if status not in wanted:
-                raise _cannot_come(older, status, params.words, older=True)
+                raise wait_overridden(older, status, params.words, older=True)
             return await self._waited(older, status, params, began)
         job = await self._conductor.job(params.job_id)
         await job.log_written()
@@ -341,7 +348,7 @@ class JobQueries:
         name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
         view.status = reached
         waited = round(anyio.current_time() - began, 3)
-        return extended(view, Waited, reached=name, waited_seconds=waited)
+        return extend_view(view, Waited, reached=name, waited_seconds=waited)
 
     async def _wait_until_reached(self, job: JobActor, wanted: set[str], params: WaitFor) -> JobStatus:
         came = anyio.Event()
@@ -374,7 +381,7 @@ class JobQueries:
         if seen[0] not in wanted:
             newest = await self._records.run(name)
             older = newest is not None and newest.run != job.state.run.run
-            raise _cannot_come(job.state, seen[0], params.words, older=older)
+            raise wait_overridden(job.state, seen[0], params.words, older=older)
         return seen[0]
 
     async def _status_event(self, job: JobActor) -> int:
@@ -395,7 +402,7 @@ class JobQueries:
         shown = f"{len(entries)} of {formatting.plural(total, 'entry')}".replace("entrys", "entries")
         view.message = f"{state.run.job_name}: {shown}"
         view.hints = []
-        return extended(view, History, entries=entries, total=total)
+        return extend_view(view, History, entries=entries, total=total)
 
     # --- output ----------------------------------------------------------------------------------------
 
@@ -558,18 +565,6 @@ class JobQueries:
         whole = await self.daemon_status(_NOBODY, GetDaemon())
         told = {name: getattr(whole, name) for name in DaemonState.__struct_fields__ if name != "type"}
         return DaemonState(**told | {"message": self._conductor.summary()})
-
-
-def _cannot_come(
-    state: RunState, status: JobStatus, words_wanted: list[str], *, older: bool
-) -> WaitOverridden:
-    name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
-    return WaitOverridden(
-        f"'{name}' has {messages.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
-        job_id=name,
-        status=status,
-        hints=[] if older else messages.hints(state, status),
-    )
 
 
 def _memory_bytes() -> int:

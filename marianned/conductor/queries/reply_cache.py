@@ -17,7 +17,7 @@ from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.live_output import Key, LiveOutput, LiveOutputReader, OutputSummary, key_of
 from marianned.progress.state.run import RunState
-from marianned.progress.views.still import is_still
+from marianned.progress.views.time_independent import is_time_independent
 from marianned.protocol import GetJob, InFlight, JobDetails, Obstacle
 
 _KEPT_MOST = 256
@@ -157,7 +157,7 @@ def _may_be_kept(params: GetJob, state: RunState) -> bool:
         and params.newer_than is None
         and state.score.isolation is None
         and min(len(state.sheets), params.limit) <= _SHEETS_MOST
-        and is_still(state)
+        and is_time_independent(state)
         and not drift.is_watched(state)
     )
 

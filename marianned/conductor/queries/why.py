@@ -17,7 +17,7 @@ from marianned.masks import Mask
 from marianned.moment import now
 from marianned.progress.state.run import RunState
 from marianned.progress.state.selection import select
-from marianned.progress.views.job import extended, problems_of_sheets
+from marianned.progress.views.job import extend_view, problems_of_sheets
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import (
     Attempts,
@@ -112,7 +112,7 @@ class WhyQueries:
         view = await self._queries.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
         view.problems = problems_of_sheets(state, sorted(chosen or state.sheets))
-        return extended(
+        return extend_view(
             view,
             Why,
             reasons=found,
@@ -152,7 +152,7 @@ class WhyQueries:
         view = await self._queries.view(state)
         view.message = f"{state.run.job_name}: {formatting.plural(len(rows), 'revision')}"
         view.hints = []
-        return extended(
+        return extend_view(
             view,
             Revisions,
             revisions=[await self._revision_view(state, row, params) for row in rows],

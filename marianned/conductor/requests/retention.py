@@ -19,7 +19,7 @@ from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now
-from marianned.progress.views.messages import not_removable
+from marianned.progress.views.messages import refusal_of_removal
 from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
 from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
 from marianned.store.records import Records
@@ -93,7 +93,7 @@ class Retention:
         if row is None:
             raise await self._conductor.no_such_job(params.job_id)
         if row.ended is None or row.failing:
-            raise not_removable(params.job_id, row.status, failing=row.failing)
+            raise refusal_of_removal(params.job_id, row.status, failing=row.failing)
         old = params.older_than is None or (row.ended_at or 0) <= _milliseconds_ago(params.older_than)
         return [row] if old else []
 

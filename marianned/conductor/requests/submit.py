@@ -22,7 +22,7 @@ from marianned.moment import now
 from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Supersede
-from marianned.progress.views.job import extended, job_view
+from marianned.progress.views.job import extend_view, job_view
 from marianned.protocol import Caller, JobStatus, Submit, Submitted, WaitingFor
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, Row, RunRow, SheetRow
 from marianned.score.read.reader import ScoreSource
@@ -262,7 +262,7 @@ class Submissions:
         if shared:
             view.message += f", which {formatting.listing(sorted(shared))} uses too"
         view.message += left
-        return extended(view, Submitted)
+        return extend_view(view, Submitted)
 
 
 def _add_breakpoints(entry: PreparedRun, before: str) -> None:

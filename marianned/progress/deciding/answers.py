@@ -25,7 +25,7 @@ from marianned.progress.deciding.revisions import (
 from marianned.progress.state.run import RunState
 from marianned.progress.state.triggers import JobRequest
 from marianned.progress.views import messages
-from marianned.progress.views.job import extended, job_view
+from marianned.progress.views.job import extend_view, job_view
 from marianned.protocol import (
     ENDED,
     Cancelled,
@@ -177,7 +177,7 @@ def _why_overridden(
         return f"{said}{who}; {messages.OVERTAKEN[action]}"
     lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)
     if lost is _AGAIN and (hold := list(state.holds.values())[-1]).owner is None:
-        return f"is {status}: it is {messages.held_again(hold)}"
+        return f"is {status}: it is {messages.hold_text(hold)}"
     return None if lost is None else f"is {status}: {lost.format(revision=request.revision)}{who}"
 
 
@@ -234,15 +234,15 @@ def _reply(draft: DecisionDraft, request: RequestRow, action: Action, *, acknowl
     view.message = messages.reply_message(state, draft.now, action, view, request)
     view.hints = messages.reply_hints(state, action, view.status, acknowledged=acknowledged)
     if action in (Action.PAUSE, Action.PAUSE_NOW, Action.BREAK):
-        return extended(view, Paused, acknowledged=acknowledged)
+        return extend_view(view, Paused, acknowledged=acknowledged)
     if action is Action.RETRY:
-        view.message = messages.retried(state, view.status, draft.retried)
-        return extended(view, Retried, acknowledged=acknowledged, retried=draft.retried)
+        view.message = messages.retry_message(state, view.status, draft.retried)
+        return extend_view(view, Retried, acknowledged=acknowledged, retried=draft.retried)
     if action is Action.CANCEL:
-        return extended(view, Cancelled, acknowledged=acknowledged)
+        return extend_view(view, Cancelled, acknowledged=acknowledged)
     if action in _RESUMES:
         mine = request.request == draft.asked
-        return extended(
+        return extend_view(
             view,
             Resumed,
             acknowledged=acknowledged,
@@ -261,7 +261,7 @@ def _reply(draft: DecisionDraft, request: RequestRow, action: Action, *, acknowl
         view.problems, plan = (
             ([], []) if not request.created_revision else (version.row.problems, version.plan)
         )
-    return extended(
+    return extend_view(
         view,
         Modified,
         acknowledged=acknowledged,
@@ -311,7 +311,9 @@ def planned_reply(draft: DecisionDraft, ask: JobRequest) -> Reply:
         option = "--only" if ask.alone else "--from"
         again = f" {option} {formatting.typed(ask.sheets)}" if ask.sheets else ""
         view.hints = [f"mzt resume {name}{again}{typed_marks(ask)}"]
-        return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
+        return extend_view(
+            view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks
+        )
     if revision is None and lines:
         view.message = (
             f"{name}: {view.status}; plan under revision {state.newest.row.revision}, nothing is changed"
@@ -325,7 +327,7 @@ def planned_reply(draft: DecisionDraft, ask: JobRequest) -> Reply:
         newest = state.newest.row.revision
         view.hints = [f"mzt modify {name}{ask.options}{_rerun_option(ask)} -r --wait --expect {newest}"]
     view.message = "; ".join([view.message, *anew_rounds])
-    return extended(
+    return extend_view(
         view,
         Modified,
         acknowledged=False,

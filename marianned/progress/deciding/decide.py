@@ -76,7 +76,7 @@ from marianned.progress.state.triggers import (
     Trigger,
     UntilJudged,
 )
-from marianned.progress.views.messages import not_removable
+from marianned.progress.views.messages import refusal_of_removal
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply, SheetStatus, WaitingFor
 from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
 
@@ -203,7 +203,7 @@ def _supersede(draft: DecisionDraft, trigger: Supersede) -> None:
     status, name = draft.status, draft.state.run.job_name
     if trigger.forget:
         if status not in ENDED or draft.state.failing:
-            raise not_removable(name, status, failing=draft.state.failing)
+            raise refusal_of_removal(name, status, failing=draft.state.failing)
     elif trigger.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
         text = "a fresh run takes its place"
         draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)

@@ -15,7 +15,7 @@ from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import StatusFacts
 from marianned.progress.state.run import RunState, ScoreVersion
 from marianned.progress.views import messages
-from marianned.progress.views.job import hold_view, job_view, shape
+from marianned.progress.views.job import hold_view, job_view, view_shape
 from marianned.protocol import (
     ENDED,
     Caller,
@@ -316,7 +316,7 @@ class DecisionDraft:
         self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
         if after in ENDED:
             job = msgspec.json.encode(job_view(self.state, self.now))
-            summary = SummaryRow(run_id=self.state.run.run_id, shape=shape(), job=job)
+            summary = SummaryRow(run_id=self.state.run.run_id, shape=view_shape(), job=job)
             self._rows[key_of(summary)] = summary
 
     def _counted(self) -> dict[str, Any]:

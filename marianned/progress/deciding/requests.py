@@ -124,7 +124,7 @@ def _transition_rule(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -
     """
     cell = lifecycle.TABLE[ask.action, status]
     if isinstance(cell, Refusal):
-        raise messages.refused(draft.state, ask.action, status, describe_refused_loops(draft.state, ask))
+        raise messages.refusal(draft.state, ask.action, status, describe_refused_loops(draft.state, ask))
     for guard in cell.guards:
         if not _GUARDS[guard](draft, ask):
             raise _guard_refusal(draft, ask, guard)
@@ -134,18 +134,15 @@ def _transition_rule(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -
 def _guard_refusal(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus:
     state = draft.state
     if guard is Guard.WOULD_RUN:
-        return messages.nothing_would_run(
-            state,
-            _target_version(draft, ask).score,
-            ask.action,
-            draft.status,
-            ask.options,
-            _changed_sheets(draft, ask),
+        target = _target_version(draft, ask)
+        differing = list(changed_sheets(state, target))  # `--rerun changed` would name these
+        return messages.refusal_nothing_runs(
+            state, target.score, ask.action, draft.status, ask.options, differing
         )
     if guard is Guard.WAITS:
-        return messages.nothing_waits(state, draft.status, not_waiting(state, ask.sheets))
+        return messages.refusal_of_retry(state, draft.status, not_waiting(state, ask.sheets))
     if guard is not Guard.IN_LIMITS:
-        return messages.refused(state, ask.action, draft.status)
+        return messages.refusal(state, ask.action, draft.status)
     name, score = state.run.job_name, _target_version(draft, ask).score
     if limits.is_time_up(state, score, draft.now):
         taken = limits.describe_time(state, score, draft.now)
@@ -171,11 +168,6 @@ def _would_run(draft: DecisionDraft, ask: JobRequest) -> bool:
     rerun = uids_to_rerun(trial.state, target, uids_asked_for(trial.state, target, ask))
     _stage_or_apply(trial, _new_version(trial, ask, rerun), rerun)
     return trial.state.settling_context.could_start
-
-
-def _changed_sheets(draft: DecisionDraft, ask: JobRequest) -> list[int]:
-    """Return the sheets that `--rerun changed` beside what is asked for would name, by their new numbers."""
-    return list(changed_sheets(draft.state, _target_version(draft, ask)))
 
 
 def _target_version(draft: DecisionDraft, ask: JobRequest) -> ScoreVersion:

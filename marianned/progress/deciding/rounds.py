@@ -66,7 +66,7 @@ def until_judged(draft: DecisionDraft, said: UntilJudged) -> None:
         return
     row = msgspec.structs.replace(row, asking=False)
     draft.put(row)
-    one = state.loops.told_by(said.uid)
+    one = state.loops.identified_by(said.uid)
     stale = draft.facts.staged or draft.facts.cancelling or one is None or said.round != row.round
     if stale or one is None or (said.holds is None and said.fault is None):
         return
@@ -168,7 +168,7 @@ def restart_loops(draft: DecisionDraft, again: Collection[int]) -> None:
 class UpcomingLoop(NamedTuple):
     """A loop of a score to come.
 
-    `uid` is the sheet that tells it (0: a new one), `once` the one that told it when the score was in force
+    `uid` is the sheet that identifies it (0: a new one), `once` the one that did when the score was in force
     before (0: none did), `finished` whether all its sheets are done.
     """
 
@@ -186,14 +186,14 @@ def revise_loops(draft: DecisionDraft, loops: Collection[UpcomingLoop]) -> None:
     """
     state = draft.state
     before = {one.row.uid: one for one in state.loops}
-    coming = {told.uid for told in loops}
+    coming = {upcoming.uid for upcoming in loops}
     for one in [one for uid, one in before.items() if uid not in coming]:
         above = [state.sheets[number].uid for number in _needs_of(state, one.loop.ends)]
         over = LoopState.REMOVED if one.is_open else one.row.state
         draft.put(msgspec.structs.replace(one.row, state=over, needs=above))
-    for told in loops:
-        if told.uid not in before:
-            draft.put(revised_loop_row(state, told))
+    for upcoming in loops:
+        if upcoming.uid not in before:
+            draft.put(revised_loop_row(state, upcoming))
 
 
 def _needs_of(state: RunState, ends: Sequence[int]) -> list[int]:
@@ -208,16 +208,16 @@ def _needs_of(state: RunState, ends: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def revised_loop_row(state: RunState, told: UpcomingLoop) -> LoopRow:
+def revised_loop_row(state: RunState, upcoming: UpcomingLoop) -> LoopRow:
     """Return where a loop of a new score stands."""
-    before = next((one.row for one in state.loops if one.row.uid == told.uid), None)
+    before = next((one.row for one in state.loops if one.row.uid == upcoming.uid), None)
     if before is not None:
         return before
-    known = state.loops.rows.get(told.uid) or state.loops.rows.get(told.once)
-    row = LoopRow(run_id=state.run.run_id, uid=told.uid)
+    known = state.loops.rows.get(upcoming.uid) or state.loops.rows.get(upcoming.once)
+    row = LoopRow(run_id=state.run.run_id, uid=upcoming.uid)
     if known is not None:
         row = msgspec.structs.replace(row, round=known.round, revision=known.revision)
-    decided = told.finished or (known is not None and known.state == LoopState.CLOSED)
+    decided = upcoming.finished or (known is not None and known.state == LoopState.CLOSED)
     return msgspec.structs.replace(row, state=LoopState.CLOSED if decided else LoopState.OPEN)
 
 
@@ -232,14 +232,14 @@ def restarted_loop_notes(
         state.sheets[sheet].uid: one for one in state.loops if one.row.round > 1 for sheet in one.loop.sheets
     }
     said = []
-    for told in loops:
-        row = revised_loop_row(state, told)
+    for upcoming in loops:
+        row = revised_loop_row(state, upcoming)
         before = {
-            one.loop.span: one.row.round for n in told.loop.sheets if (one := rounds.get(uids.get(n, 0)))
+            one.loop.span: one.row.round for n in upcoming.loop.sheets if (one := rounds.get(uids.get(n, 0)))
         }
         if before and row.round == 1 and row.state == LoopState.OPEN:
             was = " and ".join(f"loop {span} in round {number}" for span, number in before.items())
             said.append(
-                f"loop {told.loop.span} counts from round 1, for its last stage is another; {was} is gone"
+                f"loop {upcoming.loop.span} counts from round 1, for its last stage is another; {was} is gone"
             )
     return said

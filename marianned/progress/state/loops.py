@@ -26,7 +26,7 @@ class TrackedLoop(NamedTuple):
 class LoopTracker:
     """The loops of a run. `rows` is by uid, those of loops too that the score in force has no more.
 
-    A loop is told by the first sheet of its last stage. `behind` has, by its place among the score's loops,
+    The first sheet of its last stage identifies a loop. `behind` has, by its place among the score's loops,
     the sheets outside of it that need one of its own.
     """
 
@@ -52,7 +52,7 @@ class LoopTracker:
     __hash__ = None  # type: ignore[assignment]
 
     def adopt(self, score: ExpandedScore, run_id: int, sheets: Sequence[SheetRow]) -> None:
-        """Take over the loops of a score, whose sheets, by number from 1, are yet to be told by `moved`."""
+        """Take over the loops of a score, whose sheets, by number from 1, `count_done` is yet to count."""
         self._loops = score.loops
         self._undone = [len(loop.sheets) for loop in score.loops]
         self._at = {sheet: place for place, loop in enumerate(score.loops) for sheet in loop.sheets}
@@ -74,7 +74,7 @@ class LoopTracker:
         self._rows[place] = row
         return place, (row.state == LoopState.OPEN) - was_open
 
-    def moved(self, sheet: int, done: int) -> None:
+    def count_done(self, sheet: int, done: int) -> None:
         """Count a sheet as done (1), or as not done any more (-1)."""
         place = self._at.get(sheet)
         if place is not None:
@@ -89,8 +89,8 @@ class LoopTracker:
         place = self._at.get(sheet)
         return None if place is None else TrackedLoop(self._loops[place], self._rows[place])
 
-    def told_by(self, uid: int) -> TrackedLoop | None:
-        """Return the loop of the score in force that this sheet tells."""
+    def identified_by(self, uid: int) -> TrackedLoop | None:
+        """Return the loop of the score in force that this sheet identifies."""
         return next((one for one in self if one.row.uid == uid), None)
 
     @property

@@ -116,9 +116,9 @@ class RunState:
         self.grace = 0.0
         self.incarnation = 0
         self.damaged: str | None = None
-        self.find: Callable[[str], RunState | None] = _found_nowhere
+        self.find: Callable[[str], RunState | None] = _find_nothing
         self.endless: Callable[[], bool] = bool
-        self.closed_for: Callable[[], Obstacle | None] = _open
+        self.closed_for: Callable[[], Obstacle | None] = _nothing_closed
         self.adopt(current, sheets)
 
     # --- what it says ------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class RunState:
     @property
     def awaited(self) -> list["RunState"]:
         """The runs whose end this one waits for, to any depth, the nearest first; detached ones are not."""
-        return list(_awaited(self, {self.run.run_id}))
+        return list(_awaited_runs(self, {self.run.run_id}))
 
     @property
     def hooks(self) -> list[HookRow]:
@@ -360,7 +360,7 @@ class RunState:
     def ready_of(self, account: Account) -> list[SheetRow]:
         """Return the ready sheets of an account, ascending."""
         numbers = self._ready.get(account, BitSet())
-        return [self.sheets[number] for number in numbers if self._stands_for(number, account)]
+        return [self.sheets[number] for number in numbers if self._is_candidate(number, account)]
 
     def most(self, account: Account) -> int | None:
         """Return how many attempts of an account may be in flight over all jobs; None: any number.
@@ -454,17 +454,17 @@ class RunState:
         """
         match row:
             case SheetRow():
-                self._move(row.sheet, self.sheets.get(row.sheet), row)
+                self._replace_sheet(row.sheet, self.sheets.get(row.sheet), row)
             case AttemptRow():
                 if row.outcome is not None and (row.uid in self.attempts or row.uid in self.parked):
-                    self._spend(row)
+                    self._add_cost(row)
                 is_open = row.outcome is None
                 _assign(self.attempts, row.uid, row if is_open and not row.parked else None)
                 _assign(self.parked, row.uid, row if is_open and row.parked else None)
             case SkipRow() | HookRow() | HoldRow() | PastSheetRow() | LeftScoreRow():
-                self._keep(row)
+                self._put_other(row)
             case BreakpointRow():
-                self._break(row.uid, None if row.passed else row)
+                self._set_breakpoint(row.uid, None if row.passed else row)
                 _assign(self.passed, row.uid, row if row.passed else None)
             case LoopRow():
                 self._decide_loop(row)
@@ -474,7 +474,7 @@ class RunState:
             case RunRow():
                 self.run = row
 
-    def _keep(self, row: SkipRow | HookRow | HoldRow | PastSheetRow | LeftScoreRow) -> None:
+    def _put_other(self, row: SkipRow | HookRow | HoldRow | PastSheetRow | LeftScoreRow) -> None:
         match row:
             case SkipRow():
                 self.skips[row.uid] = row
@@ -496,7 +496,7 @@ class RunState:
         elif gone.kind is SkipRow:
             self.skips.pop(gone.key, None)
         elif gone.kind is BreakpointRow:
-            self._break(gone.key, None)
+            self._set_breakpoint(gone.key, None)
             self.passed.pop(gone.key, None)
         elif gone.kind is PastSheetRow:
             self.past_sheets.pop(gone.key, None)
@@ -519,14 +519,14 @@ class RunState:
             self.counts[row.status] += 1
         done = [row.sheet for row in rows if row.status in DONE]
         for sheet in done:
-            self.loops.moved(sheet, 1)
+            self.loops.count_done(sheet, 1)
         self._count_upstream(rows, done)
         self._waiting = self._failed = self._warned = BitSet()
         self._ready = {account: BitSet() for chain in self._graph.accounts[1:] for account in chain}
         for row in rows:
-            self._class(row)
+            self._classify(row)
             if self._is_ready(row.sheet):
-                self._push(row.sheet)
+                self._push_ready(row.sheet)
 
     def _count_upstream(self, rows: Sequence[SheetRow], done: Sequence[int]) -> None:
         """Count for each sheet what lies above it, all at once: what `_move` brings along one by one."""
@@ -569,20 +569,20 @@ class RunState:
         if self.failed_fast:
             return
         for account, numbers in self._ready.items():
-            while numbers and not self._stands_for(numbers.first, account):
+            while numbers and not self._is_candidate(numbers.first, account):
                 numbers = numbers.minus(numbers.first)  # noqa: PLW2901  what is not ready any more is forgotten
             self._ready[account] = numbers
             if numbers:
                 yield account, numbers.first
 
-    def _push(self, number: int) -> None:
+    def _push_ready(self, number: int) -> None:
         account = self.account(number)
         self._ready[account] = self._ready[account].plus(number)
 
-    def _stands_for(self, number: int, account: Account) -> bool:
+    def _is_candidate(self, number: int, account: Account) -> bool:
         return self._is_ready(number) and self.account(number) == account
 
-    def _spend(self, row: AttemptRow) -> None:
+    def _add_cost(self, row: AttemptRow) -> None:
         old = self.cost
         self.cost = Cost(
             usd=old.usd + (row.cost_usd or 0.0),
@@ -591,7 +591,7 @@ class RunState:
             output_tokens=old.output_tokens + (row.output_tokens or 0),
         )
 
-    def _move(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
+    def _replace_sheet(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
         """Replace a sheet's row and bring every count along.
 
         All counts that other questions are answered from are kept by difference: what the sheet contributed
@@ -610,26 +610,26 @@ class RunState:
             opened = (after in OPEN) - (before in OPEN)
             self._open += opened
             self._open_free += opened if not self._breakpoints_upstream[number] else 0
-        self._class(new)
+        self._classify(new)
         if (after in DONE) != (before in DONE):
-            self.loops.moved(number, 1 if after in DONE else -1)
-            self._meet(number, -1 if after in DONE else 1)
+            self.loops.count_done(number, 1 if after in DONE else -1)
+            self._change_unmet(number, -1 if after in DONE else 1)
         if (after == SheetStatus.FAILED) != (before == SheetStatus.FAILED):
             self._propagate_failure(number, 1 if after == SheetStatus.FAILED else -1)
         if self._is_ready(number):
-            self._push(number)
+            self._push_ready(number)
 
-    def _class(self, row: SheetRow) -> None:
+    def _classify(self, row: SheetRow) -> None:
         """Put a sheet among those that are told together, or take it out: no look scans all sheets."""
         self._waiting = self._waiting.having(row.sheet, present=row.status == SheetStatus.WAITING)
         self._failed = self._failed.having(row.sheet, present=row.status == SheetStatus.FAILED)
         self._warned = self._warned.having(row.sheet, present=bool(row.warnings))
 
-    def _meet(self, number: int, change: int) -> None:
+    def _change_unmet(self, number: int, change: int) -> None:
         for dependent in self._graph.dependents(number):
             self._unmet[dependent] += change
             if self._is_ready(dependent):
-                self._push(dependent)
+                self._push_ready(dependent)
 
     def _decide_loop(self, row: LoopRow) -> None:
         """Put a loop's row; what stands behind the loop waits until it is closed."""
@@ -640,7 +640,7 @@ class RunState:
         for sheet in self.loops.behind[place]:
             self._unmet[sheet] += more
             if self._is_ready(sheet):
-                self._push(sheet)
+                self._push_ready(sheet)
 
     def _propagate_failure(self, number: int, change: int) -> None:
         """Count a failed sheet above all that need it, directly or not; only a failure pays for this.
@@ -659,9 +659,9 @@ class RunState:
                 self._open += freed
                 self._open_free += freed if not self._breakpoints_upstream[dependent] else 0
             if self._is_ready(dependent):
-                self._push(dependent)
+                self._push_ready(dependent)
 
-    def _break(self, uid: int, row: BreakpointRow | None) -> None:
+    def _set_breakpoint(self, uid: int, row: BreakpointRow | None) -> None:
         old = self.breakpoints.get(uid)
         if (old is None) == (row is None):
             return
@@ -678,7 +678,7 @@ class RunState:
             if row is not None and row.status in OPEN and not self._failed_upstream[sheet]:
                 self._open_free += (not self._breakpoints_upstream[sheet]) - was_free
         if self._is_ready(number):
-            self._push(number)
+            self._push_ready(number)
 
     def _is_free(self, number: int) -> bool:
         return self._unmet[number] == 0 and self._failed_upstream[number] == 0
@@ -690,15 +690,15 @@ class RunState:
         return self._is_free(number)
 
 
-def _open() -> Obstacle | None:
+def _nothing_closed() -> Obstacle | None:
     return None
 
 
-def _found_nowhere(_address: str) -> None:
+def _find_nothing(_address: str) -> None:
     """A state that stands alone knows no other."""
 
 
-def _awaited(state: RunState, seen: set[int]) -> Iterator[RunState]:
+def _awaited_runs(state: RunState, seen: set[int]) -> Iterator[RunState]:
     for row in state.hook_rows.values():
         child = (
             state.find(row.chained) if row.waiting_for == WaitingFor.JOB and row.chained is not None else None
@@ -706,7 +706,7 @@ def _awaited(state: RunState, seen: set[int]) -> Iterator[RunState]:
         if child is not None and child.run.run_id not in seen:
             seen.add(child.run.run_id)
             yield child
-            yield from _awaited(child, seen)
+            yield from _awaited_runs(child, seen)
 
 
 def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:

@@ -22,26 +22,28 @@ def select(text: str, score: ExpandedScore) -> list[int]:
     """
     chosen: set[int] = set()
     for part in text.split(","):
-        found = _part(part.strip(), score)
+        found = _parse_part(part.strip(), score)
         if not found:
-            raise _none(part.strip(), score)
+            raise _no_such_sheet(part.strip(), score)
         chosen |= found
     return sorted(chosen)
 
 
 def selectors(score: ExpandedScore) -> list[str]:
     """Return the names of stages that can be typed as SHEETS, in the order of the stages."""
-    return [name for name, stages in _named(score).items() if len(stages) == 1 and _can_be_typed(name)]
+    return [
+        name for name, stages in _stages_by_name(score).items() if len(stages) == 1 and _can_be_typed(name)
+    ]
 
 
-def _part(part: str, score: ExpandedScore) -> set[int]:
+def _parse_part(part: str, score: ExpandedScore) -> set[int]:
     last = len(score.sheets)
     if numbers := _NUMBERS.fullmatch(part):
         first, end = int(numbers[1]), int(numbers[2] or numbers[1])
         return set(range(first, end + 1)) if 1 <= first <= end <= last else set()
     instance = _INSTANCE.fullmatch(part)
     stage, which = (instance[1], instance[2]) if instance else (part, "all")
-    number = int(stage) if stage.isdecimal() else _stage(stage, score)
+    number = int(stage) if stage.isdecimal() else _stage_number(stage, score)
     return {
         sheet.sheet
         for sheet in score.sheets
@@ -49,19 +51,21 @@ def _part(part: str, score: ExpandedScore) -> set[int]:
     }
 
 
-def _stage(name: str, score: ExpandedScore) -> int | None:
+def _stage_number(name: str, score: ExpandedScore) -> int | None:
     """Return the number of the stage of that name; null: no stage has it.
 
     Raises:
         BadRequest: two have.
     """
-    stages = _named(score).get(name, []) if _can_be_typed(name) else []
+    stages = _stages_by_name(score).get(name, []) if _can_be_typed(name) else []
     if len(stages) > 1:
-        raise BadRequest(f"{_are(name, stages)}; write {' or '.join(f'{stage}.all' for stage in stages)}")
+        raise BadRequest(
+            f"{_name_text(name, stages)}; write {' or '.join(f'{stage}.all' for stage in stages)}"
+        )
     return stages[0] if stages else None
 
 
-def _named(score: ExpandedScore) -> dict[str, list[int]]:
+def _stages_by_name(score: ExpandedScore) -> dict[str, list[int]]:
     """Return which stages have a name: that of `movements`, else a description that is all their sheets'."""
     said: dict[int, set[str | None]] = {}
     for sheet in score.sheets:
@@ -78,15 +82,15 @@ def _can_be_typed(name: str) -> bool:
     return name not in WORDS and not _UNTYPED.search(name) and not _NUMBERS.fullmatch(name)
 
 
-def _are(name: str, stages: Sequence[int]) -> str:
+def _name_text(name: str, stages: Sequence[int]) -> str:
     listed = listing([str(stage) for stage in stages])
     return f"'{name}' is the name of stage{'s' if len(stages) > 1 else ''} {listed}"
 
 
-def _none(part: str, score: ExpandedScore) -> BadRequest:
+def _no_such_sheet(part: str, score: ExpandedScore) -> BadRequest:
     """Say why a part names nothing, and what would."""
-    if stages := _named(score).get(part):  # a name, but none that can be told from other selectors
-        return BadRequest(f"{_are(part, stages)} and can't be typed; write {stages[0]}.all")
+    if stages := _stages_by_name(score).get(part):  # a name, but none that can be told from other selectors
+        return BadRequest(f"{_name_text(part, stages)} and can't be typed; write {stages[0]}.all")
     known = selectors(score)
     near = did_you_mean(part.partition(".")[0], known)
     names = f", named {listing(known)}" if known else ""

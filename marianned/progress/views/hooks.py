@@ -20,7 +20,7 @@ def hook_view(state: RunState, row: HookRow, pid: int | None = None) -> Hook:
         Hook,
         type=definition.type,
         label=definition.label,
-        waiting_for=messages.slot(state)[0] if waits_for_slot else row.waiting_for,
+        waiting_for=messages.slot_wait(state)[0] if waits_for_slot else row.waiting_for,
         until_at=timestamp(row.until),
         attempt_count=row.attempts,
         error_message=row.error_message if row.status == HookStatus.FAILED else None,
@@ -65,7 +65,7 @@ def hook_waits(state: RunState) -> list[Waiting]:
         return []
     waiting_for = row.waiting_for
     if state.hook_queue.startable is not None:
-        waiting_for = messages.slot(state)[0] if lifecycle.may_start_hook(state.facts) else None
+        waiting_for = messages.slot_wait(state)[0] if lifecycle.may_start_hook(state.facts) else None
     if waiting_for is None:
         return []
     until = timestamp(row.until)
@@ -89,4 +89,4 @@ def next_of_hook(state: RunState, now: Instant) -> Next | None:
         return Next(code="job_end", text=f"{name} ends when {row.chained} has ended", latest_at=at)
     if row.waiting_for == WaitingFor.COOLDOWN:
         return Next(code="start", text=f"{name} starts", due_at=at)
-    return Next(code="start", text=f"{name} starts {messages.slot(state)[1]}")
+    return Next(code="start", text=f"{name} starts {messages.slot_wait(state)[1]}")

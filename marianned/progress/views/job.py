@@ -18,7 +18,7 @@ from marianned.problem import Problem, make_problem
 from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
-from marianned.progress.views.keeping import kept_back
+from marianned.progress.views.start_blockers import start_blockers
 from marianned.protocol import (
     ENDED,
     Breakpoint,
@@ -72,7 +72,7 @@ def job_view(state: RunState, now: Instant) -> Job:
         config_file=state.newest.row.config_file,
         workspace=run.workspace,
         status_since_at=timestamp(run.status_since),
-        then=_then(state, status),
+        then=_status_after_pausing(state, status),
         phase="hooks" if state.hook_queue.due else "sheets",
         progress=_progress(state),
         timing=Timing(
@@ -82,13 +82,13 @@ def job_view(state: RunState, now: Instant) -> Job:
             completed_at=timestamp(run.ended_at),
         ),
         holds=hold_views(state),
-        breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
+        breakpoints=[_breakpoint_view(state, row) for row in breakpoint_sheets(state)],
         in_flight=in_flight(state),
-        waiting=_waiting(state, now),
+        waiting=_wait_views(state, now),
         next=next_of(state, now, status),
-        nothing_left=messages.nothing_left(state) if status is JobStatus.PAUSED else None,
+        nothing_left=messages.nothing_left_text(state) if status is JobStatus.PAUSED else None,
         safe_to=SafeTo(
-            edit_files=all(_at_rest(one) for one in (state, *state.awaited)),
+            edit_files=all(_is_at_rest(one) for one in (state, *state.awaited)),
             stop_daemon=True,
             switch_off=not any(one.flights for one in (state, *state.awaited)),
         ),
@@ -97,13 +97,13 @@ def job_view(state: RunState, now: Instant) -> Job:
     )
 
 
-def earlier(view: Job) -> Job:
+def view_of_earlier_run(view: Job) -> Job:
     """Return the view of a run that is not its job's newest: it is addressed by its number, and done with."""
     return msgspec.structs.replace(view, job_id=f"{view.job_name}@{view.run}", hints=[])
 
 
 @cache
-def shape() -> str:
+def view_shape() -> str:
     """Return what tells the form of the JOB keys from that of another version of this program."""
     return f"{crc32(msgspec.json.encode(msgspec.json.schema(Job))):08x}"
 
@@ -113,29 +113,29 @@ _AT_REST = (JobStatus.PAUSED, *ENDED)
 """Where nothing of a job itself writes into its workspace."""
 
 
-def extended(view: Job, kind: type[R], **fields: Any) -> R:
+def extend_view(view: Job, kind: type[R], **fields: Any) -> R:
     """Return the JOB keys of a view with those that one kind of reply has beside them."""
     shared: dict[str, Any] = {name: getattr(view, name) for name in Job.__struct_fields__}
     return kind(**shared, **fields)
 
 
-def by_number(state: RunState) -> list[SheetFlight]:
+def sheet_flights_by_number(state: RunState) -> list[SheetFlight]:
     """Return what is in flight of sheets, by their numbers."""
     return sorted(state.sheet_flights, key=state.number_of)
 
 
-def breakpoints(state: RunState) -> list[SheetRow]:
+def breakpoint_sheets(state: RunState) -> list[SheetRow]:
     """Return the sheets that have a breakpoint, ascending."""
     rows = [row for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
     return sorted(rows, key=lambda row: row.sheet)
 
 
-def _breakpoint(state: RunState, row: SheetRow) -> Breakpoint:
+def _breakpoint_view(state: RunState, row: SheetRow) -> Breakpoint:
     definition = state.definition(row.sheet)
     return Breakpoint(sheet=row.sheet, stage=definition.stage, instance=definition.instance)
 
 
-def _then(state: RunState, status: JobStatus) -> str | None:
+def _status_after_pausing(state: RunState, status: JobStatus) -> str | None:
     if status is not JobStatus.PAUSING:
         return None
     return "pause" if state.holds else "resume"
@@ -171,7 +171,7 @@ def hold_view(row: HoldRow) -> Hold:
     )
 
 
-def _in_flight(state: RunState, row: SheetFlight) -> InFlight:
+def _flight_view(state: RunState, row: SheetFlight) -> InFlight:
     definition = state.definition(state.number_of(row))
     return InFlight(
         sheet=definition.sheet,
@@ -179,7 +179,7 @@ def _in_flight(state: RunState, row: SheetFlight) -> InFlight:
         instance=definition.instance,
         attempt=0 if isinstance(row, SkipRow) else row.attempt,
         started_at=timestamp(row.started_at),
-        time_limit_at=None if _unbegun(row) else timestamp(row.time_limit_at),
+        time_limit_at=None if _is_unbegun(row) else timestamp(row.time_limit_at),
         time_limit_by="executor" if isinstance(row, AttemptRow) and row.limit_is_clusters else None,
         label=definition.label or definition.movement,
         instrument=row.instrument,
@@ -195,10 +195,14 @@ def in_flight(state: RunState) -> list[InFlight]:
 
 
 def _flights(state: RunState) -> list[InFlight]:
-    return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state), *_judged(state)]
+    return [
+        *(_flight_view(state, row) for row in sheet_flights_by_number(state)),
+        *hook_flights(state),
+        *_loop_flights(state),
+    ]
 
 
-def _judged(state: RunState) -> list[InFlight]:
+def _loop_flights(state: RunState) -> list[InFlight]:
     """Return the loops of which a round is being judged."""
     return [
         InFlight(
@@ -208,7 +212,7 @@ def _judged(state: RunState) -> list[InFlight]:
             attempt=0,
             started_at=timestamp(row.started_at),
             time_limit_at=timestamp(row.time_limit_at),
-            loop=one.loop.span if (one := state.loops.told_by(row.uid)) is not None else None,
+            loop=one.loop.span if (one := state.loops.identified_by(row.uid)) is not None else None,
         )
         for row in state.loops.asking
     ]
@@ -218,42 +222,42 @@ def _flights_elsewhere(state: RunState) -> list[InFlight]:
     """Return what is in flight in the jobs whose end this one waits for."""
     found: list[InFlight] = []
     for child in state.awaited:
-        address = messages.address(child)
+        address = messages.run_address(child)
         found += [msgspec.structs.replace(flight, job_id=address) for flight in _flights(child)]
     return found
 
 
-def _at_rest(state: RunState) -> bool:
+def _is_at_rest(state: RunState) -> bool:
     """Tell whether nothing is in flight or starts by itself: hooks of a failure do, unless they are held."""
     starts_hook = state.failing and lifecycle.may_start_hook(state.facts)
     return lifecycle.status(state.facts) in _AT_REST and not (state.flights or starts_hook)
 
 
-def _waiting(state: RunState, now: Instant) -> list[Waiting]:
+def _wait_views(state: RunState, now: Instant) -> list[Waiting]:
     waits = state.waits()
     if len(waits) > WAITS_MOST:
         first = nsmallest(WAITS_MOST, waits, key=lambda row: row.until.at if row.until is not None else 0)
         waits = sorted(first, key=lambda row: row.sheet)
-    found = [_wait(state, row, row.waiting_for or WaitingFor.RETRY, row.until) for row in waits]
+    found = [_wait_view(state, row, row.waiting_for or WaitingFor.RETRY, row.until) for row in waits]
     found += hook_waits(state)
     if not lifecycle.may_start(state.facts):
         return found
     limited = state.limited(now)
     for account, row in state.ready_accounts().items():
         if account in limited:
-            found.append(_wait(state, row, WaitingFor.RATE_LIMIT, state.limits[account].until))
+            found.append(_wait_view(state, row, WaitingFor.RATE_LIMIT, state.limits[account].until))
     ready = state.next_ready(limited)
     if ready is None:
         return found
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
-        found.append(_wait(state, ready, WaitingFor.PACING, not_before))
+        found.append(_wait_view(state, ready, WaitingFor.PACING, not_before))
     elif len(state.sheet_flights) < state.score.parallel.max_concurrent:
-        found.append(_wait(state, ready, messages.slot(state)[0], None))
+        found.append(_wait_view(state, ready, messages.slot_wait(state)[0], None))
     return found
 
 
-def _wait(state: RunState, row: SheetRow, waiting_for: WaitingFor, until: Instant | None) -> Waiting:
+def _wait_view(state: RunState, row: SheetRow, waiting_for: WaitingFor, until: Instant | None) -> Waiting:
     definition = state.definition(row.sheet)
     return Waiting(
         sheet=row.sheet,
@@ -271,15 +275,17 @@ def next_of(state: RunState, now: Instant, status: JobStatus) -> Next | None:
     """Return what happens next by itself, in code and words; None: nothing does."""
     match status:
         case JobStatus.PAUSING:
-            return _boundary(state, now)
+            return _next_pause(state, now)
         case JobStatus.PAUSED:
-            return _end_of_holds(state)
+            return _next_hold_end(state)
         case JobStatus.CANCELLING:
-            return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
+            return Next(
+                code="cancel", text=f"ends when {messages.flights_text(state)} {_be_verb(state)} gone"
+            )
         case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None and not state.failing:
-            return Next(code="start", text=f"starts {messages.slot(state)[1]}")
+            return Next(code="start", text=f"starts {messages.slot_wait(state)[1]}")
         case JobStatus.QUEUED | JobStatus.RUNNING:
-            return _within_limits(state, now, _progressing(state, now))
+            return _within_limits(state, now, _next_while_running(state, now))
         case _:
             return next_of_hook(state, now) if state.failing else None
 
@@ -297,7 +303,7 @@ def _within_limits(state: RunState, now: Instant, coming: Next | None) -> Next |
     return coming
 
 
-def _limit_ends(state: RunState, now: Instant) -> Next | None:
+def _next_limit_end(state: RunState, now: Instant) -> Next | None:
     """Return when a rate limit lets the first sheet start, where nothing else could."""
     limited = state.limited(now)
     if not limited or state.next_ready(limited) is not None:
@@ -310,12 +316,12 @@ def _limit_ends(state: RunState, now: Instant) -> Next | None:
     return Next(code="rate_limit", text=f"sheet {row.sheet} starts", due_at=timestamp(until.at))
 
 
-def limit(state: RunState) -> int | None:
+def latest_end(state: RunState) -> int | None:
     """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
     return state.limit_of_flights(state.flights)
 
 
-def _end_of_holds(state: RunState) -> Next | None:
+def _next_hold_end(state: RunState) -> Next | None:
     """Return when the pause ends by itself: when each hold has an end."""
     ends = [hold.ends for hold in state.holds.values()]
     known = [end for end in ends if end is not None]
@@ -326,13 +332,13 @@ def _end_of_holds(state: RunState) -> Next | None:
     return Next(code="hold_end", text=f"{what} by itself", due_at=timestamp(last.at))
 
 
-def _boundary(state: RunState, now: Instant) -> Next:
+def _next_pause(state: RunState, now: Instant) -> Next:
     when = _when_all_have_ended(state)
-    last = not _something_behind(state)
-    code, latest = "boundary", limit(state)
+    last = not _more_would_start(state)
+    code, latest = "boundary", latest_end(state)
     deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
     if any(now.reached(deadline) for deadline in deadlines):
-        when = f"{_flying(state)} {_are(state)} interrupted"
+        when = f"{messages.flights_text(state)} {_be_verb(state)} interrupted"
         last = state.failed_fast
         code, latest = "interrupt", None
     elif deadlines and latest is not None:
@@ -348,29 +354,29 @@ def _boundary(state: RunState, now: Instant) -> Next:
     else:
         after = "it stays paused" if state.holds else "it goes on"
         text = f"{' and '.join(changes)} when {when}, then {after}"
-    if last and state.holds and not again and not _end_waits(state):
+    if last and state.holds and not again and not _end_is_held_back(state):
         text += ", unless that ends the job"
     return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
 
 
 def _when_all_have_ended(state: RunState) -> str:
     """Say until when a pause lasts: what waits at a cluster, and was not seen to begin, is taken back."""
-    queued = {state.number_of(row) for row in state.sheet_flights if _unbegun(row)}
+    queued = {state.number_of(row) for row in state.sheet_flights if _is_unbegun(row)}
     if not queued:
-        return f"{_flying(state)} {_end(state)}"
+        return f"{messages.flights_text(state)} {_end_verb(state)}"
     begun = sorted({state.number_of(row) for row in state.sheet_flights} - queued)
     if begun:
         return f"{formatting.sheet_list(begun)} {'ends' if len(begun) == 1 else 'end'}"
     one = len(queued) == 1
     taken, ended = ("is taken", "ends, if it has") if one else ("are taken", "end, if they have")
-    return f"{_flying(state)} {taken} out of the queue, or {ended} begun"
+    return f"{messages.flights_text(state)} {taken} out of the queue, or {ended} begun"
 
 
-def _unbegun(row: Flight) -> bool:
+def _is_unbegun(row: Flight) -> bool:
     return isinstance(row, AttemptRow) and row.unbegun
 
 
-def _something_behind(state: RunState) -> bool:
+def _more_would_start(state: RunState) -> bool:
     """Tell whether something is left to start when what is in flight ends well."""
     turns = state.hook_queue
     if state.failing and (state.success_queue.current or state.due_loops or state.has_open_sheets):
@@ -382,32 +388,32 @@ def _something_behind(state: RunState) -> bool:
     return turns._replace(rows=rows).current is not None
 
 
-def _end_waits(state: RunState) -> bool:
+def _end_is_held_back(state: RunState) -> bool:
     """Tell whether the end of the job is kept back by a hold that is about it."""
     settling_context = state.settling_context
     return settling_context.keeps or (settling_context.failed and settling_context.pause_on_failure)
 
 
-def _when_judged(state: RunState) -> Next:
+def _next_of_judgement(state: RunState) -> Next:
     """Return what follows a round that is over."""
     if asked := state.loops.asking:
-        text = f"{messages.loop_judged(state, asked[0])} says whether another round follows"
-        return Next(code="loop", text=text, latest_at=timestamp(limit(state)))
+        text = f"{messages.judgement_name(state, asked[0])} says whether another round follows"
+        return Next(code="loop", text=text, latest_at=timestamp(latest_end(state)))
     return Next(
         code="start",
-        text=f"{messages.loop_judged(state, state.due_loops[0].row)} {messages.slot(state)[1]}",
+        text=f"{messages.judgement_name(state, state.due_loops[0].row)} {messages.slot_wait(state)[1]}",
     )
 
 
-def _progressing(state: RunState, now: Instant) -> Next | None:
+def _next_while_running(state: RunState, now: Instant) -> Next | None:
     if state.hook_queue.current is not None:
         return next_of_hook(state, now)
     if state.sheet_flights:
-        return _when_sheets_end(state, now)
-    return _when_judged(state) if state.loops.asking or state.due_loops else _when_ready(state, now)
+        return _next_of_flights(state, now)
+    return _next_of_judgement(state) if state.loops.asking or state.due_loops else _next_when_idle(state, now)
 
 
-def _when_ready(state: RunState, now: Instant) -> Next | None:
+def _next_when_idle(state: RunState, now: Instant) -> Next | None:
     """Return what follows where nothing is in flight: what is ready starts, or a wait ends."""
     waits_until = state.next_wait(now)
     ready = state.next_ready(state.limited(now))
@@ -415,9 +421,9 @@ def _when_ready(state: RunState, now: Instant) -> Next | None:
         not_before = state.run.not_before
         paced = not_before is not None and not now.reached(not_before)
         due = timestamp(not_before) if paced else None
-        when = "" if paced else f" {messages.slot(state)[1]}"
+        when = "" if paced else f" {messages.slot_wait(state)[1]}"
         return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
-    limited = _limit_ends(state, now)
+    limited = _next_limit_end(state, now)
     if waits_until is None:
         return limited
     if limited is not None and limited.due_at and limited.due_at < timestamp(waits_until.at):
@@ -427,25 +433,33 @@ def _when_ready(state: RunState, now: Instant) -> Next | None:
     return Next(code=row.waiting_for or WaitingFor.RETRY, text=again, due_at=timestamp(waits_until.at))
 
 
-def _when_sheets_end(state: RunState, now: Instant) -> Next:
+def _next_of_flights(state: RunState, now: Instant) -> Next:
     """Return which sheet starts next, and which ends that waits for; what waits in a queue has to begin."""
     flying = {state.number_of(row): row for row in state.sheet_flights}
     judged = bool(state.loops.asking)  # another round may come first
     sheet = None if state.failed_fast or judged else _first_to_start(state, now)
     needs = set() if sheet is None else flying.keys() & set(state.waits_for(sheet))
     if sheet is not None and not needs and len(flying) < state.score.parallel.max_concurrent:
-        return Next(code="start", text=f"sheet {sheet} starts {messages.slot(state)[1]}")
-    if all(map(_unbegun, [flying[number] for number in needs] or state.flights)):
+        return Next(code="start", text=f"sheet {sheet} starts {messages.slot_wait(state)[1]}")
+    if all(map(_is_unbegun, [flying[number] for number in needs] or state.flights)):
         one = "" if len(needs or flying) == 1 else "one of "
-        what = formatting.sheet_list(needs) if needs else _flying(state)
+        what = formatting.sheet_list(needs) if needs else messages.flights_text(state)
         return Next(code="start", text=f"{one}{what} begins")
     if sheet is None:
         latest = state.limit_of_flights(flying.values())
-        return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
+        return Next(
+            code="sheet_end",
+            text=f"{messages.flights_text(state)} {_end_verb(state)}",
+            latest_at=timestamp(latest),
+        )
     if needs:
         ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
     else:
-        ends = f"{_flying(state)} ends" if len(flying) == 1 else f"one of {_flying(state)} ends"
+        ends = (
+            f"{messages.flights_text(state)} ends"
+            if len(flying) == 1
+            else f"one of {messages.flights_text(state)} ends"
+        )
     latest = state.limit_of_flights(flying[number] for number in needs or flying)
     return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
 
@@ -460,15 +474,11 @@ def _first_to_start(state: RunState, now: Instant) -> int | None:
     return None
 
 
-def _flying(state: RunState) -> str:
-    return messages.flying(state)
-
-
-def _end(state: RunState) -> str:
+def _end_verb(state: RunState) -> str:
     return "ends" if state.flight_count == 1 else "end"
 
 
-def _are(state: RunState) -> str:
+def _be_verb(state: RunState) -> str:
     return "is" if state.flight_count == 1 else "are"
 
 
@@ -485,7 +495,7 @@ def sheet_views(
     blockers = state.failed_above([number for number in numbers if state.blocked(number)])
     for found in {id(found): found for found in blockers.values()}.values():  # most sheets share theirs
         del found[blockers_most:]
-    kept = kept_back(state, numbers)
+    kept = start_blockers(state, numbers)
     views = []
     for number in numbers:
         row = state.sheets[number]

@@ -108,7 +108,7 @@ def hints(state: RunState, status: JobStatus) -> list[str]:
         return [f"mzt remove {state.run.job_name}" if ended else f"mzt cancel {state.run.job_name}"]
     name, last = state.run.job_name, len(state.score.sheets)
     newest = state.newest.row
-    file, values = formatting.typed(newest.config_file), given_again(state)
+    file, values = formatting.typed(newest.config_file), values_options(state)
     given = {"job": name, "file": file, "last": last, "values": values}
     # where a person has edited the score here, its file would take the edit back
     found = [
@@ -119,28 +119,30 @@ def hints(state: RunState, status: JobStatus) -> list[str]:
     if status is JobStatus.COMPLETED and left_to_resume(state):
         found = [f"mzt resume {name}"]
     if status in _CAN_WAIT:
-        limited = {state.account(row.sheet).instrument for row in _limited(state)}
+        limited = {state.account(row.sheet).instrument for row in _limited_sheets(state)}
         found = [*(f"mzt clear-rate-limits {instrument}" for instrument in sorted(limited)), *found]
-    if status is JobStatus.RUNNING and not state.flights and _retries(state):
+    if status is JobStatus.RUNNING and not state.flights and _has_retry_wait(state):
         found = [f"mzt retry {name}", *found]
-    resume, lifted = f"mzt resume {name}", goes_on_by(state, name)
+    resume, lifted = f"mzt resume {name}", command_to_go_on(state, name)
     if lifted == resume:
         return [given for hint in found for given in (hint, *_with_credentials(state, hint))]
-    again = [resume] if _change(state, name) == lifted else []  # behind the change, it may be elsewhere
+    again = (
+        [resume] if _command_of_change(state, name) == lifted else []
+    )  # behind the change, it may be elsewhere
     instead = {resume: [lifted, *again]}
     return [*dict.fromkeys(given for hint in found for given in instead.get(hint, [hint]))]
 
 
-def goes_on_by(state: RunState, name: str) -> str:
+def command_to_go_on(state: RunState, name: str) -> str:
     """Return the command that lets a job of this name go on: a resume, or what has to come before one."""
     causes = {hold.cause for hold in state.holds.values()}
     if state.run.ended is not None and state.over_cost(state.newest.score):
         causes.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
     lifted = lifted_by(causes, name)
-    return lifted if lifted != f"mzt resume {name}" else _change(state, name) or lifted
+    return lifted if lifted != f"mzt resume {name}" else _command_of_change(state, name) or lifted
 
 
-def _change(state: RunState, name: str) -> str | None:
+def _command_of_change(state: RunState, name: str) -> str | None:
     """Return the command of a change without which a resume can only fail again; null: it may help."""
     for row in state.failed_sheets():
         if row.error_category == ErrorCategory.REFUSED:
@@ -149,7 +151,7 @@ def _change(state: RunState, name: str) -> str | None:
     return None
 
 
-def _retries(state: RunState) -> bool:
+def _has_retry_wait(state: RunState) -> bool:
     """Tell whether a sheet waits for its next try."""
     return any(row.waiting_for is WaitingFor.RETRY for row in state.waits())
 
@@ -166,12 +168,12 @@ def _with_credentials(state: RunState, hint: str) -> list[str]:
     return [f"{hint} {' '.join(f'-e {key}' for key in dict.fromkeys(keys))}"] if keys else []
 
 
-def given_again(state: RunState) -> str:
+def values_options(state: RunState) -> str:
     """Write the options that give a fresh run the values of this one."""
     return formatting.given_again(masks.told(state.newest.row.variables))
 
 
-def flying(state: RunState) -> str:
+def flights_text(state: RunState) -> str:
     """Name what is in flight: `sheets 2, 3`, `hook 1`, or `the judgement of loop 2-3`."""
     if not state.sheet_flights and state.flights:
         return formatting.listing([flight_name(state, row) for row in state.flights])
@@ -191,14 +193,14 @@ def flight_name(state: RunState, flight: Flight) -> str:
         case HookRow():
             return hook_name(state, flight.hook)
         case LoopRow():
-            return loop_judged(state, flight)
+            return judgement_name(state, flight)
         case _:
             return sheet_name(state, state.number_of(flight))
 
 
-def loop_judged(state: RunState, row: LoopRow) -> str:
+def judgement_name(state: RunState, row: LoopRow) -> str:
     """Name the question whether a loop goes on: `the judgement of loop 2-3, round 2`."""
-    one = state.loops.told_by(row.uid)
+    one = state.loops.identified_by(row.uid)
     span = f" of loop {one.loop.span}" if one is not None else ""
     return f"the judgement{span}, round {row.round}"
 
@@ -219,13 +221,13 @@ def job_message(state: RunState, status: JobStatus) -> str:
     name = state.run.job_name
     if state.damaged is not None:
         return f"{name}: {status}; damaged: {state.damaged}"
-    if status is JobStatus.FAILED and (why := failure(state)):
+    if status is JobStatus.FAILED and (why := failure_text(state)):
         return f"{name}: failed; {why}"
-    if status is JobStatus.PAUSED and (rest := at_rest(state)):
+    if status is JobStatus.PAUSED and (rest := rest_text(state)):
         return f"{name}: paused; {rest}"
     if status is JobStatus.COMPLETED and (left := left_to_resume(state)):
-        return f"{name}: completed; {done(state)}, resume runs {left}"
-    return f"{name}: {status}; {done(state)}"
+        return f"{name}: completed; {progress_text(state)}, resume runs {left}"
+    return f"{name}: {status}; {progress_text(state)}"
 
 
 def left_to_resume(state: RunState) -> str | None:
@@ -250,20 +252,20 @@ HELD = {
 """What a job is held at, behind `paused`."""
 
 
-def held_again(hold: HoldRow) -> str:
+def hold_text(hold: HoldRow) -> str:
     """Say what holds a job that was to go on: `held at a breakpoint: before sheet 3`."""
     return f"held{HELD[hold.cause]}{f': {hold.reason}' if hold.reason else ''}"
 
 
-def at_rest(state: RunState) -> str | None:
+def rest_text(state: RunState) -> str | None:
     """Say of a paused job that nothing is left that it could start, or who goes on without it."""
     turn = state.hook_queue.current
     if turn is not None and turn.waiting_for == WaitingFor.JOB:
-        return _children(state) or f"{turn.chained} goes on; mzt pause {turn.chained}"
-    return nothing_left(state)
+        return _awaited_jobs_text(state) or f"{turn.chained} goes on; mzt pause {turn.chained}"
+    return nothing_left_text(state)
 
 
-def nothing_left(state: RunState) -> str | None:
+def nothing_left_text(state: RunState) -> str | None:
     """Say of a paused job that nothing is left that it could start, and what a resume does then."""
     turn = state.hook_queue.current
     if turn is not None and is_kept(turn):
@@ -271,11 +273,11 @@ def nothing_left(state: RunState) -> str | None:
     if not state.nothing_left:
         return None
     if state.settling_context.failed:
-        return _failed_and_behind(state)
+        return _failures_text(state)
     return "nothing is left to do; resume ends it"
 
 
-def _failed_and_behind(state: RunState) -> str:
+def _failures_text(state: RunState) -> str:
     """Say what has failed, and how many sheets wait for it: `sheet 2 has failed; resume runs it again`."""
     sheets = [row.sheet for row in state.failed_sheets()]
     hooks = [row.hook for row in state.success_hooks if has_failed(row)]
@@ -287,29 +289,31 @@ def _failed_and_behind(state: RunState) -> str:
     return said + (wait if behind else "")
 
 
-def _children(state: RunState) -> str | None:
+def _awaited_jobs_text(state: RunState) -> str | None:
     """Say which of the jobs whose end is awaited go on all the same, else that the last of them is held."""
     children = state.awaited
-    going = [address(child) for child in children if lifecycle.status(child.facts) is not JobStatus.PAUSED]
+    going = [
+        run_address(child) for child in children if lifecycle.status(child.facts) is not JobStatus.PAUSED
+    ]
     if going:
         return f"{formatting.listing(going)} {'goes' if len(going) == 1 else 'go'} on; mzt pause {going[-1]}"
     if children:
-        last = address(children[-1])
-        return f"{last} is paused too; {goes_on_by(children[-1], last)}"
+        last = run_address(children[-1])
+        return f"{last} is paused too; {command_to_go_on(children[-1], last)}"
     return None
 
 
-def address(state: RunState) -> str:
+def run_address(state: RunState) -> str:
     """Return what a run is addressed by, whichever is the newest: `nightly@3`."""
     return f"{state.run.job_name}@{state.run.run}"
 
 
-def done(state: RunState) -> str:
+def progress_text(state: RunState) -> str:
     """Count the finished sheets: `3 of 4 sheets done`."""
     return f"{state.done} of {formatting.plural(len(state.score.sheets), 'sheet')} done"
 
 
-def failure(state: RunState) -> str | None:
+def failure_text(state: RunState) -> str | None:
     """Say what failed, and why: `sheet 3 (2.2) failed after 4 attempts: exit code 3`."""
     failed = state.failed_sheets()
     if not failed:
@@ -358,7 +362,7 @@ _GRANTS = {
 """What is waited for where the daemon grants no slots for this reason, and until when."""
 
 
-def slot(state: RunState) -> tuple[WaitingFor, str]:
+def slot_wait(state: RunState) -> tuple[WaitingFor, str]:
     """Return what a job waits for that could start something if it were granted a slot, and until when."""
     closed_for = state.closed_for()
     return _A_SLOT if closed_for is None else _GRANTS[closed_for]
@@ -374,48 +378,48 @@ def reply_message(state: RunState, now: Instant, action: Action, view: Job, requ
     said: str | None = None
     match status:
         case _ if action is Action.BREAK and state.breakpoints:
-            said = f"pauses before {_breakpoints(state)}"
+            said = f"pauses before {_breakpoint_names(state)}"
         case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
-            children = _children(state)
+            children = _awaited_jobs_text(state)
             said = f"goes on by itself in {_ends_in(state, now)}{f'; {children}' if children else ''}"
         case JobStatus.PAUSED if action in GOES_ON and state.settling_context.could_start:
-            said = held_again(list(state.holds.values())[-1])
+            said = hold_text(list(state.holds.values())[-1])
         case JobStatus.PAUSING:
-            said = _boundary(state, now, action, view)
+            said = _pause_text(state, now, action, view)
         case JobStatus.CANCELLING:
-            said = f"{flying(state)} {'is' if state.flight_count == 1 else 'are'} being ended"
+            said = f"{flights_text(state)} {'is' if state.flight_count == 1 else 'are'} being ended"
         case JobStatus.QUEUED:
-            said = _when_it_goes_on(state, now, view)
+            said = _queued_text(state, now, view)
         case JobStatus.RUNNING:
-            said = _going_on(state, action, request)
+            said = _running_text(state, action, request)
         case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED:
-            said = _standing_still(state, action, status, request)
+            said = _stopped_text(state, action, status, request)
         case JobStatus.COMPLETED if action is Action.MODIFY and (left := left_to_resume(state)):
             said = f"revision {request.revision} is in force, resume runs {left}"
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
 
 
-def _when_it_goes_on(state: RunState, now: Instant, view: Job) -> str:
+def _queued_text(state: RunState, now: Instant, view: Job) -> str:
     """Say what a job waits for that is queued: a slot, or the time at which its next sheet is due."""
     if view.next is None or view.next.due_at is None:
-        return f"goes on {slot(state)[1]}"
+        return f"goes on {slot_wait(state)[1]}"
     left = formatting.duration((milliseconds(view.next.due_at) - now.at) / 1000)
     return f"{view.next.text} in {left}"
 
 
-def _standing_still(state: RunState, action: Action, status: JobStatus, request: RequestRow) -> str | None:
+def _stopped_text(state: RunState, action: Action, status: JobStatus, request: RequestRow) -> str | None:
     """Say what a request has led to in a job that is paused or has ended; a hook of its failure may run."""
     if action is Action.CANCEL and state.failing:
-        return f"{flying(state)} is being ended"
+        return f"{flights_text(state)} is being ended"
     if action is not Action.MODIFY:
         return None
     if state.staged is not None:
-        return f"revision {request.revision} applies when {flying(state)} ends"
-    rest = at_rest(state) if status is JobStatus.PAUSED else None
+        return f"revision {request.revision} applies when {flights_text(state)} ends"
+    rest = rest_text(state) if status is JobStatus.PAUSED else None
     return f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
 
 
-def _breakpoints(state: RunState) -> str:
+def _breakpoint_names(state: RunState) -> str:
     rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
     return sheet_names(state, rows)
 
@@ -425,7 +429,7 @@ def _ends_in(state: RunState, now: Instant) -> str:
     return formatting.duration(last / 1000)
 
 
-def _boundary(state: RunState, now: Instant, action: Action, view: Job) -> str:
+def _pause_text(state: RunState, now: Instant, action: Action, view: Job) -> str:
     text = view.next.text if view.next else "pauses"
     if state.staged is not None or action in (Action.MODIFY, Action.MODIFY_RESUME):
         return text
@@ -441,17 +445,17 @@ def time_left(state: RunState, now: Instant) -> str:
     return "" if latest is None else f", at most {formatting.duration((latest - now.at) / 1000)} more"
 
 
-def _going_on(state: RunState, action: Action, request: RequestRow) -> str:
+def _running_text(state: RunState, action: Action, request: RequestRow) -> str:
     revised = action is Action.MODIFY_RESUME
     prefix = f"revision {request.revision} is in force, " if revised else ""
     started = list(map(state.number_of, state.sheet_flights))
     if not started and state.flights:
-        return f"{prefix}goes on with {flying(state)}"
+        return f"{prefix}goes on with {flights_text(state)}"
     if not started:
-        return f"{prefix}{done(state)}" if prefix else done(state)
+        return f"{prefix}{progress_text(state)}" if prefix else progress_text(state)
     if len(started) == 1:
         return f"{prefix}goes on with {sheet_name(state, started[0])}"
-    return f"{prefix}goes on with {flying(state)}"
+    return f"{prefix}goes on with {flights_text(state)}"
 
 
 def reply_hints(state: RunState, action: Action, status: JobStatus, *, acknowledged: bool) -> list[str]:
@@ -464,18 +468,18 @@ def reply_hints(state: RunState, action: Action, status: JobStatus, *, acknowled
     return hints(state, status)
 
 
-def refused(state: RunState, action: Action, status: JobStatus, more: str = "") -> WrongStatus:
+def refusal(state: RunState, action: Action, status: JobStatus, more: str = "") -> WrongStatus:
     """Return the refusal of a request in this status: the status, the reason, `more`, the next command."""
     name = state.run.job_name
     return WrongStatus(
-        f"'{name}' {_standing(status, action)}; {_reason(action, status)}{more}",
+        f"'{name}' {_status_text(status, action)}; {_refusal_reason(action, status)}{more}",
         job_id=name,
         status=status,
         hints=_refusal_hints(state, action, status),
     )
 
 
-def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus:
+def refusal_of_removal(name: str, status: JobStatus, *, failing: bool) -> WrongStatus:
     """Return the refusal to remove a run that has not ended, or of which hooks of its failure still run."""
     said = "its on_failure hooks have not ended" if failing else "only an ended run can be removed"
     return WrongStatus(
@@ -486,7 +490,7 @@ def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus
     )
 
 
-def nothing_would_run(
+def refusal_nothing_runs(
     state: RunState,
     score: ExpandedScore,
     action: Action,
@@ -506,36 +510,36 @@ def nothing_would_run(
         said = f"nothing would run: {differ if differing else 'no finished sheet has changed'}; {way}"
         typed = [f"mzt modify {name}{options} --rerun {'changed' if differing else last} -r"]
     else:
-        said, typed = f"nothing would run: {done(state)}", hints(state, status)
+        said, typed = f"nothing would run: {progress_text(state)}", hints(state, status)
     return WrongStatus(
-        f"'{name}' {_standing(status, action)}; {said}", job_id=name, status=status, hints=typed
+        f"'{name}' {_status_text(status, action)}; {said}", job_id=name, status=status, hints=typed
     )
 
 
-def retried(state: RunState, status: JobStatus, sheets: Sequence[int]) -> str:
+def retry_message(state: RunState, status: JobStatus, sheets: Sequence[int]) -> str:
     """Say whose wait a retry has ended, and what follows."""
     no_more = f"{formatting.sheet_list(sheets)} {'waits' if len(sheets) == 1 else 'wait'} no more"
     follows = ", nothing starts before a resume" if state.holds else ""
     return f"{state.run.job_name}: {status}; {no_more}{follows}"
 
 
-def nothing_waits(state: RunState, status: JobStatus, named: Sequence[SheetRow]) -> WrongStatus:
+def refusal_of_retry(state: RunState, status: JobStatus, named: Sequence[SheetRow]) -> WrongStatus:
     """Return the refusal of a retry where nothing waits for its next attempt, or not what was named."""
     name = state.run.job_name
-    limited = [] if named else _limited(state)
+    limited = [] if named else _limited_sheets(state)
     told = [_what_it_does(state, row) for row in (named or limited)[:_TOLD_MOST]]
     more = len(named or limited) - len(told)
     told += [f"{formatting.plural(more, 'sheet')} more"] if more else []
     said = "nothing is changed" if named else _NOTHING_TO[Action.RETRY]
     return WrongStatus(
-        f"'{name}' {_standing(status, Action.RETRY)}; {'; '.join([said, *told])}",
+        f"'{name}' {_status_text(status, Action.RETRY)}; {'; '.join([said, *told])}",
         job_id=name,
         status=status,
         hints=hints(state, status),
     )
 
 
-def _limited(state: RunState) -> list[SheetRow]:
+def _limited_sheets(state: RunState) -> list[SheetRow]:
     """Return the sheets that a rate limit keeps from starting; of an account's ready ones the first."""
     limits = state.limits
     waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RATE_LIMIT]
@@ -545,12 +549,12 @@ def _limited(state: RunState) -> list[SheetRow]:
 
 def _what_it_does(state: RunState, row: SheetRow) -> str:
     """Say of a sheet that waits for no attempt of its own what it does."""
-    if row.waiting_for == WaitingFor.RATE_LIMIT or row in _limited(state):
+    if row.waiting_for == WaitingFor.RATE_LIMIT or row in _limited_sheets(state):
         return f"{sheet_name(state, row.sheet)} waits for the rate limit of {state.account(row.sheet)}"
     return f"{sheet_name(state, row.sheet)} is {row.status}"
 
 
-def _standing(status: JobStatus, action: Action) -> str:
+def _status_text(status: JobStatus, action: Action) -> str:
     if status in ENDED_WORDS:
         return f"has {ENDED_WORDS[status]}"
     if status is JobStatus.PAUSED and action is Action.PAUSE:
@@ -558,7 +562,7 @@ def _standing(status: JobStatus, action: Action) -> str:
     return f"is {'being cancelled' if status is JobStatus.CANCELLING else status}"
 
 
-def _reason(action: Action, status: JobStatus) -> str:
+def _refusal_reason(action: Action, status: JobStatus) -> str:
     if action is Action.PAUSE and status is JobStatus.PAUSED:
         return "it stays paused until someone resumes it"
     if action is Action.RESUME and status in (JobStatus.QUEUED, JobStatus.RUNNING):

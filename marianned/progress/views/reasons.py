@@ -12,8 +12,8 @@ from marianned.clock import Instant, timestamp
 from marianned.formatting import sheet_list
 from marianned.progress.state.run import DONE, RunState
 from marianned.progress.views import messages
-from marianned.progress.views.job import HOLDS_MOST, limit
-from marianned.progress.views.keeping import HOOKS, kept_back
+from marianned.progress.views.job import HOLDS_MOST, latest_end
+from marianned.progress.views.start_blockers import FAILURE_HOOKS, start_blockers
 from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor, lifted_by
 from marianned.rows import AttemptRow, Flight, HoldRow, HookRow, LoopRow, SheetRow
 
@@ -51,27 +51,27 @@ def reasons(
     """Return what the job waits for; never empty, but where all of it is `unbegun`.
 
     `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid. `unbegun` are
-    the uids of sheets that wait at a cluster, or are taken out of its queue: `queued` says that of them.
+    the uids of sheets that wait at a cluster, or are taken out of its queue: `cluster_reasons` says so.
     """
     if state.damaged is not None:
         hints = messages.hints(state, lifecycle.status(state.facts))
         return [_reason(state, "damaged", f"it can't be read: {state.damaged}", "caller", hints=hints)]
     found = [
-        *_ended(state),
-        *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
-        *_more_holds(state),
-        *_nothing_left(state),
-        *_in_flight(state, unbegun),
-        *_waits(state),
-        *_kept_back(state),
-        *held_children(state, logins),
-        *_limits(state, now),
-        *_slots(state, now, obstacle),
+        *_end_reasons(state),
+        *(_hold_reason(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
+        *_more_holds_reason(state),
+        *_nothing_left_reason(state),
+        *_flight_reasons(state, unbegun),
+        *_wait_reasons(state),
+        *_blocked_start_reasons(state),
+        *awaited_hold_reasons(state, logins),
+        *_limit_reasons(state, now),
+        *_slot_reasons(state, now, obstacle),
     ]
     return found if found or unbegun else [_reason(state, "needs", "it goes on in a moment", "daemon")]
 
 
-def accidents(state: RunState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
+def accident_reasons(state: RunState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
     """Return what of the daemon's own fails, so that flights have to wait for it, once for all of them.
 
     Where somebody has to type something first, the text ends with that: `type: COMMAND`.
@@ -84,7 +84,7 @@ def accidents(state: RunState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
         _, _, typed = why.partition(messages.TYPED)
         said = f" {'waits' if len(flights) == 1 else 'wait'}: {why}"
         by, hints = "caller" if typed else "daemon", [typed or "mzt doctor"]
-        told.append(_of_flights(state, "accident", flights, said, by, hints))
+        told.append(_flights_reason(state, "accident", flights, said, by, hints))
     return told
 
 
@@ -120,7 +120,7 @@ class ClusterWait(Protocol):
         """Whether the job takes it back where nothing may begin; it is told as that then."""
 
 
-def queued(state: RunState, waits: Iterable[tuple[Flight, ClusterWait]]) -> list[Reason]:
+def cluster_reasons(state: RunState, waits: Iterable[tuple[Flight, ClusterWait]]) -> list[Reason]:
     """Return what attempts wait for at a cluster: those that wait for the same together."""
     found: dict[str, list[Flight]] = {}
     changes: dict[str, list[str]] = {}
@@ -140,18 +140,18 @@ def queued(state: RunState, waits: Iterable[tuple[Flight, ClusterWait]]) -> list
         shown.setdefault(why, []).extend([] if wait.shows is None else [wait.shows])
     told = []
     for why, flights in found.items():
-        typed = [*changes[why], *_typed(typing[why])]
+        typed = [*changes[why], *_merged_commands(typing[why])]
         by = "caller" if typed else "cluster"
         hints = [*dict.fromkeys([*typed, *shown[why]])][:_COMMANDS_MOST]
         said = f": {why if len(flights) == 1 else plural[why]}"
-        told.append(_of_flights(state, WaitingFor.SLURM, flights, said, by, hints))
+        told.append(_flights_reason(state, WaitingFor.SLURM, flights, said, by, hints))
     if back and (len(back) < state.flight_count or not state.holds):
         said = f" {'is' if len(back) == 1 else 'are'} taken out of the queue"
-        told.append(_of_flights(state, WaitingFor.SLURM, back, said, "cluster", []))
+        told.append(_flights_reason(state, WaitingFor.SLURM, back, said, "cluster", []))
     return told
 
 
-def _typed(waits: Iterable[ClusterWait]) -> list[str]:
+def _merged_commands(waits: Iterable[ClusterWait]) -> list[str]:
     """Return what is typed for these: what takes several jobs once for all of them, of an array by that."""
     found: dict[str, dict[str, set[str]]] = {}
     for wait in waits:
@@ -169,7 +169,7 @@ def _typed(waits: Iterable[ClusterWait]) -> list[str]:
     return told
 
 
-def _of_flights(
+def _flights_reason(
     state: RunState, code: str, flights: list[Flight], said: str, by: str, hints: list[str]
 ) -> Reason:
     """Return a reason of what is in flight, all of it named together."""
@@ -181,7 +181,7 @@ def _of_flights(
     return _reason(state, code, text, by, sheets=sheets, since=since, hints=hints)
 
 
-def kept_by(state: RunState, before: str | None) -> list[Reason]:
+def hooks_before_reasons(state: RunState, before: str | None) -> list[Reason]:
     """Return that a run waits for the hooks of the failure of the run before it, `before`."""
     if before is None:
         return []
@@ -189,7 +189,7 @@ def kept_by(state: RunState, before: str | None) -> list[Reason]:
     return [_reason(state, "hooks_before", text, "hook", hints=[f"mzt status {before}"])]
 
 
-def degraded(state: RunState, why: str | None, hints: list[str] | None) -> list[Reason]:
+def degraded_reasons(state: RunState, why: str | None, hints: list[str] | None) -> list[Reason]:
     """Return what keeps the daemon from writing, and so each job that has not ended from going on.
 
     `hints` are the way out where it does not pass by itself once there is room.
@@ -199,17 +199,17 @@ def degraded(state: RunState, why: str | None, hints: list[str] | None) -> list[
     return [_reason(state, "degraded", f"degraded: {why}", "caller", hints=hints or ["mzt doctor"])]
 
 
-def away(state: RunState, why: str, look: str) -> Reason:
+def away_reason(state: RunState, why: str, look: str) -> Reason:
     """Return which directory of the daemon is away, so that nothing starts; `look` shows what is there."""
     return _reason(state, Obstacle.AWAY, f"nothing starts: {why}", "caller", hints=[look])
 
 
-def strangers(state: RunState, alive: Iterable[Stranger]) -> list[Reason]:
+def stranger_reasons(state: RunState, alive: Iterable[Stranger]) -> list[Reason]:
     """Return what runs for this job and is not known to the database."""
-    return [_stranger(state, one) for one in alive if one.job_id == state.run.job_name]
+    return [_stranger_reason(state, one) for one in alive if one.job_id == state.run.job_name]
 
 
-def ran_since(state: RunState, uids: Collection[int]) -> list[Reason]:
+def restored_reasons(state: RunState, uids: Collection[int]) -> list[Reason]:
     """Return which sheets ran after the copy of the database was made that was put back: they do so again."""
     numbers = [row.sheet for row in state.sheets.values() if row.uid in uids and row.status not in DONE]
     if not numbers:
@@ -219,7 +219,7 @@ def ran_since(state: RunState, uids: Collection[int]) -> list[Reason]:
     return [_reason(state, "restored", text, "nobody", sheets=numbers)]
 
 
-def _stranger(state: RunState, one: Stranger) -> Reason:
+def _stranger_reason(state: RunState, one: Stranger) -> Reason:
     what = "a hook" if one.sheet is None else f"sheet {one.sheet}"
     text = (
         f"{what} of {one.job_id}@{one.run} runs that the database does not know (pid {one.pid}); "
@@ -250,12 +250,12 @@ def _reason(
     )
 
 
-def _ended(state: RunState) -> Iterator[Reason]:
-    resume = [messages.goes_on_by(state, state.run.job_name)]
+def _end_reasons(state: RunState) -> Iterator[Reason]:
+    resume = [messages.command_to_go_on(state, state.run.job_name)]
     match lifecycle.status(state.facts):
         case JobStatus.FAILED:
             failed = [row.sheet for row in state.failed_sheets()]
-            text = messages.failure(state) or "a revision came after it had failed; a resume runs it"
+            text = messages.failure_text(state) or "a revision came after it had failed; a resume runs it"
             yield _reason(state, "failed", text, "caller", sheets=failed, hints=resume)
         case JobStatus.COMPLETED:
             yield _reason(state, "ended", "it has completed; nothing is left to do", "nobody")
@@ -265,7 +265,7 @@ def _ended(state: RunState) -> Iterator[Reason]:
             pass
 
 
-def _hold(state: RunState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
+def _hold_reason(state: RunState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
     owner = f" by {logins.get(hold.owner.uid, hold.owner.name)}" if hold.owner is not None else ""
     why = f' "{hold.reason}"' if hold.reason else ""
     until = hold.ends.at if hold.ends is not None else None
@@ -276,63 +276,63 @@ def _hold(state: RunState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
-        hints=[_lifted(state, hold.cause)],
+        hints=[_release_command(state, hold.cause)],
     )
 
 
-def _lifted(state: RunState, cause: str) -> str:
+def _release_command(state: RunState, cause: str) -> str:
     """Return what lets a job go that is held for this: what a failure needs first may be another change."""
     if cause == HoldCause.FAILURE:
-        return messages.goes_on_by(state, state.run.job_name)
+        return messages.command_to_go_on(state, state.run.job_name)
     return lifted_by([cause], state.run.job_name)
 
 
-def held_children(state: RunState, logins: Mapping[int, str] | None = None) -> Iterator[Reason]:
+def awaited_hold_reasons(state: RunState, logins: Mapping[int, str] | None = None) -> Iterator[Reason]:
     """Say what holds the jobs whose end is awaited, and who can let them go: that does not hold this one."""
     for child in state.awaited:
         for hold in islice(child.holds.values(), HOLDS_MOST):
-            reason = _hold(child, hold, logins or {})
-            reason.text = f"{messages.address(child)} is {reason.text}"
+            reason = _hold_reason(child, hold, logins or {})
+            reason.text = f"{messages.run_address(child)} is {reason.text}"
             yield reason
 
 
-def _more_holds(state: RunState) -> Iterator[Reason]:
+def _more_holds_reason(state: RunState) -> Iterator[Reason]:
     """Say how many holds are not listed: one is enough to hold a job, and a resume releases all."""
     more = len(state.holds) - HOLDS_MOST
     if more > 0:
         text = f"{formatting.plural(more, 'more hold')}, {len(state.holds)} in all"
         last = next(reversed(state.holds.values()))
-        hints = [messages.goes_on_by(state, state.run.job_name)]
+        hints = [messages.command_to_go_on(state, state.run.job_name)]
         yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
 
 
-def _nothing_left(state: RunState) -> Iterator[Reason]:
+def _nothing_left_reason(state: RunState) -> Iterator[Reason]:
     if state.nothing_left:
         hints = [f"mzt resume {state.run.job_name}", f"mzt cancel {state.run.job_name}"]
-        yield _reason(state, "nothing_left", messages.at_rest(state) or "", "caller", hints=hints)
+        yield _reason(state, "nothing_left", messages.rest_text(state) or "", "caller", hints=hints)
 
 
-def _in_flight(state: RunState, unbegun: Collection[int]) -> Iterator[Reason]:
+def _flight_reasons(state: RunState, unbegun: Collection[int]) -> Iterator[Reason]:
     flights = [row for row in state.flights if not (isinstance(row, AttemptRow) and row.uid in unbegun)]
     if not flights:
         return
     sheets = sorted(state.number_of(row) for row in flights if not isinstance(row, HookRow | LoopRow))
-    names = messages.flying(state) if not unbegun else formatting.sheet_list(sheets)
+    names = messages.flights_text(state) if not unbegun else formatting.sheet_list(sheets)
     bound = any(isinstance(row, AttemptRow) and row.limit_is_clusters for row in flights)
     yield _reason(
         state,
         "in_flight",
-        f"{names} {'is' if len(flights) == 1 else 'are'} in flight{_where(state, flights)}"
+        f"{names} {'is' if len(flights) == 1 else 'are'} in flight{_nodes_text(state, flights)}"
         + (", with the time_limit of an executor" if bound else ""),
         "sheet" if sheets else "hook",
         sheets=sheets,
         since=min(flight.started_at or 0 for flight in flights),
-        until=state.limit_of_flights(flights) if unbegun else limit(state),
+        until=state.limit_of_flights(flights) if unbegun else latest_end(state),
         hints=[f"mzt logs {state.run.job_name} -F"],
     )
 
 
-def _where(state: RunState, flights: Sequence[Flight]) -> str:
+def _nodes_text(state: RunState, flights: Sequence[Flight]) -> str:
     """Say on which nodes of a cluster they run, if they are few: ` (sheet 1 on n2, job 17; sheet 3 …)`."""
     found = sorted(
         (
@@ -348,32 +348,32 @@ def _where(state: RunState, flights: Sequence[Flight]) -> str:
     return f" ({'; '.join(f'sheet {sheet} {where}' if named else where for sheet, where in found)})"
 
 
-def _waits(state: RunState) -> Iterator[Reason]:
+def _wait_reasons(state: RunState) -> Iterator[Reason]:
     for row in state.waits():
         yield _reason(
             state,
             row.waiting_for or WaitingFor.RETRY,
             f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}"
-            + _because(state, row),
+            + _cause_text(state, row),
             "time",
             sheets=[row.sheet],
             until=row.until.at if row.until is not None else None,
             hints=_wait_hints(state, row),
         )
-    yield from _hook_waits(state)
+    yield from _hook_wait_reasons(state)
 
 
-def _kept_back(state: RunState) -> Iterator[Reason]:
+def _blocked_start_reasons(state: RunState) -> Iterator[Reason]:
     """Say what sheets wait for though all they need is done: the end of a loop, hooks of a failure."""
     found: dict[str, list[int]] = {}
-    for sheet, kept in kept_back(state, state.sheets).items():
+    for sheet, kept in start_blockers(state, state.sheets).items():
         found.setdefault(kept, []).append(sheet)
     for kept, sheets in found.items():
         text = f"{messages.sheet_names(state, sheets)} {'waits' if len(sheets) == 1 else 'wait'} for {kept}"
-        yield _reason(state, "kept_back", text, "hook" if kept == HOOKS else "sheet", sheets=sheets)
+        yield _reason(state, "kept_back", text, "hook" if kept == FAILURE_HOOKS else "sheet", sheets=sheets)
 
 
-def _hook_waits(state: RunState) -> Iterator[Reason]:
+def _hook_wait_reasons(state: RunState) -> Iterator[Reason]:
     row = state.hook_queue.current
     if row is None or row.waiting_for is None or row.waiting_for not in _HOOK_WAITS:
         return
@@ -390,13 +390,13 @@ def _wait_hints(state: RunState, row: SheetRow) -> list[str]:
     return [f"mzt retry {state.run.job_name} {row.sheet}"]
 
 
-def _because(state: RunState, row: SheetRow) -> str:
+def _cause_text(state: RunState, row: SheetRow) -> str:
     met = state.limits.get(state.account(row.sheet)) if row.waiting_for == WaitingFor.RATE_LIMIT else None
     why = met.message if met is not None else row.error_message
     return f"; {why}" if why else ""
 
 
-def _limits(state: RunState, now: Instant) -> Iterator[Reason]:
+def _limit_reasons(state: RunState, now: Instant) -> Iterator[Reason]:
     if not lifecycle.may_start(state.facts):
         return
     limited = state.limited(now)
@@ -416,14 +416,14 @@ def _limits(state: RunState, now: Instant) -> Iterator[Reason]:
             )
 
 
-def _slots(state: RunState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
+def _slot_reasons(state: RunState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
     hook = state.hook_queue.startable
     if hook is not None and lifecycle.may_start_hook(state.facts):
-        yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
+        yield _slot_reason(state, messages.hook_name(state, hook.hook), [], obstacle)
         return
     due = state.due_loops
     if due and lifecycle.may_start(state.facts):
-        yield _slot(state, messages.loop_judged(state, due[0].row), [], obstacle)
+        yield _slot_reason(state, messages.judgement_name(state, due[0].row), [], obstacle)
         return
     ready = state.next_ready(state.limited(now))
     if ready is None or not lifecycle.may_start(state.facts):
@@ -442,10 +442,10 @@ def _slots(state: RunState, now: Instant, obstacle: Obstacle | None) -> Iterator
             until=not_before.at,
         )
     else:
-        yield _slot(state, sheet, [ready.sheet], obstacle)
+        yield _slot_reason(state, sheet, [ready.sheet], obstacle)
 
 
-def _slot(state: RunState, name: str, sheets: list[int], obstacle: Obstacle | None) -> Reason:
+def _slot_reason(state: RunState, name: str, sheets: list[int], obstacle: Obstacle | None) -> Reason:
     if obstacle is None:
         return _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=sheets)
     text = f"{name} may not start: {_OBSTACLES[obstacle]}"

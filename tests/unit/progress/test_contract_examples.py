@@ -380,7 +380,7 @@ REFUSALS = {
 def test_refusals_of_all_kinds(action: Action, status: JobStatus) -> None:
     state = begun().state
     said, hints = REFUSALS[action, status]
-    error = messages.refused(state, action, status)
+    error = messages.refusal(state, action, status)
     assert error.message == f"'release-notes' {said}"
     assert error.hints[: len(hints)] == hints
 
@@ -388,7 +388,7 @@ def test_refusals_of_all_kinds(action: Action, status: JobStatus) -> None:
 def test_what_is_left_at_most_is_told_as_a_duration() -> None:
     bench = at(begun(), 14, 5, 13)
     assert messages.time_left(bench.state, bench.now) == ", at most 11m47s more"
-    assert messages.flying(bench.state) == "sheets 2, 3"
+    assert messages.flights_text(bench.state) == "sheets 2, 3"
 
 
 def test_a_score_without_fan_out_names_sheets_by_number_alone() -> None:

@@ -26,7 +26,7 @@ class Steps:
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     steps = Steps()
-    move, ready = RunState._move, RunState._is_ready
+    move, ready = RunState._replace_sheet, RunState._is_ready
 
     def moving(state: RunState, number: int, old: SheetRow | None, new: SheetRow) -> None:
         steps.moved += 1
@@ -37,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
         return ready(state, number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunState, "_move", moving)
+        patched.setattr(RunState, "_replace_sheet", moving)
         patched.setattr(RunState, "_is_ready", looking)
         yield steps
 

@@ -8,8 +8,8 @@ from marianned.executors.base import WaitReason
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import AttemptEnded, AttemptWarned
 from marianned.progress.views.job import job_view
-from marianned.progress.views.messages import failure
-from marianned.progress.views.reasons import accidents, queued, reasons
+from marianned.progress.views.messages import failure_text
+from marianned.progress.views.reasons import accident_reasons, cluster_reasons, reasons
 from marianned.protocol import HoldCause, JobStatus, Outcome
 from marianned.rows import AttemptRow, EventRow, HookRow
 from marianned.score.expanded import Resources
@@ -227,17 +227,17 @@ def test_what_only_waits_in_a_queue_is_not_said_to_be_in_flight() -> None:
 
 def test_what_a_pause_takes_back_is_told_as_that_and_not_as_waiting() -> None:
     bench, (_, second) = two_on_slurm()
-    (waits,) = queued(bench.state, [(second, IN_QUEUE)])
+    (waits,) = cluster_reasons(bench.state, [(second, IN_QUEUE)])
     assert waits.text == f"sheet 2: {IN_QUEUE[0]}"
     bench.ask(Action.PAUSE)
-    (taken,) = queued(bench.state, [(second, IN_QUEUE)])
+    (taken,) = cluster_reasons(bench.state, [(second, IN_QUEUE)])
     assert (taken.text, taken.unblocked_by, taken.hints) == (
         "sheet 2 is taken out of the queue",
         "cluster",
         [],
     )
     unknown = WaitReason("Slurm does not answer, so nothing is known of it")
-    (told,) = queued(bench.state, [(second, unknown)])
+    (told,) = cluster_reasons(bench.state, [(second, unknown)])
     assert told.text == f"sheet 2: {unknown[0]}"
 
 
@@ -246,12 +246,12 @@ def test_those_that_wait_for_the_same_are_told_once_and_together() -> None:
     wait = WaitReason(
         "it waits in Slurm's queue (Resources)", of_many="they wait in Slurm's queue (Resources)"
     )
-    (told,) = queued(bench.state, [(one, wait) for one in flights])
+    (told,) = cluster_reasons(bench.state, [(one, wait) for one in flights])
     assert (told.text, told.sheets) == ("sheets 1, 2: they wait in Slurm's queue (Resources)", [1, 2])
     silent = "Slurm does not answer: Unable to contact slurm controller"
-    (told,) = accidents(bench.state, [(one, silent) for one in flights])
+    (told,) = accident_reasons(bench.state, [(one, silent) for one in flights])
     assert (told.text, told.sheets) == (f"sheets 1, 2 wait: {silent}", [1, 2])
-    first, second = accidents(
+    first, second = accident_reasons(
         bench.state, list(zip(flights, (silent, "/x is away; type: mkdir /x"), strict=True))
     )
     assert (first.text, first.unblocked_by) == (f"sheet 1 waits: {silent}", "daemon")
@@ -278,17 +278,17 @@ def held(job: str) -> WaitReason:
 )
 def test_what_takes_several_jobs_is_typed_once_for_all_of_them(jobs: list[str], commands: list[str]) -> None:
     bench, (first, _) = two_on_slurm()
-    (told,) = queued(bench.state, [(first, held(job)) for job in jobs])
+    (told,) = cluster_reasons(bench.state, [(first, held(job)) for job in jobs])
     assert (told.unblocked_by, told.hints) == ("caller", commands)
     looked_at = [WaitReason("odd", f"scontrol show job {job}") for job in jobs]
-    (told,) = queued(bench.state, [(first, one) for one in looked_at])
+    (told,) = cluster_reasons(bench.state, [(first, one) for one in looked_at])
     assert told.hints == [*dict.fromkeys(one[1] for one in looked_at)][:3]
 
 
 def test_a_hook_that_waits_for_the_same_is_named_beside_the_sheets() -> None:
     bench, flights = two_on_slurm()
     hook = HookRow(run_id=bench.state.run.run_id, hook=1, started_at=1)
-    (told,) = accidents(bench.state, [(flights[0], "no room"), (hook, "no room")])
+    (told,) = accident_reasons(bench.state, [(flights[0], "no room"), (hook, "no room")])
     assert (told.text, told.sheets) == ("sheet 1, hook 1 wait: no room", [1])
 
 
@@ -309,4 +309,4 @@ def test_a_submission_that_was_refused_is_not_counted_as_an_attempt() -> None:
         uid=first.uid, attempt=1, outcome=Outcome.FAILED, category="refused", message="Slurm does not take it"
     )
     bench.step(ending)
-    assert failure(bench.state) == "sheet 1 failed: refused: Slurm does not take it"
+    assert failure_text(bench.state) == "sheet 1 failed: refused: Slurm does not take it"

@@ -9,11 +9,11 @@ from marianned.progress.state.loops import TrackedLoop
 from marianned.progress.state.run import RunState
 from marianned.protocol import SheetStatus
 
-HOOKS = "the on_failure hooks"
+FAILURE_HOOKS = "the on_failure hooks"
 _DONE = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
 
 
-def kept_back(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
+def start_blockers(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
     """Return by sheet what it waits for beside what it needs: `the end of loop 2-3, round 2`.
 
     Of a loop only where all is done that the sheet needs outside of it, of hooks only where all it needs is.
@@ -39,9 +39,9 @@ def kept_back(state: RunState, numbers: Iterable[int]) -> dict[int, str]:
             waits = set(state.waits_for(number)) - inside
             free[group] = all(state.sheets[sheet].status in _DONE for sheet in waits)
         if free[group]:
-            found[number] = _end_of(loops[0]) if loops else HOOKS
+            found[number] = _loop_end_text(loops[0]) if loops else FAILURE_HOOKS
     return found
 
 
-def _end_of(one: TrackedLoop) -> str:
+def _loop_end_text(one: TrackedLoop) -> str:
     return f"the end of loop {one.loop.span}, round {one.row.round}"

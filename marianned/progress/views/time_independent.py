@@ -4,7 +4,7 @@ from marianned.progress.state.run import RunState
 from marianned.protocol import HookStatus
 
 
-def is_still(state: RunState) -> bool:
+def is_time_independent(state: RunState) -> bool:
     """Tell whether no part of how a job is told, its sheets included, comes with time or from other jobs.
 
     It may be that the passing of time changes nothing though this says that it could.
