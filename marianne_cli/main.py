@@ -3,21 +3,29 @@
 import gc
 import os
 import sys
-from typing import NoReturn
+
+from marianne_cli.process import interrupts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """Run the command line of this process."""
+    interrupts.handle()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from marianned.standard_streams import open_to_nobody
 
         open_to_nobody()
     if any("=" in argument for argument in sys.argv[1:]):
-        from marianne_cli.own_arguments import hide_values
+        from marianne_cli.process.arguments import hide_values
 
         hide_values(sys.argv[1:])
     gc.disable()  # what is imported stays: collecting while importing costs some milliseconds for nothing
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    interrupts.ignore()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

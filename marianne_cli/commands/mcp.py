@@ -7,6 +7,7 @@ import anyio
 from marianne_cli import options
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
+from marianne_cli.process import interrupts
 
 
 @options.command("mcp", "mzt mcp", "mzt mcp --read-only", "claude mcp add marianne -- mzt mcp", as_json=False)
@@ -23,5 +24,6 @@ def command(call: Invocation, *, read_only: bool) -> CommandOutcome:
     from marianne_cli.mcp.tools import INSTRUCTIONS, JobTools
 
     job_tools = JobTools(call.socket, read_only=read_only)
+    interrupts.leave_to_asyncio()
     anyio.run(McpServer(job_tools.handlers, INSTRUCTIONS).serve)
     return CommandOutcome({"message": ""}, printed=True)

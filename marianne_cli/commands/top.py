@@ -8,6 +8,7 @@ from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.faces import extras
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
+from marianne_cli.process import interrupts
 from marianned.errors import InternalError
 
 _YOUNG = (50_000, 20, 20)
@@ -36,6 +37,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> CommandOut
 
     gc.set_threshold(*_YOUNG)
     app = TopApp(call.socket, job, read_only=read_only)
+    interrupts.leave_to_asyncio()
     why = app.run()
     if why is not None:
         raise why

@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from marianne_cli import terminal
 from marianne_cli.client import aconnect
 from marianne_cli.faces import addresses
+from marianne_cli.process import interrupts
 from marianne_cli.web.app import PageApp
 from marianne_cli.web.gate import HEAD_MOST, HEADERS, Gate, RequestRules
 from marianne_cli.web.sessions import SessionStore
@@ -155,6 +156,7 @@ class DashboardServer:
         theirs.addFilter(_is_a_fault)  # the rest is told here, in the words of this program
         theirs.addHandler(handler)
         try:
+            interrupts.leave_to_asyncio()
             anyio.run(self.run, ready)
         finally:
             if self._file is not None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.exits", "marianne_cli.context", "marianne_cli.lines.forms", "marianne_cli.lines", "marianne_cli.lines.misuse", "marianne_cli.tree", "marianne_cli.tree.table", "marianne_cli.terminal", "marianned", "marianned.errors", "marianned.formatting"}  # fmt: skip
+BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.process", "marianne_cli.process.interrupts", "marianne_cli.exits", "marianne_cli.context", "marianne_cli.lines.forms", "marianne_cli.lines", "marianne_cli.lines.misuse", "marianne_cli.tree", "marianne_cli.tree.table", "marianne_cli.terminal", "marianned", "marianned.errors", "marianned.formatting"}  # fmt: skip
 PAUSE = BASE | {"marianne_cli.client", "marianne_cli.client.blocking", "marianne_cli.client.dialling", "marianne_cli.client.session", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.lines.kinds", "marianne_cli.options", "marianned.client_wire", "marianned.paths", "marianned.probe"}  # fmt: skip
 CLICK = {
     "marianne_cli.tree.click_commands",
@@ -51,7 +51,14 @@ def loaded(tmp_path, *arguments, socket=True):
         (
             ("--help",),
             0,
-            {"marianne_cli", "marianne_cli.main", "marianne_cli.tree", "marianne_cli.tree.prepared_help"},
+            {
+                "marianne_cli",
+                "marianne_cli.main",
+                "marianne_cli.process",
+                "marianne_cli.process.interrupts",
+                "marianne_cli.tree",
+                "marianne_cli.tree.prepared_help",
+            },
         ),
         (("--version",), 0, BASE | CLICK),
     ],

@@ -6,7 +6,7 @@ import sys
 from kit.tables import each
 
 SHOW = (
-    "import sys; from marianne_cli.own_arguments import hide_values; hide_values(sys.argv[1:]); "
+    "import sys; from marianne_cli.process.arguments import hide_values; hide_values(sys.argv[1:]); "
     'print(open("/proc/self/cmdline").read())'
 )
 

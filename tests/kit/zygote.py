@@ -31,7 +31,7 @@ from pathlib import Path
 import marianne_cli
 from kit import putting_back
 from marianne_cli.client.dialling import current_umask
-from marianne_cli.own_arguments import shown_as
+from marianne_cli.process.arguments import shown_as
 
 _COMMANDS = Path(marianne_cli.__file__).parent / "commands"
 _DAEMON = (
