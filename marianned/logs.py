@@ -14,7 +14,7 @@ import msgspec
 
 from marianned.formatting import MASK, visible, visible_json
 from marianned.masks import Mask, secrets_of
-from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
+from marianned.systemd.journal import FIELDS, JournalHandler, current_job, stderr_is_journal
 
 _FILE_BYTES = 5 * 1024**2
 _FILES_KEPT = 3
@@ -57,7 +57,7 @@ class _JSONFormatter(logging.Formatter):
             "logger": record.name,
             "message": masked(record.getMessage()),
         }
-        about = {"job": concerned.get(), **vars(record)}
+        about = {"job": current_job.get(), **vars(record)}
         told |= {name: about[name] for name in FIELDS if about.get(name) is not None}
         if record.exc_info:
             told["traceback"] = masked(self.formatException(record.exc_info))
@@ -84,7 +84,7 @@ def set_up(level: int = logging.INFO) -> bool:
     """Log to the journal of systemd, and return true, where it listens; else to stderr with the time."""
     logging.getLogger("asyncio").addFilter(is_news)
     hide(secrets_of(os.environ))
-    if listens():
+    if stderr_is_journal():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()
             handler.setFormatter(_MaskingFormatter("%(message)s"))  # LOGGER= names the module

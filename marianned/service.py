@@ -61,7 +61,7 @@ from marianned.protocol import Obstacle
 from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import Store, open_store
 from marianned.systemd import journal
-from marianned.systemd.activation import WrongSocket, handed_over, path_of
+from marianned.systemd.activation import WrongSocket, inherited_socket, socket_path_of
 from marianned.systemd.notify import Notifier, notifier
 from marianned.systemd.watchdog import Watchdog
 
@@ -122,10 +122,10 @@ class Daemon:
             known = handlers(conductor, submissions, queries, retention, stopper.stop, reloader.reload)
             server = Server(known, JournalFeed(store), queries, store, stopper.answered)
             faults.point("service.opened")
-            watchdog.busy(busy=True)
+            watchdog.set_busy(busy=True)
             tasks.start_soon(watchdog.run)
             if self._around.in_journal:
-                store.on_commit(journal.publish)
+                store.on_commit(journal.log_events)
             recovered = await conductor.recover()
             await strangers.report_strangers(services, conductor.flights())
             await retention.finish()
@@ -151,8 +151,8 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            store.on_commit(watchdog.changed)
-            conductor.on_change(lambda *_: watchdog.changed())  # a commit is told before its job shows it
+            store.on_commit(watchdog.note_change)
+            conductor.on_change(lambda *_: watchdog.note_change())  # a commit is told before its job shows it
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
             services.scheduler.close(Obstacle.STOPPING)
@@ -262,7 +262,7 @@ class Daemon:
 
     def _serves(self, watchdog: Watchdog, conductor: Conductor) -> None:
         """Signal readiness, once: a socket that is made again is not announced."""
-        watchdog.busy(busy=False)
+        watchdog.set_busy(busy=False)
         self._notifier.ready(conductor.summary())
         if self._ready_fd is not None:
             with suppress(BrokenPipeError):  # who started us has gone; the next one will ask
@@ -302,9 +302,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _close(configuration_directory())
         settings = load_settings(configuration_directory())
-        handed = handed_over()
+        handed = inherited_socket()
         state = state_directory().absolute()
-        address = path_of(handed) if handed else socket_path()
+        address = socket_path_of(handed) if handed else socket_path()
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address) as lock:
             if handed is None:

@@ -16,7 +16,7 @@ class WrongSocket(Exception):
     """What was handed over is not the socket that this daemon serves."""
 
 
-def handed_over() -> socket.socket | None:
+def inherited_socket() -> socket.socket | None:
     """Return the listening socket that was handed over; None: there is none, it has to be made.
 
     The variables that tell of it are taken out of the environment: they are for this process only.
@@ -44,6 +44,6 @@ def handed_over() -> socket.socket | None:
     return listener
 
 
-def path_of(listener: socket.socket) -> Path:
+def socket_path_of(listener: socket.socket) -> Path:
     """Return where a socket listens."""
     return Path(listener.getsockname())

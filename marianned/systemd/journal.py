@@ -15,7 +15,7 @@ from marianned.protocol import Event
 SOCKET = "/run/systemd/journal/socket"
 FIELDS = {"job": "JOB", "run": "RUN", "sheet": "SHEET", "attempt": "ATTEMPT", "event": "EVENT"}
 """Attributes of a log record, and what they are called in the journal."""
-concerned: ContextVar[str | None] = ContextVar("concerned", default=None)
+current_job: ContextVar[str | None] = ContextVar("concerned", default=None)
 """The job that a task works for: its lines say so without being told to."""
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _MESSAGE_MOST = 128 * 1024
@@ -29,7 +29,7 @@ def priority(level: int) -> int:
     return next((number for least, number in _PRIORITIES if level >= least), 7)
 
 
-def listens() -> bool:
+def stderr_is_journal() -> bool:
     """Tell whether stderr is the journal: JOURNAL_STREAM names its device and inode."""
     try:
         found = os.fstat(2)
@@ -80,7 +80,7 @@ def _datagram(record: logging.LogRecord, text: str) -> bytes:
         "CODE_LINE": str(record.lineno),
         "CODE_FUNC": record.funcName or "",
     }
-    told = {"job": concerned.get(), **vars(record)}
+    told = {"job": current_job.get(), **vars(record)}
     fields |= {field: str(told[name]) for name, field in FIELDS.items() if told.get(name) is not None}
     return b"".join(_field(name, value) for name, value in fields.items())
 
@@ -93,7 +93,7 @@ def _field(name: str, value: str) -> bytes:
     return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)
 
 
-def publish(events: list[Event]) -> None:
+def log_events(events: list[Event]) -> None:
     """Log committed events, each with its job, sheet and attempt."""
     for event in events:
         level = logging.WARNING if event.type in _GRAVE else logging.INFO

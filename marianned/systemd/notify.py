@@ -1,4 +1,4 @@
-"""Telling systemd how the daemon is: a datagram a message, to the socket that $NOTIFY_SOCKET names.
+"""Notifications for systemd: one datagram a message, to the socket that $NOTIFY_SOCKET names.
 
 Without the variable nothing is told. Source: sd_notify(3), systemd.service(5) "Type=notify-reload".
 """
@@ -18,11 +18,11 @@ class Notifier:
         self._status = ""
 
     @property
-    def wanted(self) -> bool:
-        """Whether anybody listens."""
+    def enabled(self) -> bool:
+        """Whether systemd has given an address."""
         return self._address is not None
 
-    def say(self, *lines: str) -> None:
+    def send(self, *lines: str) -> None:
         """Send assignments, all in one message. A systemd that does not listen is no reason to fail."""
         if self._address is None:
             return
@@ -37,28 +37,28 @@ class Notifier:
         """Tell, for `systemctl status`, how things stand, if that is news."""
         if text != self._status:
             self._status = text
-            self.say(f"STATUS={text}")
+            self.send(f"STATUS={text}")
 
     def ready(self, text: str) -> None:
         """Tell that requests are served, or are again after a reload."""
         self._status = text
-        self.say("READY=1", f"STATUS={text}")
+        self.send("READY=1", f"STATUS={text}")
 
     def reloading(self) -> None:
         """Tell that settings are read anew; `ready` ends it."""
-        self.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """Tell that the end has begun."""
-        self.say("STOPPING=1", "STATUS=stopping")
+        self.send("STOPPING=1", "STATUS=stopping")
 
-    def beat(self) -> None:
+    def ping(self) -> None:
         """Tell that the event loop lives."""
-        self.say("WATCHDOG=1")
+        self.send("WATCHDOG=1")
 
-    def longer(self, seconds: float) -> None:
-        """Ask not to be given up for so long."""
-        self.say(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+    def extend_timeout(self, seconds: float) -> None:
+        """Ask systemd to wait so much longer."""
+        self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
 
 def notifier() -> Notifier:
@@ -66,5 +66,5 @@ def notifier() -> Notifier:
     address = os.environ.pop("NOTIFY_SOCKET", None)
     usec = os.environ.pop("WATCHDOG_USEC", "")
     pid = os.environ.pop("WATCHDOG_PID", str(os.getpid()))
-    beats = usec.isdecimal() and int(usec) > 0 and pid == str(os.getpid())
-    return Notifier(address, int(usec) / 1_000_000 if beats else None)
+    pings = usec.isdecimal() and int(usec) > 0 and pid == str(os.getpid())
+    return Notifier(address, int(usec) / 1_000_000 if pings else None)

@@ -1,6 +1,6 @@
-"""What systemd hears while the daemon lives: that the event loop turns, and how many jobs there are.
+"""What systemd is sent while the daemon lives: that the event loop turns, and how many jobs there are.
 
-It beats from the loop itself, so a loop that is blocked is noticed; between beats it sleeps.
+The pings come from the loop itself, so a blocked loop is noticed; between pings it sleeps.
 """
 
 import math
@@ -10,30 +10,30 @@ import anyio
 
 from marianned.systemd.notify import Notifier
 
-_BEATS = 2.5
-"""How many come in the time after which systemd gives a silent daemon up."""
-_LONGER_SECONDS = 30.0
-"""For how long more is asked, again and again, while a start or a stop takes its time."""
-_BREATH_SECONDS = 0.5
-"""The least time between two tellings of what has changed."""
+_PINGS_PER_TIMEOUT = 2.5
+"""How many pings are sent in the time after which systemd gives a silent daemon up."""
+_EXTENSION_SECONDS = 30.0
+"""How much more time is asked for, again and again, while a start or a stop goes on."""
+_STATUS_PAUSE_SECONDS = 0.5
+"""The least time between two status lines."""
 
 
 class Watchdog:
-    """Beats, asks for time while `busy` says that a start or stop goes on, and tells of changes."""
+    """Sends pings and status lines, and asks for more time while a start or stop goes on (`set_busy`)."""
 
-    def __init__(self, notifier: Notifier, said: Callable[[], str]) -> None:
+    def __init__(self, notifier: Notifier, status_text: Callable[[], str]) -> None:
         self._notifier = notifier
-        self._said = said
+        self._status_text = status_text
         self._changed = anyio.Event()
         self._busy = anyio.Event()
         self._idle = anyio.Event()
 
-    def changed(self, _what: object = None) -> None:
-        """Take note that something may have changed."""
+    def note_change(self, _what: object = None) -> None:
+        """Note that the status may have changed."""
         self._changed.set()
 
-    def busy(self, *, busy: bool) -> None:
-        """Ask for time from now on, or no more."""
+    def set_busy(self, *, busy: bool) -> None:
+        """Ask for more time from now on, or no longer."""
         if busy:
             self._idle = anyio.Event()
             self._busy.set()
@@ -43,28 +43,28 @@ class Watchdog:
 
     async def run(self) -> None:
         """Send watchdog pings until cancelled; return at once where nobody listens."""
-        if not self._notifier.wanted:
+        if not self._notifier.enabled:
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beat, self._notifier.watchdog_seconds or math.inf)
+            tasks.start_soon(self._ping, self._notifier.watchdog_seconds or math.inf)
             tasks.start_soon(self._ask_for_time)
-            tasks.start_soon(self._tell)
+            tasks.start_soon(self._send_status)
 
-    async def _beat(self, patience: float) -> None:
+    async def _ping(self, patience: float) -> None:
         while patience < math.inf:
-            self._notifier.beat()
-            await anyio.sleep(patience / _BEATS)
+            self._notifier.ping()
+            await anyio.sleep(patience / _PINGS_PER_TIMEOUT)
 
     async def _ask_for_time(self) -> None:
         while True:
             await self._busy.wait()
-            self._notifier.longer(_LONGER_SECONDS)
-            with anyio.move_on_after(_LONGER_SECONDS / _BEATS):
+            self._notifier.extend_timeout(_EXTENSION_SECONDS)
+            with anyio.move_on_after(_EXTENSION_SECONDS / _PINGS_PER_TIMEOUT):
                 await self._idle.wait()  # so that the next to be busy is not kept waiting
 
-    async def _tell(self) -> None:
+    async def _send_status(self) -> None:
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
-            self._notifier.status(self._said())
-            await anyio.sleep(_BREATH_SECONDS)
+            self._notifier.status(self._status_text())
+            await anyio.sleep(_STATUS_PAUSE_SECONDS)

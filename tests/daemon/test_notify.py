@@ -14,7 +14,7 @@ import pytest
 from kit.daemon import DEADLINE, Refused, gone, plain, score
 from kit.forks import said_by
 
-from marianned.systemd.activation import WrongSocket, handed_over
+from marianned.systemd.activation import WrongSocket, inherited_socket
 
 
 class Line:
@@ -201,7 +201,7 @@ def refusal_of(listener, names):
         os.dup2(listener.fileno(), 3)
         os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": names}
         try:
-            return "it was taken" if handed_over() else "it was not seen"
+            return "it was taken" if inherited_socket() else "it was not seen"
         except WrongSocket as wrong:
             return str(wrong)
 

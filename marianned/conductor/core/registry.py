@@ -46,7 +46,7 @@ from marianned.protocol import (
 )
 from marianned.rows import Changes, Row, RunRow
 from marianned.store.writer import BrokenChanges
-from marianned.systemd.journal import concerned
+from marianned.systemd.journal import current_job
 
 _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
@@ -175,7 +175,7 @@ class Conductor:
 
     async def _serve(self, job: JobActor, found: dict[str, Presence]) -> None:
         """Run the job's loop; on an unexpected error the job leaves memory, and the database stays right."""
-        concerned.set(job.state.run.job_name)
+        current_job.set(job.state.run.job_name)
         try:
             await job.serve(found)
         except Exception:

@@ -108,13 +108,13 @@ class ShutdownCoordinator:
         self._stays.set()
         self._stays = anyio.Event()
         self._scheduler.open(Obstacle.DRAINING)
-        self._watchdog.busy(busy=False)
-        self._watchdog.changed()
+        self._watchdog.set_busy(busy=False)
+        self._watchdog.note_change()
         self._conductor.grant()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
-        self._watchdog.busy(busy=True)
-        self._watchdog.changed()
+        self._watchdog.set_busy(busy=True)
+        self._watchdog.note_change()
         with scope:
             await self._conductor.idle()
             self.ready.set()

@@ -81,11 +81,11 @@ def test_a_record_names_its_job_sheet_and_attempt_where_it_has_them(listener, ha
 
 
 def test_a_task_that_works_for_a_job_need_not_name_it(listener, handler):
-    token = journal.concerned.set("mine")
+    token = journal.current_job.set("mine")
     try:
         handler.emit(record(logging.INFO, "words"))
     finally:
-        journal.concerned.reset(token)
+        journal.current_job.reset(token)
     assert received(listener)["JOB"] == "mine"
 
 
@@ -93,7 +93,7 @@ def test_committed_events_are_told_with_their_fields(listener, handler, monkeypa
     monkeypatch.setattr(journal._logger, "handlers", [handler])
     monkeypatch.setattr(journal._logger, "propagate", False)
     monkeypatch.setattr(journal._logger, "level", logging.INFO)
-    journal.publish(
+    journal.log_events(
         [Event(event=9, recorded_at="", type="sheet.failed", job_id="a", run=1, sheet=2, text="no")]
     )
     fields = received(listener)
