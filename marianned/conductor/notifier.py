@@ -1,4 +1,4 @@
-"""Tells people what their scores ask to be told of, behind the commit; no job ever waits for it.
+"""Sends the notifications that scores ask for, after the commit; no job ever waits for it.
 
 Source: docs/reference/score-format.md §21.
 """

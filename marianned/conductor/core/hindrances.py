@@ -45,7 +45,7 @@ def uids_not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
 def hindrances(
     services: Services, state: RunState, blockers: JobBlockers, displaced: DatabaseDisplaced | None
 ) -> list[Reason]:
-    """Return why a job is kept back by what is none of its own."""
+    """Return why a job is kept back by something outside of it."""
     hints = None if displaced is None else displaced.hints
     return [
         *reasons.degraded_reasons(state, services.store.degraded_by(displaced), hints),

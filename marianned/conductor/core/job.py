@@ -156,7 +156,7 @@ class JobActor:
         return None if self._supervisor is None else self._supervisor.pid(row)
 
     def blockers(self) -> JobBlockers:
-        """Return what keeps it back that is none of its own."""
+        """Return what keeps the job back from outside of it."""
         return JobBlockers(self.waits(), self.kept_by, self.queued())
 
     def waits(self) -> list[tuple[Flight, str]]:

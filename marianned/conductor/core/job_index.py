@@ -29,7 +29,7 @@ class JobIndex:
         self._by_workspace.setdefault(run.workspace, {})[run.run_id] = job
 
     def drop(self, job: JobActor) -> bool:
-        """Let go of a run; false: it is not here."""
+        """Take a run out; false: it is not here."""
         run = job.state.run
         if self._by_run.get(run.run_id) is not job:
             return False
@@ -42,7 +42,7 @@ class JobIndex:
         return True
 
     def note(self, job: JobActor) -> None:
-        """See whether a run of which something was committed is queued now."""
+        """Note whether a run is queued now, once something of it was committed."""
         if job.status is JobStatus.QUEUED and job.run_id in self._by_run:
             self._queued.add(job.run_id)
         else:

@@ -78,12 +78,12 @@ class TransactionPart:
         return self._event
 
     def refuse(self, error: MarianneError) -> None:
-        """Tell who commits that nothing is decided; after the decision this says nothing new."""
+        """Tell the committer that the job refuses; after its decision this changes nothing."""
         if self._answer is None:
             self._answer = error
         self._decided.set()
         self._over.set()
 
     def finish(self) -> None:
-        """Tell who commits that the loop has taken this step, or never will."""
+        """Tell the committer that the loop has taken this step, or never will."""
         self.refuse(InternalError("the job has left the daemon's memory before it could decide"))

@@ -15,7 +15,7 @@ _KEPT_MOST = 32
 
 
 class GraphQueries:
-    """Answers job.graph, over the other questions."""
+    """Answers job.graph, with what JobQueries reads."""
 
     def __init__(self, queries: JobQueries) -> None:
         self._queries = queries

@@ -54,7 +54,7 @@ class LiveOutput(NamedTuple):
 
 
 class OutputSummary(NamedTuple):
-    """What an output tells."""
+    """What is told of an output: its size, when it grew last, and its last line."""
 
     stdout_bytes: int
     last_output_at: str | None
@@ -75,7 +75,7 @@ _FileStamps = tuple[_FileStamp | None, _FileStamp | None]
 
 
 class _CachedSummary(NamedTuple):
-    """What was there before it was read, what was found, and what masked that."""
+    """A summary, the stamps of the files before they were read for it, and the mask that was used."""
 
     stamps: _FileStamps
     summary: OutputSummary
@@ -122,7 +122,7 @@ class LiveOutputReader:
         ]
 
     def outputs_of(self, state: RunState) -> dict[Key, LiveOutput]:
-        """Return what is in flight of a job and prints."""
+        """Return the outputs of what is in flight of a job and prints."""
         return dict(self._iterate_outputs(state))
 
     def known_if_unchanged(self, outputs: Mapping[Key, LiveOutput]) -> dict[Key, OutputSummary] | None:

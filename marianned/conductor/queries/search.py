@@ -24,7 +24,7 @@ _BEFORE_MOST = 200
 
 
 class SearchQueries:
-    """Answers log.search, over the other questions."""
+    """Answers log.search, with what JobQueries reads."""
 
     def __init__(self, queries: JobQueries) -> None:
         self._queries = queries

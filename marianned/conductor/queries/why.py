@@ -44,7 +44,7 @@ _FAILED = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.RATE_LIMITED
 
 
 class WhyQueries:
-    """Answers why, over a lookout."""
+    """Answers job.why, job.attempts and job.revisions, with what JobQueries reads."""
 
     def __init__(self, services: Services, queries: JobQueries) -> None:
         self._services = services

@@ -54,7 +54,7 @@ Chain = Callable[[HookContext], Awaitable[HookEnded | None]]
 
 
 class HookRunner:
-    """Plays one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
+    """Runs one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
 
     def __init__(
         self, services: Services, given: HookContext, chain: Chain, tell: Callable[[HookWarned], None]

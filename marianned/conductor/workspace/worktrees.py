@@ -64,11 +64,11 @@ class FileListFailed(Exception):
 
 
 class _GitFailed(Exception):
-    """Git, or what it needs, says no."""
+    """Git, or what it needs, has failed; the message says why."""
 
 
 class _GitKilled(Accident):
-    """Git was killed: that is no answer."""
+    """Git was killed before it could answer; it is tried again."""
 
 
 WallBuilder = Callable[[bool, Spec, Path], Awaitable[Spec]]

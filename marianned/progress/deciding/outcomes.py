@@ -114,9 +114,9 @@ def attempt_parked(draft: DecisionDraft, parked: AttemptParked) -> None:
         _hold_for_cluster(draft, row, parked.cancelled)
 
 
-def keepers_reported(draft: DecisionDraft, introduced: KeepersReported) -> None:
+def keepers_reported(draft: DecisionDraft, reported: KeepersReported) -> None:
     """Note who looks after attempts that are still in flight."""
-    for keeper in introduced.keepers:
+    for keeper in reported.keepers:
         attempt = draft.state.attempts.get(keeper.uid)
         if attempt is not None and attempt.attempt == keeper.attempt:
             draft.put(msgspec.structs.replace(attempt, pid=keeper.pid))

@@ -232,7 +232,7 @@ class TimeReached(msgspec.Struct, frozen=True):
 
 
 class Supersede(msgspec.Struct, frozen=True, kw_only=True):
-    """This run makes room: for the next one of its name, or because it is forgotten.
+    """This run is superseded by the next one of its name, or removed.
 
     `fresh`: the next one may come over a paused or failed one; `forget`: this one must have ended.
     What is decided goes into the transaction that makes the next one, or removes this one; nothing is asked

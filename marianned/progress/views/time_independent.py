@@ -1,4 +1,4 @@
-"""Which jobs are told the same at any later moment, as long as nothing of them is committed."""
+"""Which jobs look the same at any later moment, as long as nothing of them is committed."""
 
 from marianned.progress.state.run import RunState
 from marianned.protocol import HookStatus
