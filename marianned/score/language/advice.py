@@ -18,6 +18,7 @@ from marianned.score.language.expressions import (
     JobValue,
     SheetValue,
     comparisons,
+    describe_python_error,
     parse_loosely,
     value_of,
 )
@@ -153,7 +154,7 @@ def _object_to_kinds(text: str, variables: Mapping[str, Any]) -> Objection | Non
         try:
             value_of(node, values)
         except TypeError as error:
-            return Objection(str(error), "a number is written without quotes")
+            return Objection(describe_python_error(error), "a number is written without quotes")
         except Exception:  # noqa: BLE001, S112  it depends on what is not known yet
             continue
     return None

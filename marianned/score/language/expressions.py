@@ -5,6 +5,7 @@ Source: docs/reference/score-format.md §14, §29.2.
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -176,7 +177,31 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     except KeyError as error:
         raise BadExpression(f"there is no {error}") from None
     except Exception as error:  # noqa: BLE001  values of a score can raise whatever Python can
-        raise BadExpression(str(error) or type(error).__name__) from None
+        raise BadExpression(describe_python_error(error)) from None
+
+
+def describe_python_error(error: Exception) -> str:
+    """Say what Python says of a value, with the words of scores for its classes."""
+    said = str(error) or type(error).__name__
+    said = said.replace(" not supported between instances of ", " is not possible between ")
+    return _CLASS.sub(lambda found: _KINDS.get(found[1], found[0]), said)
+
+
+_CLASS = re.compile(r"'([\w.]+)'(?: object)?")
+_KINDS = {
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "NoneType": "nothing",
+    "list": "a list",
+    "dict": "a mapping",
+    "SheetValue": "a sheet",
+    "JobValue": "the job",
+    "types.SimpleNamespace": "the loop",
+    "_SampleLoop": "the loop",
+    "_ExpressionFile": "a file",
+}
 
 
 class _ParsedExpression(NamedTuple):

@@ -1,5 +1,7 @@
 """`skip_when` and `skip_when_command`: what they may say, what that means, what is found wrong with them."""
 
+from types import SimpleNamespace
+
 import pytest
 from kit.tables import each
 from scores import MARK, compiled, expanded, marked, score
@@ -8,10 +10,12 @@ from marianned.score.language.expressions import (
     BadExpression,
     JobValue,
     SheetValue,
+    describe_python_error,
     evaluate,
     expression_fault,
     sheets_of,
 )
+from marianned.workers import _ExpressionFile
 
 VALUES = {
     "sheets": {
@@ -61,11 +65,35 @@ def test_an_expression_is_false(text):
 
 
 @each(
+    ("text", "kind"),
+    [
+        ("loop < 3", "the loop"),
+        ("sheets[1] < 3", "a sheet"),
+        ("job < 3", "the job"),
+        ("file('a') < 3", "a file"),
+    ],
+)
+def test_what_has_no_order_is_named_as_in_the_score(text, kind):
+    values = {
+        "loop": SimpleNamespace(round=1),
+        "sheets": VALUES["sheets"],
+        "job": JobValue(name="a", run=1, workspace="/w"),
+        "file": lambda name: _ExpressionFile(name, {}, "/w"),
+    }
+    with pytest.raises(BadExpression) as found:
+        evaluate(text, values)
+    assert found.value.message == f"'<' is not possible between {kind} and a number"
+    assert (
+        describe_python_error(TypeError("a bytes-like object is wanted")) == "a bytes-like object is wanted"
+    )
+
+
+@each(
     ("text", "fault"),
     [
         ("sheets[9].status", "there is no 9"),
         ("sheets.get(9).status", "'sheets.get(9)' is not a sheet"),
-        ("sheets[3].error > 1", "'>' not supported between instances of 'str' and 'int'"),
+        ("sheets[3].error > 1", "'>' is not possible between text and a number"),
         ("nothing == 1", "unknown name 'nothing'"),
     ],
 )
