@@ -45,7 +45,7 @@ async def test_a_reader_whose_writer_lives_is_not_waited_for(attempt: Attempt) -
 
 async def test_one_that_is_ending_when_it_is_looked_at_has_not_been_ended(attempt: Attempt) -> None:
     script = (
-        "exec > >(cat; exec <&- >&- 2>&-; sleep 0.2) 2> >(cat >&2; exec <&- >&- 2>&-; sleep 0.2)\necho out"
+        "exec > >(cat; exec <&- >&- 2>&-; sleep 0.1) 2> >(cat >&2; exec <&- >&- 2>&-; sleep 0.1)\necho out"
     )
     record = await attempt.run(bash(attempt, script))
     assert (attempt.output(), record.swept, record.left_behind) == ("out\n", 0, 0)
