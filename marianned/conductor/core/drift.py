@@ -193,7 +193,7 @@ async def _take_snapshot(
 
 async def _git_listing(services: Services, state: RunState, root: str) -> bytes | None:
     try:
-        return await services.worktrees.listed(state.run, root)
+        return await services.worktrees.list_files(state.run, root)
     except FileListFailed:
         return None
 

@@ -578,7 +578,7 @@ class JobActor:
 
     async def _after_commit(self) -> None:
         if self.status in ENDED and not self.state.failing:
-            self.services.worktrees.ended(self.state.run)
+            self.services.worktrees.note_end(self.state.run)
             try:
                 await to_thread.run_sync(pausefile.remove_pause_file, self._pause_file)
             except OSError as error:

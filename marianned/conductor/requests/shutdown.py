@@ -27,7 +27,7 @@ class ShutdownCoordinator:
         self._tasks = tasks
         self._watchdog = watchdog
         self._draining: anyio.CancelScope | None = None
-        self._stays = anyio.Event()
+        self._called_off = anyio.Event()
         self._called_off_by = ""
         self._detaching = False
 
@@ -57,7 +57,7 @@ class ShutdownCoordinator:
         """
         with anyio.move_on_after(seconds):
             if self._draining is not None:
-                await self._stays.wait()
+                await self._called_off.wait()
             raise WaitOverridden(
                 f"the daemon stays: its drain was called off{self._called_off_by}",
                 hints=["mzt status", "mzt stop --drain"],
@@ -105,8 +105,8 @@ class ShutdownCoordinator:
             self._draining.cancel()
             self._draining = None
         self._called_off_by = f" by {caller.name or 'a client'} (uid {caller.uid})"
-        self._stays.set()
-        self._stays = anyio.Event()
+        self._called_off.set()
+        self._called_off = anyio.Event()
         self._scheduler.open(Obstacle.DRAINING)
         self._watchdog.set_busy(busy=False)
         self._watchdog.note_change()

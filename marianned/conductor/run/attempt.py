@@ -182,7 +182,7 @@ class AttemptRunner:
         self._report_warnings()
         faults.point("attempt.started")
         try:
-            record = await self._process.ended()
+            record = await self._process.wait_for_end()
         except AttemptWithdrawn as why:
             self._fate = why.fate
             return self._end(Outcome.INTERRUPTED, None, str(why))
@@ -192,7 +192,7 @@ class AttemptRunner:
             seat = self._given.definition
             told = await sessions.printed_session(self._process, self._given.profile, seat)
             self._fate = await self._process.fate()
-            how = ends.end_without_record(self._fate, await self._process.loss())
+            how = ends.end_without_record(self._fate, await self._process.describe_loss())
             return self._end(*how, AttemptExit(session_id=told))
         judged: AttemptEnded | AttemptParked
         try:

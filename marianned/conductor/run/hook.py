@@ -122,11 +122,11 @@ class HookRunner:
         except PreparationFailed as why:
             return self._end(Outcome.FAILED, why.message)
         faults.point("hook.started")
-        record = await self._process.ended()
+        record = await self._process.wait_for_end()
         self.helper_wait.note(None)
         faults.point("hook.exited")
         if record is None:
-            return self._end(Outcome.LOST, _lost_message(await self._process.loss()))
+            return self._end(Outcome.LOST, _lost_message(await self._process.describe_loss()))
         return await self._judge(record)
 
     async def _prepare(self) -> PreparedProcess:

@@ -110,7 +110,7 @@ class FlightProcess:
         await self._executor.end(self.place, drop=self._dropped)
 
     async def withdraw(self) -> None:
-        """Take it back if it has not begun and waits for that elsewhere; `ended` says so."""
+        """Take it back if it has not begun and waits for that elsewhere; `wait_for_end` says so."""
         await self._executor.withdraw(self.place)
 
     async def dismiss(self) -> None:
@@ -180,8 +180,8 @@ class FlightProcess:
         if root is not None and (why := self._incarnation_directory.why_missing(root)) is not None:
             raise Accident(f"its files can't be written: {why}")
 
-    async def ended(self) -> ExitRecord | None:
-        """Wait for its end; None: it is lost, nothing of it is found, and no record; `loss` says more.
+    async def wait_for_end(self) -> ExitRecord | None:
+        """Wait for its end; None: it is lost, and left no record; `describe_loss` says more.
 
         One whose command could not be started for a shortage ends a moment later: it is to be tried again.
 
@@ -240,7 +240,7 @@ class FlightProcess:
         """Say what a cluster says has become of its job, where its end was not its own, nor ours."""
         return None if self.interrupted else await self._executor.fate(self.place)
 
-    async def loss(self) -> str:
+    async def describe_loss(self) -> str:
         """Say how it was lost, as far as that is known."""
         return await to_thread.run_sync(_describe_loss, self.place)
 

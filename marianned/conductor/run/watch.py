@@ -29,7 +29,7 @@ class AttemptWatcher:
     async def run(self, presence: Presence | None = None) -> AttemptParked:
         """Wait until nothing of it runs."""
         if presence is Presence.RUNNING:
-            await self._process.ended()
+            await self._process.wait_for_end()
         return AttemptParked(uid=self._row.uid, attempt=self._row.attempt)
 
     def abandon(self) -> None:

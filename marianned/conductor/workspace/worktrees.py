@@ -212,14 +212,14 @@ class Worktrees:
 
     # --- the end of a run --------------------------------------------------------------------------------
 
-    def ended(self, run: RunRow) -> None:
+    def note_end(self, run: RunRow) -> None:
         """Tell that a run has ended: its worktree is unlocked, and removed where the score says so."""
         self._send.send_nowait((run.run_id, run.job_name))
 
     async def tend(self) -> None:
         """Give up the worktrees of ended runs, those first that an earlier daemon has left."""
         for run in await self._store.records.runs_with_worktrees():
-            self.ended(run)
+            self.note_end(run)
         async for run_id, job_name in self._ended:
             try:
                 async with self._locks[run_id]:
@@ -228,7 +228,7 @@ class Worktrees:
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._send.send_nowait((run_id, job_name))
             except (_GitFailed, OSError) as error:
-                _stays(job_name, error)
+                _log_that_it_stays(job_name, error)
             self._locks.pop(run_id, None)
             self._plain.discard(run_id)
 
@@ -242,7 +242,7 @@ class Worktrees:
             try:
                 await self._give_up(run_id, job_name)
             except (Unavailable, Accident, _GitFailed, OSError) as error:
-                _stays(job_name, error)
+                _log_that_it_stays(job_name, error)
             yield
         self._locks.pop(run_id, None)
 
@@ -275,7 +275,7 @@ class Worktrees:
 
     # --- git -----------------------------------------------------------------------------------------------
 
-    async def settled(self, run: RunRow, name: str) -> Path:
+    async def wait_until_settled(self, run: RunRow, name: str) -> Path:
         """Wait for what an earlier daemon has begun; return where git of this name runs."""
         tops = [Path(one.attempts) / one.name for one in self._store.incarnations.values()]
         tops.insert(0, self._store.path.with_name("attempts"))  # where 0.1.0 ran it
@@ -299,7 +299,7 @@ class Worktrees:
                 await self._executor.end(begun)
                 await self._executor.wait(begun)
 
-    async def listed(self, run: RunRow, place: str) -> bytes:
+    async def list_files(self, run: RunRow, place: str) -> bytes:
         """Return the names of the files below a directory, each with a zero behind it: all but ignored ones.
 
         Raises:
@@ -325,7 +325,7 @@ class Worktrees:
             _Failed: it can't be run, says no, or takes too long.
             _Lost: somebody killed it, or its supervisor.
         """
-        directory = await self.settled(run, name)
+        directory = await self.wait_until_settled(run, name)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
         spec = Spec(
             id=f"{self._store.incarnation.name}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
@@ -360,7 +360,7 @@ def _directories(place: Path) -> list[Path]:
     return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
 
 
-def _stays(job_name: str, error: Exception) -> None:
+def _log_that_it_stays(job_name: str, error: Exception) -> None:
     _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
 
 
@@ -389,7 +389,7 @@ class _WorktreeGit:
     async def clear(self) -> None:
         """Remove what an earlier daemon's git may have left half made: no sheet has ever seen it."""
         path = Path(self._row.path)
-        await self._worktrees.settled(self._run, "add")
+        await self._worktrees.wait_until_settled(self._run, "add")
         if not await to_thread.run_sync(path.exists):
             return
         try:

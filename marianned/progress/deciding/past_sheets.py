@@ -277,10 +277,10 @@ class _PastWorkSearch:
             found = -1
             while found < len(self._known):
                 found = len(self._known)
-                self._look(uids, stood=stood, anywhere=anywhere)
+                self._search_once(uids, stood=stood, anywhere=anywhere)
         return uids
 
-    def _look(self, uids: dict[int, int], *, stood: bool, anywhere: bool) -> None:
+    def _search_once(self, uids: dict[int, int], *, stood: bool, anywhere: bool) -> None:
         taken = set(self._known.values())
         plain = {n: self._state.sheets[old].uid for n, old in self._plain.items()}
         plain = {number: uid for number, uid in plain.items() if uid not in taken}
