@@ -720,6 +720,7 @@ class WorktreeStatus(StrEnum):
     KEPT = "kept"
     REMOVED = "removed"
     REFUSED = "refused"
+    GONE = "gone"
 
 
 class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -731,7 +732,8 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the score says of it, encoded."""
     status: WorktreeStatus = WorktreeStatus.WANTED
     """Its `WorktreeStatus`: `wanted`; `planned`, once the names are chosen; `made`; at the end of the run
-    `kept` or `removed`; `refused`, if it can't be made and the run goes on without."""
+    `kept` or `removed`; `refused`, if it can't be made and the run goes on without; `gone`, where
+    somebody else has removed it and the run goes on: it is made again."""
     repository: str = ""
     """Path of the repository; empty: not chosen yet."""
     path: str = ""

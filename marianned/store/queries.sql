@@ -246,7 +246,7 @@ SELECT EXISTS (SELECT 1 FROM sheets WHERE run_id = :run_id AND status IN ('pendi
 
 -- name: runs_with_worktrees
 SELECT runs.* FROM runs JOIN worktrees USING (run_id)
-WHERE ended IS NOT NULL AND NOT failing AND worktrees.status = 'made' ORDER BY run_id
+WHERE ended IS NOT NULL AND NOT failing AND worktrees.status IN ('made', 'gone') ORDER BY run_id
 
 -- name: archived
 SELECT * FROM archived WHERE job_name = :job_name ORDER BY run_id

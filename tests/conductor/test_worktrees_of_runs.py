@@ -4,7 +4,7 @@ import shutil
 import time
 
 import pytest
-from kit.daemon import DEADLINE, plain
+from kit.daemon import DEADLINE, gated, plain
 from kit.isolation import COMMIT, HERE, isolated
 from kit.repository import branches, git, make_repository, trees
 
@@ -166,3 +166,145 @@ def test_nobody_waits_for_git_to_make_it(house, ledger, repository, method):
     house.rpc("job.resume", job_id="iso")
     assert house.wait_for("iso", "ended")["status"] == "completed"
     assert ledger.lines() == ["adding", "start 1", "end 1"]
+
+
+# --- a worktree that somebody removes -------------------------------------------------------------------
+
+ITS_PLACE = ".worktrees/iso-1"
+
+
+def paused_after_its_first_sheet(daemon, ledger, bodies=2, **isolation):
+    """Return the path of the worktree of a job that is paused between two sheets."""
+    first = gated(1) + f"; {COMMIT}"
+    daemon.gate(1)
+    daemon.submit(
+        isolated("iso", [first, *[f"note $(git rev-list --count HEAD); {HERE}"] * (bodies - 1)], **isolation)
+    )
+    ledger.wait_for("start 1")
+    daemon.rpc("job.pause", job_id="iso")
+    daemon.gate(1).open()
+    daemon.wait_for("iso", "paused")
+    return daemon.event("iso", "worktree.made")["text"].split(" ")[1]
+
+
+def test_a_paused_job_whose_worktree_is_gone_has_it_again_at_the_first_resume(daemon, ledger, repository):
+    place = paused_after_its_first_sheet(daemon, ledger)
+    shutil.rmtree(repository / ".worktrees")
+    told = daemon.rpc("job.resume", job_id="iso")["drift"]["unwatched"]
+    assert told == (
+        f"its worktree {place} is gone; it is made again from branch marianne/iso-1, "
+        "and what was not committed there is lost"
+    )
+    daemon.wait_for("iso", "completed")
+    assert daemon.event("iso", "worktree.gone")["text"] == told
+    assert ledger.lines()[2:] == ["2", "marianne/iso-1 of 2"]
+    daemon.event("iso", "worktree.removed")
+    assert trees(repository) == {}
+    git(repository, "branch", "-D", "marianne/iso-1")
+
+
+def test_an_empty_directory_in_its_place_is_no_worktree_and_nothing_is_done_to_the_repository_around(
+    daemon, ledger, repository
+):
+    place = paused_after_its_first_sheet(daemon, ledger)
+    shutil.rmtree(place)
+    (repository / ITS_PLACE).mkdir()
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines()[2:] == ["2", "marianne/iso-1 of 2"]
+
+
+def test_what_lies_in_its_place_is_left_alone_and_the_job_goes_on_nowhere_else(daemon, ledger, repository):
+    place = paused_after_its_first_sheet(daemon, ledger)
+    shutil.rmtree(place)
+    (repository / ITS_PLACE).write_text("mine")
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "failed")
+    said = daemon.status("iso")["sheets"][1]["error_message"]
+    assert said == (
+        f"its worktree can't be made again: what lies at '{place}' is no worktree; "
+        "move it away, then type: mzt resume iso"
+    )
+    assert (repository / ITS_PLACE).read_text() == "mine"
+    (repository / ITS_PLACE).unlink()
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines()[2:] == ["2", "marianne/iso-1 of 2"]
+
+
+def test_a_branch_that_is_gone_with_it_begins_again_and_the_history_says_so(daemon, ledger, repository):
+    paused_after_its_first_sheet(daemon, ledger)
+    shutil.rmtree(repository / ".worktrees")
+    git(repository, "worktree", "unlock", ITS_PLACE)
+    git(repository, "worktree", "prune")
+    git(repository, "branch", "-D", "marianne/iso-1")
+    after = daemon.event("iso", "job.paused")["event"]
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert "the branch was gone and begins again at" in daemon.event("iso", "worktree.made", after)["text"]
+    assert ledger.lines()[2:] == ["1", "marianne/iso-1 of 2"]
+
+
+def test_one_that_goes_while_a_sheet_runs_fails_the_next_and_the_command_it_names_makes_it_again(
+    daemon, ledger, repository
+):
+    goes = f"{COMMIT}; cd /; rm -rf '{repository}/.worktrees'"
+    daemon.submit(isolated("iso", [goes, f"note $(git rev-list --count HEAD); {HERE}"]))
+    daemon.wait_for("iso", "failed")
+    place = repository / ITS_PLACE
+    said = daemon.status("iso")["sheets"][1]["error_message"]
+    assert said == f"its worktree is gone: '{place}'; to have it made again, type: mzt resume iso"
+    told = daemon.event("iso", "worktree.removed")["text"]
+    assert told == f"worktree {place} is gone, and is taken out of git's list; branch marianne/iso-1 stays"
+    assert trees(repository) == {}
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines() == ["2", "marianne/iso-1 of 2"]
+
+
+def test_a_job_that_is_cancelled_takes_its_own_entry_out_of_git_and_no_other(daemon, ledger, repository):
+    theirs = repository / "theirs"
+    git(repository, "worktree", "add", "-q", "-b", "theirs", str(theirs))
+    place = paused_after_its_first_sheet(daemon, ledger)
+    shutil.rmtree(theirs)
+    shutil.rmtree(repository / ".worktrees")
+    daemon.rpc("job.cancel", job_id="iso")
+    assert place in daemon.event("iso", "worktree.removed")["text"]
+    assert trees(repository) == {"theirs": None}
+
+
+def test_a_kept_one_that_somebody_removes_is_taken_out_of_git_with_its_job(daemon, ledger, repository):
+    daemon.submit(isolated("iso", ["false"]))
+    daemon.event("iso", "worktree.kept")
+    shutil.rmtree(repository / ".worktrees")
+    daemon.rpc("job.remove", job_id="iso")
+    assert trees(repository) == {}
+
+
+def test_a_place_where_git_knows_somebody_elses_worktree_that_is_away_is_passed_over(
+    daemon, ledger, repository
+):
+    theirs = repository / ITS_PLACE
+    git(repository, "worktree", "add", "-q", "--lock", "-b", "theirs", str(theirs))
+    shutil.rmtree(theirs)
+    daemon.submit(isolated("iso", [HERE]))
+    daemon.event("iso", "worktree.removed")
+    assert ledger.lines() == ["marianne/iso-1-1 of 1"]
+    assert list(trees(repository)) == [ITS_PLACE]
+
+
+def test_a_disk_that_is_away_is_not_taken_for_a_removed_worktree(daemon, ledger, repository, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    paused_after_its_first_sheet(daemon, ledger, worktree_base=str(disk / "trees"))
+    disk.rename(tmp_path / "away")
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "failed")
+    said = daemon.status("iso")["sheets"][1]["error_message"]
+    assert f"'{disk}/trees' is not there; bring it back, or" in said
+    assert "is gone, and stays in git's list" in daemon.event("iso", "worktree.kept")["text"]
+    assert len(trees(repository)) == 1
+    (tmp_path / "away").rename(disk)
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines()[2:] == ["2", "marianne/iso-1 of 2"]

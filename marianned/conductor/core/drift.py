@@ -104,6 +104,13 @@ async def find_drift(services: Services, state: RunState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
     if not is_watched(state):
         return None
+    lost = await services.worktrees.loss(state.run)
+    if lost is not None:
+        return _unwatched_drift(timestamp(state.run.status_since), lost)
+    return await _compared(services, state)
+
+
+async def _compared(services: Services, state: RunState) -> Drift | None:
     since = timestamp(state.run.status_since)
     alone = all(row.waiting_for != WaitingFor.JOB for row in state.hooks)
     given = (services.workspace_record(state.run.run_id), state.run.status_since, state.score, alone)

@@ -553,6 +553,8 @@ class JobActor:
         comes = after is not self.status or self.state.failing or isinstance(trigger, ChainedJobEnded)
         if after in drift.AT_REST and comes and not decision.state.failing:
             await drift.remember_workspace(self.services, decision.state)
+        if self.status in _AT_A_STAND and after not in _AT_A_STAND and decision.changes:
+            await self.services.worktrees.resumed(self.state.run)
         resumes = isinstance(trigger, JobRequest) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
@@ -592,6 +594,7 @@ def _decide_in_thread(
         return decide(state, trigger, moment, slots, rooms)
 
 
+_AT_A_STAND = (JobStatus.PAUSED, *ENDED)
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
     ChainedJobsReady: "chain",

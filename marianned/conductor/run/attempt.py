@@ -298,17 +298,16 @@ class AttemptRunner:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
         definition = self._given.definition
         worktree: str | None = None
+        elsewhere = "working_directory" in definition.settings
         with anyio.CancelScope() as self._making:
             try:
-                worktree = await self._services.worktrees.directory(self._given.run)
+                worktree = await self._services.worktrees.directory(self._given.run, used=not elsewhere)
             except WorktreeUnavailable as why:
                 raise PreparationFailed(ErrorCategory.CONFIG, str(why)) from None
         if self._making.cancelled_caught:
             await self._services.worktrees.end_git(self._given.run)
             raise FlightAbandoned
-        if worktree is None or "working_directory" in definition.settings:
-            return definition.working_directory
-        return worktree
+        return definition.working_directory if worktree is None or elsewhere else worktree
 
     async def _place_for_stop(self, profile: Profile) -> None:
         """Make the place of the file that asks a tool to stop, and tell the tool of it."""

@@ -11,7 +11,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -32,7 +32,7 @@ from marianned.executors.base import (
     lost,
 )
 from marianned.executors.output import read_tail
-from marianned.formatting import duration
+from marianned.formatting import duration, typed
 from marianned.moment import now
 from marianned.protocol import JobStatus
 from marianned.rows import Changes, RunRow, WorktreeRow, WorktreeStatus, event_of
@@ -52,6 +52,9 @@ _NAMES_MOST = 1000
 """How many names are tried before it is given up."""
 _IN_NO_BRANCH = re.compile(r"(?<=\.)\.")
 """What a job's name may have and a branch's not: a dot behind a dot. Source: git-check-ref-format(1)."""
+_LISTED = "worktree "
+"""What precedes a path where git lists worktrees. Source: git-worktree(1), "Porcelain Format"."""
+_OUGHT_TO_BE_THERE = (WorktreeStatus.MADE, WorktreeStatus.KEPT, WorktreeStatus.GONE)
 _logger = logging.getLogger(__name__)
 
 
@@ -96,11 +99,12 @@ class Worktrees:
         self._plain: set[int] = set()  # runs known to have none: its row comes with the run, or never
         self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
 
-    async def directory(self, run: RunRow) -> str | None:
+    async def directory(self, run: RunRow, *, used: bool) -> str | None:
         """Return the run's worktree, made if need be; None: none is wanted, or the usual place is used.
 
         Raises:
-            WorktreeUnavailable: it can't be made, and the score says not to go on without.
+            WorktreeUnavailable: it can't be made, and the score says not to go on without; or it is gone
+                where it is to be used.
         """
         if run.run_id in self._plain:
             return None
@@ -111,6 +115,9 @@ class Worktrees:
             if row is None or row.status == WorktreeStatus.REFUSED:
                 return None
             if row.status == WorktreeStatus.MADE:
+                if used and await to_thread.run_sync(_is_gone, row.path):  # a person decides to make it again
+                    again = f"to have it made again, type: mzt resume {run.job_name}"
+                    raise WorktreeUnavailable(f"its worktree is gone: '{row.path}'; {again}")
                 return row.path
             try:
                 return (await self._make_until_done(run)).path
@@ -118,11 +125,36 @@ class Worktrees:
                 await self._go_without(run, row, str(why))
                 return None
 
+    async def resumed(self, run: RunRow) -> None:
+        """Let a worktree that is gone be made again: the run is about to go on, which a person has decided.
+
+        It is on record before the run goes on; the first sheet that starts makes it.
+        """
+        if run.run_id in self._plain:
+            return
+        if run.ended is not None and self._locks[run.run_id].locked():
+            return  # it is being given up, which ends by itself: what is removed so is made again, too
+        row = await self._store.records.worktree(run.run_id)
+        if row is None or row.status not in (WorktreeStatus.MADE, WorktreeStatus.KEPT):
+            return
+        if await to_thread.run_sync(_is_gone, row.path):
+            row = msgspec.structs.replace(row, status=WorktreeStatus.GONE)
+            await self._commit(run, row, "worktree.gone", _loss(row))
+
+    async def loss(self, run: RunRow) -> str | None:
+        """Say that a run's worktree is gone, and what becomes of it; None: it is there, or there is none."""
+        row = None if run.run_id in self._plain else await self._store.records.worktree(run.run_id)
+        if row is None:
+            self._plain.add(run.run_id)
+        if row is None or row.status not in _OUGHT_TO_BE_THERE:
+            return None
+        return _loss(row) if await to_thread.run_sync(_is_gone, row.path) else None
+
     async def _make_until_done(self, run: RunRow) -> WorktreeRow:
         """Make it, and again after what says nothing of the repository: a git that was killed, or not forked.
 
         Raises:
-            _Failed: git, or what it needs, says no.
+            _GitFailed: git, or what it needs, says no.
         """
         losses = LossCounter()
 
@@ -143,30 +175,38 @@ class Worktrees:
         return await until_it_works(once)
 
     async def _go_without(self, run: RunRow, row: WorktreeRow, why: str) -> None:
-        """Go on without it, where the score lets us."""
-        fallback = _isolation_of(row).fallback_on_error
+        """Go on without it, where the score lets us and no sheet has worked in it yet."""
+        again = row.status not in (WorktreeStatus.WANTED, WorktreeStatus.PLANNED)
+        fallback = _isolation_of(row).fallback_on_error and not again
         text = f"no worktree: {why}{'; the job goes on in its usual directory' if fallback else ''}"
         kept = msgspec.structs.replace(row, status=WorktreeStatus.REFUSED if fallback else row.status)
         await self._commit(run, kept, "worktree.failed", text)
         if not fallback:
-            raise WorktreeUnavailable(f"its worktree can't be made: {why}")
+            raise WorktreeUnavailable(f"its worktree can't be made{' again' if again else ''}: {why}")
 
     async def _make(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
         """Make it, or what is missing of it; every step has happened already or is done now."""
+        begun = row.status != WorktreeStatus.WANTED
         if row.status == WorktreeStatus.PLANNED:
             await _WorktreeGit(self, run, row).clear()
-        if row.status == WorktreeStatus.WANTED:
+        if not begun:
             row = await self._plan(run, row)
             await self._store.commit(Changes(rows=[row]))
             faults.point("isolation.planned")
         git = _WorktreeGit(self, run, row)
-        if row.status == WorktreeStatus.PLANNED or not await to_thread.run_sync(Path(row.path).is_dir):
-            await git.add()
+        text = f"worktree {row.path} on branch {row.branch}"
+        if row.status == WorktreeStatus.PLANNED or await to_thread.run_sync(_is_gone, row.path):
+            if begun:
+                await git.forget()
+            branch_was_there = await git.add()
+            if row.status != WorktreeStatus.PLANNED:
+                new = "" if branch_was_there else f"; the branch was gone and begins again at {row.source}"
+                text = f"worktree {row.path} is made again on branch {row.branch}{new}"
         faults.point("isolation.added")
         if _isolation_of(row).lock_during_execution:
             await git.lock()
         row = msgspec.structs.replace(row, status=WorktreeStatus.MADE)
-        await self._commit(run, row, "worktree.made", f"worktree {row.path} on branch {row.branch}")
+        await self._commit(run, row, "worktree.made", text)
         faults.point("isolation.made")
         return row
 
@@ -194,8 +234,10 @@ class Worktrees:
         )
         base = Path(isolation.worktree_base or f"{repository}/.worktrees")
         await to_thread.run_sync(_check_inside, base, repository)
+        known = await self.registered(run, repository)
+        name = f"{run.job_name}-{run.run}"
         branch, path = await to_thread.run_sync(
-            _free_name, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
+            _free_name, base, isolation.branch_prefix, name, set(listed.splitlines()), known
         )
         return msgspec.structs.replace(
             row,
@@ -241,6 +283,7 @@ class Worktrees:
         async with self._locks[run_id]:
             try:
                 await self._give_up(run_id, job_name)
+                await self._forget_kept(run_id, job_name)
             except (Unavailable, Accident, _GitFailed, OSError) as error:
                 _log_that_it_stays(job_name, error)
             yield
@@ -248,12 +291,15 @@ class Worktrees:
 
     async def _give_up(self, run_id: int, job_name: str) -> None:
         row = await self._store.records.worktree(run_id)
-        if row is None or row.status != WorktreeStatus.MADE:
+        if row is None or row.status not in (WorktreeStatus.MADE, WorktreeStatus.GONE):
             return
-        run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
+        run = await self._run(run_id, job_name)
         if run is None or run.ended is None or run.failing:
             return
         git = _WorktreeGit(self, run, row)
+        if await to_thread.run_sync(_is_gone, row.path):
+            await self._give_up_gone(run, row, git)
+            return
         await git.unlock()
         faults.point("isolation.unlocked")
         done = run.ended == JobStatus.COMPLETED
@@ -273,7 +319,37 @@ class Worktrees:
         text = f"worktree {row.path} is removed; branch {row.branch} stays"
         await self._commit(run, row, "worktree.removed", text)
 
+    async def _give_up_gone(self, run: RunRow, row: WorktreeRow, git: "_WorktreeGit") -> None:
+        """Give up one whose directory somebody else has removed."""
+        try:
+            await git.forget()
+        except _GitFailed as why:
+            row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
+            text = f"worktree {row.path} is gone, and stays in git's list: {why}"
+            await self._commit(run, row, "worktree.kept", text)
+            return
+        row = msgspec.structs.replace(row, status=WorktreeStatus.REMOVED)
+        text = f"worktree {row.path} is gone, and is taken out of git's list; branch {row.branch} stays"
+        await self._commit(run, row, "worktree.removed", text)
+
+    async def _forget_kept(self, run_id: int, job_name: str) -> None:
+        """Take a kept one out of git that somebody has removed since."""
+        row = await self._store.records.worktree(run_id)
+        run = await self._run(run_id, job_name)
+        if row is None or run is None or row.status != WorktreeStatus.KEPT:
+            return
+        if await to_thread.run_sync(_is_gone, row.path):
+            await _WorktreeGit(self, run, row).forget()
+
+    async def _run(self, run_id: int, job_name: str) -> RunRow | None:
+        return next((run for run in await self._store.records.runs(job_name) if run.run_id == run_id), None)
+
     # --- git -----------------------------------------------------------------------------------------------
+
+    async def registered(self, run: RunRow, repository: str) -> list[str]:
+        """Return the paths of all worktrees that git knows of a repository, also of those that are away."""
+        printed = await self.git(run, "list", repository, "worktree", "list", "--porcelain", most=_LIST_BYTES)
+        return [line.removeprefix(_LISTED) for line in printed.splitlines() if line.startswith(_LISTED)]
 
     async def wait_until_settled(self, run: RunRow, name: str) -> Path:
         """Wait for what an earlier daemon has begun; return where git of this name runs."""
@@ -375,16 +451,42 @@ class _WorktreeGit:
     async def _worktree(self, verb: str, *words: str) -> str:
         return await self._worktrees.git(self._run, verb, self._row.repository, "worktree", verb, *words)
 
-    async def add(self) -> None:
-        """Make it, on its branch, which may be there from before."""
+    async def add(self) -> bool:
+        """Make it, on its branch; tell whether that was there from before."""
         row = self._row
         ref = f"refs/heads/{row.branch}"
         there = await self._worktrees.git(self._run, "branch", row.repository, "for-each-ref", ref)
-        # -f -f: a killed git leaves a locked registration without directory; it is ours.
+        # -f: somebody may look at the branch in a worktree of their own.
         if there:
-            await self._worktree("add", "-f", "-f", "--", row.path, row.branch)
+            await self._worktree("add", "-f", "--", row.path, row.branch)
         else:
-            await self._worktree("add", "-f", "-f", "-b", row.branch, "--", row.path, row.source)
+            await self._worktree("add", "-f", "-b", row.branch, "--", row.path, row.source)
+        return bool(there)
+
+    async def forget(self) -> None:
+        """Take it out of git's list, as often as it is there: its directory is gone.
+
+        `git worktree prune` would take others out as well, which may lie on a disk that is away. So may ours,
+        where all of its place is gone and lies outside of the repository: then it stays in the list. Without
+        force, for the directory may come back meanwhile. What is listed at its path is ours: the path was in
+        no list when it was planned.
+
+        Raises:
+            _GitFailed: git says no, it may be away, or something else lies in its place.
+        """
+        path, repository = self._row.path, self._row.repository
+        if not await to_thread.run_sync(_is_freed, path):
+            again = f"move it away, then type: mzt resume {self._run.job_name}"
+            raise _GitFailed(f"what lies at '{path}' is no worktree; {again}")
+        base = Path(path).parent
+        once_there = self._row.status != WorktreeStatus.PLANNED and not is_below(path, repository)
+        if once_there and not await to_thread.run_sync(base.is_dir):
+            there = f"type: mkdir -p {typed(str(base))}; mzt resume {self._run.job_name}"
+            raise _GitFailed(f"'{base}' is not there; bring it back, or, where it is gone for good, {there}")
+        known = await self._worktrees.registered(self._run, repository)
+        for ours in await to_thread.run_sync(_same_places, known, path):
+            await self.unlock(ours)
+            await self._worktree("remove", "--", ours)
 
     async def clear(self) -> None:
         """Remove what an earlier daemon's git may have left half made: no sheet has ever seen it."""
@@ -405,17 +507,16 @@ class _WorktreeGit:
             if "already locked" not in str(why):
                 raise
 
-    async def unlock(self) -> None:
-        """Unlock it; it may be unlocked already."""
+    async def unlock(self, listed: str | None = None) -> None:
+        """Unlock it, by the path that git lists where that is given; it may be unlocked already."""
         try:
-            await self._worktree("unlock", "--", self._row.path)
+            await self._worktree("unlock", "--", listed or self._row.path)
         except _GitFailed as why:
             _logger.info("the worktree of '%s' is not unlocked: %s", self._run.job_name, why)
 
     async def remove(self) -> None:
         """Remove it without force, so that uncommitted changes keep it."""
-        if await to_thread.run_sync(Path(self._row.path).exists):
-            await self._worktree("remove", "--", self._row.path)
+        await self._worktree("remove", "--", self._row.path)
 
 
 def _check_inside(base: Path, repository: str) -> None:
@@ -432,15 +533,54 @@ def _check_inside(base: Path, repository: str) -> None:
         raise _GitFailed(f"a link leads out of '{repository}': '{there}'")
 
 
+def _is_gone(path: str) -> bool:
+    """Tell whether no worktree lies there: nothing, something else, or a directory without its `.git`.
+
+    In such a directory git would work on what lies around it, as the branch that a person works on.
+    """
+    try:
+        os.lstat(f"{path}/.git")
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # it can't be looked at: that says nothing
+    return False
+
+
+def _is_freed(path: str) -> bool:
+    """Remove an empty directory that lies there; tell whether nothing does then."""
+    with suppress(OSError):
+        Path(path).rmdir()
+    return not os.path.lexists(path)
+
+
+def _same_places(paths: list[str], wanted: str) -> list[str]:
+    """Return those of the paths that mean the wanted place, links resolved."""
+    real = os.path.realpath(wanted)
+    return [path for path in paths if os.path.realpath(path) == real]
+
+
+def _loss(row: WorktreeRow) -> str:
+    made = f"it is made again from branch {row.branch}"
+    return f"its worktree {row.path} is gone; {made}, and what was not committed there is lost"
+
+
 def _isolation_of(row: WorktreeRow) -> Isolation:
     return msgspec.msgpack.decode(row.isolation, type=Isolation)
 
 
-def _free_name(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, Path]:
-    """Return a branch and a place that are not taken, with a number appended if need be."""
+def _free_name(
+    base: Path, prefix: str, name: str, branches: set[str], registered: list[str]
+) -> tuple[str, Path]:
+    """Return a branch and a place that are not taken, with a number appended if need be.
+
+    A place is taken, too, where git knows a worktree there that is away: it is somebody else's.
+    """
+    known = {os.path.realpath(path) for path in registered}
     for number in range(_NAMES_MOST):
         tried = f"{name}-{number}" if number else name
         branch = f"{prefix}/{_IN_NO_BRANCH.sub('-', tried)}"
-        if branch not in branches and not (base / tried).exists():
-            return branch, base / tried
+        path = base / tried
+        if branch not in branches and not os.path.lexists(path) and os.path.realpath(path) not in known:
+            return branch, path
     raise _GitFailed(f"{_NAMES_MOST} branches and directories named after it are taken")
