@@ -16,7 +16,7 @@ from marianned.conductor.capacity.rate_limits import RateLimiter
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
-from marianned.executors.base import AttemptPlace, Executor, id_in
+from marianned.executors.base import AttemptPlace, Executor, read_spec_id
 from marianned.masks import Mask, secrets_given, secrets_of
 from marianned.places import LOCAL
 from marianned.protocol import Stranger
@@ -114,7 +114,7 @@ class Services(msgspec.Struct, kw_only=True):
         tops = (self.attempts, self.store.path.with_name("attempts"))
         directories = [top / str(flight.run_id) / flight.name for top in tops]
         attempt = f"{self.store.daemon_id}-{name}"
-        found = next((one for one in directories if id_in(one) == attempt), directories[0])
+        found = next((one for one in directories if read_spec_id(one) == attempt), directories[0])
         return AttemptPlace(found, attempt)
 
     def directories_of(self, run_id: int) -> list[Path]:
@@ -148,7 +148,7 @@ class Services(msgspec.Struct, kw_only=True):
             files.remove_tree_if_there(directory)
         for of_0_1_0 in {self.attempts / str(run_id), self.store.path.with_name("attempts") / str(run_id)}:
             ours = f"{self.store.daemon_id}-{run_id}-"
-            found = [id_in(spec.parent) for spec in of_0_1_0.glob("**/spec.json")]
+            found = [read_spec_id(spec.parent) for spec in of_0_1_0.glob("**/spec.json")]
             if found and all(one is not None and one.startswith(ours) for one in found):
                 files.remove_tree_if_there(of_0_1_0)
 

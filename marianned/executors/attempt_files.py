@@ -12,7 +12,7 @@ import msgspec
 
 from marianned import files
 from marianned.executors import limit, shim
-from marianned.executors.base import AttemptPlace, ExitRecord, id_in
+from marianned.executors.base import AttemptPlace, ExitRecord, read_spec_id
 from marianned.paths import make_private_directory
 
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -98,4 +98,4 @@ def record_of(place: AttemptPlace) -> ExitRecord | None:
 
 def owner(place: AttemptPlace, record: ExitRecord | None) -> str | None:
     """Return whose a record is: it says so itself, else the spec beside it does."""
-    return record.id if record is not None and record.id is not None else id_in(place.directory)
+    return record.id if record is not None and record.id is not None else read_spec_id(place.directory)

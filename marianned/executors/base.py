@@ -40,15 +40,15 @@ class AttemptPlace(NamedTuple):
         return self.root is not None and not self.root.is_dir()
 
 
-def not_there(root: Path) -> str:
+def describe_missing_root(root: Path) -> str:
     """Say that the directory above attempts is missing, and what to do about that: first, what does no harm.
 
     Once it is made anew, what is in flight there is lost, however it ends.
     """
-    return f"'{root}' is not there; {bring_back(root.parent, [root])}"
+    return f"'{root}' is not there; {recovery_hint(root.parent, [root])}"
 
 
-def bring_back(place: Path, gone: Iterable[Path]) -> str:
+def recovery_hint(place: Path, gone: Iterable[Path]) -> str:
     """Say how directories come back whose file system may only be away, and what making them anew costs."""
     made = " ".join(shlex.quote(str(one)) for one in gone)
     return (
@@ -146,7 +146,7 @@ class _SpecId(msgspec.Struct):
     id: str
 
 
-def id_in(directory: Path) -> str | None:
+def read_spec_id(directory: Path) -> str | None:
     """Return the id of the attempt whose spec lies in a directory; None: there is none."""
     try:
         return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_SpecId).id
@@ -208,7 +208,7 @@ FOREIGN = frozenset(
 """Signals that, unasked for, tell of somebody else, or of a host going down: that is lost, not failed."""
 
 
-def lost(record: ExitRecord | None) -> str | None:
+def describe_loss(record: ExitRecord | None) -> str | None:
     """Say how the end of a command is not its own, nor one that the daemon brought about; None: it is.
 
     `record` is what is known of its end, None where its supervisor left none.
@@ -235,7 +235,7 @@ def may_be_foreign(record: ExitRecord | None) -> bool:
 
     A shell may be a moment ahead of its own signal, and then ends as if its command had failed.
     """
-    if lost(record) is not None:
+    if describe_loss(record) is not None:
         return True
     return record is not None and not record.timed_out and record.exit_code in _PASSED_ON
 

@@ -23,7 +23,7 @@ LEFTOVER_GRACE_SECONDS = 2.0
 """From TERM to KILL, for what a command has left behind."""
 
 PARENT_DIED = signal.SIGUSR2
-TOLD = signal.SIGUSR1
+MESSAGE = signal.SIGUSR1
 """Sent by a runner to its keeper: there is something to read (forkserver.py)."""
 HURRY = signal.SIGINT
 """Sent to a supervisor: whoever is to end is not asked first, or no longer."""
@@ -112,7 +112,7 @@ class Children:
             self.swept.update(pid for pid in group if pid != self.main)
             self._group_has(signal.SIGKILL)
 
-    def ask(
+    def ask_to_stop(
         self, number: int | None, file: str | None, seconds: float, keeper: int, look: "Callable[[], object]"
     ) -> None:
         """Ask the command to stop by a signal to its group, a file in out/, or both; wait until it has ended.
@@ -164,7 +164,7 @@ class Children:
         return True
 
     def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> bool:
-        """Let those that finish the command's work do so, up to a moment (monotonic): see `_finish`.
+        """Let those that finish the command's work do so, up to a moment (monotonic): see `_any_finishing`.
 
         Whatever is to end an attempt ends this: TERM from the keeper, the keeper's death. Returns whether
         what they had yet to write is cut off: see `_is_cut`.
@@ -173,22 +173,22 @@ class Children:
         pause, gone_by = _SHORTEST_PAUSE, None
         while os.getppid() == keeper and self.reap() and (left := until - time.monotonic()) > 0:
             look()
-            theirs = self._theirs()
+            theirs = self._command_processes()
             if (
-                not _finish(theirs, kept) and theirs == self._theirs()
+                not _any_finishing(theirs, kept) and theirs == self._command_processes()
             ):  # else one was forked meanwhile, or is gone
                 gone_by = gone_by or time.monotonic() + _ENDING_SECONDS
                 left = min(left, gone_by - time.monotonic())
-                if left <= 0 or not any(map(_is_ending, self._theirs())):
+                if left <= 0 or not any(map(_is_ending, self._command_processes())):
                     return False
             # One that is no child of ours ends without a word to us, and so does one that only lets go.
             seen = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, PARENT_DIED}, min(left, pause))
             if seen is not None and seen.si_signo != signal.SIGCHLD:
                 break
             pause = min(2 * pause, _LONGEST_PAUSE)
-        return _is_cut(self._theirs(), kept)
+        return _is_cut(self._command_processes(), kept)
 
-    def dismiss(self, keeper: int) -> None:
+    def end_leftovers(self, keeper: int) -> None:
         """Send TERM to all that is left, and wait until it has gone, LEFTOVER_GRACE_SECONDS at most.
 
         What comes later is told, too, once it has lost its parent; what an ending process starts is its own
@@ -200,7 +200,7 @@ class Children:
         while os.getppid() == keeper and self.reap() and (left := deadline - time.monotonic()) > 0:
             orphans = self._orphans()
             known = told | {self.main}
-            new = [pid for pid in (self._theirs() if first else orphans) if pid not in known]
+            new = [pid for pid in (self._command_processes() if first else orphans) if pid not in known]
             for pid in new:  # parents first: one that has lost its children could end before it is told
                 if _dies_of_term(pid):
                     self._obeys.add(pid)
@@ -224,22 +224,22 @@ class Children:
             self._heirs -= 1
             self.left.add(pid)
 
-    def _theirs(self) -> list[int]:
+    def _command_processes(self) -> list[int]:
         """Return all below, without the first process of a namespace: that ends when the others have."""
         below = _below(os.getpid())
-        return [pid for pid in below if not _is_first(pid)] if self.walled else below
+        return [pid for pid in below if not _is_namespace_init(pid)] if self.walled else below
 
     def _orphans(self) -> list[int]:
         """Return those that have lost their parent; behind a wall they are its first process's children."""
         found = _children(os.getpid())
         if not self.walled:
             return found
-        return [one for pid in found for one in (_children(pid) if _is_first(pid) else [pid])]
+        return [one for pid in found for one in (_children(pid) if _is_namespace_init(pid) else [pid])]
 
     def _group_lives(self) -> bool:
         if not self.walled:
             return self._group_has(0)
-        return any(_group_of(pid) == self.main for pid in self._theirs())
+        return any(_group_of(pid) == self.main for pid in self._command_processes())
 
     def _lives_walled(self) -> bool:
         """Tell whether the command may live behind its wall, which dies of signals that are meant for it."""
@@ -253,7 +253,7 @@ class Children:
         return True
 
 
-def begin(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> int:
+def launch(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> int:
     """Start argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
     name = argv[0]
     folders = [""] if "/" in name else [f"{one or '.'}/" for one in env.get("PATH", os.defpath).split(":")]
@@ -269,7 +269,7 @@ def begin(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> 
     raise reason
 
 
-def behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | None]":
+def wall_status(told: int, status: int | None) -> "tuple[int | None, str | None]":
     """Return the wait status of the command behind a wall, and why it could not be started.
 
     `status` is that of the wall, which counts where it was ended before the command. What is told there could
@@ -316,7 +316,7 @@ def _group_of(pid: int) -> int | None:
         return None
 
 
-def _is_first(pid: int) -> bool:
+def _is_namespace_init(pid: int) -> bool:
     """Tell whether a process is the first one of a pid namespace below ours."""
     try:
         with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
@@ -326,7 +326,7 @@ def _is_first(pid: int) -> bool:
     return len(numbers) > 1 and numbers[-1] == b"1"
 
 
-def _finish(pids: list[int], files: set[tuple[int, int]]) -> bool:
+def _any_finishing(pids: list[int], files: set[tuple[int, int]]) -> bool:
     """Tell whether any of these processes is at something that the command has begun.
 
     It holds one of the files, as `tee` in `> >(… | tee log)` does; or it reads a pipe into which nobody is

@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     import signal
 
     from marianned.executors import shim
-    from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children
+    from marianned.executors.children import HURRY, MESSAGE, PARENT_DIED, Children
 else:
     import _signal as signal
 
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  see shim.py
     import shim
-    from children import HURRY, PARENT_DIED, TOLD, Children
+    from children import HURRY, MESSAGE, PARENT_DIED, Children
 
 REQUEST_LIMIT = 8192
 MARK_ROOM = 200
@@ -65,7 +65,7 @@ def main() -> None:
     """Serve until the daemon ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies; a child takes that back
-    _settle()
+    _preload()
     daemon = _socket.socket(fileno=0)
     while True:
         request, given, _, _ = daemon.recvmsg(REQUEST_LIMIT, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
@@ -75,13 +75,13 @@ def main() -> None:
             continue  # no descriptors left to receive it with: the daemon sees that its own end is closed
         answer = int.from_bytes(given[0][2], sys.byteorder)
         try:  # noqa: SIM105  contextlib is nothing to carry for this
-            shim.fork(_serve, request, answer)
+            shim.fork(_keep_attempts, request, answer)
         except OSError:
             pass  # no process can be forked: the end of the answer tells
         os.close(answer)
 
 
-def _settle() -> None:
+def _preload() -> None:
     """Load what the children will need, and let nothing move afterwards: they share what is not written."""
     import gc  # noqa: PLC0415  here and below: the daemon imports this file for its names
     import resource  # noqa: PLC0415
@@ -103,7 +103,7 @@ _mark: list[int] = []
 """Where the environment begins that this program was given, which is with the room for the mark."""
 
 
-def _carry(attempt: str, brand: int | None) -> None:
+def _carry_marks(attempt: str, brand: int | None) -> None:
     """Carry the mark and the brand of an attempt, where it has one: what is found by them is of it."""
     mark = f"{shim.MARK}={attempt}".encode()
     memory = os.open("/proc/self/mem", os.O_WRONLY)
@@ -113,14 +113,14 @@ def _carry(attempt: str, brand: int | None) -> None:
         shim.carry_brand(brand)
 
 
-def _let_go(spec: "shim.Facts", claim: int) -> None:
+def _release_attempt(spec: "shim.Facts", claim: int) -> None:
     """Have nothing of an attempt any more."""
     os.close(claim)
     os.chdir("/")
-    _carry("-" * MARK_ROOM, spec.get("brand") and _UNBRANDED)
+    _carry_marks("-" * MARK_ROOM, spec.get("brand") and _UNBRANDED)
 
 
-def _serve(directory: bytes, answer: int) -> None:
+def _keep_attempts(directory: bytes, answer: int) -> None:
     """Be the keeper of this attempt, and of those that the daemon names behind it."""
     os.dup2(1, 0)
     shim.become_fit()
@@ -128,14 +128,14 @@ def _serve(directory: bytes, answer: int) -> None:
     for number in _LEAVING:
         signal.signal(number, signal.SIG_DFL)
     daemon, (near, far) = _socket.socket(fileno=answer), _socket.socketpair(*_KIND)
-    runner = shim.fork(_be_runner, far.fileno(), os.getpid(), (answer, near.fileno()))
+    runner = shim.fork(_run_attempts, far.fileno(), os.getpid(), (answer, near.fileno()))
     far.close()
     keeper = _Keeper(daemon, near, runner)
     left = MOST_ATTEMPTS
     while directory and keeper.keep(directory):
         left -= 1
         directory = keeper.rest() if left else b""
-    keeper.leave()
+    keeper.end_runner()
 
 
 _KIND = _socket.AF_UNIX, _socket.SOCK_SEQPACKET
@@ -155,7 +155,7 @@ class _Keeper:
         self._near.send(directory)  # the runner prepares itself beside us
         try:
             spec = shim.read_spec(directory)
-            _carry(spec["id"], spec.get("brand"))
+            _carry_marks(spec["id"], spec.get("brand"))
             claim = shim.open_claim()
         except shim.ShimRefusal as refused:
             status, message = refused.args
@@ -163,7 +163,7 @@ class _Keeper:
             return False
         started, error = shim.now(), None
         try:
-            if self._hears(READY):
+            if self._wait_for(READY):
                 shim.write_identity(self._facts, started)
                 self._near.send(shim.GO)
                 self._daemon.send(shim.GO)
@@ -176,24 +176,24 @@ class _Keeper:
         if children.ended():
             shim.keep_record(spec, claim, started, children, error)
             return False
-        _let_go(spec, claim)
+        _release_attempt(spec, claim)
         return not asked
 
-    def _hears(self, word: bytes) -> bool:
+    def _wait_for(self, word: bytes) -> bool:
         """Wait until the runner has said something; tell whether it is that. A stopped one is woken."""
         while not self._children.ended():
-            if (said := self._said()) is not None:
+            if (said := self._receive()) is not None:
                 return said == word
-            seen = signal.sigwaitinfo({signal.SIGCHLD, TOLD})
+            seen = signal.sigwaitinfo({signal.SIGCHLD, MESSAGE})
             self._children.reap()
             if seen.si_signo == signal.SIGCHLD and not self._children.ended():
                 os.kill(self._children.main, signal.SIGCONT)
         return False
 
     def _is_over(self) -> bool:
-        return self._said() == OVER
+        return self._receive() == OVER
 
-    def _said(self) -> bytes | None:
+    def _receive(self) -> bytes | None:
         try:
             return self._near.recv(1, _socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -217,14 +217,14 @@ class _Keeper:
         signal.alarm(0)
         return directory
 
-    def leave(self) -> None:
+    def end_runner(self) -> None:
         """End the runner, which has nothing in its hands if it lives."""
         if not self._children.ended():
             os.kill(self._children.main, signal.SIGKILL)
             self._children.sweep()
 
 
-def _be_runner(channel: int, keeper: int, others: tuple[int, ...]) -> None:
+def _run_attempts(channel: int, keeper: int, others: tuple[int, ...]) -> None:
     """Be the runner of one attempt after the other."""
     for end in others:
         os.close(end)
@@ -234,17 +234,17 @@ def _be_runner(channel: int, keeper: int, others: tuple[int, ...]) -> None:
     if os.getppid() != keeper:
         return
 
-    def say(word: bytes) -> None:
+    def send(word: bytes) -> None:
         os.write(channel, word)
-        signal.pidfd_send_signal(handle, TOLD)
+        signal.pidfd_send_signal(handle, MESSAGE)
 
     while directory := os.read(channel, REQUEST_LIMIT):
         shim.libc("prctl", shim.PR_SET_PDEATHSIG, PARENT_DIED)
         spec = shim.read_spec(directory)
-        _carry(spec["id"], spec.get("brand"))
+        _carry_marks(spec["id"], spec.get("brand"))
         while signal.sigtimedwait({*_ENDING, signal.SIGCHLD}, 0):
             pass  # sent to this process by others, while it had another attempt, or none
-        say(READY)
+        send(READY)
         if os.read(channel, 1) != shim.GO:
             return
         claim = os.open(
@@ -252,11 +252,11 @@ def _be_runner(channel: int, keeper: int, others: tuple[int, ...]) -> None:
         )  # the command, which could move it, is to come
         if not shim.attend(spec, claim, keeper, channel, go=True):
             return
-        _let_go(spec, claim)
+        _release_attempt(spec, claim)
         shim.libc("prctl", shim.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             return
-        say(OVER)
+        send(OVER)
 
 
 if __name__ == "__main__":

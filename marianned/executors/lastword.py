@@ -79,16 +79,16 @@ class LastWordWatch:
         self.read = start + data.rfind(b"\n") + 1  # a line without an end is read again with it
         is_output = False
         for line in reversed(data.replace(b"\r", b"\n").split(b"\n")):
-            kind, said = self._said(line)
+            kind, said = self._parse_line(line)
             is_output = is_output or (bool(line.strip()) and kind not in self.passed_over)
             if said is not None:
                 self.spoken = said
                 break
         return is_output
 
-    def _said(self, line: bytes) -> tuple[str | None, bool | None]:
+    def _parse_line(self, line: bytes) -> tuple[str | None, bool | None]:
         """Return the type of a line's event, and whether it is the last word (False: it takes that back)."""
-        line = _bare(line.replace(b"\0", b""))
+        line = _without_prefix(line.replace(b"\0", b""))
         if not line.startswith(b"{"):
             return None, None
         try:
@@ -100,12 +100,12 @@ class LastWordWatch:
         kind = event.get("type")
         if not isinstance(kind, str):
             return None, None
-        if kind == self.event and all(_at(event, path) == self.where[path] for path in self.where):
+        if kind == self.event and all(_value_at(event, path) == self.where[path] for path in self.where):
             return kind, True
         return kind, False if kind in self.goes_on else None
 
 
-def _bare(line: bytes) -> bytes:
+def _without_prefix(line: bytes) -> bytes:
     """Return a line without what may stand in front of an event: a byte order mark, blanks, colours, titles.
 
     marianned/instruments/printed_json.py has the same as a pattern.
@@ -131,7 +131,7 @@ def _read_object(text: str) -> "dict[str, Any]":
     return value
 
 
-def _at(value: "Any", path: str) -> "Any":
+def _value_at(value: "Any", path: str) -> "Any":
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value

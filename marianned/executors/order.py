@@ -48,7 +48,7 @@ def stay(directory: str, program: str, words: tuple[str, ...], leaves: set[int])
     os.chdir(directory)
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until and not os.path.lexists(NAME):
-        if (name := _named()) is not None:
+        if (name := _take_next()) is not None:
             place = os.path.join(directory, name)
             argv = [sys.executable, "-I", "-S", program, place, *words, directory]
             os.execv(argv[0], argv)  # noqa: S606  what is named is this user's own
@@ -56,7 +56,7 @@ def stay(directory: str, program: str, words: tuple[str, ...], leaves: set[int])
             return
 
 
-def _named() -> str | None:
+def _take_next() -> str | None:
     try:
         os.rename(NEXT, _TAKEN)
         with open(os.open(_TAKEN, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", buffering=0) as file:

@@ -48,14 +48,14 @@ def last_lines(path: Path, lines: int) -> int:
         size = os.fstat(descriptor).st_size
         if not lines:
             return size
-        for start, end in reversed(_parts(descriptor)):
+        for start, end in reversed(_data_ranges(descriptor)):
             at = end
             while at > start:
                 first = max(start, at - _BLOCK)
                 block = os.pread(descriptor, at - first, first)
                 ends = block.count(b"\n", 0, len(block) - (at == size))  # the last one ends the last line
                 if ends >= lines:
-                    return first + _begin(block, ends - lines)
+                    return first + _line_start(block, ends - lines)
                 lines -= ends
                 at = first
         return 0
@@ -63,7 +63,7 @@ def last_lines(path: Path, lines: int) -> int:
         os.close(descriptor)
 
 
-def line_behind(path: Path, most: int) -> int:
+def first_whole_line(path: Path, most: int) -> int:
     """Return where the first whole line begins of the last `most` bytes; their beginning, if none does.
 
     Raises:
@@ -89,7 +89,7 @@ def line_behind(path: Path, most: int) -> int:
         os.close(descriptor)
 
 
-def _begin(block: bytes, passed: int) -> int:
+def _line_start(block: bytes, passed: int) -> int:
     """Return where the line behind newline number `passed` (from 0) begins."""
     at = -1
     for _ in range(passed + 1):
@@ -97,7 +97,7 @@ def _begin(block: bytes, passed: int) -> int:
     return at + 1
 
 
-def _parts(descriptor: int) -> list[tuple[int, int]]:
+def _data_ranges(descriptor: int) -> list[tuple[int, int]]:
     """Return what of a file is no hole, as first and last offset."""
     parts: list[tuple[int, int]] = []
     at = 0
@@ -114,7 +114,7 @@ def read_tail(path: Path, most: int) -> bytes:
     return files.tail(path, most)
 
 
-def quoted(path: Path, most: int, mask: Mask) -> str:
+def quote_tail(path: Path, most: int, mask: Mask) -> str:
     """Return the last characters of an output, at most `most`, as the daemon may quote them."""
     text = mask.text(read_tail(path, most + LONGEST).decode(errors="replace"))
     return text[-most:]

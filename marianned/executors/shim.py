@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    from marianned.executors.children import HURRY, PARENT_DIED, TOLD, Children, Used, begin, behind_the_wall
+    from marianned.executors.children import HURRY, MESSAGE, PARENT_DIED, Children, Used, launch, wall_status
     from marianned.executors.lastword import LastWordWatch
     from marianned.executors.order import EndOrderWatch
     from marianned.executors.silence import SilenceWatch
@@ -69,7 +69,7 @@ else:
 
     if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
         sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-        from children import HURRY, PARENT_DIED, TOLD, Children, begin, behind_the_wall
+        from children import HURRY, MESSAGE, PARENT_DIED, Children, launch, wall_status
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
@@ -249,7 +249,7 @@ def see_through(children: "Children", orders: int, is_over: "Callable[[], bool]"
     """Wait until the runner has ended, or says that the attempt has; tell whether it was told to end it."""
     asked = False
     while not children.ended() and not is_over():
-        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD, HURRY, TOLD})
+        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD, HURRY, MESSAGE})
         children.reap()
         if children.ended():
             break
@@ -314,12 +314,12 @@ def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) ->
         children.walled = bool(told)
         if not error:
             seen = _supervise(children, output, spec, keeper, ordered)
-            children.dismiss(keeper)
+            children.end_leftovers(keeper)
     children.sweep()
     output.trim()
     status = None if error else children.status
     if told and not error:
-        status, error = behind_the_wall(told, status)
+        status, error = wall_status(told, status)
     ended = {
         "swept": len(children.swept),
         "left_behind": len(children.left) if seen.keys() <= {"output_cut"} else 0,
@@ -413,21 +413,21 @@ def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: i
             why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue
-        why = why | _spoken(why, watches)
-        _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
+        why = why | _last_word_spoken(why, watches)
+        _end_command(children, output, spec, keeper, ask="asked_by" in why and not hurry)
         return why
 
 
-def _spoken(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
+def _last_word_spoken(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
     """Return, of a command that is asked to end, whether its last word stands there by now."""
     last_word: Any = watches.get("final")
     return {"spoken": last_word.has_spoken()} if last_word is not None and "asked_by" in why else {}
 
 
-def _end(children: "Children", output: OutputCap, spec: "Facts", keeper: int, *, ask: bool) -> None:
+def _end_command(children: "Children", output: OutputCap, spec: "Facts", keeper: int, *, ask: bool) -> None:
     """End the command; ask it to stop before, where that is wanted and the spec says how."""
     if ask and spec.get("stop"):
-        children.ask(**spec["stop"], keeper=keeper, look=output.poll)
+        children.ask_to_stop(**spec["stop"], keeper=keeper, look=output.poll)
     children.end(spec["grace_seconds"], keeper, output.poll)
 
 
@@ -508,11 +508,11 @@ def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
                 file, argv, env, file_actions=ends, setsid=True, setsigmask=(), setsigdef=_CATCHABLE
             )
 
-        return begin(start, spec["argv"], _environment(spec)), None
+        return launch(start, spec["argv"], _environment(spec)), None
     except NotImplementedError:
         raise
     except Exception as error:  # noqa: BLE001  an environment that can't be encoded is one, too
-        return 0, _why(subject, error)
+        return 0, _start_error(subject, error)
     finally:
         os.fchdir(own)
         os.umask(umask)
@@ -541,16 +541,16 @@ def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
                 os.set_inheritable(end, True)  # noqa: FBT003  the one parameter it has
             argv = [*spec["wall"], str(report), str(status), *argv]
         subject = f"'{argv[0]}'"
-        begin(os.execve, argv, _environment(spec))
+        launch(os.execve, argv, _environment(spec))
     except Exception as error:  # noqa: BLE001  see _spawn
-        os.write(report, _why(subject, error).encode(errors="replace"))
+        os.write(report, _start_error(subject, error).encode(errors="replace"))
 
 
 def _environment(spec: "Facts") -> dict[str, str]:
     return {**spec["env"], MARK: spec["id"]}
 
 
-def _why(subject: str, error: Exception) -> str:
+def _start_error(subject: str, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or error
     return f"{subject}: {reason}".encode(errors="replace")[:_ERROR_LIMIT].decode(errors="replace")
 
@@ -595,7 +595,7 @@ def write_record(
     record, named = _json_object(facts | seen), False
     while True:
         try:
-            named = _put(claim, record, named=named)
+            named = _write_record_once(claim, record, named=named)
             _sync(claim)
         except FileExistsError:
             continue
@@ -611,7 +611,7 @@ def write_record(
             return
 
 
-def _put(claim: int, record: bytes, *, named: bool) -> bool:
+def _write_record_once(claim: int, record: bytes, *, named: bool) -> bool:
     """Write the record and name it; again, where it was `named`. False: there is one, which is another's."""
     if not named and os.path.exists(RECORD):
         return False  # once linked, the claim is the record: no other may write into it
@@ -620,7 +620,7 @@ def _put(claim: int, record: bytes, *, named: bool) -> bool:
     if not named:
         if AT["cluster_job"] in os.environ:  # who looks for it from another machine goes by its name
             os.fsync(claim)
-        _name(claim, record)
+        _link_record(claim, record)
     return True
 
 
@@ -638,7 +638,7 @@ def _sync(claim: int) -> None:
         os.close(directory)
 
 
-def _name(claim: int, record: bytes) -> None:
+def _link_record(claim: int, record: bytes) -> None:
     """Give the record its name; whatever else the command has put in the claim's place does not become it."""
     try:
         ours = os.path.samestat(os.lstat(CLAIM), os.fstat(claim))

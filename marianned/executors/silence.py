@@ -24,7 +24,7 @@ class SilenceWatch:
         self.idle, self.interval = idle, interval
         self.directories, self.output = directories, output
         self.alive = self.looked = time.monotonic()
-        self.seen, self.used = self._seen(), _used()
+        self.seen, self.used = self._observe(), _cpu_seconds()
         self.due = self.looked + min(interval, idle)
 
     def poll(self) -> bool:
@@ -32,7 +32,7 @@ class SilenceWatch:
         now = time.monotonic()
         if now < self.due:
             return True
-        seen, used = self._seen(), _used()
+        seen, used = self._observe(), _cpu_seconds()
         if seen != self.seen or used - self.used > _BUSY * (now - self.looked):
             self.alive = now
         self.seen, self.used, self.looked = seen, used, now
@@ -46,11 +46,11 @@ class SilenceWatch:
         self.due = min(now + self.interval, self.alive + self.idle)
         return now < self.alive + self.idle
 
-    def _seen(self) -> tuple[list[int], int]:
-        return [os.fstat(file).st_size for file in self.output], _files(self.directories)
+    def _observe(self) -> tuple[list[int], int]:
+        return [os.fstat(file).st_size for file in self.output], _fingerprint(self.directories)
 
 
-def _files(directories: list[str]) -> int:
+def _fingerprint(directories: list[str]) -> int:
     """Return a number that another one takes the place of when something was made or changed."""
     todo, left, seen = list(directories), _ENTRIES, 0
     for directory in todo:  # grows meanwhile: breadth first
@@ -74,7 +74,7 @@ def _files(directories: list[str]) -> int:
     return seen
 
 
-def _used() -> float:
+def _cpu_seconds() -> float:
     """Return the CPU seconds of all that runs, or has been reaped, below this process."""
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks, todo = 0, _children(os.getpid())

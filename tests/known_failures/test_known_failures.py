@@ -121,7 +121,7 @@ KNOWN = {
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
-        "executors.base:lost",
+        "executors.base:describe_loss",
         "if record.signal in FOREIGN:",
         "if False:",
         "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 
-from marianned.executors.base import AlreadyClaimed, LastWordRule, Presence, SilenceLimit, lost
+from marianned.executors.base import AlreadyClaimed, LastWordRule, Presence, SilenceLimit, describe_loss
 from marianned.executors.host import traces
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(in_each_run=True)]
@@ -130,7 +130,7 @@ async def test_when_its_keeper_is_killed_the_runner_ends_it(trial):
         os.kill(running.pid, signal.SIGKILL)
         with anyio.fail_after(DEADLINE):
             record = await executor.wait(trial.place)
-    assert lost(record)
+    assert describe_loss(record)
     await trial.leash.gone()
 
 
@@ -145,7 +145,7 @@ async def test_when_both_its_supervisors_are_killed_it_is_lost(trial, runs_on):
             os.kill(pid, signal.SIGKILL)
         with anyio.fail_after(3 * DEADLINE):
             record = await executor.wait(trial.place)
-    assert lost(record)
+    assert describe_loss(record)
     if runs_on == "slurm":  # what is left there is Slurm's to end, which it can't without cgroups
         traces.kill_all(trial.id)
     await trial.leash.gone()

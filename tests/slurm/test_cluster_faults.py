@@ -7,7 +7,7 @@ from kit.executors import watched
 from kit.loopback import LONG
 from trying import Trial, said, until
 
-from marianned.executors.base import AttemptPlace, AttemptWithdrawn, CannotStart, lost
+from marianned.executors.base import AttemptPlace, AttemptWithdrawn, CannotStart, describe_loss
 from marianned.executors.clusters.cluster_files import SUBMISSION
 from marianned.executors.clusters.slurm import SlurmEngine
 from marianned.score.expanded import Resources
@@ -201,7 +201,7 @@ async def test_a_controller_that_is_killed_behind_a_submission_starts_nothing_tw
             record = await executor.wait(trial.place)
     begun = (trial.workspace / "begun").read_text().split()
     assert len(begun) == 1
-    assert record is None or lost(record) or record.exit_code == 3
+    assert record is None or describe_loss(record) or record.exit_code == 3
 
 
 async def test_while_the_controller_is_away_nothing_fails(cluster, trial, tmp_path):
@@ -275,7 +275,7 @@ async def test_what_a_dead_node_ran_is_lost_and_runs_no_more(cluster, trial):
         try:
             with anyio.fail_after(240):
                 record = await executor.wait(trial.place)
-            assert lost(record)
+            assert describe_loss(record)
             await trial.leash.gone()
         finally:
             await anyio.to_thread.run_sync(cluster.fault, "node-start", node)

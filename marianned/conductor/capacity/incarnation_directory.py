@@ -17,7 +17,7 @@ from pathlib import Path
 
 from marianned import files
 from marianned.conductor.capacity.mounts import unmounted
-from marianned.executors.base import bring_back, not_there
+from marianned.executors.base import describe_missing_root, recovery_hint
 from marianned.paths import make_private_directory
 from marianned.store.incarnations import Incarnation
 
@@ -89,7 +89,7 @@ class IncarnationDirectory:
     def _describe_absence(self) -> str:
         if self.attempts.exists() and not self.attempts.is_dir():
             return f"'{self.attempts}' is not a directory; move it away, then bring back what was there"
-        return f"{_what_stands_in(self.attempts)}; {bring_back(self.attempts, [self.attempts, self.own])}"
+        return f"{_what_stands_in(self.attempts)}; {recovery_hint(self.attempts, [self.attempts, self.own])}"
 
     def _is_the_place(self) -> bool:
         """Tell whether what is there is where all attempts lie, and nothing that stands in its place."""
@@ -129,6 +129,6 @@ def _what_stands_in(attempts: Path) -> str:
 
 def _describe_missing(root: Path | None) -> str | None:
     try:
-        return None if root is None or root.is_dir() else not_there(root)
+        return None if root is None or root.is_dir() else describe_missing_root(root)
     except OSError as error:
         return f"'{root}' can't be looked at: {error.strerror}"

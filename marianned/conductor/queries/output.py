@@ -8,7 +8,7 @@ from marianned import files
 from marianned.conductor.core.loading import UnreadableRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
-from marianned.executors.output import last_lines, line_behind, read_piece
+from marianned.executors.output import first_whole_line, last_lines, read_piece
 from marianned.instruments.command_line import effective_output_format
 from marianned.progress.state.run import RunState
 from marianned.progress.views import messages
@@ -135,6 +135,6 @@ def where_to_begin(path: Path, offset: int, tail_lines: int | None) -> int:
     try:
         if tail_lines is not None:
             return last_lines(path, tail_lines)
-        return offset if offset >= 0 else line_behind(path, -offset)
+        return offset if offset >= 0 else first_whole_line(path, -offset)
     except (FileNotFoundError, files.UnsuitableFile):
         return max(0, offset)

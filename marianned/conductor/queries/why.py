@@ -12,7 +12,7 @@ from marianned.conductor.core.hindrances import JobBlockers, hindrances, uids_no
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
-from marianned.executors.output import quoted
+from marianned.executors.output import quote_tail
 from marianned.masks import Mask
 from marianned.moment import now
 from marianned.progress.state.run import RunState
@@ -138,8 +138,8 @@ class WhyQueries:
             Failure,
             **(_hook_failure_fields(row) if isinstance(row, HookRow) else {}),
             ended_at=timestamp(row.ended_at),
-            stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
-            stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
+            stdout_tail=await to_thread.run_sync(quote_tail, directory / "stdout", _TAIL_BYTES, mask),
+            stderr_tail=await to_thread.run_sync(quote_tail, directory / "stderr", _TAIL_BYTES, mask),
         )
 
     async def job_revisions(self, _caller: Caller, params: ReadRevisions) -> Revisions:

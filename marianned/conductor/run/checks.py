@@ -35,11 +35,11 @@ from marianned.executors.base import (
     Presence,
     Spec,
     StartFailed,
-    id_in,
-    lost,
+    describe_loss,
     may_be_foreign,
+    read_spec_id,
 )
-from marianned.executors.output import quoted
+from marianned.executors.output import quote_tail
 from marianned.formatting import duration, plural
 from marianned.instruments.profile import Profile
 from marianned.masks import Mask
@@ -193,7 +193,7 @@ class CheckRunner:
         Raises:
             FlightAbandoned: somebody has cancelled its job on the cluster, and it is not begun again unasked.
         """
-        why = lost(record)
+        why = describe_loss(record)
         if self._interrupted or (why is None and not (self._on_node is not None and may_be_foreign(record))):
             return None
         self._fate = self._fate or await self._executor.fate(place)
@@ -379,14 +379,14 @@ def _clear_leftovers(directory: Path, anew: bool, root: Path | None) -> list[Att
 
 def _places_below(directory: Path, root: Path | None) -> list[AttemptPlace]:
     try:
-        found = [(path, id_in(path)) for path in directory.iterdir() if path.is_dir()]
+        found = [(path, read_spec_id(path)) for path in directory.iterdir() if path.is_dir()]
     except OSError:
         return []
     return [AttemptPlace(path, attempt, root) for path, attempt in found if attempt is not None]
 
 
 def _output_tail(directory: Path, mask: Mask) -> str:
-    printed = "".join(quoted(directory / name, _TAIL_BYTES, mask) for name in ("stdout", "stderr"))
+    printed = "".join(quote_tail(directory / name, _TAIL_BYTES, mask) for name in ("stdout", "stderr"))
     return printed[-_TAIL_BYTES:]
 
 

@@ -10,7 +10,7 @@ from marianned import captures, workers
 from marianned.conductor.run import sessions
 from marianned.conductor.run.process import STDERR
 from marianned.conductor.services import Services
-from marianned.executors.output import quoted
+from marianned.executors.output import quote_tail
 from marianned.masks import Mask
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, SheetStatus
 from marianned.rows import AttemptRow, RunRow
@@ -100,7 +100,7 @@ async def previous_attempt(
     tail = ""
     if not reports:
         errors = services.directory(last) / STDERR
-        tail = await to_thread.run_sync(quoted, errors, _STDERR_TAIL_BYTES, mask)
+        tail = await to_thread.run_sync(quote_tail, errors, _STDERR_TAIL_BYTES, mask)
     return PreviousAttempt(
         kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
         ending=mask.text(last.error_message or str(last.outcome)),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from marianned.accidents import runs_short
-from marianned.executors.base import ExitRecord, Fate, FateKind, lost
+from marianned.executors.base import ExitRecord, Fate, FateKind, describe_loss
 from marianned.instruments.result import ParsedOutput
 from marianned.protocol import CheckReport, CheckResult, ErrorCategory, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit
@@ -33,7 +33,7 @@ def ended_early(record: ExitRecord, *, interrupted: bool) -> EarlyEnd | None:
         return None
     if interrupted and record.asked:
         return Outcome.INTERRUPTED, None, None
-    if (why := lost(record)) is not None:
+    if (why := describe_loss(record)) is not None:
         return Outcome.LOST, ErrorCategory.LOST, why
     return None
 

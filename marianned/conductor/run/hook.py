@@ -27,7 +27,7 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
-from marianned.executors.base import ExitRecord, Presence, Spec, lost
+from marianned.executors.base import ExitRecord, Presence, Spec, describe_loss
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded, HookWarned
 from marianned.protocol import ErrorCategory, Outcome
@@ -187,7 +187,7 @@ class HookRunner:
             return Outcome.TIMED_OUT, f"timed out after {seconds:g}s"
         if record.asked and self._process.interrupted:
             return Outcome.INTERRUPTED, None
-        if (why := lost(record)) is not None:
+        if (why := describe_loss(record)) is not None:
             return Outcome.LOST, _lost_message(why)
         ended = f"exit {record.exit_code}" if record.signal is None else f"ended by {record.signal_name}"
         return (Outcome.SUCCEEDED, None) if record.exit_code == 0 else (Outcome.FAILED, ended)

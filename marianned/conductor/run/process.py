@@ -29,7 +29,7 @@ from marianned.executors.base import (
     StartFailed,
     WaitReason,
     Whereabouts,
-    id_in,
+    read_spec_id,
 )
 from marianned.instruments.result import EndReason
 from marianned.moment import now
@@ -246,7 +246,7 @@ class FlightProcess:
 
     async def has_files(self) -> bool:
         """Tell whether what lies in its directory is its own."""
-        return await to_thread.run_sync(id_in, self.place.directory) == self.place.id
+        return await to_thread.run_sync(read_spec_id, self.place.directory) == self.place.id
 
     def exit_of(self, record: ExitRecord, printed: tuple[int, int]) -> Exit:
         """Return what is kept of every end; `printed` is what `output_sizes` has found."""
@@ -303,7 +303,7 @@ def _describe_loss(place: AttemptPlace) -> str:
             return "its directory was deleted, and with it how it ended"
     except OSError as error:
         return f"its directory can't be looked at, and with it how it ended: {error.strerror}"
-    if id_in(place.directory) not in (None, place.id):
+    if read_spec_id(place.directory) not in (None, place.id):
         return f"what lies in '{place.directory}' is of another attempt, and is left alone"
     return "no process of it is found, and no record"
 

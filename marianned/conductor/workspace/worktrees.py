@@ -28,8 +28,8 @@ from marianned.executors.base import (
     Executor,
     Presence,
     Spec,
-    id_in,
-    lost,
+    describe_loss,
+    read_spec_id,
 )
 from marianned.executors.output import read_tail
 from marianned.formatting import duration, typed
@@ -357,7 +357,7 @@ class Worktrees:
         tops.insert(0, self._store.path.with_name("attempts"))  # where 0.1.0 ran it
         directories = [top / str(run.run_id) / "git" / name for top in tops]
         for directory in directories:
-            attempt = await to_thread.run_sync(id_in, directory)
+            attempt = await to_thread.run_sync(read_spec_id, directory)
             if attempt is not None:
                 await self._executor.wait(AttemptPlace(directory, attempt))
         return directories[-1]
@@ -367,7 +367,7 @@ class Worktrees:
         incarnation = self._store.incarnation
         top = Path(incarnation.attempts) / incarnation.name / str(run.run_id) / "git"
         for directory in await to_thread.run_sync(_directories, top):
-            attempt = await to_thread.run_sync(id_in, directory)
+            attempt = await to_thread.run_sync(read_spec_id, directory)
             if attempt is None:
                 continue
             begun = AttemptPlace(directory, attempt)
@@ -422,7 +422,7 @@ class Worktrees:
         record = await self._executor.wait(AttemptPlace(directory, spec.id))
         printed = await to_thread.run_sync(read_tail, directory / "stdout", most)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
-        if (why := lost(record)) is not None or record is None:
+        if (why := describe_loss(record)) is not None or record is None:
             raise _GitKilled(f"git {words[0]}: {why}")
         if record.exit_code != 0:
             lines = said.decode(errors="replace").strip().splitlines()

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 
 from marianned import accidents
-from marianned.executors.base import AttemptPlace, ExitRecord, Fate, Spec, lost
+from marianned.executors.base import AttemptPlace, ExitRecord, Fate, Spec, describe_loss
 from marianned.executors.clusters.cluster_files import SubmissionRecord, cut_short_record
 from marianned.executors.clusters.engine import ClusterJob
 from marianned.score.expanded import Resources
@@ -110,7 +110,7 @@ class AttemptEntry:
         """Note that it is over, unless it is already."""
         if self.over.is_set():
             return
-        if record is not None and self.submission.cut_short and lost(record) is not None:
+        if record is not None and self.submission.cut_short and describe_loss(record) is not None:
             record = msgspec.structs.replace(record, asked=True)  # the engine has ended all of it, for us
         self.record, self.withdrawn = record, withdrawn
         self.accepted.set()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import anyio
 
-from marianned.executors.base import AttemptPlace, WaitReason, not_there
+from marianned.executors.base import AttemptPlace, WaitReason, describe_missing_root
 from marianned.executors.clusters.engine import ClusterJob, Engine, EngineUnavailable, ReasonExplanation
 from marianned.executors.clusters.entries import AttemptEntry
 from marianned.executors.clusters.submitting import OF_ALL
@@ -95,7 +95,7 @@ def _wait_of_unknown(place: AttemptPlace, engine: Engine, away: EngineUnavailabl
         return WaitReason(f"{silent} it ({away})", away.typed, of_many=f"{silent} them ({away})", shows=shows)
     if place.root is None:
         return WaitReason("its files can't be looked at", of_many="their files can't be looked at")
-    typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", not_there(place.root)
+    typed, why = f"findmnt -T {shlex.quote(str(place.root.parent))}", describe_missing_root(place.root)
     return WaitReason(f"nothing is known of it: {why}", typed, of_many=f"nothing is known of them: {why}")
 
 

@@ -38,7 +38,7 @@ from marianned.executors.base import (
     SupervisorIdentity,
     Whereabouts,
     brand_of,
-    not_there,
+    describe_missing_root,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.host import supervisors, traces
@@ -443,5 +443,5 @@ def _supervisor_or_record(place: AttemptPlace, known: SupervisorIdentity | None)
 
 
 def _describe_unknown(place: AttemptPlace) -> str:
-    missing = not_there(place.root or place.directory)
+    missing = describe_missing_root(place.root or place.directory)
     return f"how it ended can't be known, and no process of it is found: {missing}"

@@ -86,7 +86,7 @@ def test_the_package_is_removed_and_all_goes_on(tmp_path):
     assert (ran.stdout, ran.stderr) == ("done\n", "")
 
 
-LOADED = "import os, sys; os.chdir(sys.argv[1]); sys.path.insert(0, ''); import forkserver as one; one._settle(); print(*sys.modules)"
+LOADED = "import os, sys; os.chdir(sys.argv[1]); sys.path.insert(0, ''); import forkserver as one; one._preload(); print(*sys.modules)"
 
 
 def test_a_fork_server_loads_nothing_that_takes_longer_than_itself():

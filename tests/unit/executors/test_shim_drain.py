@@ -233,9 +233,9 @@ def test_what_is_forked_while_it_is_looked_around_is_looked_at_next(monkeypatch:
     scans = iter([[10], [10, 11], [10, 11], *[[10]] * 9])
     looked_at: list[list[int]] = []
     family = children.Children()
-    monkeypatch.setattr(family, "_theirs", lambda: next(scans))
+    monkeypatch.setattr(family, "_command_processes", lambda: next(scans))
     monkeypatch.setattr(family, "reap", lambda: True)
     monkeypatch.setattr(children, "_is_ending", lambda _pid: False)
-    monkeypatch.setattr(children, "_finish", lambda pids, _files: looked_at.append(pids) or 11 in pids)
+    monkeypatch.setattr(children, "_any_finishing", lambda pids, _files: looked_at.append(pids) or 11 in pids)
     assert not family.drain(time.monotonic() + 30, os.getppid(), [], lambda: None)
     assert looked_at == [[10], [10, 11], [10]]
