@@ -10,6 +10,7 @@ from marianned import __version__
 
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
+    from marianne_cli.lines.forms import CommandForm
 
 GOES_ON = "it goes on"
 """What an interrupt says of a job that was only watched, if that is so."""
@@ -46,6 +47,7 @@ class Invocation:
         reason: str | None = None,
         key: str | None = None,
         typed: frozenset[str] = frozenset(),
+        form: "CommandForm | None" = None,
     ) -> None:
         self.as_json = as_json
         self.fields = fields
@@ -57,6 +59,8 @@ class Invocation:
         self.socket = socket
         self.typed = typed
         """The parameters that were typed: the others have their defaults."""
+        self.form = form
+        """The command that was called; null: `mzt` alone."""
         self._reason = reason
         self._key = key
         self._client: RawClient | None = None

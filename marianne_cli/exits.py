@@ -83,6 +83,7 @@ def _print_paged(text: str) -> None:
 
 def print_refusal(call: Invocation, error: MarianneError) -> int:
     """Print a refusal; return the exit code."""
+    put_in_typed_words(call, error)
     if call.as_json:
         print_json({**refusal_object(error), **_SCHEMA})
     else:
@@ -94,6 +95,14 @@ def print_refusal(call: Invocation, error: MarianneError) -> int:
             error.hints,
         )
     return error.exit_status
+
+
+def put_in_typed_words(call: Invocation, error: MarianneError) -> None:
+    """Give a refusal that has hints for the socket alone, or none, those of the command that was typed."""
+    if not error.hints or error.hints[0].startswith("mzt rpc"):
+        from marianne_cli.lines.refused import in_words_of
+
+        in_words_of(call.form, error)
 
 
 def _with_login_names(message: str) -> str:

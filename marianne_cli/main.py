@@ -81,7 +81,7 @@ def _run(arguments: list[str]) -> int:
     except ConfirmationRefused:
         return exits.print_interrupted(None)
     except UnicodeEncodeError as error:
-        return exits.print_usage_error(f"'{as_utf8(str(error.object))}' is not UTF-8", [])
+        return exits.print_usage_error(f"'{as_utf8(str(error.object))}' is not UTF-8", ["mzt -h"])
 
 
 def _run_plain_line(arguments: list[str]) -> int | None:

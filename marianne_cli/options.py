@@ -2,8 +2,6 @@
 
 import functools
 import os
-import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -189,6 +187,7 @@ def run_command(
         key=values.pop("key", None),
         paged=form.paged and not values.pop("no_pager", False),
         typed=line.typed,
+        form=form,
     )
     watch = values.pop("watch", False)
     work = functools.partial(form.function, call, **values)
@@ -199,7 +198,10 @@ def run_command(
             return watch_until_end(call, work)
         return exits.print_outcome(call, work(), lenient=form.changes)
     except MarianneError as error:
-        error.hints = _retyped_hints(error, arguments)
+        if error.code == "E501":
+            from marianne_cli.lines.refused import retyped_hints
+
+            error.hints = retyped_hints(error, arguments)
         return exits.print_refusal(call, error)
     except OSError as error:
         if not isinstance(error.filename, str | bytes):
@@ -217,19 +219,6 @@ def _file_error(error: OSError) -> MarianneError:
     """Return the error for a file that a command could not use, where it has no better words for it."""
     why = (error.strerror or type(error).__name__).lower()
     return Unavailable(f"'{os.fsdecode(error.filename)}': {why}", hints=["mzt doctor"])
-
-
-def _retyped_hints(error: MarianneError, typed: Sequence[str]) -> list[str]:
-    """Return the hints; of a job's name that was mistyped, the command as it was typed with the near ones.
-
-    A command with a value in it is not repeated: it may be a secret.
-    """
-    wrong = re.match(r"no job '([^']+)'; (the nearest|near:)", error.message)
-    if error.code != "E501" or not wrong or typed.count(wrong[1]) != 1 or any("=" in word for word in typed):
-        return error.hints
-    place = typed.index(wrong[1])
-    near = [hint.removeprefix("mzt status ") for hint in error.hints if hint.startswith("mzt status ")]
-    return [shlex.join(["mzt", *typed[:place], name, *typed[place + 1 :]]) for name in near] or error.hints
 
 
 def _note_connection(call: Invocation, seconds: float) -> None:
@@ -389,6 +378,7 @@ def run_each(call: Invocation, jobs: list[str], one: Callable[[str], CommandOutc
         try:
             answer = one(job)
         except MarianneError as error:
+            exits.put_in_typed_words(call, error)
             first = first or error
             if finding is None:
                 finding, exit_status = error.code, error.exit_status
@@ -513,11 +503,13 @@ def score_file(file: str) -> dict[str, Any]:
     try:
         text = data.decode()
     except UnicodeDecodeError:
+        from marianned.formatting import typed
         from marianned.problem import make_problem
 
         name = shown_name(file)
         problem = make_problem("S006", "the file is not UTF-8", name, line=1, column=1)
-        raise InvalidScore(f"'{name}' has 1 error", problems=[problem]) from None
+        hint = "mzt validate -h" if file == STDIN else f"mzt validate {typed(file)}"
+        raise InvalidScore(f"'{name}' has 1 error", problems=[problem], hints=[hint]) from None
     if file == STDIN:
         return {"text": text, "directory": os.path.realpath("."), "file": None}
     directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120

@@ -19,6 +19,7 @@ MarianneError
 Source: docs/design/control.md §10.
 """
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -48,6 +49,12 @@ class MarianneError(Exception):
 
     code: ClassVar[str] = "E514"
     exit_status: ClassVar[int] = 4
+    usual_hint: ClassVar[str | None] = "mzt bug-report"
+    """What is typed next where the refusal names nothing nearer; of one about a job `usual_job_hint`.
+
+    Null: what was asked decides. The daemon names the method's schema then, `mzt` the help of its command.
+    """
+    usual_job_hint: ClassVar[str] = "mzt status"
 
     def __init__(
         self,
@@ -62,8 +69,13 @@ class MarianneError(Exception):
         self.message = message
         self.job_id = job_id
         self.status = status
-        self.hints = list(hints)
+        self.hints = list(hints) or self._usual_hints()
         self.problems = list(problems)
+
+    def _usual_hints(self) -> list[str]:
+        if self.job_id is not None:
+            return [f"{self.usual_job_hint} {shlex.quote(self.job_id)}"]
+        return [] if self.usual_hint is None else [self.usual_hint]
 
     @property
     def rpc_code(self) -> int:
@@ -75,12 +87,14 @@ class NoSuchJob(MarianneError):
     """No job of that name, or no such run of it."""
 
     code = "E501"
+    usual_hint = "mzt list --all"
 
 
 class WrongStatus(MarianneError):
     """The job's status does not allow this request; nothing has changed."""
 
     code = "E502"
+    usual_hint = "mzt status"
 
 
 class WaitTimeout(MarianneError):
@@ -88,36 +102,43 @@ class WaitTimeout(MarianneError):
 
     code = "E504"
     exit_status = 124
+    usual_hint = "mzt status"
+    usual_job_hint = "mzt why"
 
 
 class InvalidScore(MarianneError):
     """The score has errors; `problems` lists all of them, and the warnings."""
 
     code = "E505"
+    usual_hint = None
 
 
 class NameTaken(MarianneError):
     """The newest run of that name is neither completed nor cancelled."""
 
     code = "E507"
+    usual_hint = "mzt list"
 
 
 class Unavailable(MarianneError):
     """What it takes can't be had: a place in the queue, disk, the database, a wall; nothing has changed."""
 
     code = "E508"
+    usual_hint = "mzt doctor"
 
 
 class NotPermitted(MarianneError):
     """The caller may not: another user, a sheet that asks for more than it may, a read-only connection."""
 
     code = "E509"
+    usual_hint = "mzt doctor"
 
 
 class BadRequest(MarianneError):
     """The request itself is wrong: an unknown method, sheet or parameter, or too large."""
 
     code = "E510"
+    usual_hint = None
 
 
 class NoDaemon(MarianneError):
@@ -125,6 +146,7 @@ class NoDaemon(MarianneError):
 
     code = "E511"
     exit_status = 3
+    usual_hint = "mzt doctor"
 
 
 class ProtocolMismatch(MarianneError):
@@ -132,6 +154,7 @@ class ProtocolMismatch(MarianneError):
 
     code = "E512"
     exit_status = 3
+    usual_hint = "mzt version"
 
 
 class WaitOverridden(MarianneError):
@@ -139,6 +162,7 @@ class WaitOverridden(MarianneError):
 
     code = "E513"
     exit_status = 5
+    usual_hint = "mzt status"
 
 
 class InternalError(MarianneError):
@@ -152,6 +176,8 @@ class JobFailed(MarianneError):
 
     code = "E515"
     exit_status = 1
+    usual_hint = "mzt list"
+    usual_job_hint = "mzt why"
 
 
 class CheckFailed(MarianneError):
@@ -159,6 +185,7 @@ class CheckFailed(MarianneError):
 
     code = "E516"
     exit_status = 1
+    usual_hint = "mzt doctor"
 
 
 BY_CODE: dict[str, type[MarianneError]] = {cls.code: cls for cls in MarianneError.__subclasses__()}

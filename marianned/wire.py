@@ -37,6 +37,8 @@ __all__ = [
     "reply",
 ]
 _encoder = msgspec.json.Encoder()
+_METHODS_HINT = "mzt rpc"
+"""What is typed after a message that names no method."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,13 +127,17 @@ def notification(method: str, params: object) -> bytes:
 
 def fault(error: ProtocolFault) -> bytes:
     """Encode the answer to a message that was no request."""
-    data = ErrorData(error_code="E510", hints=error.hints)
+    data = ErrorData(error_code="E510", hints=error.hints or [_METHODS_HINT])
     body = {"code": error.code, "message": error.message, "data": data}
     return _line({"jsonrpc": "2.0", "id": error.id, "error": body})
 
 
-def refusal(identity: Id | None, error: MarianneError) -> bytes:
-    """Encode a product error: the one place where it becomes JSON. Without an id it answers no request."""
+def refusal(identity: Id | None, error: MarianneError, method: str | None = None) -> bytes:
+    """Encode a product error: the one place where it becomes JSON. Without an id it answers no request.
+
+    What has no hint of its own gets the schema of the `method` that was called, as wrong params do.
+    """
+    schema = _METHODS_HINT if method is None else f"mzt rpc {method} --schema"
     body = ErrorBody(
         code=error.rpc_code,
         message=error.message,
@@ -139,7 +145,7 @@ def refusal(identity: Id | None, error: MarianneError) -> bytes:
             error_code=error.code,
             job_id=error.job_id,
             status=error.status,
-            hints=error.hints,
+            hints=error.hints or [schema],
             problems=error.problems,
         ),
     )

@@ -28,7 +28,7 @@ def socket_paths(named: str | None) -> Iterator[str]:
     try:
         usual = paths.socket_address()
     except paths.SocketPathTooLongError as error:
-        raise NoDaemon(str(error)) from None
+        raise NoDaemon(str(error), hints=["mzt help environment"]) from None
     yield usual
     if not environment_names_socket() and (other := locked_socket()) not in {None, usual}:
         yield str(other)
@@ -69,7 +69,9 @@ def dial(path: str, *, blocking: bool = True) -> socket.socket:
         made.connect(path)
     except PermissionError:
         made.close()
-        raise NotPermitted(f"the daemon at {path} is another user's") from None
+        raise NotPermitted(
+            f"the daemon at {path} is another user's", hints=["mzt help environment"]
+        ) from None
     except ValueError as error:  # a zero byte, or longer than an address may be
         made.close()
         raise OSError(str(error)) from None

@@ -148,8 +148,14 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
                 f"{_item_name(sheet)} of '{details['job_id']}' has {count}",
                 job_id=details["job_id"],
                 status=details["status"],
+                hints=[_attempts_line(details["job_id"], sheet)],
             )
     return [(sheet, attempt or sheet["attempt_count"]) for sheet in picked]
+
+
+def _attempts_line(job_id: str, sheet: Result) -> str:
+    """Return the command that shows the attempts of a sheet, or the hooks."""
+    return f"mzt status {job_id}" if sheet["sheet"] is None else f"mzt status {job_id} {sheet['sheet']}"
 
 
 def _newest(sheet: Result) -> tuple[str, bool]:
@@ -173,6 +179,7 @@ def _sheets_of_round(details: Result, number: int) -> list[tuple[Result, int]]:
             f"no sheet of '{details['job_id']}' has an attempt of a round {number}",
             job_id=details["job_id"],
             status=details["status"],
+            hints=[f"mzt history {details['job_id']}"],
         )
     return chosen
 

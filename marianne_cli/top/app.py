@@ -176,7 +176,7 @@ class TopApp(App[MarianneError]):
             NoDaemon: there was none yet.
         """
         if self._client is None:
-            raise NoDaemon("no daemon answers yet")
+            raise NoDaemon("no daemon answers yet", hints=["mzt start"])
         return self._client
 
     def start(self, work: Callable[[], Awaitable[None]]) -> None:

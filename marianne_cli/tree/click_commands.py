@@ -65,7 +65,11 @@ class FormCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the fields out of the words before they are read as options."""
-        return super().parse_args(ctx, take_fields(ctx, args))
+        try:
+            return super().parse_args(ctx, take_fields(ctx, args))
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # Click forgets it where an option lacks its value
+            raise
 
 
 def take_fields(ctx: click.Context, args: list[str]) -> list[str]:

@@ -127,7 +127,7 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
         and command
         and _takes_follow(context)
     ):
-        return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
+        return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", [f"mzt {command} -h"]
     if isinstance(error, click.NoSuchOption) and command == "resume" and error.option_name in _VALUES:
         said = f"resume has no '{error.option_name}': the values of a run change with a revision"
         return said, [_modify_instead(arguments)]

@@ -275,7 +275,8 @@ def listen(port: int) -> socket.socket:
         listener.listen()  # who opens the address at once waits until it is served
     except OSError as error:
         listener.close()
-        raise BadRequest(f"port {port} can't be had: {os.strerror(error.errno or 0)}") from None
+        why = os.strerror(error.errno or 0)
+        raise BadRequest(f"port {port} can't be had: {why}", hints=["mzt dashboard"]) from None
     return listener
 
 

@@ -73,7 +73,8 @@ def check_read_only(method: str, params: Query[Any]) -> None:
         NotPermitted: it changes something.
     """
     if not _changes_nothing(method, params):
-        raise NotPermitted(f"{method} changes something; this connection takes questions only (read_only)")
+        said = f"{method} changes something; this connection takes questions only (read_only)"
+        raise NotPermitted(said, hints=["mzt rpc"])
 
 
 def _changes_nothing(method: str, params: Query[Any]) -> bool:

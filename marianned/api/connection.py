@@ -332,7 +332,7 @@ class Connection:
         try:
             event = await source.prepare()
         except MarianneError as error:
-            await self.send(wire.refusal(request.id, error))
+            await self.send(wire.refusal(request.id, error, request.method))
             return
         number = self._next_stream
         self._next_stream += 1

@@ -77,7 +77,7 @@ async def answer(handler: Handler, caller: Caller, request: wire.Request, params
     try:
         return WireAnswer(wire.reply(request.id, await handler(caller, params)), refused=False)
     except MarianneError as error:
-        return WireAnswer(wire.refusal(request.id, error), refused=True)
+        return WireAnswer(wire.refusal(request.id, error, request.method), refused=True)
     except Exception:
         incident = os.urandom(4).hex()
         _logger.exception("incident %s: %s failed", incident, request.method)
@@ -87,4 +87,4 @@ async def answer(handler: Handler, caller: Caller, request: wire.Request, params
 
 def refuse_one_too_many(request: wire.Request, what: str) -> bytes:
     """Refuse a request that is one too many."""
-    return wire.refusal(request.id, BadRequest(what))
+    return wire.refusal(request.id, BadRequest(what), request.method)

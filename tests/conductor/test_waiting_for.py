@@ -91,6 +91,9 @@ def test_who_waits_for_a_run_that_a_fresh_one_replaces_is_told_its_number(daemon
         error = waiting.message()
     assert error["id"] == asked
     assert error["error"]["message"] == "'solo@1' has been cancelled; it will not be running"
-    assert (error["error"]["data"]["job_id"], error["error"]["data"]["hints"]) == ("solo@1", [])
+    assert (error["error"]["data"]["job_id"], error["error"]["data"]["hints"]) == (
+        "solo@1",
+        ["mzt status solo@1"],
+    )
     older = daemon.refusal("job.wait", job_id="solo@1", words=["paused"])
     assert older.message == "'solo@1' has been cancelled; it will not be paused"

@@ -23,6 +23,8 @@ def test_a_job_that_gets_no_slot_says_why(daemon, obstacle):
     assert seen["next"]["text"] == f"starts {when}"
     (listed,) = daemon.rpc("job.list")["jobs"]
     assert listed["next"]["text"] == f"starts {when}"
+    late = daemon.refusal("job.wait", job_id="duo", timeout=0.01)
+    assert (late.code, late.hints[0]) == ("E504", "mzt why duo")
     daemon.loop.call(scheduler.open, obstacle)
     daemon.loop.call(daemon.house.conductor.grant)
     daemon.wait_for("duo", "completed")

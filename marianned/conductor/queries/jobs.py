@@ -376,7 +376,7 @@ class JobQueries:
                 f"'{name}' is still {status} after {spent}",
                 job_id=name,
                 status=status,
-                hints=messages.hints(job.state, status),
+                hints=messages.wait_hints(job.state, status),
             )
         if seen[0] not in wanted:
             newest = await self._records.run(name)

@@ -55,7 +55,10 @@ async def find_output(
 
 async def _sheet_output(services: Services, state: RunState, sheet: int, attempt: int | None) -> OutputSource:
     if sheet not in state.sheets:
-        raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
+        raise BadRequest(
+            f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}",
+            hints=[f"mzt status {state.run.job_name}"],
+        )
     name, definition = (
         messages.sheet_name(state, sheet),
         state.definition(sheet),
@@ -80,7 +83,10 @@ async def _sheet_output(services: Services, state: RunState, sheet: int, attempt
 
 def _hook_output(services: Services, state: RunState, hook: int, attempt: int | None) -> OutputSource:
     if hook > len(state.hooks):
-        raise BadRequest(f"there is no hook {hook}; the score has {len(state.hooks)}")
+        raise BadRequest(
+            f"there is no hook {hook}; the score has {len(state.hooks)}",
+            hints=[f"mzt status {state.run.job_name}"],
+        )
     row, name = state.hooks[hook - 1], messages.hook_name(state, hook)
     number = row.attempts if attempt is None else attempt
     if not 1 <= number <= row.attempts:

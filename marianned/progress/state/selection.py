@@ -9,6 +9,7 @@ from marianned.score.expanded import ExpandedScore
 
 _NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
 _INSTANCE = re.compile(r"([^.]+)\.(\d+|all)")
+_SHEETS_HINT = "mzt help sheets"
 _UNTYPED = re.compile(r"[\s.,]")
 WORDS = frozenset({"all", "changed", "hooks"})
 """What means something else wherever sheets are named, and is no stage's name there."""
@@ -60,7 +61,8 @@ def _stage_number(name: str, score: ExpandedScore) -> int | None:
     stages = _stages_by_name(score).get(name, []) if _can_be_typed(name) else []
     if len(stages) > 1:
         raise BadRequest(
-            f"{_name_text(name, stages)}; write {' or '.join(f'{stage}.all' for stage in stages)}"
+            f"{_name_text(name, stages)}; write {' or '.join(f'{stage}.all' for stage in stages)}",
+            hints=[_SHEETS_HINT],
         )
     return stages[0] if stages else None
 
@@ -90,11 +92,14 @@ def _name_text(name: str, stages: Sequence[int]) -> str:
 def _no_such_sheet(part: str, score: ExpandedScore) -> BadRequest:
     """Say why a part names nothing, and what would."""
     if stages := _stages_by_name(score).get(part):  # a name, but none that can be told from other selectors
-        return BadRequest(f"{_name_text(part, stages)} and can't be typed; write {stages[0]}.all")
+        return BadRequest(
+            f"{_name_text(part, stages)} and can't be typed; write {stages[0]}.all", hints=[_SHEETS_HINT]
+        )
     known = selectors(score)
     near = did_you_mean(part.partition(".")[0], known)
     names = f", named {listing(known)}" if known else ""
     return BadRequest(
         f"there is no sheet '{part}'; the score has sheets 1-{len(score.sheets)}, "
-        f"stages 1-{score.total_stages}{names}; {near or 'write 2,5-7 or 2.1,3.all'}"
+        f"stages 1-{score.total_stages}{names}; {near or 'write 2,5-7 or 2.1,3.all'}",
+        hints=[_SHEETS_HINT],
     )

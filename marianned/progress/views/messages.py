@@ -133,6 +133,12 @@ def hints(state: RunState, status: JobStatus) -> list[str]:
     return [*dict.fromkeys(given for hint in found for given in instead.get(hint, [hint]))]
 
 
+def wait_hints(state: RunState, status: JobStatus) -> list[str]:
+    """Return what to type next when a wait is over: first what tells why, where something keeps the job."""
+    stands = status in (JobStatus.QUEUED, JobStatus.RUNNING) and not state.flights
+    return [*([f"mzt why {state.run.job_name}"] if stands else []), *hints(state, status)]
+
+
 def command_to_go_on(state: RunState, name: str) -> str:
     """Return the command that lets a job of this name go on: a resume, or what has to come before one."""
     causes = {hold.cause for hold in state.holds.values()}
