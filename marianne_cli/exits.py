@@ -115,8 +115,8 @@ def _with_login_names(message: str) -> str:
 
 def print_misuse(misuse: Misuse, arguments: Sequence[str]) -> int:
     """Print why a line can't be carried out, and what to type for help; return the exit code."""
-    if misuse.hint is not None:
-        return print_usage_error(misuse.message, [misuse.hint])
+    if misuse.hints:
+        return print_usage_error(misuse.message, misuse.hints)
     return print_usage_error(*usage_message(misuse.message, misuse.command, arguments))
 
 

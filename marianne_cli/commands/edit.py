@@ -1,5 +1,6 @@
 """`mzt edit`: a job's newest score in your editor, and modify with what was saved."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from marianne_cli import options
 from marianne_cli.commands import diff, modify
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
-from marianne_cli.screens.drafts import ScoreDraft
+from marianne_cli.screens.drafts import FALLBACK_EDITOR, ScoreDraft, lacks_terminal
 from marianned.errors import InvalidScore, MarianneError, WaitOverridden, WaitTimeout
 from marianned.formatting import typed
 
@@ -31,6 +32,12 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
 
     If it has problems, it is opened again with the problems at the top. Saved unchanged: nothing happens.
     """
+    if lacks_terminal(_editor_stdout(call)):
+        raise Misuse(
+            f"edit opens {FALLBACK_EDITOR}, which needs a terminal; name an editor, or a file",
+            shlex.join(["EDITOR=nano", "mzt", "edit", job]),
+            shlex.join(["mzt", "modify", job, "-c", "FILE"]),
+        )
     known = call.ask("job.revisions", job_id=job)
     expect = diff.newest(known["revisions"])
     text = call.ask("job.revisions", job_id=job, revision=expect)["text"]
@@ -78,8 +85,7 @@ def _edit_until_accepted(
     refused: InvalidScore | None = None
     sent = draft.text
     while True:
-        stdout = 2 if call.as_json else None  # stdout is for the one object
-        if (fault := draft.edit(refused.problems if refused else [], stdout)) is not None:
+        if (fault := draft.edit(refused.problems if refused else [], _editor_stdout(call))) is not None:
             raise Misuse(fault)
         text = draft.saved_text()
         if text == draft.text:
@@ -91,6 +97,10 @@ def _edit_until_accepted(
             return call.request_for_job("job.modify", job_id=job, text=text, **asked)
         except InvalidScore as error:
             refused = error
+
+
+def _editor_stdout(call: Invocation) -> int | None:
+    return 2 if call.as_json else None  # stdout is for the one object
 
 
 def _unchanged_outcome(known: Mapping[str, Any]) -> CommandOutcome:

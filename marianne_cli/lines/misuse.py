@@ -4,13 +4,13 @@
 class Misuse(Exception):
     """A command line that is read, and can't be carried out: what is wrong, then what to type instead.
 
-    `command` is what was called; empty: what the line begins with.
+    `command` is what was called; empty: what the line begins with. Without hints its help is named.
     """
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *hints: str) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hints = list(hints)
         self.command: str | None = None
 
 

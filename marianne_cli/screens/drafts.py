@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marianned.errors import Problem
 
+FALLBACK_EDITOR = "vi"
 MARK = "# mzt: "
 """The beginning of the lines at the top that show problems; these lines are taken out again."""
 
@@ -32,7 +33,7 @@ class ScoreDraft:
             self._write_problems(problems)
         except (OSError, UnicodeDecodeError) as error:
             return f"'{self.file}' can't be read: {error}"
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        editor = _chosen_editor() or FALLBACK_EDITOR
         try:
             ended = subprocess.run([*shlex.split(editor), str(self.file)], stdout=stdout, check=False)
         except (OSError, ValueError) as error:
@@ -75,6 +76,20 @@ class ScoreDraft:
         import shutil
 
         shutil.rmtree(self.file.parent, ignore_errors=True)
+
+
+def _chosen_editor() -> str | None:
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or None
+
+
+def lacks_terminal(stdout: int | None = None) -> bool:
+    """Tell whether only the fallback is there to edit with, and it would wait for a terminal for ever.
+
+    An editor that somebody has chosen may be a script, which needs none.
+    """
+    streams = (0, 1 if stdout is None else stdout)
+    usable = all(map(os.isatty, streams)) and os.environ.get("TERM", "dumb") != "dumb"
+    return _chosen_editor() is None and not usable
 
 
 def _problem_lines(name: str, problems: Sequence[Problem], shift: int) -> list[str]:

@@ -215,6 +215,29 @@ def test_edit_given_up_keeps_the_text_and_says_where(home, editor):
     assert "the editor '/no/such/editor' can't be started" in home.mzt("edit", "a", code=2).stderr
 
 
+def test_edit_without_a_terminal_starts_only_an_editor_that_was_chosen(home, editor):
+    paused(home)
+    fallback = editor / "vi"
+    fallback.write_text("#!/bin/sh\ntouch started\n")
+    fallback.chmod(0o755)
+    home.environment |= {
+        "VISUAL": "",
+        "EDITOR": "",
+        "PATH": f"{editor}:{home.environment['PATH']}",
+        "TERM": "xterm",
+    }
+    refused = home.mzt("edit", "a", code=2)
+    assert refused.stdout == ""
+    first, *hints = refused.stderr.splitlines()
+    assert first.startswith("mzt: edit opens vi, which needs a terminal")
+    assert hints == ["  EDITOR=nano mzt edit a", "  mzt modify a -c FILE"]
+    assert home.mzt("edit", "a", "--json", code=2).stdout == ""
+    assert not (home.path / "started").exists()
+    home.environment["EDITOR"] = str(fallback)
+    assert "saved unchanged" in home.mzt("edit", "a").stdout
+    assert (home.path / "started").exists()
+
+
 def test_edit_overwrites_no_other_editor(home, editor):
     paused(home)
     (editor / "save-1").write_text(SCORE.format(name="a", body=QUICK, words=" mine"))
