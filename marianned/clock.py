@@ -46,11 +46,11 @@ def timestamp(moment: int | Instant | None) -> str | None:
     """Write an instant, or UTC milliseconds, as RFC 3339: `2026-11-24T14:05:12.000Z`; null stays null."""
     if moment is None:
         return None
-    return _written(moment.at if isinstance(moment, Instant) else moment)
+    return _format_milliseconds(moment.at if isinstance(moment, Instant) else moment)
 
 
 @lru_cache(maxsize=8192)
-def _written(milliseconds: int) -> str:
+def _format_milliseconds(milliseconds: int) -> str:
     """Write UTC milliseconds: each look at a job tells the same moments again, two of each of its flights.
 
     A moment after the last one that can be written is told as that one: durations add up and are multiplied.

@@ -29,7 +29,7 @@ def holder(state: Path) -> Holder | None:
         PermissionError: it is closed to this user, so that it can't be known.
     """
     path = lock_path(state)
-    if _is_locked(path) and (told := _read(path)) is not None:
+    if _is_locked(path) and (told := _read_holder(path)) is not None:
         return told
     if not _is_locked(database_path(state)):
         return None
@@ -73,7 +73,7 @@ def _pid_of(path: Path) -> int | None:
     return None
 
 
-def _read(path: Path) -> Holder | None:
+def _read_holder(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(files.read(path, files.TEXT_MOST), type=Holder)
     except PermissionError:

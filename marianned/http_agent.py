@@ -70,7 +70,7 @@ def read_anthropic(answer: dict[str, Any]) -> tuple[str, str | None, dict[str, A
     parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     read = sum(usage.get(part) or 0 for part in parts) if "input_tokens" in usage else None
     cut = "max_tokens" if answer.get("stop_reason") == "max_tokens" else None
-    return text, cut, _used(read, usage.get("output_tokens"), usage.get("cache_read_input_tokens"))
+    return text, cut, _usage(read, usage.get("output_tokens"), usage.get("cache_read_input_tokens"))
 
 
 def read_openai(answer: dict[str, Any]) -> tuple[str, str | None, dict[str, Any]]:
@@ -81,10 +81,10 @@ def read_openai(answer: dict[str, Any]) -> tuple[str, str | None, dict[str, Any]
     text = choice["message"].get("content") or ""
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return text, cut, _used(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+    return text, cut, _usage(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
 
 
-def _used(tokens_in: Any, tokens_out: Any, cached: Any) -> dict[str, Any]:
+def _usage(tokens_in: Any, tokens_out: Any, cached: Any) -> dict[str, Any]:
     """Return the tokens as they are printed; `cached_tokens` are among `input_tokens`."""
     used = {"input_tokens": tokens_in, "output_tokens": tokens_out}
     return used if cached is None else {**used, "cached_tokens": cached}
@@ -93,7 +93,7 @@ def _used(tokens_in: Any, tokens_out: Any, cached: Any) -> dict[str, Any]:
 _FAMILIES = {"anthropic": (anthropic, read_anthropic), "openai": (openai, read_openai)}
 
 
-def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
+def ask_model(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     """Ask once; return the object to print.
 
     Raises:
@@ -110,7 +110,7 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     headers, body = make(ask, prompt)
     if ask["temperature"] is not None:
         body["temperature"] = ask["temperature"]
-    answer = _answer(ask["url"], headers, body, ask["timeout_seconds"])
+    answer = _request_json(ask["url"], headers, body, ask["timeout_seconds"])
     try:
         text, cut, usage = read(answer)
     except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
@@ -121,9 +121,9 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     return {"result": text, "error": None, "usage": usage, "model": answer.get("model")}
 
 
-def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
+def _request_json(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
     if not url.lower().startswith(("http://", "https://")):
-        raise RequestRefused(f"{_shown(url)} is not a web address")
+        raise RequestRefused(f"{_without_credentials(url)} is not a web address")
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})  # noqa: S310  the profile's own address
     opener = urllib.request.build_opener(_NoRedirect)
@@ -134,25 +134,31 @@ def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: fl
         raise RequestRefused(_refusal(error.code, error.headers, _body(error))) from None
     except http.client.HTTPException as error:
         what = type(error).__name__
-        raise RequestRefused(f"{_shown(url)} answers with something else than HTTP: {what}") from None
+        raise RequestRefused(
+            f"{_without_credentials(url)} answers with something else than HTTP: {what}"
+        ) from None
     except OSError as error:
         reason = getattr(error, "reason", None) or error
         why = getattr(reason, "strerror", None) or reason
-        raise RequestRefused(f"{_shown(url)} does not answer: {_error_text(why)}") from None
+        raise RequestRefused(f"{_without_credentials(url)} does not answer: {_error_text(why)}") from None
     except ValueError:  # of headers: its text shows them, and so the key
         raise RequestRefused(
-            f"{_shown(url)} can't be asked: the address or a header can't be sent as it is"
+            f"{_without_credentials(url)} can't be asked: the address or a header can't be sent as it is"
         ) from None
     if len(said) > _ANSWER_MOST:
-        raise RequestRefused(f"{_shown(url)} answers with more than {_ANSWER_MOST // 1024**2} MiB")
+        raise RequestRefused(
+            f"{_without_credentials(url)} answers with more than {_ANSWER_MOST // 1024**2} MiB"
+        )
     try:
         return json.loads(said)
     except ValueError:
         raise RequestRefused(
-            f"{_shown(url)} answers with no JSON: {_error_text(said.decode(errors='replace'))}"
+            f"{_without_credentials(url)} answers with no JSON: {_error_text(said.decode(errors='replace'))}"
         ) from None
     except RecursionError:
-        raise RequestRefused(f"{_shown(url)} answers with JSON that is nested too deeply") from None
+        raise RequestRefused(
+            f"{_without_credentials(url)} answers with JSON that is nested too deeply"
+        ) from None
 
 
 def _body(error: urllib.error.HTTPError) -> bytes:
@@ -163,7 +169,7 @@ def _body(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def _shown(url: str) -> str:
+def _without_credentials(url: str) -> str:
     """Return an address without the user and password that it may have."""
     scheme, slashes, rest = url.partition("://")
     place, slash, path = rest.partition("/")
@@ -195,7 +201,7 @@ def main(file: str) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (least, most))
     ask = json.loads(Path(file).read_text(encoding="utf-8"))
     try:
-        told = asked(ask, sys.stdin.buffer.read().decode(errors="surrogateescape"))
+        told = ask_model(ask, sys.stdin.buffer.read().decode(errors="surrogateescape"))
     except MemoryError:
         told = {
             "result": None,

@@ -45,12 +45,12 @@ class Lock:
         self._address = address
         self._file = file
         self._database = database
-        _tell(file, address)
+        _write_holder(file, address)
 
     def moved(self, address: Path) -> None:
         """Tell in the file that this process listens somewhere else from now on."""
         self._address = address
-        _tell(self._file, address)
+        _write_holder(self._file, address)
 
     def renew(self) -> bool:
         """Make the file again where it has been deleted; tell whether it had to be.
@@ -60,9 +60,9 @@ class Lock:
         Raises:
             OSError: it can't be made. Nobody but us can serve the database all the same.
         """
-        if _same(self._file, self._path) or not _same(self._database, self._database_path):
+        if _is_same_file(self._file, self._path) or not _is_same_file(self._database, self._database_path):
             return False
-        file = _opened(self._path)
+        file = _open_lock_file(self._path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:  # one that is being started looks; it will find the database locked
@@ -70,7 +70,7 @@ class Lock:
             return False
         os.close(self._file)
         self._file = file
-        _tell(file, self._address)
+        _write_holder(file, self._address)
         return True
 
     def release(self) -> None:
@@ -89,9 +89,9 @@ def locked(state: Path, address: Path) -> Iterator[Lock]:
         OSError: the files can't be made.
     """
     make_private_directory(state)
-    file = _taken(lock_path(state), state)
+    file = _take_lock(lock_path(state), state)
     try:
-        database = _taken(database_path(state).resolve(), state)  # it may lie elsewhere, by a link
+        database = _take_lock(database_path(state).resolve(), state)  # it may lie elsewhere, by a link
     except BaseException:
         os.close(file)
         raise
@@ -105,10 +105,10 @@ def locked(state: Path, address: Path) -> Iterator[Lock]:
         os.close(database)  # only now: with it go SQLite's own locks of that file
 
 
-def _taken(path: Path, state: Path) -> int:
+def _take_lock(path: Path, state: Path) -> int:
     """Open and lock a file; whoever only looks whether it is locked holds it for a moment, too."""
     for looks_left in reversed(range(_LOOKS)):
-        descriptor = _opened(path)
+        descriptor = _open_lock_file(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -117,24 +117,24 @@ def _taken(path: Path, state: Path) -> int:
                 raise LockHeld(holder(state), lock_path(state)) from None
             time.sleep(_PAUSE_SECONDS)
             continue
-        if _same(descriptor, path):
+        if _is_same_file(descriptor, path):
             return descriptor
         os.close(descriptor)  # deleted or replaced between the two
     raise LockHeld(None, lock_path(state))
 
 
-def _opened(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
-def _same(descriptor: int, path: Path) -> bool:
+def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
 
 
-def _tell(descriptor: int, address: Path) -> None:
+def _write_holder(descriptor: int, address: Path) -> None:
     holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, msgspec.json.encode(holder), 0)

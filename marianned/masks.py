@@ -53,7 +53,7 @@ def _is_ordinary(value: str) -> bool:
     return _USERINFO.search(value) is None and all(map(_ORDINARY_PART.fullmatch, _PARTS.findall(value)))
 
 
-def told(variables: Mapping[str, Any]) -> dict[str, Any]:
+def mask_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values given to a run as they are shown: not those whose names say that they are secrets."""
     return {name: MASK if _SECRET_NAME.search(name.upper()) else value for name, value in variables.items()}
 

@@ -313,7 +313,9 @@ def _private() -> Iterator[Finding]:
         settings = load_configuration(configuration_directory()).settings
         attempts = settings.attempts_dir
         if attempts is None or (why := _describe_away_attempts(attempts)) is None:
-            yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
+            yield from _check_closed(
+                "attempts", Path(attempts) if attempts else state_directory() / "attempts"
+            )
         elif settings.executor == LOCAL:  # else `shared directory` says so
             said = f"{why}: what runs goes on, and nothing starts until it is back"
             yield Finding(
@@ -321,8 +323,8 @@ def _private() -> Iterator[Finding]:
             )
     if not os.environ.get("MARIANNE_SOCKET"):
         with suppress(SocketPathTooLongError):
-            yield from _closed("runtime", socket_path().parent)
-    yield from _closed("configuration directory", configuration_directory())
+            yield from _check_closed("runtime", socket_path().parent)
+    yield from _check_closed("configuration directory", configuration_directory())
     secrets = configuration_directory() / "environment"
     with suppress(OSError):
         if stat.S_IMODE(secrets.stat().st_mode) & 0o077:
@@ -330,7 +332,7 @@ def _private() -> Iterator[Finding]:
             yield Finding(name="environment", passed=False, message=said, hints=[f"chmod 600 {secrets}"])
 
 
-def _closed(name: str, directory: Path) -> Iterator[Finding]:
+def _check_closed(name: str, directory: Path) -> Iterator[Finding]:
     try:
         files.check_private(directory)
     except FileNotFoundError:

@@ -137,8 +137,8 @@ class Daemon:
                 self._address,
                 self._state / SOCKET_NAME,
                 self._around.given,
-                lambda: self._serves(watchdog, conductor),
-                lambda place: self._moved(services, place),
+                lambda: self._announce_ready(watchdog, conductor),
+                lambda place: self._note_moved(services, place),
             )
             tasks.start_soon(door.serve, server)
             tasks.start_soon(self._keep_files, store)
@@ -240,11 +240,11 @@ class Daemon:
         self, stopper: ShutdownCoordinator, reloader: SettingsReloader, signals: AsyncIterator[signal.Signals]
     ) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey, signals, reloader, tasks.cancel_scope)
+            tasks.start_soon(self._handle_signals, signals, reloader, tasks.cancel_scope)
             await stopper.ready.wait()
             tasks.cancel_scope.cancel()
 
-    async def _obey(
+    async def _handle_signals(
         self, signals: AsyncIterator[signal.Signals], reloader: SettingsReloader, scope: anyio.CancelScope
     ) -> None:
         async for number in signals:
@@ -255,12 +255,12 @@ class Daemon:
             scope.cancel()
             return
 
-    def _moved(self, services: Services, place: Path) -> None:
+    def _note_moved(self, services: Services, place: Path) -> None:
         """Tell clients, by the lock, and attempts that start from now on, where the daemon listens."""
         self._lock.moved(place)
         services.socket = place
 
-    def _serves(self, watchdog: Watchdog, conductor: Conductor) -> None:
+    def _announce_ready(self, watchdog: Watchdog, conductor: Conductor) -> None:
         """Signal readiness, once: a socket that is made again is not announced."""
         watchdog.set_busy(busy=False)
         self._notifier.ready(conductor.summary())

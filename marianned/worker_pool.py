@@ -289,7 +289,9 @@ class Pool:
         try:
             worker = await self._fork()
         except OSError as error:
-            self.trouble = f"no worker process can be had: {error.strerror}{_moved(error)}"
+            self.trouble = (
+                f"no worker process can be had: {error.strerror}{_describe_moved_interpreter(error)}"
+            )
         except Accident as accident:
             self.trouble = accident.message
         else:
@@ -482,7 +484,7 @@ class _NurseryHandle:
             self._process.wait()
 
 
-def _moved(error: OSError) -> str:
+def _describe_moved_interpreter(error: OSError) -> str:
     """Say what to type where our own interpreter is gone: to try it again never helps."""
     if not isinstance(error, FileNotFoundError) or error.filename != sys.executable:
         return ""

@@ -49,7 +49,7 @@ class ListenerGuard:
                     self._opened()
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(server.serve, listener, connections)
-                        await self._while_there(ours)
+                        await self._wait_until_moved(ours)
                         tasks.cancel_scope.cancel()
                 finally:
                     if given is None:
@@ -77,7 +77,7 @@ class ListenerGuard:
             faults.point("service.listening")
             return listener
 
-    async def _while_there(self, ours: int | None) -> None:
+    async def _wait_until_moved(self, ours: int | None) -> None:
         while True:
             with FileWatch([self._address]) as watch:
                 if ours is None or self._inode() != ours:

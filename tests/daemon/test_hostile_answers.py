@@ -75,7 +75,7 @@ def asked(url, **more):
         "system": None, "timeout_seconds": 10,
     }  # fmt: skip
     try:
-        return http_agent.asked({**told, **more}, "Say yes.")
+        return http_agent.ask_model({**told, **more}, "Say yes.")
     except http_agent.RequestRefused as refused:
         return str(refused)
 

@@ -39,7 +39,7 @@ def told(url, family="anthropic", **more):
 def said(url, family="anthropic", prompt="Say yes."):
     """Ask in this process; return the answer, or what is said of it."""
     try:
-        return http_agent.asked(told(url, family), prompt)
+        return http_agent.ask_model(told(url, family), prompt)
     except http_agent.RequestRefused as refused:
         return str(refused)
 

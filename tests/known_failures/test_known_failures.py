@@ -282,14 +282,14 @@ KNOWN = {
         "unit/progress/test_past_sheets.py::test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted",
     ),
     "two daemons write one database": Known(
-        "lock:_taken",
+        "lock:_take_lock",
         "fcntl.LOCK_EX",
         "fcntl.LOCK_SH",
         "unit/test_lock.py::test_a_second_daemon_is_told_who_holds_the_directory",
     ),
     "a lock whose file is deleted lets a second daemon in": Known(
         "lock:locked",
-        "database = _taken(database_path(state).resolve(), state)",
+        "database = _take_lock(database_path(state).resolve(), state)",
         "database = _opened(database_path(state).resolve())",
         "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
         "subprocess.TimeoutExpired: ",

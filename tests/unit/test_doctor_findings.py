@@ -98,8 +98,8 @@ def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
     monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
     held = Holder(pid=os.getpid(), host="here", socket="") if runs else None
     monkeypatch.setattr(self_check, "holder", lambda _: held)
-    monkeypatch.setattr(self_check.slurm, "missing", list)
-    monkeypatch.setattr(self_check.slurm, "trouble", lambda: None)
+    monkeypatch.setattr(self_check.slurm, "missing_commands", list)
+    monkeypatch.setattr(self_check.slurm, "describe_trouble", lambda: None)
     (found,) = [one for one in self_check.run_self_check().checks if one.name == "shared directory"]
     assert found.passed is passed
     assert ("is not there" in found.message) is not passed
@@ -117,7 +117,7 @@ def test_what_a_daemon_says_is_not_mounted_around_the_attempts_is_told_of_their_
 
 def of_slurm(tmp_path, monkeypatch, settings, name):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(self_check.slurm, "trouble", lambda: None)
+    monkeypatch.setattr(self_check.slurm, "describe_trouble", lambda: None)
     (found,) = named(name, tmp_path, monkeypatch, settings=f'executor = "slurm"\n{settings}')
     return found
 

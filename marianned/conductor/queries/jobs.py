@@ -174,7 +174,7 @@ class JobQueries:
             total_sheets=len(numbers),
             unbegun_count=await self._records.unbegun(state.run.run_id) if "unbegun_count" in fields else 0,
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
-            variables=masks.told(state.current.row.variables),
+            variables=masks.mask_variables(state.current.row.variables),
             drift=await drift.find_drift(self._conductor.services, state) if "drift" in fields else None,
             last_request=await self._records.last_request(state.run) if "last_request" in fields else None,
             stage_names=selectors(state.score) if params.names else [],

@@ -175,7 +175,7 @@ class WhyQueries:
             total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_ExpandedSheets).sheets),
             plan=plan[params.offset : params.offset + params.limit],
             plan_total=len(plan),
-            variables=masks.told(row.variables),
+            variables=masks.mask_variables(row.variables),
             edited=row.edited,
         )
 

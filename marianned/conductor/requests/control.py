@@ -304,7 +304,7 @@ def _typed_options(params: Modify) -> str:
     options = f" -c {formatting.typed(params.file)}" if params.text is not None else ""
     if params.revision is not None:
         options = f" --revision {params.revision}"
-    return options + formatting.given_again(masks.told(params.variables))
+    return options + formatting.given_again(masks.mask_variables(params.variables))
 
 
 def _check_name(score: new_run.ValidScore, params: Modify, wanted: str, message: str) -> None:

@@ -50,7 +50,7 @@ async def compile_valid(
         raise InvalidScore(f"'{shown}' can't be checked: {limit.message}{undisturbed}") from None
     if compiled.expanded is None:
         count = sum(problem.severity == "error" for problem in compiled.problems)
-        given = formatting.given_again(masks.told({**source.kept, **source.given}))
+        given = formatting.given_again(masks.mask_variables({**source.kept, **source.given}))
         raise InvalidScore(
             f"'{shown}' has {count} error{'' if count == 1 else 's'}{undisturbed}",
             hints=[] if shown == UNNAMED else [f"mzt validate {formatting.typed(source.file)}{given}"],
@@ -157,7 +157,7 @@ def first_rows(
     sheets = [SheetRow(run_id=run_id, uid=sheet.sheet, sheet=sheet.sheet) for sheet in expanded.sheets]
     said = formatting.plural(len(sheets), "sheet")
     if revision.variables:
-        said += f", {formatting.assignments(masks.told(revision.variables))}"
+        said += f", {formatting.assignments(masks.mask_variables(revision.variables))}"
     text = f"submitted: {said}{_difference_note(origin)}"
     event = event_of(row, "job.submitted", text, moment.at, caller=origin.caller, reason=origin.reason)
     version = msgspec.structs.replace(proposed, row=revision)

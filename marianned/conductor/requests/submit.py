@@ -202,7 +202,7 @@ class Submissions:
         if fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
             return
         typed = formatting.typed(file or version.row.config_file)
-        given = formatting.given_again(masks.told(version.row.variables))
+        given = formatting.given_again(masks.mask_variables(version.row.variables))
         modify = f"mzt modify {name} -c {typed}"
         stopped = [f"mzt resume {name}", f"{modify} -r{given}", f"mzt run {typed} --fresh{given}"]
         ways = {JobStatus.PAUSED: stopped, JobStatus.FAILED: stopped}

@@ -190,7 +190,7 @@ def _new_values(draft: DecisionDraft, version: ScoreVersion) -> str:
     """Say which values a version brings that the run has not."""
     before, given = draft.state.newest.row.variables, version.row.variables
     new = {name: value for name, value in given.items() if name not in before or before[name] != value}
-    return f", {formatting.assignments(masks.told(new))}" if new else ""
+    return f", {formatting.assignments(masks.mask_variables(new))}" if new else ""
 
 
 def _check_expected(draft: DecisionDraft, ask: JobRequest) -> None:

@@ -176,7 +176,7 @@ def _with_credentials(state: RunState, hint: str) -> list[str]:
 
 def values_options(state: RunState) -> str:
     """Write the options that give a fresh run the values of this one."""
-    return formatting.given_again(masks.told(state.newest.row.variables))
+    return formatting.given_again(masks.mask_variables(state.newest.row.variables))
 
 
 def flights_text(state: RunState) -> str:
