@@ -94,6 +94,7 @@ SEVERITIES = {
     "S514": WARNING,
     "S515": ERROR,
     "S516": WARNING,
+    "S517": WARNING,
     "S601": WARNING,
     "S602": WARNING,
     "S603": ERROR,

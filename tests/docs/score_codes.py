@@ -168,6 +168,10 @@ CODES = {
         "a check reads what a sheet printed from `logs/sheet-…` in the workspace, where nothing is written",
         "let the sheet write a file; `mzt logs JOB SHEET` shows what it printed",
     ),
+    "S517": (
+        "`isolation` has no effect on sheets whose instrument has a `working_directory`: they work there, not in the worktree",
+        "remove the `working_directory`: sheets then start at the top of the worktree",
+    ),
     "S601": (
         "of a run: what an attempt had to do without, or what is odd about how it ended",
         "the message says what; `mzt history JOB` has it in its place",

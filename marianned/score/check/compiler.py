@@ -308,6 +308,8 @@ class _Compiler:
             if choice is not None:
                 uses.check(choice)
         known = {sheet: choice for sheet, choice in chosen.items() if choice is not None}
+        if self.score.isolation.enabled and self.score.isolation.mode != "none":
+            uses.check_isolation(known)
         check_silence(self.score, [choice.timeout_seconds for choice in known.values()], self.report)
         if len(known) < len(chosen):
             return None
@@ -341,8 +343,8 @@ class _Compiler:
             instrument=chosen.profile.name,
             settings=settings,
             fallbacks=tuple(
-                self._define_fallback(profile, given, self.instruments.fallback_names(position)[0])
-                for profile, given in chosen.fallbacks
+                self._define_fallback(one.profile, one.settings, self.instruments.fallback_names(position)[0])
+                for one in chosen.fallbacks
             ),
             timeout_seconds=chosen.timeout_seconds,
             working_directory=settings.get("working_directory", self.workspace),
@@ -411,7 +413,7 @@ class _Compiler:
     ) -> ExpandedScore:
         score = self.score
         used = [choice.profile for choice in chosen.values()]
-        used += [profile for choice in chosen.values() for profile, _ in choice.fallbacks]
+        used += [one.profile for choice in chosen.values() for one in choice.fallbacks]
         cross_sheet = msgspec.structs.asdict(score.cross_sheet)
         return ExpandedScore(
             name=score.name,

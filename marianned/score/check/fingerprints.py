@@ -64,7 +64,7 @@ class DigestBuilder:
         known = self._of_chosen.get(id(chosen))
         if known is None:
             settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
-            fallbacks = [[profile.name, pack(fallback)] for profile, fallback in chosen.fallbacks]
+            fallbacks = [[one.profile.name, pack(one.settings)] for one in chosen.fallbacks]
             aspects = {
                 "files": self._files(sheet, []),
                 "instrument": digest(sheet.instrument),

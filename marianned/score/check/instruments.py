@@ -57,7 +57,15 @@ class ResolvedInstrument(NamedTuple):
     settings: dict[str, Any]
     origins: dict[str, KeyPath]
     timeout_seconds: float
-    fallbacks: tuple[tuple[Profile, dict[str, Any]], ...]
+    fallbacks: "tuple[ResolvedFallback, ...]"
+
+
+class ResolvedFallback(NamedTuple):
+    """A fallback of a sheet, with its settings, among them its time limit; `origins` as above."""
+
+    profile: Profile
+    settings: dict[str, Any]
+    origins: dict[str, KeyPath]
 
 
 class InstrumentResolver:
@@ -225,7 +233,7 @@ class InstrumentResolver:
 
     def _fallbacks(
         self, position: SheetPosition, identity: tuple[Any, ...], primary: Profile
-    ) -> Iterator[tuple[Profile, dict[str, Any]]]:
+    ) -> Iterator[ResolvedFallback]:
         """Yield the fallbacks of a sheet; note those that are left out.
 
         That is the instrument itself, and an agent where the sheet runs a program, unless it is the sheet's
@@ -236,7 +244,7 @@ class InstrumentResolver:
             named = self.lookup(name)
             if named is None:
                 continue
-            settings = self._merge_settings(position, named, "fallback")[0]
+            settings, origins = self._merge_settings(position, named, "fallback")
             if _identity(named.profile, settings) == identity:
                 self.left_out.setdefault(("S406", (*path, index), name), []).append(position.sheet)
             elif primary.raw_prompt and not named.profile.raw_prompt and path[0] != "sheet":
@@ -244,7 +252,8 @@ class InstrumentResolver:
             else:
                 limit = self._timeout(position, settings, named.profile)
                 settings.pop("timeout_overrides", None)
-                yield named.profile, settings | {"timeout_seconds": limit}
+                settings["timeout_seconds"] = limit
+                yield ResolvedFallback(named.profile, settings, origins)
 
     def finish(self, report: ProblemReport) -> None:
         """Report the fallbacks that were left out of some sheets."""

@@ -3,9 +3,10 @@
 Source: docs/reference/score-format.md §8.3, §16.1.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from marianned.formatting import sheet_list
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Profile, ToolCommand
 from marianned.places import LOCAL
@@ -84,6 +85,26 @@ class InstrumentChecker:
             said = f"has 'contain: hide', which holds on the daemon's host only, not on '{executor}'"
             hint = "give its stage 'executor: local'; the daemon refuses it otherwise"
             self.report.add("S411", chosen.selected.path, f"'{name}' {said}", hint=hint)
+
+    def check_isolation(self, chosen: Mapping[int, ResolvedInstrument]) -> None:
+        """Warn where sheets of an isolated job, also on a fallback, work outside of its worktree.
+
+        Any `working_directory` lies outside: the worktree's own name is not known before it is made.
+        """
+        outside: dict[KeyPath, tuple[str, set[int]]] = {}
+        for sheet, choice in chosen.items():
+            used = [(choice.settings, choice.origins)]
+            used += [(fallback.settings, fallback.origins) for fallback in choice.fallbacks]
+            for settings, origins in used:
+                directory = settings.get("working_directory")
+                if isinstance(directory, str):
+                    outside.setdefault(origins["working_directory"], (directory, set()))[1].add(sheet)
+        for path, (directory, sheets) in outside.items():
+            works = "works" if len(sheets) == 1 else "work"
+            there = resolve(directory, self.directory, self.reader)
+            message = f"isolation has no effect here: {sheet_list(sheets)} {works} in '{there}'"
+            hint = "remove 'working_directory': sheets then start at the top of the run's worktree"
+            self.report.add("S517", path, message, key=True, sheets=sheets, hint=hint)
 
     def _check_format(self, chosen: ResolvedInstrument) -> None:
         """Warn where a tool's stream, which says more than its text, is not asked for."""

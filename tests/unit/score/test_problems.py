@@ -11,6 +11,7 @@ from marianned.problem import SEVERITIES, severity_of
 
 FAN = "{size: 1, total_items: 2, fan_out: {2: 2}}"
 PAR = "{enabled: true}"
+ISOLATED = score() + "isolation: {enabled: true}\n"
 
 CASES = [
     ("S002", "name: [a\n«"),
@@ -198,6 +199,13 @@ CASES = [
     ("S506", score() + "stale_detection: {enabled: true, idle_timeout_seconds: «1h}\n"),
     ("S507", score() + "on_success: [{type: run_job, job_path: «n.yaml}]\n"),
     ("S509", score(sheet=FAN) + "parallel: {enabled: true}\n«isolation: {enabled: true}\n"),
+    ("S517", ISOLATED + "instrument_config: {«working_directory: .}\n"),
+    ("S517", ISOLATED + "movements: {1: {instrument_config: {«working_directory: .}}}\n"),
+    (
+        "S517",
+        ISOLATED
+        + "instruments: {a: {profile: other, config: {«working_directory: .}}}\ninstrument_fallbacks: [a]\n",
+    ),
 ]
 
 WARNINGS = {code for code, kind in SEVERITIES.items() if kind == "warning"}
@@ -405,3 +413,14 @@ def test_a_check_of_a_log_that_the_sheet_itself_writes_is_none_of_a_log():
         validations='[{type: file_exists, path: "{workspace}/logs/sheet-01.stdout.log"}]',
     )
     assert "S516" not in {problem.code for problem in compiled(text).problems}
+
+
+def test_sheets_that_leave_a_worktree_are_named_by_the_place_that_makes_them():
+    text = ISOLATED + "movements: {2: {instrument_config: {working_directory: sub}}}\n"
+    (told,) = [
+        problem for problem in compiled(text, Disk({"/s/sub/a": ""})).problems if problem.code == "S517"
+    ]
+    assert told.message == "isolation has no effect here: sheet 2 works in '/s/sub'"
+    assert (told.path, told.sheets) == ("movements.2.instrument_config.working_directory", [2])
+    off = text.replace("{enabled: true}", "{enabled: true, mode: none}")
+    assert "S517" not in {problem.code for problem in compiled(off, Disk({"/s/sub/a": ""})).problems}
