@@ -99,10 +99,13 @@ def decode(text: bytes) -> Any:
     """
     msgspec = sys.modules.get("msgspec")
     if msgspec is None:
-        return json.loads(text.decode())
+        try:
+            return json.loads(text.decode())
+        except RecursionError as error:
+            raise ValueError(str(error)) from None
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -125,10 +128,7 @@ def read_envelope(line: bytes) -> Envelope:
     Raises:
         ValueError: it is none.
     """
-    try:
-        told = decode(line)
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
+    told = decode(line)
     if not isinstance(told, dict):
         raise ValueError("a message is one JSON object")  # noqa: TRY004  as what is no JSON
     read = Envelope(

@@ -5,7 +5,6 @@ An unknown key or a wrong value is an error with its place. Source: docs/design/
 
 import errno
 import re
-import tomllib
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from marianned import files
+from marianned.decoding import Undecodable, from_toml
 from marianned.formatting import did_you_mean, read_duration
 from marianned.places import CLUSTERS, LOCAL, ExecutorName
 from marianned.score.read import sbatch
@@ -171,15 +171,16 @@ def load_configuration(directory: Path) -> Configuration:
     defaults = dict.fromkeys(FIELDS, "default")
     try:
         text = _read_text(path)
-        values = tomllib.loads(text)
+        values = from_toml(text)
     except FileNotFoundError:
         return Configuration(Settings(), defaults)
     except OSError as error:
         raise ConfigError(f"{path}: it is not read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8: byte 0x{error.object[error.start]:02x}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    except Undecodable as error:
+        where = "" if error.line is None else f":{error.line}:{error.column}"
+        raise ConfigError(f"{path}{where}: {error}") from None
     checked: dict[str, Any] = {}
     sources: dict[str, str] = {}
     problems: list[str] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import files
+from marianned.decoding import Undecodable, from_json
 from marianned.paths import database_path, lock_path
 
 _OURS = b"marianned"
@@ -75,8 +76,8 @@ def _pid_of(path: Path) -> int | None:
 
 def _read_holder(path: Path) -> Holder | None:
     try:
-        return msgspec.json.decode(files.read(path, files.TEXT_MOST), type=Holder)
+        return from_json(files.read(path, files.TEXT_MOST), Holder)
     except PermissionError:
         raise
-    except (OSError, msgspec.DecodeError):
+    except (OSError, Undecodable):
         return None

@@ -21,6 +21,7 @@ from anyio import to_thread
 
 from marianned import files, memory, worker_pool
 from marianned.accidents import is_scarcity
+from marianned.decoding import from_msgpack
 from marianned.errors import Problem
 from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
@@ -133,7 +134,7 @@ async def compile_stored(source: ScoreSource, files: Mapping[str, str]) -> Compi
 
 async def _compiled(source: ScoreSource, files: dict[str, str] | None) -> CompileResult:
     told, packed = await call(_compile, source, files)
-    compiled = msgspec.msgpack.decode(told, type=CompileResult)
+    compiled = from_msgpack(told, CompileResult)
     if not packed:
         return compiled
     return msgspec.structs.replace(compiled, expanded=await unpack(packed), packed=packed)
@@ -143,7 +144,7 @@ async def unpack(data: bytes) -> ExpandedScore:
     """Decode an ExpandedScore from msgpack, a large one in a thread.
 
     Raises:
-        msgspec.DecodeError: it is none of this version of the program.
+        Undecodable: it is none of this version of the program.
     """
     return unpack_score(data) if len(data) < _SMALL_BYTES else await to_thread.run_sync(unpack_score, data)
 
@@ -234,7 +235,7 @@ async def _with_score(
 
 def _cached_score(key: str, data: bytes | None) -> ExpandedScore | None:
     if data is not None:
-        _scores[key] = msgspec.msgpack.decode(data, type=ExpandedScore)
+        _scores[key] = from_msgpack(data, ExpandedScore)
     if key not in _scores:
         return None
     _scores.move_to_end(key)

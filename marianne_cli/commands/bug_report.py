@@ -13,6 +13,7 @@ import msgspec
 from marianne_cli import options
 from marianne_cli.context import CommandOutcome, Invocation
 from marianned import __version__
+from marianned.decoding import Undecodable, from_json
 from marianned.errors import InternalError, NoDaemon
 
 _ENTRIES_MOST = 1_000
@@ -154,8 +155,8 @@ def _last_lines(file: Path) -> list[str]:
 
 def _concerns(line: str, job: str) -> bool:
     try:
-        told = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+        told = from_json(line)
+    except Undecodable:
         return False
     if not isinstance(told, dict):
         return False

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import msgspec
-
 from marianne_cli import exits, options
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import render
+from marianned.decoding import Undecodable, check_depth, from_json
 from marianned.errors import MarianneError
 
 
@@ -20,8 +19,9 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     if schema or method is None:
         return _method_line(method, schema=schema)
     try:
-        given = msgspec.json.decode(params)
-    except msgspec.DecodeError as error:
+        given = from_json(params)
+        check_depth(given)
+    except Undecodable as error:
         raise Misuse(f"not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise Misuse("params are a JSON object: they are given by name")

@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import shlex
 import sys
 from pathlib import Path
 
+import msgspec
+
 from marianne_cli.lines.misuse import Misuse
+from marianned.decoding import Undecodable, from_json
 
 DISTRIBUTION = "marianned"
 
@@ -48,10 +50,23 @@ def _source_suffix() -> str:
     What installs it anew would else look for it in an index, which need not have it.
     """
     try:
-        told = json.loads(importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+        text = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+        told = from_json(text or "{}", _Origin)
+    except (importlib.metadata.PackageNotFoundError, Undecodable):
         return ""
-    if not (url := told.get("url")):
+    if not told.url:
         return ""
-    vcs = told.get("vcs_info")
-    return f" @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f" @ {url}"
+    vcs = told.vcs_info
+    return f" @ {vcs.vcs}+{told.url}@{vcs.commit_id}" if vcs else f" @ {told.url}"
+
+
+class _Vcs(msgspec.Struct):
+    vcs: str
+    commit_id: str
+
+
+class _Origin(msgspec.Struct):
+    """What pip has written about where a distribution came from."""
+
+    url: str = ""
+    vcs_info: _Vcs | None = None

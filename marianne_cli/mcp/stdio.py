@@ -16,6 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from marianned import __version__
+from marianned.decoding import DEPTH_MOST, Undecodable, check_depth, from_json
 from marianned.formatting import as_utf8
 
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -85,12 +86,16 @@ class McpServer:
 
     async def _take_message(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
         try:
-            message = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            message = from_json(line)
+            check_depth(message)
+        except Undecodable:
             asked = _id_of(line)
             said = "a message is one line of JSON"
             if asked is not None:
-                said += ", its numbers in the range of a double, its texts without halves of characters"
+                said += (
+                    f", at most {DEPTH_MOST} levels deep, its numbers in the range of a double, "
+                    "its texts without halves of characters"
+                )
             await self._send_error(asked, RpcError(_PARSE if asked is None else _INVALID, said))
             return
         match message:

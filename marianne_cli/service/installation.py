@@ -4,8 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
-import msgspec
-
+from marianned.decoding import Undecodable, from_json
 from marianned.errors import InternalError
 
 
@@ -22,8 +21,8 @@ def daemon_check_report() -> dict[str, Any]:
         check=False,
     )
     try:
-        found: dict[str, Any] = msgspec.json.decode(checked.stdout)
-    except msgspec.DecodeError:
+        found: dict[str, Any] = from_json(checked.stdout)
+    except Undecodable:
         said = checked.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise InternalError(f"marianned can't check itself: {said or 'it says nothing'}") from None
     return found

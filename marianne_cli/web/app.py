@@ -20,6 +20,7 @@ from marianne_cli.web.live import LiveState
 from marianne_cli.web.outputs import error_object
 from marianne_cli.web.sessions import SESSION_SECONDS, SessionStore
 from marianne_cli.web.tabs import Tab, TabSubscription
+from marianned.decoding import Undecodable, check_depth, from_json
 from marianned.errors import MarianneError, NoDaemon
 from marianned.protocol import METHODS
 
@@ -176,8 +177,9 @@ class PageApp:
             why = "the page is read-only" if asked.method in CHANGES else "the page never asks that"
             return _refusal_response(403, why, code="E509")
         try:
+            check_depth(asked.params)
             params = msgspec.convert(asked.params, METHODS[asked.method].params)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, Undecodable) as error:
             return _refusal_response(400, str(error), code="E510")
         try:
             reply = msgspec.to_builtins(await self._client.ask(params))
@@ -246,8 +248,8 @@ async def _read_body(request: Request, kind: type[T]) -> T | Response:
     except (TimeoutError, ClientDisconnect):
         return Response(status_code=408)
     try:
-        return msgspec.json.decode(bytes(taken), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return from_json(bytes(taken), kind)
+    except Undecodable:
         return Response(status_code=400)
 
 

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import msgspec
-
 from marianned import wire
+from marianned.decoding import JsonDecoder, Undecodable
 from marianned.formatting import did_you_mean
 from marianned.protocol import METHODS, Query
 from marianned.protocol.field_errors import describe_field_error, shorten
 
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
+_DECODERS: dict[str, JsonDecoder[Any]] = {
+    name: JsonDecoder[Any](method.params) for name, method in METHODS.items()
 }
 
 
@@ -31,7 +30,7 @@ def read_params(request: wire.Request) -> Query[Any]:
         )
     try:
         params: Query[Any] = decoder.decode(request.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except Undecodable as error:
         kind = METHODS[request.method].params
         said = describe_field_error(kind, request.params, str(error), whose=request.method, called="params")
         raise wire.ProtocolFault(

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from marianned import files
+from marianned.decoding import Undecodable, from_json
 from marianned.executors import limit, shim
 from marianned.executors.base import AttemptPlace, ExitRecord, read_spec_id
 from marianned.paths import make_private_directory
@@ -82,8 +83,8 @@ def raise_limit(place: AttemptPlace, seconds: float, name: str = limit.NAME) -> 
 def read(path: Path, kind: type[_S]) -> _S | None:
     """Read a file of the supervisors; None where there is none, or what a failing disk has left of it."""
     try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
-    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, msgspec.MsgspecError):
+        return from_json(files.read(path, files.RECORD_MOST), kind)
+    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, Undecodable):
         return None
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from marianned import files
 from marianned.accidents import Accident
+from marianned.decoding import Undecodable, from_json
 from marianned.protocol import ErrorCategory
 from marianned.score.expanded import Resources
 
@@ -149,8 +150,8 @@ class _SpecId(msgspec.Struct):
 def read_spec_id(directory: Path) -> str | None:
     """Return the id of the attempt whose spec lies in a directory; None: there is none."""
     try:
-        return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_SpecId).id
-    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, msgspec.MsgspecError):
+        return from_json(files.read(directory / SPEC, files.RECORD_MOST), _SpecId).id
+    except (FileNotFoundError, NotADirectoryError, files.UnsuitableFile, Undecodable):
         return None
 
 

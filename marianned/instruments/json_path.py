@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from marianned.decoding import Undecodable, from_json
+
 _PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
 _INDEX = re.compile(r"-?\d+")
 _EVERY = "*"
@@ -86,8 +88,8 @@ def decode_json(data: bytes) -> Any:
     What stands around it counts.
     """
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return from_json(data)
+    except Undecodable:
         pass
     if data[-1:] not in b"}] \t\n":  # cut off, or another text: not read a second time
         return None

@@ -5,9 +5,10 @@ import re
 import msgspec
 from msgspec import inspect as types
 
+from marianned.decoding import JsonDecoder, Undecodable, from_json
 from marianned.formatting import CONTROLS, did_you_mean
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_members = JsonDecoder[dict[str, msgspec.Raw]](dict[str, msgspec.Raw])
 _SHOWN = 40
 """Characters of a name or a value that are repeated in an error."""
 _PLACE = re.compile(r"`\$\.?([^`]*)`$")
@@ -26,7 +27,7 @@ def describe_field_error(
     """
     try:
         members = _members.decode(given)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except Undecodable:
         return f"{called}: not a valid JSON object"
     described = types.type_info(kind)
     assert isinstance(described, types.StructType)
@@ -93,8 +94,8 @@ def _has_length(text: str, wanted: types.StrType) -> bool:
 
 def _describe_value(raw: msgspec.Raw, wanted: types.Type) -> str:
     try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = from_json(bytes(raw))
+    except Undecodable:
         return "a value that can't be read"
     ways = [
         one.type if isinstance(one, types.Metadata) else one for one in getattr(wanted, "types", (wanted,))

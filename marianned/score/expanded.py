@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from marianned.decoding import MsgpackDecoder, from_msgpack
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.protocol import HookFound, Parameter
@@ -504,16 +505,16 @@ def unpack_score(data: bytes) -> ExpandedScore:
     As a whole, 10,000 sheets hold all other threads up for 40 ms; between two sheets they get their turn.
 
     Raises:
-        msgspec.DecodeError: the data is no score as this version of the program stores it.
+        Undecodable: the data is no score as this version of the program stores it.
     """
-    parts = msgspec.msgpack.decode(data, type=dict[str, msgspec.Raw])
+    parts = from_msgpack(data, dict[str, msgspec.Raw])
     sheets = [_sheet_decoder.decode(raw) for raw in _sheets_decoder.decode(parts.get("sheets", _NO_SHEETS))]
     rest = msgspec.msgpack.encode({**parts, "sheets": _NO_SHEETS})
-    return msgspec.structs.replace(msgspec.msgpack.decode(rest, type=ExpandedScore), sheets=tuple(sheets))
+    return msgspec.structs.replace(from_msgpack(rest, ExpandedScore), sheets=tuple(sheets))
 
 
-_sheet_decoder = msgspec.msgpack.Decoder(SheetDefinition)
-_sheets_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_sheet_decoder = MsgpackDecoder[SheetDefinition](SheetDefinition)
+_sheets_decoder = MsgpackDecoder[list[msgspec.Raw]](list[msgspec.Raw])
 _NO_SHEETS = msgspec.Raw(msgspec.msgpack.encode([]))
 
 

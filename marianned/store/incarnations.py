@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from marianned import files
+from marianned.decoding import Undecodable, from_json
 from marianned.store.sql import SQL
 
 NOTE_NAME = "incarnation"
@@ -159,8 +160,8 @@ def _describe_restored(
 
 def _read(path: Path) -> _IncarnationNote | None:
     try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=_IncarnationNote)
-    except (OSError, msgspec.MsgspecError):
+        return from_json(files.read(path, files.RECORD_MOST), _IncarnationNote)
+    except (OSError, Undecodable):
         return None
 
 

@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from marianned import protocol
 from marianned.clock import timestamp
+from marianned.decoding import from_json
 from marianned.errors import Unavailable
 from marianned.rows import (
     ArchivedRow,
@@ -174,7 +175,7 @@ def _salvage(columns: Columns[T], found: Mapping[str, Any]) -> T:
     """Return a row, of a damaged one what can be read of it."""
     try:
         return columns.struct(found)
-    except (msgspec.MsgspecError, TypeError, ValueError):
+    except (TypeError, ValueError):  # one of them is Undecodable
         return columns.remains(found)
 
 
@@ -297,7 +298,7 @@ class Records:
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, int, str, bool, frozenset[str]]]:
             return [
-                (str(name), int(run), str(status), bool(newest), frozenset(msgspec.json.decode(labels)))
+                (str(name), int(run), str(status), bool(newest), frozenset(from_json(labels)))
                 for name, run, status, newest, labels in connection.execute(SQL["run_names"])
             ]
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 
 import msgspec
 
+from marianned.decoding import JsonDecoder, Undecodable
 from marianned.rows import TABLES, AttemptRow, BriefRunRow, RevisionRow
 
 Value = int | float | str | bytes | None
@@ -95,7 +96,7 @@ class Columns(Generic[T]):
         self._flags = [name for name in self._names if hints[name] is bool]
         self._words = {name: hints[name] for name in self._names if _is_of_words(hints[name])}
         self._nested = {
-            name: msgspec.json.Decoder(hints[name])
+            name: JsonDecoder[Any](hints[name])
             for name in self._names
             if hints[name] is not bool and hints[name] not in _PLAIN and name not in self._words
         }
@@ -129,17 +130,17 @@ class Columns(Generic[T]):
             try:
                 if values[name] is not None:
                     decoder.decode(values[name])
-            except (msgspec.MsgspecError, TypeError, ValueError):
+            except (TypeError, ValueError):  # one of them is Undecodable
                 values[name] = _empty(decoder)
         return self.struct(values)
 
 
-def _empty(decoder: "msgspec.json.Decoder[Any]") -> str | None:
+def _empty(decoder: JsonDecoder[Any]) -> str | None:
     """Return the least JSON text that is of this type; None: there is none."""
     for text in ("{}", "[]"):
         try:
             decoder.decode(text)
-        except msgspec.MsgspecError:
+        except Undecodable:
             continue
         return text
     return None

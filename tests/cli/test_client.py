@@ -229,6 +229,25 @@ def test_mzt_alone_without_a_daemon_tells_how_to_begin(tmp_path, monkeypatch, ca
     )
 
 
+@pytest.mark.parametrize("depth", [200, 2_000, 50_000])
+def test_params_that_are_nested_too_deeply_are_refused_in_a_line(tmp_path, monkeypatch, capsys, depth):
+    no_daemon(tmp_path, monkeypatch)
+    assert run(["rpc", "job.pause", f'{{"job_id": {"[" * depth}{"]" * depth}}}']) == 2
+    assert "not valid JSON: it is nested too deeply" in capsys.readouterr().err
+
+
+def test_a_lock_file_that_is_nested_too_deeply_names_no_daemon(tmp_path, monkeypatch, capsys):
+    state = tmp_path / "state" / "marianne"
+    state.mkdir(parents=True, mode=0o700)
+    (state / "lock").write_text("[" * 50_000)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for name in ("STATE_DIRECTORY", "MARIANNE_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    assert run(["list"]) == 3
+    assert capsys.readouterr().err.startswith(f"mzt: no daemon answers at {tmp_path}/marianne/marianned.sock")
+
+
 def test_no_daemon_is_started_from_inside_an_attempt(tmp_path, monkeypatch, capsys):
     no_daemon(tmp_path, monkeypatch)
     monkeypatch.setenv("MARIANNE_ATTEMPT_ID", "1")

@@ -60,8 +60,25 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, place: 
 
 
 def test_what_is_no_toml_is_told_with_the_place_the_reader_gives(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="line 1"):
+    with pytest.raises(ConfigError, match=r"config\.toml:1:14: expected"):
         load_settings(write(tmp_path, "max_attempts 2\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a=" + "[" * 50_000, ":1:103: it is nested too deeply"),
+        ("max_attempts = 1\nmax_attempts = 2\n", ":2:17: this key has a value already"),
+        ("max_queued = " + "1" * 5_000, ":1:14: a number has too many digits"),
+        (".".join("a" * 5_000) + " = 1", ": it is nested too deeply"),
+    ],
+)
+def test_what_the_reader_of_toml_can_not_take_is_told_in_the_same_form(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(write(tmp_path, text))
+    assert str(error.value) == f"{tmp_path}/config.toml{told}"
 
 
 def test_what_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:

@@ -206,7 +206,11 @@ def test_only_these_requests_reach_the_daemon(dashboard, cookie):
     assert not {"daemon.stop", "daemon.reload", "job.submit", "backup.write"} & (LOOKS | CHANGES)
     assert dashboard.ask(cookie, "job.status", job_id="nope").status == 409
     assert dashboard.ask(cookie, "job.status", job_id=3).status == 400
-    for body in (b"", b"[]", b"{", b"\xff", b'{"method": "daemon.status", "more": 1}'):
+    deep = (
+        b'{"method": "daemon.status", "params": {"a": %s}}' % (b"[" * depth + b"]" * depth)
+        for depth in (200, 20_000)
+    )
+    for body in (b"", b"[]", b"{", b"\xff", b'{"method": "daemon.status", "more": 1}', *deep):
         sent = [("Origin", dashboard.origin), *JSON, ("Cookie", cookie)]
         assert dashboard.request("POST", "/ask", sent, body).status == 400
 

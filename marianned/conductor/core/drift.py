@@ -25,6 +25,7 @@ from marianned import files, lifecycle
 from marianned.clock import timestamp
 from marianned.conductor.services import Services
 from marianned.conductor.workspace.worktrees import FileListFailed
+from marianned.decoding import Undecodable, from_msgpack
 from marianned.paths import make_private_directory
 from marianned.progress.state.run import RunState
 from marianned.protocol import Drift, FileChange, FileDifference, JobStatus, WaitingFor
@@ -378,6 +379,6 @@ def _read_snapshot(path: Path) -> WorkspaceSnapshot | None:
     try:
         unpacked = zlib.decompressobj()
         data = unpacked.decompress(files.read(path, _RECORD_BYTES), _RECORD_BYTES)
-        return msgspec.msgpack.decode(data, type=WorkspaceSnapshot)
-    except (OSError, zlib.error, msgspec.MsgspecError, UnicodeError):
+        return from_msgpack(data, WorkspaceSnapshot)
+    except (OSError, zlib.error, Undecodable):
         return None

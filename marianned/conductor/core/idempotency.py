@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from marianned.clock import timestamp
+from marianned.decoding import from_json
 from marianned.errors import BY_CODE, BadRequest, InternalError, Unavailable
 from marianned.moment import now
 from marianned.protocol import Caller, Command, Job, Reply
@@ -142,7 +143,7 @@ def _check_same(row: RequestRow, known: RequestRow) -> None:
 
 def _job_of(known: RequestRow) -> str | None:
     """Return the job that an answered request was about, where its reply names one."""
-    return msgspec.json.decode(known.reply, type=_ReplyJob).job_id if known.reply is not None else None
+    return from_json(known.reply, _ReplyJob).job_id if known.reply is not None else None
 
 
 class _ReplyJob(msgspec.Struct):
@@ -156,10 +157,10 @@ def recorded_answer(row: RequestRow, kind: type[R]) -> R | None:
         MarianneError: the answer was an error.
     """
     if row.refusal is not None:
-        kept = msgspec.json.decode(row.refusal)
+        kept = from_json(row.refusal)
         error = BY_CODE.get(kept.pop("code"), InternalError)
         raise error(kept.pop("message"), **kept)
     if row.reply is None:
         return None
-    reply = msgspec.json.decode(row.reply, type=kind)
+    reply = from_json(row.reply, kind)
     return msgspec.structs.replace(reply, event=row.event or 0)

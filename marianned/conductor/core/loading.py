@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from marianned import memory, workers
 from marianned.conductor.services import Services, is_away
+from marianned.decoding import Undecodable, from_json
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.run import RunState, ScoreVersion
@@ -164,7 +165,7 @@ async def load_version(store: Store, run: RunRow, number: int) -> ScoreVersion:
 async def _version_of(run: RunRow, row: RevisionRow | None, number: int) -> ScoreVersion:
     if row is None:
         raise UnreadableRevision(f"revision {number} of '{run.job_name}' is not in the database")
-    plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
+    plan = from_json(row.plan, list[PlanLine]) if row.plan else []
     score = await _unpack(row)
     if score is None:
         score, packed = await _expand_again(run, row)
@@ -176,7 +177,7 @@ async def _unpack(row: RevisionRow) -> ExpandedScore | None:
     """Return what is stored; None: another version of this program wrote it."""
     try:
         return await workers.unpack(row.expanded)
-    except msgspec.DecodeError:
+    except Undecodable:
         return None
 
 

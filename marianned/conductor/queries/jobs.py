@@ -36,6 +36,7 @@ from marianned.conductor.queries.output import (
 )
 from marianned.conductor.queries.reply_cache import JobReplyCache
 from marianned.conductor.run.attempt import PROMPT
+from marianned.decoding import Undecodable, from_json
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, WaitTimeout
 from marianned.moment import now
 from marianned.problem import ERROR, Problem, make_problem
@@ -317,8 +318,8 @@ class JobQueries:
         if row.job is None or (job is not None and job.state.run.run == row.run):
             return None
         try:
-            view = msgspec.json.decode(row.job, type=JobView)
-        except msgspec.DecodeError:
+            view = from_json(row.job, JobView)
+        except Undecodable:
             return None
         view.event = self.services.store.last_event
         return view if row.newest else view_of_earlier_run(view)

@@ -11,6 +11,7 @@ from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core.hindrances import JobBlockers, hindrances, uids_not_flying
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
+from marianned.decoding import from_json, from_msgpack
 from marianned.errors import BadRequest
 from marianned.executors.output import quote_tail
 from marianned.masks import Mask
@@ -161,7 +162,7 @@ class WhyQueries:
 
     async def _revision_view(self, state: RunState, row: RevisionRow, params: ReadRevisions) -> Revision:
         whole = await self._revision_row(state, row.revision)
-        plan = msgspec.json.decode(row.plan, type=list[PlanLine])
+        plan = from_json(row.plan, list[PlanLine])
         return Revision(
             revision=row.revision,
             status=row.status,
@@ -172,7 +173,7 @@ class WhyQueries:
             config_file=row.config_file,
             directory=row.directory,
             sha256=row.sha256,
-            total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_ExpandedSheets).sheets),
+            total_sheets=len(from_msgpack(whole.expanded, _ExpandedSheets).sheets),
             plan=plan[params.offset : params.offset + params.limit],
             plan_total=len(plan),
             variables=masks.mask_variables(row.variables),

@@ -21,6 +21,7 @@ from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests.new_run import RunOrigin, ValidScore, compile_valid
 from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
+from marianned.decoding import Undecodable, from_msgpack
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.run import ScoreVersion
@@ -263,7 +264,7 @@ def _read_score(places: Sequence[str]) -> tuple[str, Path, bytes]:
 def _decode_kept(kept: bytes) -> ScoreVersion | MarianneError:
     """Return what was kept; another version of this program may have written it."""
     try:
-        row = msgspec.msgpack.decode(kept, type=RevisionRow)
-        return ScoreVersion(row=row, score=msgspec.msgpack.decode(row.expanded, type=ExpandedScore))
-    except msgspec.DecodeError:
+        row = from_msgpack(kept, RevisionRow)
+        return ScoreVersion(row=row, score=from_msgpack(row.expanded, ExpandedScore))
+    except Undecodable:
         return WrongStatus("another version of this program kept it, which this one can't read")

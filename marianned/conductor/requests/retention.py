@@ -17,6 +17,7 @@ from marianned.clock import Instant
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
+from marianned.decoding import from_json
 from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now
 from marianned.progress.views.messages import refusal_of_removal
@@ -45,7 +46,7 @@ class Retention:
         """Delete the files of the run that a daemon before was removing when it ended."""
         note = await self._services.store.records.note(_REMOVING)
         if note is not None:
-            await self._delete_files(msgspec.json.decode(note, type=_RunRemoval))
+            await self._delete_files(from_json(note, _RunRemoval))
 
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
@@ -155,9 +156,7 @@ class Retention:
     async def _trusts_clock(self) -> bool:
         """Look at the clock, keep what was seen, and tell whether ages can be told by it."""
         kept = await self._services.store.records.note(_NOTE)
-        look = observe_clocks(
-            None if kept is None else msgspec.json.decode(kept, type=ClockObservation), now()
-        )
+        look = observe_clocks(None if kept is None else from_json(kept, ClockObservation), now())
         await self._services.store.commit(Changes(notes={_NOTE: msgspec.json.encode(look).decode()}))
         if look.doubted is not None:
             _logger.warning("the clock has jumped: nothing is forgotten before it has gone right for a day")

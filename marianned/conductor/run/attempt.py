@@ -48,6 +48,7 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import WorktreeUnavailable
+from marianned.decoding import Undecodable, from_json
 from marianned.executors.base import (
     AttemptWithdrawn,
     ExitRecord,
@@ -586,6 +587,6 @@ def _may_have_stopped(record: ExitRecord, profile: Profile) -> bool:
 
 def _read_warnings(directory: Path) -> list[str]:
     try:
-        return msgspec.json.decode(files.read(directory / _WARNINGS, files.RECORD_MOST), type=list[str])
-    except (OSError, msgspec.DecodeError):
+        return from_json(files.read(directory / _WARNINGS, files.RECORD_MOST), list[str])
+    except (OSError, Undecodable):
         return []

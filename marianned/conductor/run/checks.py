@@ -24,6 +24,7 @@ from marianned.conductor.run.attempt_spec import spec_for_node
 from marianned.conductor.run.ends import is_cancelled, outside_cause
 from marianned.conductor.run.process import PreparationFailed, shell_script
 from marianned.conductor.services import Services, is_away
+from marianned.decoding import Undecodable, from_json
 from marianned.executors.base import (
     AlreadyClaimed,
     AttemptPlace,
@@ -402,8 +403,8 @@ def _look_at_files(checks: Sequence[Check]) -> bool:
 def _snapshot_of(path: Path) -> FileIdentities:
     """Return what was noted; what can't be read was not: the checks then find all files modified."""
     try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=FileIdentities)
-    except (OSError, msgspec.MsgspecError):
+        return from_json(files.read(path, files.RECORD_MOST), FileIdentities)
+    except (OSError, Undecodable):
         return {}
 
 

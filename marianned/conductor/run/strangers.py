@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from marianned import files
 from marianned.conductor.services import Services
+from marianned.decoding import Undecodable, from_json
 from marianned.errors import MarianneError
 from marianned.executors.base import SPEC
 from marianned.formatting import listing, sheet_list
@@ -182,6 +183,6 @@ def _stranger_of(attempts: Path, name: str, pid: int) -> Stranger:
 def _read_env(spec: Path) -> _SpecEnv | None:
     """Return whose an attempt is, as its spec tells; null where it can't be read."""
     try:
-        return msgspec.json.decode(files.read(spec, files.RECORD_MOST), type=_SpecFile, strict=False).env
-    except (OSError, ValueError):  # what is no JSON, or no number, is a ValueError
+        return from_json(files.read(spec, files.RECORD_MOST), _SpecFile, strict=False).env
+    except (OSError, Undecodable):
         return None

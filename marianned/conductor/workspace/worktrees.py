@@ -20,6 +20,7 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.accidents import Accident, LossCounter, runs_short, until_it_works
+from marianned.decoding import from_msgpack
 from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
@@ -566,7 +567,7 @@ def _loss(row: WorktreeRow) -> str:
 
 
 def _isolation_of(row: WorktreeRow) -> Isolation:
-    return msgspec.msgpack.decode(row.isolation, type=Isolation)
+    return from_msgpack(row.isolation, Isolation)
 
 
 def _free_name(
