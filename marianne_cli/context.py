@@ -113,9 +113,10 @@ class Invocation:
 
     def for_people(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
         """Return a result as people may see it; as JSON, and the text of a score, it is what came."""
-        if self.as_json or ("text" in result and method == "job.revisions"):
+        if self.as_json:
             return result
-        return dict(terminal.reply(result))
+        stored = {"text": result["text"]} if method == "job.revisions" and "text" in result else {}
+        return {**terminal.reply(result), **stored}
 
     def with_reason_and_key(self, params: Mapping[str, object]) -> dict[str, object]:
         """Add the caller's reason and key; a key that several jobs share is made each one's own."""
@@ -156,7 +157,7 @@ class Invocation:
             from marianne_cli.exits import problem_text
 
             for problem in result["problems"]:
-                self.note(problem_text(problem))
+                self.note(*problem_text(problem).split("\n"))
 
     def note_version(self) -> None:
         """Note on stderr if the daemon that answered is of another version than this program."""
@@ -167,10 +168,11 @@ class Invocation:
         if apart is not None:
             self.note(f"{apart[0]}; type: {' · '.join(apart[1])}")
 
-    def note(self, text: str) -> None:
+    def note(self, *lines: str) -> None:
         """Print a note beside the result, on stderr."""
         if not self.quiet and not self.as_json:
-            print(terminal.text(text), file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
+            said = "\n".join(map(terminal.line, lines))
+            print(said, file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
 
     @property
     def draws_live_line(self) -> bool:

@@ -44,7 +44,11 @@ def print_outcome(call: Invocation, answer: CommandOutcome, *, lenient: bool = T
             _check_fields(call.fields or (), found)
         print_json_object(call, found)
     else:
-        text = _wrapped(answer.result["message"], sys.stdout) if answer.text is None else answer.text
+        text = (
+            _wrapped(terminal.line(answer.result["message"]), sys.stdout)
+            if answer.text is None
+            else answer.text
+        )
         if call.quiet and answer.short is not None:
             text = answer.short
         if text:
@@ -132,7 +136,7 @@ def usage_message(message: str, command: str | None, arguments: Sequence[str]) -
 
 def print_usage_error(message: str, hints: list[str]) -> int:
     """Print what is wrong with the command line; return the exit code."""
-    _print_errors([f"mzt: {message}"], hints)
+    _print_errors([f"mzt: {terminal.line(message)}"], hints)
     return USAGE_EXIT
 
 

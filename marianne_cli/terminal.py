@@ -2,8 +2,9 @@ r"""What may reach a terminal: the one place through which texts of agents, serv
 
 A terminal obeys what it is sent: it writes the clipboard, clears the screen, hides words, turns them round.
 So control characters are shown as escapes (`\x1b`), tab and newline excepted, and so are those that turn the
-direction of text. What belongs in one line (names, labels, reasons, messages) has its newlines shown, too: no
-text of somebody else's begins a line of a screen. `--raw`, and a score's text as stored, are bytes by design.
+direction of text. What belongs in one line (names, labels, reasons, messages) has its newlines and tabs
+shown, too: no text of somebody else's begins a line of a screen. `--raw`, and a score's text as stored, are
+bytes by design.
 """
 
 import re
@@ -15,7 +16,7 @@ from marianned.formatting import visible_json as json
 
 __all__ = ["json", "line", "reply", "screen", "text"]
 
-_CONTROL = re.compile(f"[{CONTROLS}]|\n")
+_CONTROL = re.compile(f"[{CONTROLS}\t\n]")
 _OURS = re.compile(r"(\x1b\[[0-9]{1,2}m)")
 """Colours, which screens put in: of somebody else's they would be harmless, but none come so far."""
 WHOLE_TEXTS = frozenset({"stdout_tail", "stderr_tail", "output", "prompt", "profile", "instrument_config"})

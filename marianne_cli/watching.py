@@ -39,7 +39,7 @@ def watch_until_end(call: Invocation, work: Callable[[], CommandOutcome]) -> int
             continue
         ended = bool(answer.result.get("job_id")) and answer.result.get("status") in _ENDED
         if drawn and not ended:
-            _draw(str(answer.result["message"] if answer.text is None else answer.text))
+            _draw(terminal.line(answer.result["message"]) if answer.text is None else answer.text)
         elif ended or answer.result["event"] != seen:
             exits.write(_REDRAW if drawn else "")
             code = exits.print_outcome(call, answer)

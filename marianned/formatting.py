@@ -12,7 +12,8 @@ MASK = "***"
 CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Of a pattern's class: control characters but tab and newline, and those that turn the direction of text."""
 _CONTROL = re.compile(f"[{CONTROLS}]")
-_SHORT = {"\n": "\\n", "\r": "\\r"}
+_UNTYPED = re.compile(f"[{CONTROLS}\t\n]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
 _FILES_SAID = 5
@@ -212,8 +213,16 @@ def _release(version: str) -> tuple[list[int], int, list[int]]:
 
 
 def typed(file: str | None) -> str:
-    """Write a file as it is typed into a shell, in the hints; without one, `FILE`."""
-    return shlex.quote(file) if file else "FILE"
+    r"""Write a file as it is typed into a shell, in the hints; without one, `FILE`.
+
+    What has control characters is quoted with their escapes: it stays one line, `$'a\u000ab'`.
+    """
+    if not file:
+        return "FILE"
+    if not _UNTYPED.search(file):
+        return shlex.quote(file)
+    quoted = file.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + _UNTYPED.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted) + "'"
 
 
 _FILE_WORDS = {"changed": "", "added": " (new)", "removed": " (gone)"}

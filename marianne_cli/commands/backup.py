@@ -18,4 +18,7 @@ def command(call: Invocation, *, file: str) -> CommandOutcome:
     if os.path.lexists(path):
         raise Misuse(f"'{file}' exists already; a backup overwrites nothing")
     with call.connect(timeout=_PATIENCE_SECONDS) as client:
-        return CommandOutcome(client.request("backup.write", {"file": path}, once=True), short="")
+        return CommandOutcome(
+            call.for_people("backup.write", client.request("backup.write", {"file": path}, once=True)),
+            short="",
+        )

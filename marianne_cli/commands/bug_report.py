@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from marianne_cli import options
+from marianne_cli import options, terminal
 from marianne_cli.context import CommandOutcome, Invocation
 from marianned import __version__
 from marianned.decoding import Undecodable, from_json
@@ -45,7 +45,7 @@ def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Comma
     Without FILE it is JOB-bug-report.txt. Secrets are masked. It shows what it takes, and asks.
     """
     parts = [*_installation_parts(), *_job_parts(call, job), _log_part(job)]
-    call.note("\n".join(f"  {part.name:<9} {len(part.lines):>5} lines  {part.what}" for part in parts))
+    call.note(*(f"  {part.name:<9} {len(part.lines):>5} lines  {part.what}" for part in parts))
     named = file or f"{job.replace('/', '_')}-bug-report.txt"
     options.confirm(f"write this to '{named}'", yes=yes)
     text = _report_text(job, parts)
@@ -82,7 +82,8 @@ def _installation_parts() -> Iterator[_BugReportPart]:
         yield _BugReportPart("doctor", "what `mzt doctor` finds", [error.message])
         return
     said = (
-        f"{'ok  ' if check['passed'] else 'FAIL'} {check['name']}: {check['message']}" for check in checks
+        f"{'ok  ' if check['passed'] else 'FAIL'} {check['name']}: {terminal.line(check['message'])}"
+        for check in checks
     )
     yield _BugReportPart("doctor", "what `mzt doctor` finds", list(said))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marianne_cli import options
+from marianne_cli import options, terminal
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
@@ -40,7 +40,12 @@ def command(
     else:
         texts.append(call.ask("job.revisions", job_id=job, revision=to)["text"])
     name = reply["job_name"]
-    text = unified_diff(texts[0], texts[1], f"{name} revision {since}", config or f"{name} revision {to}")
+    text = unified_diff(
+        texts[0],
+        texts[1],
+        f"{name} revision {since}",
+        f"{name} revision {to}" if config is None else terminal.line(config),
+    )
     words = [f"revision {since}", f"'{config}'" if config is not None else f"revision {to}"]
     values = _new_values(reply["revisions"], since, to)
     differ = "what differs" if text else "only values differ" if values else "nothing differs"

@@ -38,7 +38,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
             shlex.join(["EDITOR=nano", "mzt", "edit", job]),
             shlex.join(["mzt", "modify", job, "-c", "FILE"]),
         )
-    known = call.ask("job.revisions", job_id=job)
+    known = call.client.request("job.revisions", {"job_id": job})  # as it came: the file goes back
     expect = diff.newest(known["revisions"])
     text = call.ask("job.revisions", job_id=job, revision=expect)["text"]
     told = next(told for told in known["revisions"] if told["revision"] == expect)

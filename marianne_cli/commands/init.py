@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import marianned
-from marianne_cli import options
+from marianne_cli import options, terminal
 from marianne_cli.context import CommandOutcome, Invocation
 from marianned.formatting import typed
 
@@ -50,9 +50,11 @@ def command(call: Invocation, *, file: str) -> CommandOutcome:  # noqa: ARG001  
     """Write a commented score that runs as it is, without an AI account."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)
     schema = Path(marianned.__file__).with_name("score") / "score.schema.json"
-    text = _SCORE.format(file=file, name=name.lstrip("._-")[:100] or "score", schema=schema.as_uri())
+    text = _SCORE.format(
+        file=terminal.line(file), name=name.lstrip("._-")[:100] or "score", schema=schema.as_uri()
+    )
     options.write_new(file, text)
     hints = [f"mzt run {typed(file)}"]
     result = {"message": f"{file}: written; a score of 4 shell sheets", "hints": hints}
-    text = f"{result['message']}; run it: {hints[0]}"
+    text = f"{terminal.line(file)}: written; a score of 4 shell sheets; run it: {hints[0]}"
     return CommandOutcome({**result, "config_file": os.path.abspath(file)}, text=text)  # noqa: PTH100

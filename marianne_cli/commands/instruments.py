@@ -94,7 +94,7 @@ def _check(call: Invocation, name: str | None, *, live: bool, executor: str | No
 
 def _note_problems(call: Invocation, result: Result) -> None:
     for problem in result["problems"]:
-        call.note(exits.problem_text(problem))
+        call.note(*exits.problem_text(problem).split("\n"))
 
 
 def _ready_names(found: Sequence[Result]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marianne_cli import options
+from marianne_cli import options, terminal
 from marianne_cli.context import CommandOutcome, Invocation
 from marianne_cli.service import launch
 
@@ -20,4 +20,6 @@ def daemon_text(told: dict[str, Any]) -> CommandOutcome:
     """Show the daemon's own words, and below them what runs, or ran, that its database does not know."""
     from marianne_cli.screens import jobs as screens
 
-    return CommandOutcome(told, text="\n".join([told["message"], *screens.stranger_lines(told)]), short="")
+    return CommandOutcome(
+        told, text="\n".join([terminal.line(told["message"]), *screens.stranger_lines(told)]), short=""
+    )

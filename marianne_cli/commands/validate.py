@@ -184,7 +184,7 @@ def validation_outcome(call: Invocation, result: Mapping[str, Any]) -> CommandOu
         lines += _sheet_lines(sheet, name, unfolded=call.verbose)
     lines += [_hook_line(hook) for hook in result["hooks"]]
     finding = None if result["valid"] else "E505"
-    return CommandOutcome(result, text="\n".join([*lines, result["message"]]), finding=finding)
+    return CommandOutcome(result, text="\n".join([*lines, terminal.line(result["message"])]), finding=finding)
 
 
 def _hook_line(hook: Mapping[str, Any]) -> str:

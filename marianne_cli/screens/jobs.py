@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from marianne_cli import people
+from marianne_cli import people, terminal
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment, running_times, soon
 from marianned.formatting import assignments, dollars, file_list, plural, ranges
@@ -590,6 +590,7 @@ def checks_table(checks: Sequence[Result]) -> list[str]:
     lines: list[str] = []
     width = max((len(check["name"]) for check in checks), default=0)
     for check in checks:
-        lines.append(f"{'ok' if check['passed'] else 'NO':<4}{check['name']:<{width}}  {check['message']}")
+        mark, said = "ok" if check["passed"] else "NO", terminal.line(check["message"])
+        lines.append(f"{mark:<4}{check['name']:<{width}}  {said}")
         lines += [f"      {hint}" for hint in check["hints"]]
     return lines

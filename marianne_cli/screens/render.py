@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from marianne_cli import terminal
 from marianne_cli.context import has_width, wants_colours
 from marianne_cli.people import who
 from marianne_cli.times import moment, soon
@@ -33,7 +34,11 @@ _ESCAPES = re.compile(
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "", widths: Sequence[int] = ()) -> list[str]:
-    """Set rows in columns two blanks apart; `widths` are least widths. The last column has none."""
+    """Set rows in columns two blanks apart; `widths` are least widths. The last column has none.
+
+    A cell is one line, whatever name or path is in it.
+    """
+    rows = [[terminal.line(cell) for cell in row] for row in rows]
     columns = len(rows[0]) if rows else 0
     least = [*widths, *([0] * (columns - len(widths)))]
     wide = [max(least[i], *(len(row[i]) for row in rows)) for i in range(columns)]

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 
@@ -154,3 +155,34 @@ def test_on_a_terminal_lines_of_stderr_are_told_from_those_of_stdout_and_elsewhe
 def printed(shown):
     """The lines that a sheet has printed, without its name."""
     return {line.removeprefix("3.1| ") for line in shown.splitlines() if not line.startswith("-- ")}
+
+
+def test_no_name_of_a_file_or_directory_begins_a_line_or_makes_a_column(home):
+    made = home.path / "one\n\tEVIL dir"
+    made.mkdir()
+    odd = "a\n\tEVIL\x1b[2J.yaml"
+    (made / odd).write_text(SCORE.format(name="e", body="exit 3", words="") + "retry: {max_retries: 0}\n")
+    score, absent = str(made / odd), str(made / "no\n\tEVIL")
+    (made / "bad\n\tEVIL.yaml").write_text("name: [\n")
+    bad = str(made / "bad\n\tEVIL.yaml")
+    home.mzt("run", score, "--wait", "-w", str(made / "out\n\tEVIL"), code=1)
+    (made / odd).write_text((made / odd).read_text().replace("exit 3", "exit 4"))
+    wrong = []
+    for line in (
+        *(["status", "e"], ["status", "e", "all"], ["status", "e", "-v"], ["list", "-a"], ["why", "e"], ["history", "e"]),
+        *(["revisions", "e"], ["revisions", "e", "-v"], ["events", "--job", "e"], ["report"], ["status"], ["logs", "e"]),
+        *(["modify", "e", "-c", score, "--plan"], ["modify", "e", "-c", bad], ["modify", "e", "-c", absent]),
+        *(["diff", "e", "-c", score], ["validate", score, "--explain"], ["validate", bad], ["validate", absent]),
+        *(["run", bad], ["run", score], ["run", score, "--dry-run"], ["run", absent], ["run", score, "--env-file", absent]),
+        *(["run", score, "--vars-file", absent], ["resume", "e", "-c", bad], ["resume", "e"], ["wait", "e"]),
+        *(["backup", str(made / "x\n\tEVIL.db")], ["backup", str(made / "x\n\tEVIL.db")], ["backup", str(made / "y\n\tEVIL" / "z")]),
+        *(["init", str(made / "i\n\tEVIL.yaml")], ["init", str(made / "i\n\tEVIL.yaml")], ["bug-report", "e", absent, "-y"]),
+        *(["bug-report", "e", absent, "-y"], ["pause", absent], ["nothing\n\tEVIL"], ["status", "e", "x\n\tEVIL"], ["list", "-s", "\n\tEVIL"]),
+        *(["help", "x\n\tEVIL"], ["rpc", "x\n\tEVIL"], ["--socket", absent, "list"], ["instruments", "check", "x\n\tEVIL"]),
+        *(["instruments", "show", "x\n\tEVIL"], ["instruments", "init", "x\n\tEVIL"], ["config", "x\n\tEVIL"], ["run", score, "--var", "x\n\tEVIL"]),
+        *(["run", score, "--env", "x\n\tEVIL"], ["list", "-l", "x\n\tEVIL"], ["doctor"], ["remove", "e", "--dry-run"]),
+    ):  # fmt: skip
+        done = home.mzt(*line, code=None)
+        told = (done.stdout + done.stderr).split("\n")
+        wrong += [(line[0], one) for one in told if re.search(r"\tEVIL|\x1b|^\s*EVIL", one)]
+    assert wrong == []

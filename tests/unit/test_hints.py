@@ -1,7 +1,9 @@
 """Hints work when they are typed, and no error is without one."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -35,6 +37,14 @@ def test_no_hint_has_a_file_as_it_is():
 @each("file", ["/s/user's folder {x} ünï/my score's.yaml", "plain.yaml", "a b", "$HOME", "-x"])
 def test_what_is_typed_is_the_file(file):
     assert shlex.split(typed(file)) == [file]
+
+
+@each("file", ["a\nb", "it's\ta\\b", "\x1b[2J\u202e"])
+def test_a_file_with_control_characters_is_typed_in_one_line_without_them(file):
+    assert typed(file).isprintable()
+    line, environment = f"printf %s {typed(file)}", {**os.environ, "LC_ALL": "C.UTF-8"}
+    said = subprocess.run(["bash", "-c", line], capture_output=True, check=True, env=environment).stdout
+    assert said.decode() == file
 
 
 def test_without_a_file_its_place_is_shown():
