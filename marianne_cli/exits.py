@@ -1,5 +1,6 @@
 """How a command ends: its text or JSON on stdout, errors on stderr, and the exit code. The one place."""
 
+import errno
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from marianne_cli import terminal
 from marianne_cli.context import GOES_ON, CommandOutcome, Invocation, has_width, wants_colours
 from marianne_cli.lines.misuse import Misuse
-from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError
+from marianned.errors import INTERRUPTED_EXIT, OUTPUT_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError
 from marianned.formatting import as_utf8, listing, sheet_list
 
 if TYPE_CHECKING:
@@ -205,9 +206,14 @@ def print_environment_error(error: OSError) -> int | None:
         if isinstance(error, StdoutError):
             raise error
         sys.stdout.flush()  # Click and the help of `mzt` write by themselves
-    except OSError as unwritten:
-        _print_errors([f"mzt: the output can't be written: {(unwritten.strerror or 'unknown').lower()}"], [])
+    except BrokenPipeError:
         return close_stdout()
+    except OSError as unwritten:
+        closed = unwritten.errno == errno.EBADF
+        why = "stdout is closed" if closed else (unwritten.strerror or "unknown").lower()
+        _print_errors([f"mzt: the output can't be written: {why}"], [])
+        close_stdout()
+        return OUTPUT_EXIT
     if isinstance(error, FileNotFoundError) and not _has_current_directory():
         return print_usage_error("the current directory is gone; go to one that is there", ["cd"])
     return None

@@ -17,7 +17,7 @@ def main() -> "NoReturn":
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from marianned.standard_streams import open_to_nobody
 
-        open_to_nobody()
+        open_to_nobody(stdout_fails=True)
     if any("=" in argument for argument in sys.argv[1:]):
         from marianne_cli.process.arguments import hide_values
 

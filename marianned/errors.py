@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 PIPE_EXIT = 141
+OUTPUT_EXIT = 1
+"""Of what could not be printed, as the coreutils have it."""
 
 
 def __getattr__(name: str) -> object:

@@ -4,11 +4,15 @@ import os
 import sys
 
 
-def open_to_nobody() -> None:
-    """Open streams that are closed: else the next connection has their number, and takes what is printed."""
+def open_to_nobody(*, stdout_fails: bool = False) -> None:
+    """Open streams that are closed: else the next connection has their number, and takes what is printed.
+
+    `stdout_fails`: what is written to a closed stdout is an error (EBADF), and not lost without a word.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            nobody = os.open(os.devnull, os.O_RDWR)
+            fails = stdout_fails and name == "stdout"
+            nobody = os.open(os.devnull, os.O_RDONLY if fails else os.O_RDWR)
             os.dup2(nobody, number)
             if nobody != number:
                 os.close(nobody)

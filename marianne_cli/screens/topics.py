@@ -13,14 +13,14 @@ class Topic(NamedTuple):
 
 EXIT_CODES = (
     ("0", "done as asked"),
-    ("1", "a finding: the job waited for failed, a score has errors, a check found something"),
+    ("1", "a finding (the job waited for failed, a score has errors), or the output can't be written"),
     ("2", "usage: an unknown option, a missing file"),
     ("3", "the daemon can't be reached, or speaks another protocol"),
     ("4", "refused; the code says why"),
     ("5", "what was waited for can no longer come"),
     ("124", "the timeout ran out; the request stays in force"),
     ("130", "interrupted (Ctrl-C); the request stays in force, the job goes on as it was"),
-    ("141", "the output can't be written: its reader has gone, or its disk is full"),
+    ("141", "the reader of the output has gone (SIGPIPE)"),
 )
 VARIABLES = (
     ("MARIANNE_SOCKET", "where the daemon listens; no other place is tried then"),

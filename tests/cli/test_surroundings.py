@@ -34,6 +34,7 @@ def written_to_a_full_disk(home, line):
     return done.returncode, done.stderr
 
 
+CLOSED = "mzt: the output can't be written: stdout is closed\n"
 FULL = "mzt: the output can't be written: no space left on device"
 
 
@@ -88,13 +89,13 @@ def test_a_file_with_which_nothing_can_be_done_is_said_with_its_place(tmp_path, 
 @pytest.mark.parametrize("closed", STREAMS)
 def test_a_closed_stream_keeps_no_command_from_what_it_does(home, closed):
     done = typed(home, f'"$@" init made.yaml {STREAMS[closed]}')
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == {"stdout": (1, CLOSED), "all": (1, "")}.get(closed, (0, ""))
     assert (home.path / "made.yaml").read_text().startswith("#")
 
 
 @pytest.mark.parametrize("line", ["-h", "version", "version -j", "instruments -j"])
 def test_a_full_disk_behind_stdout_is_said_in_one_line(home, line):
-    assert written_to_a_full_disk(home, line) == (141, f"{FULL}\n")
+    assert written_to_a_full_disk(home, line) == (1, f"{FULL}\n")
 
 
 def test_a_full_disk_is_said_in_one_line_too_where_more_is_printed_than_a_buffer_holds(home):
@@ -104,13 +105,15 @@ def test_a_full_disk_is_said_in_one_line_too_where_more_is_printed_than_a_buffer
     for line in ("logs a", "logs a --raw", "logs a -F", "logs a -F --raw", "logs a -j", "revisions a 1"):
         code, said = written_to_a_full_disk(home, line)
         told = [one for one in said.splitlines() if not one.startswith("-- ")]
-        assert (line, code, told) == (line, 141, [FULL])
+        assert (line, code, told) == (line, 1, [FULL])
 
 
 def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
     home.mzt("start")
-    done = typed(home, '"$@" version >&-')
-    assert (done.returncode, done.stderr) == (0, "")
+    for line in ("version", "version -j", "status", "-h", "--version", "help sheets", "rpc"):
+        done = typed(home, f'"$@" {line} >&-')
+        assert (line, done.returncode, done.stderr) == (line, 1, CLOSED)
+    assert typed(home, '"$@" start -q >&-').returncode == 0  # it prints nothing
 
 
 @pytest.mark.parametrize("closed", STREAMS)
