@@ -485,15 +485,29 @@ STDIN = "-"
 _STDIN_NAME = "<stdin>"
 
 
+_OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
+"""Where names of files that a process has open lie: of what they lead to, the next process knows nothing."""
+
+
 def shown_name(file: str) -> str:
     """Return what a FILE is called in messages."""
     return _STDIN_NAME if file == STDIN else file
 
 
+def has_place(file: str) -> bool:
+    """Tell whether a FILE can be read again, and so lies in a directory from which its paths count.
+
+    Standard input can't, nor can a pipe, as `<(…)` of a shell names one.
+    """
+    if file == STDIN or os.path.abspath(file).startswith(_OPEN_FILES):  # noqa: PTH100
+        return False
+    return not os.path.exists(file) or os.path.isfile(file)  # noqa: PTH110, PTH113
+
+
 def score_file(file: str) -> dict[str, Any]:
     """Read a score for the wire: its text, its directory (links resolved) and its absolute path.
 
-    One from standard input has no path; what is relative in it counts from the working directory.
+    One without a place has no path; what is relative in it counts from the working directory.
 
     Raises:
         Misuse: it is missing or unreadable.
@@ -508,9 +522,9 @@ def score_file(file: str) -> dict[str, Any]:
 
         name = shown_name(file)
         problem = make_problem("S006", "the file is not UTF-8", name, line=1, column=1)
-        hint = "mzt validate -h" if file == STDIN else f"mzt validate {typed(file)}"
+        hint = f"mzt validate {typed(file)}" if has_place(file) else "mzt validate -h"
         raise InvalidScore(f"'{name}' has 1 error", problems=[problem], hints=[hint]) from None
-    if file == STDIN:
+    if not has_place(file):
         return {"text": text, "directory": os.path.realpath("."), "file": None}
     directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120
     return {"text": text, "directory": directory, "file": os.path.abspath(file)}  # noqa: PTH100
@@ -521,7 +535,7 @@ def as_typed(file: str | None) -> Iterator[Callable[[Iterable[str]], list[str]]]
     """Let hints of a refusal name a FILE as it was typed, not by its whole path; yield what replaces it."""
 
     def retyped(hints: Iterable[str]) -> list[str]:
-        if file is None or file == STDIN:
+        if file is None or not has_place(file):
             return list(hints)
         from marianned.formatting import typed
 

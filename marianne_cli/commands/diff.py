@@ -22,7 +22,11 @@ from marianned.formatting import assignments
 @options.argument("a", metavar="[A]", required=False, kind=kinds.WholeNumber(1))
 @options.argument("b", metavar="[B]", required=False, kind=kinds.WholeNumber(1))
 @options.option(
-    "--config", "-c", metavar="FILE", kind=options.FILE, help="Compare with this score instead of B."
+    "--config",
+    "-c",
+    metavar="FILE",
+    kind=options.FILE,
+    help="Compare with this score instead of B; - is standard input.",
 )
 def command(
     call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None

@@ -39,7 +39,7 @@ from marianned.formatting import typed
     "-c",
     metavar="FILE",
     kind=options.FILE,
-    help="Continue with this score; same as modify -c FILE -r.",
+    help="Continue with this score (- is standard input); same as modify -c FILE -r.",
 )
 @options.option(
     "--skip",

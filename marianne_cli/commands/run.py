@@ -69,7 +69,7 @@ def command(
 ) -> CommandOutcome:
     """Run a score; return when the job is on disk.
 
-    Starts the daemon if none runs.
+    Starts the daemon if none runs. SCORE is a file; - is standard input, whose paths count from here.
     """
     here = os.getcwd()  # noqa: PTH109  pathlib is not wanted for this
     params: dict[str, Any] = {**options.score_file(score), "submit_directory": here}

@@ -82,7 +82,7 @@ def _compile(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compile
     source = ScoreSource(
         text=text,
         file=options.shown_name(file),
-        directory=str(Path.cwd() if file == options.STDIN else Path(file).resolve().parent),
+        directory=str(Path(file).resolve().parent if options.has_place(file) else Path.cwd()),
         submit_directory=str(Path.cwd()),
         **given,
     )
@@ -153,7 +153,7 @@ def _validate(
         "valid": counts[0] == 0,
         "job_name": compiled.name,
         # links stay as they were typed
-        "config_file": name if file == options.STDIN else os.path.abspath(file),  # noqa: PTH100
+        "config_file": os.path.abspath(file) if options.has_place(file) else name,  # noqa: PTH100
         "error_count": counts[0],
         "warning_count": counts[1],
         "total_sheets": compiled.total_sheets,

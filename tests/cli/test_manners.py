@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import struct
+import subprocess
 import termios
 
 import pytest
@@ -105,6 +106,34 @@ def test_a_file_that_is_a_dash_is_standard_input(home):
     with_input(home, "who: ann\n", "run", home.score("b"), "--dry-run", "--vars-file", "-", code=1)
     twice = with_input(home, SCORE, "run", "-", "--env-file", "-", code=2)
     assert "standard input is read once" in twice.stderr
+
+
+def test_a_score_that_comes_through_a_pipe_of_the_shell_is_like_standard_input(home):
+    (home.path / "out" / "words.txt").write_text("from the workspace\n")
+    (home.path / "given.yaml").write_text(SCORE.replace("piped", "other"))
+    os.mkfifo(home.path / "fifo")
+    (home.path / "there").mkdir()
+
+    def shell(line, code=0):
+        done = zygote.run(
+            ["bash", "-c", line, "bash", *home.command([])], cwd=home.path, env=home.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, (line, done.stdout, done.stderr)
+        return done
+
+    home.mzt("start")
+    assert json.loads(shell('"$@" validate -j <(cat given.yaml)').stdout)["valid"]
+    shell('"$@" run <(cat given.yaml) --wait')
+    assert home.json("status", "other")["workspace"] == str(home.path / "out")
+    assert home.json("revisions", "other")["revisions"][0]["config_file"] is None
+    assert home.mzt("logs", "other").stdout == "nobody\nfrom the workspace\n"
+    changed = "sed s/nobody/ann/ given.yaml"
+    assert "changed" in shell(f'"$@" modify other -c <({changed}) --rerun changed --plan').stdout
+    assert "ann" in shell(f'"$@" diff other -c <({changed})').stdout
+    shell('cat given.yaml > there/../fifo & "$@" run fifo --wait')
+    shell('"$@" run /dev/stdin --wait < given.yaml')
+    assert home.json("status", "other")["workspace"] == str(home.path / "out")
 
 
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(home):
