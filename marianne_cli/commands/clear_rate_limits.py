@@ -2,6 +2,7 @@
 
 from marianne_cli import options
 from marianne_cli.context import CommandOutcome, Invocation
+from marianne_cli.lines import kinds
 
 
 @options.command(
@@ -10,7 +11,7 @@ from marianne_cli.context import CommandOutcome, Invocation
     "mzt clear-rate-limits claude-code --reason 'plan upgraded'",
     changes=True,
 )
-@options.argument("instrument", metavar="[INSTRUMENT]", required=False)
+@options.argument("instrument", metavar="[INSTRUMENT]", required=False, kind=kinds.Name())
 def command(call: Invocation, *, instrument: str | None) -> CommandOutcome:
     """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
     return CommandOutcome(call.change("instrument.clear_limits", instrument=instrument), short="")

@@ -24,7 +24,7 @@ _ACTIONS = ("list", "show", "check", "init")
     "mzt instruments init summariser",
 )
 @options.argument("action", metavar="[list|show|check|init]", default="list", kind=kinds.OneOf(*_ACTIONS))
-@options.argument("name", metavar="[NAME]", required=False)
+@options.argument("name", metavar="[NAME]", required=False, kind=kinds.Name())
 @options.option(
     "--executor",
     kind=kinds.OneOf(*CLUSTERS),

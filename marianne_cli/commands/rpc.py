@@ -4,6 +4,7 @@ from typing import Any
 
 from marianne_cli import exits, options
 from marianne_cli.context import CommandOutcome, Invocation
+from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import render
 from marianned.decoding import Undecodable, check_depth, from_json
@@ -11,7 +12,7 @@ from marianned.errors import MarianneError
 
 
 @options.command("rpc", "mzt rpc", 'mzt rpc job.pause \'{"job_id": "release-notes"}\'', "mzt rpc --schema")
-@options.argument("method", required=False)
+@options.argument("method", required=False, kind=kinds.Name())
 @options.argument("params", metavar="[JSON]", default="{}")
 @options.flag("--schema", help="Print the JSON Schema of a method, or of all.")
 def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> CommandOutcome:

@@ -21,7 +21,12 @@ _LINGER = Path("/var/lib/systemd/linger")
 @options.argument("action", kind=kinds.OneOf("status", "install", "uninstall"), default="status")
 @options.flag("--system", help="Install it for the host, one user each: marianned@USER.")
 @options.flag("--now", help="With install: also start it; a daemon you started by hand is replaced.")
-@options.option("--user", metavar="NAME", help="With --system: for whom; without: who called sudo, or you.")
+@options.option(
+    "--user",
+    metavar="NAME",
+    kind=kinds.Name(),
+    help="With --system: for whom; without: who called sudo, or you.",
+)
 def command(call: Invocation, *, action: str, system: bool, now: bool, user: str | None) -> CommandOutcome:
     """Run the daemon under systemd: show its state, install it, uninstall it."""
     if user is not None and not system:

@@ -19,6 +19,8 @@ class ParameterKind:
     name = "text"
     plain = True
     """Whether `convert` is enough to read a value; else lines that have one are left to Click."""
+    may_be_empty = False
+    """Whether an empty word is a value; most often it is a variable of the shell that is not set."""
 
     def convert(self, text: str) -> Any:
         """Return the value of a text.
@@ -33,7 +35,13 @@ class ParameterKind:
         return ()
 
 
-TEXT = ParameterKind()
+class FreeText(ParameterKind):
+    """Any text."""
+
+    may_be_empty = True
+
+
+TEXT = FreeText()
 
 
 class Param(NamedTuple):
@@ -166,7 +174,7 @@ _NOT_READ = object()
 def _convert(param: Param, text: str) -> Any:
     if param.is_flag:
         return True if param.value is None else param.value
-    if not param.kind.plain:
+    if not param.kind.plain or not (text or param.kind.may_be_empty):
         return _NOT_READ
     try:
         return param.kind.convert(text)

@@ -54,6 +54,10 @@ class FilePath(ParameterKind):
         self.may_be_file = may_be_file
 
 
+class Name(ParameterKind):
+    """A name or an address that is looked up as it is."""
+
+
 class Seconds(ParameterKind):
     """A duration in seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`."""
 

@@ -7,12 +7,13 @@ import click
 
 from marianne_cli import options
 from marianne_cli.lines import kinds
-from marianne_cli.lines.forms import CommandForm, Param, ParameterKind, ParsedLine, without_fields
+from marianne_cli.lines.forms import CommandForm, FreeText, Param, ParameterKind, ParsedLine, without_fields
 from marianne_cli.lines.misuse import Misuse
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_EMPTY = "it is empty"
 _FIELDS = "mzt.fields"
 ARGUMENTS = "mzt.arguments"
 """Where the root context keeps the words that were typed."""
@@ -29,6 +30,8 @@ class ClickKind(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
         """Read it; a default may be read already."""
         if not isinstance(value, str):
             return value
+        if not value and not self._kind.may_be_empty:
+            self.fail(_EMPTY, param, ctx)
         try:
             return self._kind.convert(value)
         except ValueError as error:
@@ -42,6 +45,16 @@ class ClickKind(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 
         found = self._kind.complete(ctx, param.name or "", incomplete)
         return [CompletionItem(name, help=said) for name, said in found]
+
+
+class ClickPath(click.Path):
+    """A path as Click completes it, which is not empty."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        if value == "":
+            self.fail(_EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class ClickNumber(click.IntRange):
@@ -149,5 +162,5 @@ def _click_type(kind: ParameterKind) -> Any:
     if isinstance(kind, kinds.WholeNumber):
         return ClickNumber(kind.least, kind.most)
     if isinstance(kind, kinds.FilePath):
-        return click.Path(file_okay=kind.may_be_file)
-    return click.STRING if type(kind) is ParameterKind else ClickKind(kind)
+        return ClickPath(file_okay=kind.may_be_file)
+    return click.STRING if type(kind) is FreeText else ClickKind(kind)

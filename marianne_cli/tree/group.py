@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from marianne_cli.exits import usage_message
+from marianne_cli.lines import kinds
 from marianne_cli.tree import click_commands
 from marianne_cli.tree.table import ALIASES, MODULES, TABLE, form_of
 from marianned import __version__
@@ -161,7 +162,12 @@ def _takes_follow(context: click.Context | None) -> bool:
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--socket", metavar="PATH", help="Where the daemon listens.  [default: $MARIANNE_SOCKET]")
+@click.option(
+    "--socket",
+    metavar="PATH",
+    type=click_commands.ClickKind(kinds.Name()),
+    help="Where the daemon listens.  [default: $MARIANNE_SOCKET]",
+)
 @click.option("--json", "-j", "as_json", is_flag=True, help="As behind the command; so are -q and -v.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no progress and no notes.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every row; also socket and timing.")

@@ -66,7 +66,7 @@ def test_instruments_are_listed_shown_checked_and_begun(tools):
     assert (missing["error_code"], missing["problems"]) == ("E516", [])
     assert missing["instruments"][0]["problem"] == "'summariser' is not on the daemon's PATH"
     assert "exists already" in tools.mzt("instruments", "init", "summariser", code=2).stderr
-    for name in ("../x", "", ".x"):
+    for name in ("../x", ".x"):
         assert "not a valid name for an instrument" in tools.mzt("instruments", "init", name, code=2).stderr
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 import pytest
 
+from marianne_cli.lines.forms import FreeText
+from marianne_cli.lines.kinds import OneOf, WholeNumber
 from marianne_cli.main import run
 from marianne_cli.tree.group import mzt
-from marianne_cli.tree.table import TABLE
+from marianne_cli.tree.table import TABLE, form_of
 from marianned.protocol import METHODS
 
 LETTERS = {
@@ -198,6 +200,43 @@ def test_options_that_exclude_each_other_are_exit_2(typed, option, other, capsys
         "",
         f"mzt: {option} does not go with {other}\n  mzt {typed.split()[0]} -h\n",
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_word_is_no_path_no_name_and_no_job(name, capsys):
+    form = form_of(name)
+    for param in form.params:
+        if param.is_flag or isinstance(param.kind, FreeText):
+            continue
+        before = [_some_word(one.kind) for one in _arguments_before(form, param)]
+        words = [param.words[0], ""] if param.is_option else [*before, ""]
+        assert run([name, *words]) == 2, (name, words)
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert re.search(r"it is empty|''", said.err), (name, words, said.err)
+
+
+def _some_word(kind):
+    return kind.words[0] if isinstance(kind, OneOf) else "1" if isinstance(kind, WholeNumber) else "x"
+
+
+def _arguments_before(form, param):
+    if param.is_option:
+        return []
+    arguments = [one for one in form.params if not one.is_option]
+    return arguments[: arguments.index(param)]
+
+
+def test_what_is_free_text_is_listed_here():
+    free = {
+        (name, param.words[0])
+        for name in NAMES
+        for param in form_of(name).params
+        if isinstance(param.kind, FreeText)
+    }
+    free = {(name, word) for name, word in free if word not in {"--reason", "--key", "--env"}}
+    flags = {(name, param.words[0]) for name in NAMES for param in form_of(name).params if param.is_flag}
+    assert free - flags == {("rpc", "params")}
 
 
 def test_a_breakpoint_is_waited_for_only_with_a_timeout_of_ones_own(capsys):
