@@ -12,12 +12,14 @@ import contextlib
 import errno
 import functools
 import grp
+import itertools
 import os
 import pwd
 import shlex
 import shutil
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 Name = str | os.PathLike[str]
 
@@ -185,6 +187,47 @@ def directory(path: Name, *, below: Name | None = None) -> int:
         os.close(handle)
         raise
     return handle
+
+
+class NoDirectory(NamedTuple):
+    """Why there is no directory at a path, and what to type to have an empty one; null: nobody can tell."""
+
+    why: str
+    command: str | None
+
+
+def no_directory(path: Name) -> NoDirectory | None:
+    """Say why there is no directory: nothing is there, or something else, there or above; None: it is there.
+
+    The only words for it: what is wrong with a workspace, a working directory or a hook's is the same.
+    """
+    wanted = os.fspath(path)
+    make = f"mkdir -p {shlex.quote(wanted)}"
+    for place in (wanted, *(str(above) for above in Path(wanted).parents)):
+        try:
+            mode = os.stat(place).st_mode  # noqa: PTH116  text in, text out
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.lexists(place):
+                return _in_the_way(place, "a link that leads nowhere", make)
+            continue
+        except OSError as error:
+            return NoDirectory(f"'{place}' can't be looked at: {error.strerror}", None)
+        except ValueError:  # a text that no name can be
+            break
+        if not stat.S_ISDIR(mode):
+            return _in_the_way(place, _KINDS.get(stat.S_IFMT(mode), "a file"), make)
+        if place == wanted:
+            return None
+        break
+    return NoDirectory(f"'{wanted}' is not there", make)
+
+
+def _in_the_way(place: str, kind: str, make: str) -> NoDirectory:
+    """Say what lies where a directory is wanted; the command moves it to a name that is free."""
+    names = (f"{place}.old{number or ''}" for number in itertools.count())
+    aside = next(name for name in names if not os.path.lexists(name))
+    command = f"mv {shlex.quote(place)} {shlex.quote(aside)} && {make}"
+    return NoDirectory(f"'{place}' is {kind}, not a directory", command)
 
 
 def make_directory(path: Name, mode: int) -> None:

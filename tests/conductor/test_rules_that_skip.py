@@ -160,7 +160,10 @@ def test_where_the_workspace_is_gone_a_sheet_does_not_run_unasked_but_fails_and_
     bodies = [f"{plain(1)}; mv '{work}' '{away}'", plain(2)]
     daemon.submit(score("moved", bodies, sheet=commands(s2={"command": "note asked; test -e there"})))
     assert daemon.wait_for("moved", "ended")["status"] == "failed"
-    gone = f"the directory it works in is gone: '{work}'; bring it back, then resume"
+    gone = (
+        f"the directory it works in is gone: '{work}' is not there; bring it back, or type: mkdir -p {work}"
+    )
+    gone = f"{gone}; then type: mzt resume moved"
     assert [sheet["error_message"] for sheet in daemon.status("moved")["sheets"]] == [None, gone]
     away.rename(work)
     (work / "there").touch()

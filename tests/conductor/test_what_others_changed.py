@@ -101,7 +101,7 @@ def test_a_pause_outlives_the_daemon_and_so_does_what_is_known(daemon, place):
     assert told(daemon) == {"new": "added"}
     shutil.rmtree(place)
     seen = daemon.status("duo")["drift"]
-    assert (seen["total"], seen["unwatched"]) == (0, f"'{place}': No such file or directory")
+    assert (seen["total"], seen["unwatched"]) == (0, f"'{place}' is not there")
 
 
 @pytest.mark.parametrize("found", ["nothing", "rubbish", "a pipe", "a bomb"])

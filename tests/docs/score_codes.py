@@ -85,7 +85,10 @@ CODES = {
     ),
     "S301": ("`template_file` is missing", "put it beside the score"),
     "S302": ("an injected file is missing", "it is looked for in the workspace, then beside the score"),
-    "S303": ("the workspace can't be created or written", "choose another, or fix its permissions"),
+    "S303": (
+        "the workspace can't be created or written",
+        "choose another, fix its permissions, or move away what lies there",
+    ),
     "S304": ("`system_prompt_file` is missing", "put it beside the score"),
     "S305": ("`working_directory` is missing", "create it; the path is relative to the score"),
     "S306": (

@@ -186,6 +186,8 @@ async def _take_snapshot(
     bare = WorkspaceSnapshot(since=0, root=root)
     ends = time.monotonic() + _SECONDS
     with anyio.move_on_after(_SECONDS):
+        if (missing := await to_thread.run_sync(files.no_directory, root)) is not None:
+            return msgspec.structs.replace(bare, unwatched=missing.why)
         try:
             listed: bytes | None = None
             if as_git is not False and await to_thread.run_sync(_in_repository, root):
@@ -241,7 +243,9 @@ def _bounded_snapshot(
     except _WorkspaceUnwatchable as why:
         return WorkspaceSnapshot(since=0, root=root, unwatched=str(why))
     except OSError as error:
-        return WorkspaceSnapshot(since=0, root=root, unwatched=f"'{root}': {error.strerror}")
+        missing = files.no_directory(root)
+        unwatched = f"'{root}': {error.strerror}" if missing is None else missing.why
+        return WorkspaceSnapshot(since=0, root=root, unwatched=unwatched)
 
 
 def _snapshot_of(

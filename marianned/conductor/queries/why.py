@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 from anyio import to_thread
 
-from marianned import formatting, masks
+from marianned import files, formatting, lifecycle, masks
 from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core.hindrances import JobBlockers, hindrances, uids_not_flying
 from marianned.conductor.queries.jobs import JobQueries
@@ -97,6 +97,13 @@ class WhyQueries:
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
                 for reason in found
             ]
+        first = await to_thread.run_sync(_commands_for_directories, state)
+        found = [
+            msgspec.structs.replace(reason, hints=[" && ".join([*first, hint]) for hint in reason.hints])
+            if reason.code == "failed"
+            else reason
+            for reason in found
+        ]
         if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
         found = [*hindrances(self._services, state, blockers, displaced), *found]
@@ -112,6 +119,8 @@ class WhyQueries:
         mask = mask_of(self._services, state.run)
         view = await self._queries.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
+        if first:  # a resume alone would fail again
+            view.hints = [hint for hint in view.hints if not hint.startswith("mzt resume")]
         view.problems = problems_of_sheets(state, sorted(chosen or state.sheets))
         return extend_view(
             view,
@@ -195,6 +204,14 @@ class _ExpandedSheets(msgspec.Struct):
     """The sheets of an expanded score, to be counted."""
 
     sheets: list[msgspec.Raw]
+
+
+def _commands_for_directories(state: RunState) -> list[str]:
+    """Return what makes the directories of failed sheets that are not there, before they can run; blocks."""
+    failed = state.failed_sheets() if lifecycle.status(state.facts) is JobStatus.FAILED else []
+    places = dict.fromkeys(state.score.sheets[row.sheet - 1].working_directory for row in failed)
+    missing = (files.no_directory(place) for place in places)
+    return [one.command for one in missing if one is not None and one.command is not None]
 
 
 def _hook_failure_fields(row: HookRow) -> dict[str, object]:

@@ -94,10 +94,14 @@ def make_workspace(path: Path, umask: int) -> None:
     try:
         for directory in reversed(missing):
             files.make_directory(directory, 0o777 & ~umask)
-        if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
-            raise Unavailable(f"the workspace '{path}' is not a writable directory")
     except OSError as error:
-        raise Unavailable(f"the workspace '{path}' can't be made: {error.strerror}") from None
+        lies_there = files.no_directory(path)
+        why = error.strerror if lies_there is None else lies_there.why
+        raise Unavailable(f"the workspace '{path}' can't be made: {why}") from None
+    if (lies_there := files.no_directory(path)) is not None:
+        raise Unavailable(f"the workspace '{path}' can't be made: {lies_there.why}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Unavailable(f"the workspace '{path}' can't be written to")
 
 
 class RunOrigin(msgspec.Struct, frozen=True, kw_only=True):

@@ -406,7 +406,7 @@ class AttemptRunner:
             self._tell(AttemptWarned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
     def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
-        check_directory(cwd)
+        check_directory(cwd, self._given.run.job_name)
         make_private_directory(self._directory, self._process.place.root)
         if invocation.make_tmp:
             (self._directory / command_line.TMP_NAME).mkdir(mode=0o700, exist_ok=True)

@@ -155,7 +155,7 @@ class HookRunner:
 
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""
-        check_directory(cwd)
+        check_directory(cwd, self._given.run.job_name)
         make_private_directory(self._process.directory, self._process.place.root)
         hook = self._given.hook
         if list(hook.argv[:2]) == _SHELL:

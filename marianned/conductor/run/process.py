@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from marianned import files
-from marianned.accidents import SHORT, Accident, FlightAbandoned, runs_short, until_it_works
+from marianned.accidents import Accident, FlightAbandoned, runs_short, until_it_works
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import (
@@ -320,19 +320,18 @@ def _file_size(path: Path) -> int:
         return 0
 
 
-def check_directory(cwd: str) -> None:
-    """Look for the place where a process is to start.
+def check_directory(cwd: str, job_name: str) -> None:
+    """Look for the place where a process of a job is to start; blocks.
 
     Raises:
         PreparationFailed: it is no directory, or can't be looked at.
+        Accident: memory ran short while it was looked at.
     """
-    try:
-        there = Path(cwd).is_dir()
-    except OSError as error:
-        if error.errno in SHORT:
-            raise
-        there = False
-    if not there:
-        raise PreparationFailed(
-            ErrorCategory.CONFIG, f"the directory it works in is gone: '{cwd}'; bring it back, then resume"
-        )
+    missing = files.no_directory(cwd)
+    if missing is None:
+        return
+    if runs_short(missing.why):
+        raise Accident(missing.why)
+    way = "bring it back" if missing.command is None else f"bring it back, or type: {missing.command}"
+    told = f"the directory it works in is gone: {missing.why}; {way}; then type: mzt resume {job_name}"
+    raise PreparationFailed(ErrorCategory.CONFIG, told)

@@ -98,10 +98,10 @@ class SkipEvaluation:
             PreparationFailed: the workspace is gone, before or when it was to start.
         """
         cwd = self._run.workspace
-        await to_thread.run_sync(check_directory, cwd)
+        await to_thread.run_sync(check_directory, cwd, self._run.job_name)
         found = await self._checking.run_one("skip", command, cwd, seconds)
         if found is not None and found.error is not None:
-            await to_thread.run_sync(check_directory, cwd)
+            await to_thread.run_sync(check_directory, cwd, self._run.job_name)
         return found
 
     def abandon(self) -> None:

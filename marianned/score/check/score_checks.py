@@ -228,8 +228,8 @@ def check_files(
     score: Score, source: ScoreSource, workspace: str, reader: FileReader, report: ProblemReport
 ) -> None:
     """Report what is missing on this machine: workspace, injected files."""
-    if not report.wrong("workspace") and not reader.writable(workspace):
-        report.add("S303", ("workspace",), f"'{workspace}' cannot be created or written")
+    if not report.wrong("workspace") and (why := reader.unwritable(workspace)) is not None:
+        report.add("S303", ("workspace",), f"'{workspace}' cannot be created or written: {why}")
     for path, item in injections(score):
         name = item.file or item.directory
         there = reader.is_file if item.file else reader.is_directory

@@ -6,7 +6,6 @@ Source: docs/reference/score-format.md §8.3, §16.1.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from marianned.formatting import sheet_list
 from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Profile, ToolCommand
 from marianned.places import LOCAL
@@ -100,9 +99,8 @@ class InstrumentChecker:
                 if isinstance(directory, str):
                     outside.setdefault(origins["working_directory"], (directory, set()))[1].add(sheet)
         for path, (directory, sheets) in outside.items():
-            works = "works" if len(sheets) == 1 else "work"
             there = resolve(directory, self.directory, self.reader)
-            message = f"isolation has no effect here: {sheet_list(sheets)} {works} in '{there}'"
+            message = f"isolation has no effect: the work is done in '{there}'"
             hint = "remove 'working_directory': sheets then start at the top of the run's worktree"
             self.report.add("S517", path, message, key=True, sheets=sheets, hint=hint)
 

@@ -60,8 +60,8 @@ class FileReader(Protocol):
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none when it is not there."""
 
-    def writable(self, path: str) -> bool:
-        """Whether the directory can be written to, or created."""
+    def unwritable(self, path: str) -> str | None:
+        """Say why the directory can be neither written to nor created; nothing where it can."""
 
     def home(self, user: str) -> str | None:
         """Return a user's home directory (`""`: one's own), or nothing."""
@@ -108,12 +108,14 @@ class DiskReader:
         """Return the names in a directory, sorted; none when it is not there."""
         return files.names(path)
 
-    def writable(self, path: str) -> bool:
-        """Whether the directory can be written to, or created below the nearest one that is there."""
+    def unwritable(self, path: str) -> str | None:
+        """Say why it can be neither written to nor created below the nearest one; nothing where it can."""
         directory = Path(path)
         while not os.path.lexists(directory) and directory != directory.parent:
             directory = directory.parent
-        return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
+        if (missing := files.no_directory(directory)) is not None:
+            return missing.why
+        return None if os.access(directory, os.W_OK | os.X_OK) else f"'{directory}' can't be written to"
 
     def home(self, user: str) -> str | None:
         """Return a user's home directory (`""`: one's own), or nothing."""
@@ -159,9 +161,9 @@ class StoredReader(DiskReader):
         """Yes: it was there when the revision was stored; a sheet that starts looks for itself."""
         return True
 
-    def writable(self, path: str) -> bool:  # noqa: ARG002
-        """Yes, as for directories."""
-        return True
+    def unwritable(self, path: str) -> str | None:  # noqa: ARG002
+        """Nothing, as for directories."""
+        return None
 
     def names(self, path: str) -> list[str]:
         """Return the names of the stored files of a directory, sorted."""

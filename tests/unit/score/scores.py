@@ -93,8 +93,8 @@ class Disk:
         inside = {file.removeprefix(f"{path}/") for file in self.files if file.startswith(f"{path}/")}
         return sorted({name.partition("/")[0] for name in inside})
 
-    def writable(self, path: str) -> bool:
-        return not self.read_only
+    def unwritable(self, path: str) -> str | None:
+        return f"'{path}' can't be written to" if self.read_only else None
 
     def home(self, user: str) -> str | None:
         return {"": "/home/me", "ann": "/home/ann"}.get(user)

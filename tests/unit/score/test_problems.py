@@ -420,7 +420,7 @@ def test_sheets_that_leave_a_worktree_are_named_by_the_place_that_makes_them():
     (told,) = [
         problem for problem in compiled(text, Disk({"/s/sub/a": ""})).problems if problem.code == "S517"
     ]
-    assert told.message == "isolation has no effect here: sheet 2 works in '/s/sub'"
+    assert told.message == "isolation has no effect: the work is done in '/s/sub'"
     assert (told.path, told.sheets) == ("movements.2.instrument_config.working_directory", [2])
     off = text.replace("{enabled: true}", "{enabled: true, mode: none}")
     assert "S517" not in {problem.code for problem in compiled(off, Disk({"/s/sub/a": ""})).problems}

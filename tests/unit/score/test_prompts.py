@@ -273,8 +273,8 @@ def test_the_disk_is_read_as_it_is(tmp_path):
     assert disk.names(str(tmp_path / "gone")) == []
     assert disk.is_file(str(tmp_path / "a"))
     assert disk.is_directory(str(tmp_path / "b"))
-    assert disk.writable(str(tmp_path / "c" / "d"))
-    assert not disk.writable(str(tmp_path / "a" / "d"))
+    assert disk.unwritable(str(tmp_path / "c" / "d")) is None
+    assert disk.unwritable(str(tmp_path / "a" / "d")) == f"'{tmp_path / 'a'}' is a file, not a directory"
     assert disk.home("")
     assert disk.home("nobody-of-that-name") is None
     assert disk.executable("bash")

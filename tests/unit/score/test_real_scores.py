@@ -29,8 +29,8 @@ pytestmark = [
 class Anywhere(DiskReader):
     """The disk, on which every directory can be made and every tool is installed."""
 
-    def writable(self, path: str) -> bool:
-        return True
+    def unwritable(self, path: str) -> str | None:
+        return None
 
     def executable(self, name: str) -> bool:
         return True
