@@ -152,7 +152,7 @@ def test_a_refusal_is_raised_as_what_it_is(daemon):
 
 @pytest.mark.parametrize(
     ("protocol", "said", "hints"),
-    [(0, "a restart interrupts no attempt", ["mzt restart"]), (9, "upgrade this mzt", [])],
+    [(0, "a restart interrupts no attempt", ["mzt restart"]), (9, "upgrade this mzt", ["mzt version"])],
 )
 def test_protocols_that_do_not_meet_name_the_side_to_upgrade(daemon, protocol, said, hints):
     server = daemon([{**HELLO, "protocol": protocol}, {}])

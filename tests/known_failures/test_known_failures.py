@@ -290,7 +290,7 @@ KNOWN = {
     "a lock whose file is deleted lets a second daemon in": Known(
         "lock:locked",
         "database = _take_lock(database_path(state).resolve(), state)",
-        "database = _opened(database_path(state).resolve())",
+        "database = _open_lock_file(database_path(state).resolve())",
         "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
         "subprocess.TimeoutExpired: ",
     ),
