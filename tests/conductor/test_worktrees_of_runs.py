@@ -298,12 +298,13 @@ def test_a_disk_that_is_away_is_not_taken_for_a_removed_worktree(daemon, ledger,
     disk.mkdir()
     paused_after_its_first_sheet(daemon, ledger, worktree_base=str(disk / "trees"))
     disk.rename(tmp_path / "away")
-    daemon.rpc("job.resume", job_id="iso")
+    way = f"'{disk}/trees' is not there; bring it back, or"
+    assert way in daemon.rpc("job.resume", job_id="iso")["drift"]["unwatched"]
     daemon.wait_for("iso", "failed")
-    said = daemon.status("iso")["sheets"][1]["error_message"]
-    assert f"'{disk}/trees' is not there; bring it back, or" in said
-    assert "is gone, and stays in git's list" in daemon.event("iso", "worktree.kept")["text"]
+    assert way in daemon.status("iso")["sheets"][1]["error_message"]
+    assert "is not there, and stays in git's list" in daemon.event("iso", "worktree.kept")["text"]
     assert len(trees(repository)) == 1
+    assert "worktree.gone" not in [event["type"] for event in daemon.journal("iso")]
     (tmp_path / "away").rename(disk)
     daemon.rpc("job.resume", job_id="iso")
     daemon.wait_for("iso", "completed")

@@ -118,7 +118,8 @@ class Worktrees:
             if row.status == WorktreeStatus.MADE:
                 if used and await to_thread.run_sync(_is_gone, row.path):  # a person decides to make it again
                     again = f"to have it made again, type: mzt resume {run.job_name}"
-                    raise WorktreeUnavailable(f"its worktree is gone: '{row.path}'; {again}")
+                    way = await to_thread.run_sync(_away, run, row) or again
+                    raise WorktreeUnavailable(f"its worktree is gone: '{row.path}'; {way}")
                 return row.path
             try:
                 return (await self._make_until_done(run)).path
@@ -138,7 +139,9 @@ class Worktrees:
         row = await self._store.records.worktree(run.run_id)
         if row is None or row.status not in (WorktreeStatus.MADE, WorktreeStatus.KEPT):
             return
-        if await to_thread.run_sync(_is_gone, row.path):
+        if not await to_thread.run_sync(_is_gone, row.path):
+            return
+        if await to_thread.run_sync(_away, run, row) is None:
             row = msgspec.structs.replace(row, status=WorktreeStatus.GONE)
             await self._commit(run, row, "worktree.gone", _loss(row))
 
@@ -149,7 +152,10 @@ class Worktrees:
             self._plain.add(run.run_id)
         if row is None or row.status not in _OUGHT_TO_BE_THERE:
             return None
-        return _loss(row) if await to_thread.run_sync(_is_gone, row.path) else None
+        if not await to_thread.run_sync(_is_gone, row.path):
+            return None
+        away = await to_thread.run_sync(_away, run, row)
+        return _loss(row) if away is None else f"its worktree {row.path} is not there: {away}"
 
     async def _make_until_done(self, run: RunRow) -> WorktreeRow:
         """Make it, and again after what says nothing of the repository: a git that was killed, or not forked.
@@ -326,7 +332,7 @@ class Worktrees:
             await git.forget()
         except _GitFailed as why:
             row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
-            text = f"worktree {row.path} is gone, and stays in git's list: {why}"
+            text = f"worktree {row.path} is not there, and stays in git's list: {why}"
             await self._commit(run, row, "worktree.kept", text)
             return
         row = msgspec.structs.replace(row, status=WorktreeStatus.REMOVED)
@@ -479,11 +485,9 @@ class _WorktreeGit:
         if not await to_thread.run_sync(_is_freed, path):
             again = f"move it away, then type: mzt resume {self._run.job_name}"
             raise _GitFailed(f"what lies at '{path}' is no worktree; {again}")
-        base = Path(path).parent
-        once_there = self._row.status != WorktreeStatus.PLANNED and not is_below(path, repository)
-        if once_there and not await to_thread.run_sync(base.is_dir):
-            there = f"type: mkdir -p {typed(str(base))}; mzt resume {self._run.job_name}"
-            raise _GitFailed(f"'{base}' is not there; bring it back, or, where it is gone for good, {there}")
+        away = await to_thread.run_sync(_away, self._run, self._row)
+        if away is not None:
+            raise _GitFailed(away)
         known = await self._worktrees.registered(self._run, repository)
         for ours in await to_thread.run_sync(_same_places, known, path):
             await self.unlock(ours)
@@ -559,6 +563,18 @@ def _same_places(paths: list[str], wanted: str) -> list[str]:
     """Return those of the paths that mean the wanted place, links resolved."""
     real = os.path.realpath(wanted)
     return [path for path in paths if os.path.realpath(path) == real]
+
+
+def _away(run: RunRow, row: WorktreeRow) -> str | None:
+    """Say that all of the place of a made worktree is away, as a disk may be; None: it is there.
+
+    A place in the repository is not away without it.
+    """
+    base = Path(row.path).parent
+    if row.status == WorktreeStatus.PLANNED or is_below(row.path, row.repository) or base.is_dir():
+        return None
+    make = f"mkdir -p {typed(str(base))}; mzt resume {run.job_name}"
+    return f"'{base}' is not there; bring it back, or, where it is gone for good, type: {make}"
 
 
 def _loss(row: WorktreeRow) -> str:
