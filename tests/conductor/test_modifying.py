@@ -141,6 +141,16 @@ def test_a_staged_revision_can_be_taken_back(daemon, ledger):
     ledger.once(1, 2, 3)
 
 
+def test_of_a_staged_revision_that_a_cancel_overtakes_the_journal_says_so(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(first())
+    ledger.wait_for("start 1")
+    daemon.modify("trio", second(), resume=True)
+    daemon.rpc("job.cancel", job_id="trio", wait=True)
+    lines = [one["text"] for one in daemon.rpc("job.history", job_id="trio")["entries"]]
+    assert [one for one in lines if "dropped" in one] == ["revision 2 was dropped: the job is cancelled"]
+
+
 def test_a_newer_modify_replaces_a_staged_one_and_its_waiter_is_told(daemon, ledger):
     daemon.gate(1)
     daemon.submit(first())
@@ -155,6 +165,8 @@ def test_a_newer_modify_replaces_a_staged_one_and_its_waiter_is_told(daemon, led
         message = waiting.message()
     assert message["id"] == asked
     assert message["error"]["data"]["error_code"] == "E513"
+    dropped = daemon.event("trio", "revision.dropped")
+    assert dropped["text"] == "revision 2 was dropped: revision 3 takes its place"
     daemon.gate(1).open()
     assert daemon.wait_for("trio", "ended")["revision"] == 3
     assert "third" in ledger.lines()

@@ -295,7 +295,7 @@ def _end_job(draft: DecisionDraft, ended: JobStatus) -> None:
         cancel_hooks(draft)
     if draft.state.failing and draft.state.run.ended is None:
         end_failure_hooks(draft)
-    draft.drop_staged()
+    draft.drop_staged("the job has ended")
     draft.release_holds(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
     if ended is JobStatus.FAILED:

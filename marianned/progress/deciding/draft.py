@@ -278,8 +278,12 @@ class DecisionDraft:
             if number in self.state.holds:
                 self.delete(Deleted(kind=HoldRow, run_id=self.state.run.run_id, key=number))
 
-    def drop_staged(self) -> None:
-        """Take back what waits to be applied, with the hold that its modify brought; a number stays used."""
+    def drop_staged(self, why: str | None = None) -> None:
+        """Take back what waits to be applied, with the hold that its modify brought; a number stays used.
+
+        `why` stands in the journal, for whoever was told that it would be applied; null: the request's own
+        line says it.
+        """
         staged = self.state.staged
         if staged is None and not self.state.run.rewind:
             return
@@ -287,6 +291,8 @@ class DecisionDraft:
         if staged is not None:
             self.put(msgspec.structs.replace(staged.row, status=RevisionStatus.DROPPED))
             self.stage(None)
+            if why is not None:
+                self.note("revision.dropped", f"revision {staged.row.revision} was dropped: {why}")
         if self.state.run.staged_hold is not None:
             self.release_holds([self.state.run.staged_hold])
         self.run(staged_revision=None, staged_hold=None, rewind=[])

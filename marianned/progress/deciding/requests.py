@@ -229,7 +229,7 @@ def _new_version(draft: DecisionDraft, ask: JobRequest, rerun: list[int]) -> Sco
 
 def _stage_or_apply(draft: DecisionDraft, version: ScoreVersion | None, rerun: list[int]) -> None:
     if version is not None:
-        draft.drop_staged()
+        draft.drop_staged(f"revision {version.row.revision} takes its place")
         stage_revision(draft, version, hold=None)
     if rerun:
         draft.run(rewind=rerun)
@@ -282,7 +282,7 @@ def _reset_sheets(draft: DecisionDraft) -> None:
 
 def _cancel_job(draft: DecisionDraft) -> None:
     draft.run(cancelling=True)
-    draft.drop_staged()
+    draft.drop_staged("the job is cancelled")
     draft.interrupt_all()
 
 
