@@ -76,7 +76,7 @@ def drift_lines(job: Result, said: str) -> list[str]:
     if not seen:
         return []
     if seen["unwatched"]:
-        return [f"its files are not watched: {seen['unwatched']}"]
+        return [f"what others have changed in its workspace is not known: {seen['unwatched']}"]
     if not seen["total"]:
         return []
     files = file_list(((one["path"], one["how"]) for one in seen["changes"]), seen["total"])

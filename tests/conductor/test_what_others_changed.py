@@ -163,6 +163,8 @@ def test_what_git_ignores_is_not_watched(daemon):
     (place / "tracked").unlink()
     subprocess.run([*git, "status", "-s"], check=True, capture_output=True)  # it writes its index
     assert told(daemon) == {"new": "added", "tracked": "removed"}
+    shutil.rmtree(place / ".git")
+    assert daemon.status("duo")["drift"]["unwatched"] == f"git no longer lists the files of '{place}'"
 
 
 def test_a_job_that_failed_tells_what_was_changed_since(daemon):

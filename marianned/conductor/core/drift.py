@@ -46,7 +46,7 @@ _PAUSE_FILE = b".marianne-pause-"
 _GIT = b".git"
 _COMMAND = "command_succeeds"
 _IN_PATTERNS = "*?[{"
-_LATE = f"to look at them takes longer than {_SECONDS:g}s"
+_LATE = f"to look at its files takes longer than {_SECONDS:g}s"
 _logger = logging.getLogger(__name__)
 
 
@@ -195,7 +195,7 @@ async def _take_snapshot(
         except OSError as error:
             return msgspec.structs.replace(bare, unwatched=f"'{root}': {error.strerror}")
         if as_git and not listed:
-            return msgspec.structs.replace(bare, unwatched="git does not list them any more")
+            return msgspec.structs.replace(bare, unwatched=f"git no longer lists the files of '{root}'")
         given = (root, listed or None, state.score, ends)
         return await to_thread.run_sync(_bounded_snapshot, *given, abandon_on_cancel=True)
     return msgspec.structs.replace(bare, unwatched=_LATE)
