@@ -283,7 +283,13 @@ label_option = option(
     kind=kinds.LabelName(),
     help="Every such job that has this label; with several -l, all of them.",
 )
-yes_option = flag("--yes", "-y", help="Do not ask.")
+
+
+def yes_option(asks: str) -> Callable[[F], F]:
+    """Make --yes/-y; `asks` says what is asked about."""
+    return flag("--yes", "-y", help=f"Do not ask; {asks}.")
+
+
 workspace_option = option(
     "--workspace",
     "-w",

@@ -38,7 +38,7 @@ class _BugReportPart(NamedTuple):
 @options.command("bug-report", "mzt bug-report nightly", "mzt bug-report nightly report.txt -y")
 @options.job_argument
 @options.argument("file", metavar="[FILE]", required=False, kind=options.FILE)
-@options.yes_option
+@options.yes_option("it asks before it writes the file")
 def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> CommandOutcome:
     """Write what a report of a fault needs into FILE: versions, doctor, a job's status, journal and log.
 

@@ -13,7 +13,7 @@ from marianned.formatting import plural
 @options.timeout_option(60.0)
 @options.all_option
 @options.label_option
-@options.yes_option
+@options.yes_option("--all and --label ask first")
 def command(
     call: Invocation,
     *,

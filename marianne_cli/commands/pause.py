@@ -37,7 +37,7 @@ from marianned.formatting import plural
 )
 @options.all_option
 @options.label_option
-@options.yes_option
+@options.yes_option("--force with --all or --label asks first")
 def command(
     call: Invocation,
     *,

@@ -26,7 +26,7 @@ from marianned.formatting import duration, listing, plural
 )
 @options.flag("--dry-run", help="Show which runs would be removed; remove nothing.")
 @options.label_option
-@options.yes_option
+@options.yes_option("--older-than and --label ask first, runs that are named do not")
 def command(
     call: Invocation,
     *,
@@ -36,7 +36,10 @@ def command(
     labels: tuple[str, ...],
     yes: bool,
 ) -> CommandOutcome:
-    """Delete ended runs, with their history and output; workspaces stay. This can't be undone."""
+    """Delete ended runs, with their history and output; workspaces stay. This can't be undone.
+
+    Runs that are named are deleted at once. With --older-than or --label it asks first.
+    """
     if not jobs and older_than is None and not labels:
         raise Misuse("name a JOB, or say --older-than")
     if labels:

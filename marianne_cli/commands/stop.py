@@ -19,7 +19,7 @@ _ENDS = {
 @options.flag("--kill", "mode", value="kill", help="Interrupt what is in flight; it runs again later.")
 @options.flag("--lose-jobs", help="Stop though the database is gone, and the jobs with it.")
 @options.timeout_option(60.0, "Longest time to wait.")
-@options.yes_option
+@options.yes_option("--kill asks first while something is in flight")
 def command(
     call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: float, yes: bool
 ) -> CommandOutcome:

@@ -227,7 +227,7 @@ FIELDS = {
         "capture_files": "Patterns of the files in `previous_files`; each is a template.",
     },
     model.RetrySection: {
-        "max_retries": "Tries after the first, for each instrument.",
+        "max_retries": "Tries after the first, for each instrument. What is killed from outside is `lost`, no try, and runs again: failed after 3 in a row.",
         "base_delay_seconds": "Delay before the first retry.",
         "max_delay_seconds": "Longest delay; by default 1 h, or the base delay if that is more.",
         "exponential_base": "Factor by which each delay is longer than the one before.",
