@@ -293,6 +293,12 @@ def remove_tree_if_there(path: Name) -> None:
         remove_tree(path)
 
 
+def kind_of(path: Name) -> str:
+    """Say what has this name, in words."""
+    kind = stat.S_IFMT(os.lstat(path).st_mode)
+    return {stat.S_IFREG: "a file", stat.S_IFLNK: "a link", **_KINDS}.get(kind, "a special file")
+
+
 def names(path: Name) -> list[str]:
     """Return the names in a directory, sorted; none where there is none to read."""
     try:
@@ -362,7 +368,7 @@ def _changed_by(path: Name, owners: frozenset[int], writers: int) -> str | None:
         at = os.path.normpath(f"{at.rstrip('/')}/{rest.pop()}")
         found = os.lstat(at)
         if found.st_uid not in owners:  # of a link, too: in a directory like /tmp its owner can set another
-            return f"'{at}' belongs to {_login(found.st_uid)}"
+            return f"'{at}' belongs to {login_of(found.st_uid)}"
         if stat.S_ISLNK(found.st_mode):
             if links == _LINKS_MOST:
                 raise _unsuitable(errno.ELOOP, "too many links", path)
@@ -399,7 +405,7 @@ def check_private(directory: Name) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise _unsuitable(errno.ENOTDIR, "it is not a directory", directory)
     if found.st_uid != os.geteuid():
-        raise _unsuitable(errno.EPERM, f"it belongs to {_login(found.st_uid)}, not to you", directory)
+        raise _unsuitable(errno.EPERM, f"it belongs to {login_of(found.st_uid)}, not to you", directory)
     if stat.S_IMODE(found.st_mode) & 0o077:
         why = f"it is open to others; type: chmod 700 {shlex.quote(os.fspath(directory))}"
         raise _unsuitable(errno.EPERM, why, directory)
@@ -418,7 +424,7 @@ def _ours(euid: int) -> frozenset[int]:
 
 def _distrust(found: os.stat_result) -> str | None:
     if found.st_uid not in (os.geteuid(), 0):
-        return f"it belongs to {_login(found.st_uid)}"
+        return f"it belongs to {login_of(found.st_uid)}"
     if found.st_mode & stat.S_IWOTH:
         return "others can write it"
     if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
@@ -432,7 +438,7 @@ def _is_own_group(gid: int) -> bool:
     if gid != uid:
         return False
     try:
-        return set(grp.getgrgid(gid).gr_mem) <= {_login(uid)}
+        return set(grp.getgrgid(gid).gr_mem) <= {login_of(uid)}
     except KeyError:
         return True
 
@@ -444,7 +450,8 @@ def _group(gid: int) -> str:
         return str(gid)
 
 
-def _login(uid: int) -> str:
+def login_of(uid: int) -> str:
+    """Return the name of a user; of one whom the user database does not know, the number."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

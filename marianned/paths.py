@@ -36,12 +36,21 @@ def socket_address() -> str:
         SocketPathTooLongError: the path would not fit into a socket address.
     """
     path = _found()
+    check_address(path)
+    return path
+
+
+def check_address(path: str) -> None:
+    """See that a socket's path fits into a socket address.
+
+    Raises:
+        SocketPathTooLongError: it does not.
+    """
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_LIMIT:
         raise SocketPathTooLongError(
             f"the socket path is {length} bytes long, at most {SOCKET_PATH_LIMIT} are possible: '{path}'"
         )
-    return path
 
 
 def _found() -> str:

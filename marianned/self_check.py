@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from marianned import __version__, files, probe
+from marianned import __version__, files, obstacles, probe
 from marianned.conductor.capacity import incarnation_directory
 from marianned.conductor.capacity.disk import shortage
 from marianned.config import ConfigError, load_configuration, value_of
@@ -25,6 +25,7 @@ from marianned.paths import (
     SocketPathTooLongError,
     configuration_directory,
     database_path,
+    lock_path,
     socket_path,
     state_directory,
 )
@@ -34,6 +35,10 @@ from marianned.store.opening import DatabaseRefused, check, known_starts
 
 _SLURM_LIES = (Path("/opt/slurm/bin"), Path("/usr/local/slurm/bin"), Path("/usr/local/bin"), Path("/usr/bin"))
 """Where sites put Slurm's commands."""
+
+
+_SAID_MOST = 300
+"""Characters of an exception's text in a finding."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +82,16 @@ def run_self_check() -> CheckFindings:
 
 def _run_one_check(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield what one check finds; what it can't look at is a finding, and keeps no other from looking."""
+    name = look.__name__.strip("_")
     try:
         yield from look()
     except OSError as error:
         said = f"'{error.filename}' can't be looked at: {error.strerror}"
-        yield Finding(name=look.__name__.strip("_"), passed=False, message=said)
+        hints = [f"ls -ld {shlex.quote(os.fsdecode(error.filename))}"] if error.filename else []
+        yield Finding(name=name, passed=False, message=said, hints=hints)
+    except Exception as error:  # noqa: BLE001  a mistake of ours in one check hides no other
+        said = f"it can't be looked at: {type(error).__name__}: {error}"[:_SAID_MOST]
+        yield Finding(name=name, passed=False, message=said, hints=["mzt bug-report"])
 
 
 def _program() -> Iterator[Finding]:
@@ -167,16 +177,13 @@ def _configuration() -> Iterator[Finding]:
 
 def _state() -> Iterator[Finding]:
     directory = state_directory()
+    kept_out = obstacles.of_directory(directory)
     if not directory.exists():
-        yield _to_be_made(directory)
+        yield _to_be_made(directory, kept_out)
         return
-    if not directory.is_dir():
-        yield Finding(name="state", passed=False, message=f"'{directory}' is there, and is no directory")
-        return
-    if not os.access(directory, os.W_OK):
-        why = "its file system is read-only" if _is_read_only(directory) else "this user may not write there"
-        message = f"'{directory}' can't be written: {why}"
-        yield Finding(name="state", passed=False, message=message, hints=[f"findmnt -T {directory}"])
+    if kept_out is not None:
+        why = kept_out.why if directory.is_dir() else f"'{directory}' is there, and is no directory"
+        yield Finding(name="state", passed=False, message=why, hints=[kept_out.command])
         return
     found = directory.stat()
     private = stat.S_IMODE(found.st_mode) & 0o077 == 0 and found.st_uid == os.getuid()
@@ -186,21 +193,19 @@ def _state() -> Iterator[Finding]:
         message=f"'{directory}'" if private else f"'{directory}' is open to others",
         hints=[] if private else [f"chmod 700 {directory}"],
     )
-    yield from _database(database_path(directory))
+    wrong = list(obstacles.of_start(directory, database_path(directory), lock_path(directory)))
+    for one in wrong:
+        yield Finding(name="state files", passed=False, message=one.why, hints=[one.command])
+    if not wrong:
+        yield from _database(database_path(directory))
 
 
-def _to_be_made(directory: Path) -> Finding:
+def _to_be_made(directory: Path, kept_out: obstacles.FileObstacle | None) -> Finding:
     """Tell whether the first start will be able to make it."""
-    there = next(parent for parent in directory.absolute().parents if parent.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    if kept_out is None:
         return Finding(name="state", passed=True, message=f"'{directory}' will be created by the first start")
-    why = "its file system is read-only" if _is_read_only(there) else "this user may not write there"
-    return Finding(
-        name="state",
-        passed=False,
-        message=f"'{directory}' can't be created in '{there}': {why}",
-        hints=[f"findmnt -T {there}"],
-    )
+    message = f"'{directory}' can't be created: {kept_out.why}"
+    return Finding(name="state", passed=False, message=message, hints=[kept_out.command])
 
 
 def _disk() -> Iterator[Finding]:
@@ -301,10 +306,19 @@ def _answering(held: Holder | None) -> Iterator[Finding]:
     if held is None:
         yield Finding(name="daemon", passed=True, message="none runs", hints=["mzt start"])
         return
+    yield _not_listening(held, places)
+
+
+def _not_listening(held: Holder, places: list[str]) -> Finding:
+    """Say why a daemon that holds the state directory answers at none of these sockets."""
+    for place in dict.fromkeys(places):
+        if (kept_out := obstacles.of_socket(Path(place))) is not None:
+            said = f"pid {held.pid} can't make its socket: {kept_out.why}"
+            return Finding(name="daemon", passed=False, message=said, hints=[kept_out.command])
     said = (
         f"pid {held.pid} holds the state directory and listens nowhere; a deleted socket is made again soon"
     )
-    yield Finding(name="daemon", passed=False, message=said, hints=["mzt doctor", f"kill -9 {held.pid}"])
+    return Finding(name="daemon", passed=False, message=said, hints=["mzt doctor", f"kill -9 {held.pid}"])
 
 
 def _private() -> Iterator[Finding]:
@@ -313,9 +327,8 @@ def _private() -> Iterator[Finding]:
         settings = load_configuration(configuration_directory()).settings
         attempts = settings.attempts_dir
         if attempts is None or (why := _describe_away_attempts(attempts)) is None:
-            yield from _check_closed(
-                "attempts", Path(attempts) if attempts else state_directory() / "attempts"
-            )
+            place = Path(attempts) if attempts else state_directory() / "attempts"
+            yield from _check_closed("attempts", place, written=True)
         elif settings.executor == LOCAL:  # else `shared directory` says so
             said = f"{why}: what runs goes on, and nothing starts until it is back"
             yield Finding(
@@ -323,8 +336,8 @@ def _private() -> Iterator[Finding]:
             )
     if not os.environ.get("MARIANNE_SOCKET"):
         with suppress(SocketPathTooLongError):
-            yield from _check_closed("runtime", socket_path().parent)
-    yield from _check_closed("configuration directory", configuration_directory())
+            yield from _check_closed("runtime", socket_path().parent, written=True)
+    yield from _check_closed("configuration directory", configuration_directory(), written=False)
     secrets = configuration_directory() / "environment"
     with suppress(OSError):
         if stat.S_IMODE(secrets.stat().st_mode) & 0o077:
@@ -332,20 +345,23 @@ def _private() -> Iterator[Finding]:
             yield Finding(name="environment", passed=False, message=said, hints=[f"chmod 600 {secrets}"])
 
 
-def _check_closed(name: str, directory: Path) -> Iterator[Finding]:
+def _check_closed(name: str, directory: Path, *, written: bool) -> Iterator[Finding]:
+    """Tell whether a directory is there and closed to others; one that the daemon writes, whether it can."""
     try:
         files.check_private(directory)
     except FileNotFoundError:
         return
     except OSError as error:
         why, _, hint = str(error.strerror).partition("; type: ")
+        if (closed := obstacles.closed_part(directory)) is not None:
+            hint = closed.command
         yield Finding(name=name, passed=False, message=f"'{directory}': {why}", hints=[hint] if hint else [])
+        return
+    kept_out = obstacles.of_directory(directory) if written else None
+    if kept_out is not None:
+        yield Finding(name=name, passed=False, message=kept_out.why, hints=[kept_out.command])
     else:
         yield Finding(name=name, passed=True, message=f"'{directory}'")
-
-
-def _is_read_only(directory: Path) -> bool:
-    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _database(path: Path) -> Iterator[Finding]:
@@ -354,7 +370,9 @@ def _database(path: Path) -> Iterator[Finding]:
     try:
         check(path)
     except DatabaseRefused as error:
-        yield Finding(name="database", passed=False, message=error.message, hints=[error.hint])
+        said, _, typed = error.hint.rpartition(TYPED)
+        message = f"{error.message}; {said.rstrip(';')}" if said else error.message
+        yield Finding(name="database", passed=False, message=message, hints=[typed])
     except OSError as error:
         yield Finding(name="database", passed=False, message=f"'{path}' can't be read: {error}")
     else:
@@ -368,13 +386,12 @@ def _socket() -> Iterator[Finding]:
     except SocketPathTooLongError as error:
         yield Finding(name="socket", passed=False, message=str(error), hints=hints)
         return
-    with suppress(OSError):
-        if not stat.S_ISSOCK(place.lstat().st_mode):
-            yield Finding(
-                name="socket", passed=False, message=f"'{place}' is there, and no socket", hints=hints
-            )
-            return
-    yield Finding(name="socket", passed=True, message=f"'{place}'")
+    kept_out = obstacles.of_socket(place)
+    if kept_out is None:
+        yield Finding(name="socket", passed=True, message=f"'{place}'")
+        return
+    message = kept_out.why if str(place) in kept_out.why else f"'{place}' can't be made: {kept_out.why}"
+    yield Finding(name="socket", passed=False, message=message, hints=[kept_out.command])
 
 
 def _instruments() -> Iterator[Finding]:

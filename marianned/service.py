@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import __version__, faults, files, logs, memory, standard_streams, workers
+from marianned import __version__, faults, files, logs, memory, obstacles, standard_streams, workers
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_silent, check_socket_place
@@ -349,7 +349,7 @@ def _startup_error_text(cause: Exception) -> str:
         what = f"'{cause.filename}' can't be used: {cause.strerror}"
         if isinstance(cause, files.UnsuitableFile):
             return what
-        return f"{what}; see to room and rights there, then start again"
+        return f"{what}; {obstacles.of_error(cause)}"
     return str(cause)
 
 

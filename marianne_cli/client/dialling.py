@@ -4,12 +4,17 @@ Source: docs/design/protocol.md "Where".
 """
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
 from marianned import client_wire, paths, probe
 from marianned.errors import NoDaemon, NotPermitted
+
+
+class NoSocketPath(NoDaemon):
+    """No daemon can listen at the path that was named."""
 
 
 def socket_paths(named: str | None) -> Iterator[str]:
@@ -19,16 +24,17 @@ def socket_paths(named: str | None) -> Iterator[str]:
     where the daemon of this user's state directory listens: it moves when its directory goes.
 
     Raises:
-        NoDaemon: the path does not fit into a socket address.
+        NoSocketPath: the path does not fit into a socket address.
         NotPermitted: nobody listens at the usual one, and the state directory is closed to this user.
     """
-    if named is not None:
-        yield named
-        return
     try:
+        if named is not None:
+            paths.check_address(os.path.join(os.getcwd(), named))  # noqa: PTH109, PTH118  no client loads pathlib for this
+            yield named
+            return
         usual = paths.socket_address()
     except paths.SocketPathTooLongError as error:
-        raise NoDaemon(str(error), hints=["mzt help environment"]) from None
+        raise NoSocketPath(str(error), hints=["mzt help environment"]) from None
     yield usual
     if not environment_names_socket() and (other := locked_socket()) not in {None, usual}:
         yield str(other)
@@ -69,9 +75,7 @@ def dial(path: str, *, blocking: bool = True) -> socket.socket:
         made.connect(path)
     except PermissionError:
         made.close()
-        raise NotPermitted(
-            f"the daemon at {path} is another user's", hints=["mzt help environment"]
-        ) from None
+        raise _refusal_of_socket(path) from None
     except ValueError as error:  # a zero byte, or longer than an address may be
         made.close()
         raise OSError(str(error)) from None
@@ -79,6 +83,23 @@ def dial(path: str, *, blocking: bool = True) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _refusal_of_socket(path: str) -> NotPermitted:
+    """Return the refusal to dial a socket that lets this user not in: it is another's, or closed to all."""
+    from pathlib import Path
+
+    from marianned import obstacles
+
+    place = Path(path).absolute()
+    closed = obstacles.closed_part(place)
+    if closed is not None:
+        said = f"{closed.why}: the daemon at {path} can't be reached"
+        return NotPermitted(said, hints=[closed.command, "mzt doctor"])
+    if place.stat().st_uid == os.geteuid():
+        command = f"chmod u+rw {shlex.quote(str(place))}"
+        return NotPermitted(f"'{place}' is closed to you by its own permissions", hints=[command])
+    return NotPermitted(f"the daemon at {path} is another user's", hints=["mzt help environment"])
 
 
 def is_usable(idle: socket.socket) -> bool:

@@ -18,7 +18,7 @@ def command(call: Invocation) -> CommandOutcome:
     from marianne_cli.service.installation import daemon_check_report
     from marianne_cli.service.unit_checks import service_checks
 
-    found = daemon_check_report()
+    found = daemon_check_report({} if call.socket is None else {"MARIANNE_SOCKET": call.socket})
     checks = [*found["checks"], *service_checks(), *_shell_checks(call), *_slurm_checks(call, found)]
     wanting = [check for check in checks if not check["passed"]]
     message = (

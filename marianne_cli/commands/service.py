@@ -95,6 +95,8 @@ def _install(call: Invocation, unit: SystemdUnit, *, now: bool) -> CommandOutcom
     if unit.system and os.geteuid() == 0:  # anybody else can't write the template
         _check_owned_by_root(sys.executable)
     _check_not_edited(unit)
+    if now:
+        _check_next_start(unit)
     texts = {unit.directory / name: unit_files.render_unit(unit, name, version) for name in unit.files}
     try:
         different = [unit_files.write(path, text) for path, text in texts.items()]
@@ -116,6 +118,15 @@ def _install(call: Invocation, unit: SystemdUnit, *, now: bool) -> CommandOutcom
         said += "; without lingering it and its attempts end with your last login"
         hints.append("loginctl enable-linger")
     return _outcome(unit, said, hints)
+
+
+def _check_next_start(unit: SystemdUnit) -> None:
+    """See that the service will start before a daemon that runs makes way for it."""
+    from marianne_cli.service import launch
+
+    held = None if unit.system else launch.holder_pid()
+    if held is not None:
+        launch.check_next_start(held, None)
 
 
 def _python() -> str:

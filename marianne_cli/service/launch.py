@@ -2,6 +2,7 @@
 
 import os
 import select
+import shlex
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marianne_cli.client.dialling import NoSocketPath
 from marianne_cli.client.session import WAIT_MOST, DaemonUnreachable
 from marianne_cli.context import Invocation
 from marianned import paths
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
     from marianne_cli.service.units import SystemdUnit
     from marianned.holder import Holder
+    from marianned.obstacles import FileObstacle
 
 _START_SECONDS = 60.0
 """As long as a start may take that nobody has given a limit: on a busy machine the first one is slow."""
 _LOOK_SECONDS = 0.05
+_MOVE_SECONDS = 1.0
+"""How long a daemon has to listen elsewhere, where it can't make its socket any more."""
 _PATIENCE_LEAST = 2.0
 """However short the time limit, a daemon may take so long for a reply."""
 _ERROR_PREFIX = "marianned: "
 """How the daemon's last line begins, which says what keeps it from serving."""
+_SAID_MOST = 300
+"""Characters of the last line of a daemon that ended with a traceback."""
 _PLACES = ("MARIANNE_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
 """What may be relative to the directory where `mzt` is typed, which is not the daemon's."""
 _ATTEMPT_VARIABLE = "MARIANNE_ATTEMPT_ID"
@@ -101,6 +108,8 @@ def restart(call: Invocation, timeout: float) -> None:
 
     pid = _serving_pid(call, timeout)
     unit = None if pid is None else units.unit_of(pid)
+    if pid is not None:
+        check_next_start(pid, unit, call.socket)
     if unit is not None:
         _check_safe(call.ask("daemon.status"))
         _run_systemctl(call, unit, "restart", timeout)
@@ -111,6 +120,30 @@ def restart(call: Invocation, timeout: float) -> None:
     ensure_running(call, timeout, instead_of=pid)
 
 
+def check_next_start(pid: int, unit: "SystemdUnit | None", socket: str | None = None) -> None:
+    """See that the next daemon will start, before the one that runs is stopped for it.
+
+    Another user's daemon is not looked at: files that its user can use may be closed to this one.
+
+    Raises:
+        Unavailable: something keeps it from its start; nothing has been stopped.
+    """
+    from marianne_cli.service.installation import START_CHECKS, daemon_check_report
+
+    with suppress(FileNotFoundError):
+        if Path(f"/proc/{pid}").stat().st_uid != os.geteuid():
+            return
+    environment = {} if socket is None else {"MARIANNE_SOCKET": str(Path(socket).absolute())}
+    report = daemon_check_report(environment if unit is None else unit.environment)
+    wrong = [one for one in report["checks"] if one["name"] in START_CHECKS and not one["passed"]]
+    if wrong:
+        why = "; ".join(one["message"] for one in wrong)
+        hints = [hint for one in wrong for hint in one["hints"]]
+        raise Unavailable(
+            f"marianned (pid {pid}) is not stopped, another would not start: {why}", hints=hints
+        )
+
+
 def _serving_pid(call: Invocation, timeout: float) -> int | None:
     """Return the pid of the daemon that serves; null: none does.
 
@@ -119,8 +152,8 @@ def _serving_pid(call: Invocation, timeout: float) -> int | None:
     """
     try:
         client = _connect(call, timeout, any_protocol=True)
-    except NoDaemon:
-        if _holder_pid_here(call) is not None:
+    except NoDaemon as error:
+        if isinstance(error, NoSocketPath) or _holder_pid_here(call) is not None:
             raise
         return None
     with client:
@@ -170,7 +203,8 @@ def _connect(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
     Raises:
         NoDaemon: none holds the lock, or its socket does not come.
     """
-    ends = time.monotonic() + timeout
+    began = time.monotonic()
+    ends = began + timeout
     while True:
         try:
             return call.connect(any_protocol=any_protocol, timeout=max(timeout, _PATIENCE_LEAST))
@@ -178,10 +212,24 @@ def _connect(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
             pid = _holder_pid_here(call)
             if pid is None:
                 raise
+            moved = time.monotonic() > min(ends, began + _MOVE_SECONDS)
+            if moved and (in_the_way := _obstacle_of_socket(call)) is not None:
+                said = f"{error.message}: {in_the_way.why}; {daemon_name(pid)} listens there once it can"
+                raise NoDaemon(said, hints=[in_the_way.command, "mzt start"]) from None
             if time.monotonic() > ends:
                 said = f"{error.message}; {daemon_name(pid)} holds the state directory and does not listen"
                 raise NoDaemon(said, hints=hints_for_hang(pid)) from None
         time.sleep(_LOOK_SECONDS)  # nothing tells of a socket but the next attempt
+
+
+def _obstacle_of_socket(call: Invocation) -> "FileObstacle | None":
+    """Return what keeps the daemon that holds the state directory from its socket; null: nothing does."""
+    from marianned import obstacles
+
+    named = call.socket or os.environ.get("MARIANNE_SOCKET")
+    held = _read_holder()
+    place = named or (held.socket if held is not None else "")
+    return obstacles.of_socket(Path(place).absolute()) if place else None
 
 
 def holder_pid() -> int | None:
@@ -278,10 +326,20 @@ def _check_another_answers(call: Invocation, log: Path) -> None:
         _ = call.client
     except NoDaemon as error:
         elsewhere = [hint for hint in error.hints if hint != "mzt start"]
-        said = log.read_text(errors="replace").strip().rpartition(_ERROR_PREFIX)[2].replace("\n", "; ")
-        raise NoDaemon(
-            f"the daemon does not start: {said or 'it says nothing'}", hints=elsewhere or ["mzt doctor"]
-        ) from None
+        said, hints = _last_words(log)
+        hints = hints or elsewhere or ["mzt doctor"]
+        raise NoDaemon(f"the daemon does not start: {said}", hints=hints) from None
+
+
+def _last_words(log: Path) -> tuple[str, list[str]]:
+    """Return what a daemon said that did not start, and what to type; of a traceback its last line."""
+    text = log.read_text(errors="replace").strip()
+    _, found, said = text.rpartition(_ERROR_PREFIX)
+    if found and "\nTraceback " not in said:
+        return said.replace("\n", "; "), []
+    last = text.rpartition("\n")[2]
+    shown = last if len(last) <= _SAID_MOST else f"{last[:_SAID_MOST]}..."
+    return (shown or "it says nothing"), [f"tail {shlex.quote(str(log))}", "mzt doctor"]
 
 
 def stop(
@@ -304,8 +362,8 @@ def stop(
         return None, 0
     try:
         client = _connect(call, timeout, any_protocol=True)
-    except NoDaemon:
-        if _holder_pid_here(call) is not None:
+    except NoDaemon as error:
+        if isinstance(error, NoSocketPath) or _holder_pid_here(call) is not None:
             raise
         return None, 0
     with client:

@@ -20,6 +20,15 @@ _SHARED_DIRECTORIES = (
 )
 
 
+_PLACE_VARIABLES = (
+    "MARIANNE_SOCKET",
+    "STATE_DIRECTORY",
+    "CONFIGURATION_DIRECTORY",
+    "XDG_STATE_HOME",
+    "XDG_CONFIG_HOME",
+)
+
+
 class SystemdUnit(NamedTuple):
     """A service of systemd, of the user's manager or of the system's, and the socket unit beside it."""
 
@@ -116,6 +125,13 @@ class SystemdUnit(NamedTuple):
         """Return properties of the service; empty where systemd does not answer."""
         said = self.query("show", self.name, f"--property={','.join(properties)}").stdout
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """What its daemon finds other than this shell has it, of the variables that say where things lie."""
+        told = self.show("Environment").get("Environment", "")
+        own = dict(one.split("=", 1) for one in told.split(" ") if "=" in one)
+        return {name: own.get(name) for name in _PLACE_VARIABLES}
 
     @property
     def missing_program(self) -> str | None:

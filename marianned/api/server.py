@@ -185,6 +185,8 @@ def listen(path: Path) -> socket.socket:
         before = os.umask(0o177)  # not chmod: that would follow whatever has the name by then
         try:
             listener.bind(str(path))
+        except OSError as error:  # which names no place
+            raise OSError(error.errno, error.strerror, str(path)) from None
         finally:
             os.umask(before)
         listener.listen(CONNECTIONS_MOST)
@@ -234,4 +236,6 @@ def check_silent(path: Path) -> None:
             return
         except (BlockingIOError, TimeoutError):
             pass
+        except OSError as error:  # which names no place
+            raise OSError(error.errno, error.strerror, str(path)) from None
     raise OSError(f"somebody answers at '{path}' already")

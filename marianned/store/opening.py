@@ -8,18 +8,18 @@ DatabaseRefused
 import logging
 import os
 import secrets
+import shlex
 import sqlite3
 import stat
 from pathlib import Path
 
-from marianned import files
+from marianned import files, obstacles
 from marianned.store.copies import write_copy
 from marianned.store.incarnations import Incarnation, known_incarnations
 from marianned.store.location import describe_error
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
-_SEE_TO_IT = "see to room and rights there, then start again"
 _READER_CACHE_KIB = 512
 """Of each reader, a quarter of what SQLite would take: the system keeps the pages for all of them."""
 _BUSY_SECONDS = 5.0
@@ -83,7 +83,9 @@ def check(path: Path) -> None:
         finally:
             connection.close()
     except sqlite3.OperationalError as error:  # of the place, not of what is in it
-        raise DatabaseRefused(f"'{path}' can't be read: {describe_error(error)}", _SEE_TO_IT) from error
+        raise DatabaseRefused(
+            f"'{path}' can't be read: {describe_error(error)}", _cure(path, error)
+        ) from error
     except sqlite3.DatabaseError as error:
         raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
     if verdict != "ok":
@@ -121,7 +123,18 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
     """Return why a database that is whole can't be opened: its place does not let us."""
-    return DatabaseRefused(f"'{path}' can't be opened: {describe_error(error)}", _SEE_TO_IT)
+    return DatabaseRefused(f"'{path}' can't be opened: {describe_error(error)}", _cure(path, error))
+
+
+def _cure(path: Path, error: sqlite3.Error) -> str:
+    """Say where to look when SQLite can't use a database that is whole, and what to type."""
+    there = next(obstacles.of_start(path.parent, path, path.with_name("lock")), None)
+    if there is not None:
+        return str(there)
+    place = shlex.quote(str(path.parent))
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return f"see to the disk space there; type: df -h {place}"
+    return f"see to what is there; type: ls -la {place}"
 
 
 def known_starts(path: Path) -> list[Incarnation]:
@@ -181,5 +194,5 @@ def _kept(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     except OSError as error:
         connection.close()
         said = f"'{path}' can't be copied before it is brought up to date: {error.strerror}"
-        raise DatabaseRefused(said, _SEE_TO_IT) from error
+        raise DatabaseRefused(said, str(obstacles.of_error(error))) from error
     return copy

@@ -62,6 +62,83 @@ def test_a_start_tells_each_mistake_in_the_settings_apart(cold_home):
     assert f"{file}:1:16: 'max_attempts': expected int, got str; {file}:2:1: no setting 'nope' (E511)" in said
 
 
+@pytest.mark.parametrize("kind", ["wrong", "nested", "directory", "pipe"])
+def test_a_restart_with_settings_that_can_not_be_used_leaves_the_daemon_as_it_is(cold_home, kind):
+    cold_home.mzt("start")
+    pid = cold_home.json("status")["pid"]
+    file = cold_home.path / "config" / "config.toml"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    match kind:
+        case "wrong":
+            file.write_text("nope = 1\n")
+        case "nested":
+            file.write_text("a=" + "[" * 50_000)
+        case "directory":
+            file.mkdir()
+        case "pipe":
+            os.mkfifo(file)
+    said = cold_home.mzt("restart", code=4).stderr.splitlines()
+    assert said[0].startswith(f"mzt: marianned (pid {pid}) is not stopped, another would not start: {file}:")
+    assert said[1:] == ["  mzt config check"]
+    assert cold_home.json("status")["pid"] == pid
+
+
+def test_a_restart_on_a_database_that_can_not_be_written_leaves_the_daemon_as_it_is(cold_home):
+    cold_home.mzt("start")
+    pid = cold_home.json("status")["pid"]
+    log = cold_home.path / "state" / "marianned.log"
+    log.rename(f"{log}.kept")
+    log.mkdir()
+    said = cold_home.mzt("restart", code=4).stderr
+    assert f"'{log}' is a directory, not a file" in said
+    assert f"\n  rmdir {log}\n" in said
+    assert cold_home.json("status")["pid"] == pid
+
+
+def test_of_a_daemon_that_ends_with_a_traceback_its_last_line_is_told(tmp_path):
+    log = tmp_path / "start log"
+    for text in (
+        "Traceback (most recent call last):\n  File\n" + "E" * 100_000,
+        "marianned: x\nTraceback y\nz",
+    ):
+        log.write_text(text)
+        said, hints = launch._last_words(log)
+        assert len(said) < 400
+        assert "Traceback" not in said
+        assert hints[0] == f"tail '{log}'"
+    log.write_text("a line before\nmarianned: one\ntwo\n")
+    assert launch._last_words(log) == ("one; two", [])
+
+
+def test_what_stands_in_the_place_of_the_socket_is_named_with_what_takes_it_away(cold_home):
+    socket = cold_home.path / "state" / "marianned.sock"  # no other place is left to such a daemon
+    cold_home.environment["MARIANNE_SOCKET"] = str(socket)
+    cold_home.mzt("start")
+    pid = cold_home.json("status")["pid"]
+    socket.unlink()
+    socket.mkdir()
+    for line in ("start", "stop", "restart"):
+        said = cold_home.mzt(line, code=3).stderr
+        assert f"'{socket}' is a directory, not a socket" in said, line
+        assert f"\n  rmdir {socket}\n  mzt start\n" in said, line
+        assert "kill" not in said, line
+    found = cold_home.mzt("doctor", code=1).stdout
+    assert f"pid {pid} can't make its socket: '{socket}' is a directory" in found
+    assert "kill" not in found
+    socket.rmdir()
+    assert f"(pid {pid})" in cold_home.mzt("start").stdout
+
+
+def test_a_socket_that_can_not_be_made_or_dialled_is_told_with_its_place(cold_home):
+    assert "'/proc/x' can't be used: " in cold_home.mzt("--socket", "/proc/x", "start", code=3).stderr
+    assert (
+        "'/proc' shows what the kernel knows" in cold_home.mzt("--socket", "/proc/x", "doctor", code=1).stdout
+    )
+    for line in ("list", "stop", "restart", "doctor"):
+        done = cold_home.mzt("--socket", "/" + "a" * 199, line, code=None)
+        assert "is 200 bytes long, at most 107 are possible" in done.stdout + done.stderr, line
+
+
 def test_pause_modify_and_resume_as_a_person_types_them(home):
     home.mzt("run", home.score("a", GATED))
     pausing = home.json("pause", "a", "--reason", "deploy first")

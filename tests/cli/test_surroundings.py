@@ -202,6 +202,39 @@ def test_of_a_state_directory_that_is_closed_it_is_not_said_that_no_daemon_runs_
             assert said in out, line
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="closes a directory to root, which takes root's capabilities away"
+)
+def test_a_daemon_of_ones_own_behind_a_closed_directory_is_no_other_users(cold_home):
+    cold_home.mzt("start")
+    state = cold_home.path / "closed"
+    state.mkdir()
+    (cold_home.path / "s").rename(state / "s")
+    state.chmod(0)
+    command = [
+        "setpriv",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        *cold_home.command(["--socket", f"{state}/s", "list"]),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cold_home.path,
+            env=cold_home.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        state.chmod(0o700)
+        (state / "s").rename(cold_home.path / "s")
+    assert done.stderr.splitlines() == [
+        f"mzt: '{state}' is closed to you: the daemon at {state}/s can't be reached (E509)",
+        f"  chmod u+rwx {state}", "  mzt doctor",
+    ]  # fmt: skip
+
+
 def test_a_umask_that_takes_from_its_owner_what_is_made_keeps_no_daemon_from_its_next_start(cold_home):
     for line in ("start", "doctor", "stop") * 2:
         done = zygote.run(

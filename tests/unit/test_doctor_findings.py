@@ -79,7 +79,32 @@ def test_room_enough_is_not_worth_a_line(tmp_path, monkeypatch):
 
 def test_a_place_for_the_socket_that_is_something_else_is_a_failure(tmp_path, monkeypatch):
     (found,) = named("socket", tmp_path, monkeypatch, socket=str(tmp_path))
-    assert (found.passed, found.message) == (False, f"'{tmp_path}' is there, and no socket")
+    assert (found.passed, found.message) == (False, f"'{tmp_path}' is a directory, not a socket")
+    assert found.hints == [f"mv {tmp_path} {tmp_path}.away"]
+
+
+def test_a_start_that_could_not_write_a_file_is_a_failure_with_the_command(tmp_path, monkeypatch):
+    """Root may write what its modes forbid: here it is a directory that stands in the place of the file."""
+    state = tmp_path / "state"
+    connect_writer(database_path(state)).close()
+    (state / "marianne.db-wal").mkdir()
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+    wrong = [finding for finding in self_check.run_self_check().checks if not finding.passed]
+    assert [(one.name, one.hints) for one in wrong] == [("state files", [f"rmdir {state}/marianne.db-wal"])]
+
+
+def test_a_check_that_fails_itself_hides_no_other(tmp_path, monkeypatch):
+    def fail():
+        raise RecursionError("x" * 10_000)
+        yield
+
+    monkeypatch.setattr(self_check, "_CHECKS", (fail, *self_check._CHECKS))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    found, *others = self_check.run_self_check().checks
+    assert (found.passed, found.hints, len(found.message) < 400) == (False, ["mzt bug-report"], True)
+    assert "instruments" in [one.name for one in others]
 
 
 @pytest.mark.parametrize(
