@@ -46,3 +46,14 @@ def test_a_workspace_that_is_something_else_is_refused_with_what_it_is(daemon, l
         daemon.submit(score("job", [plain(1)]))
     (problem,) = [one for one in refused.value.data["problems"] if one["code"] == "S303"]
     assert problem["message"] == f"'{work}' cannot be created or written: '{work}' is {kind}, not a directory"
+
+
+def test_a_hook_whose_directory_is_gone_is_told_likewise(daemon, ledger):
+    hook = {"type": "run_command", "command": "echo", "working_directory": "sub"}
+    daemon.submit(score("job", [plain(1)], on_success=[hook]))
+    daemon.wait_for("job", "failed")
+    command = f"mkdir -p {daemon.home}/job-work/sub"
+    assert daemon.rpc("job.why", job_id="job")["reasons"][0]["hints"] == [f"{command} && mzt resume job"]
+    subprocess.run(command, shell=True, check=True)
+    daemon.rpc("job.resume", job_id="job")
+    daemon.wait_for("job", "completed")

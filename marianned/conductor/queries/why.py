@@ -97,7 +97,7 @@ class WhyQueries:
                 msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
                 for reason in found
             ]
-        first = await to_thread.run_sync(_commands_for_directories, state)
+        first = await to_thread.run_sync(_commands_for, _directories_of_failures(state))
         found = [
             msgspec.structs.replace(reason, hints=[" && ".join([*first, hint]) for hint in reason.hints])
             if reason.code == "failed"
@@ -206,11 +206,18 @@ class _ExpandedSheets(msgspec.Struct):
     sheets: list[msgspec.Raw]
 
 
-def _commands_for_directories(state: RunState) -> list[str]:
-    """Return what makes the directories of failed sheets that are not there, before they can run; blocks."""
-    failed = state.failed_sheets() if lifecycle.status(state.facts) is JobStatus.FAILED else []
-    places = dict.fromkeys(state.score.sheets[row.sheet - 1].working_directory for row in failed)
-    missing = (files.no_directory(place) for place in places)
+def _directories_of_failures(state: RunState) -> list[str]:
+    """Return where the failed sheets and hooks of a failed job work."""
+    if lifecycle.status(state.facts) is not JobStatus.FAILED:
+        return []
+    places = [state.score.sheets[row.sheet - 1].working_directory for row in state.failed_sheets()]
+    failed_hooks = (row for row in state.success_hooks if row.status == HookStatus.FAILED)
+    return [*places, *(state.hook_definition(row.hook).working_directory for row in failed_hooks)]
+
+
+def _commands_for(directories: list[str]) -> list[str]:
+    """Return what makes those of the directories that are not there; blocks."""
+    missing = (files.no_directory(place) for place in dict.fromkeys(directories))
     return [one.command for one in missing if one is not None and one.command is not None]
 
 
