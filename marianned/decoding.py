@@ -149,12 +149,13 @@ def check_depth(value: object) -> None:
     Raises:
         Undecodable: they are nested deeper.
     """
+    depth = 0
     level: list[Any] = [value]
-    for _ in range(DEPTH_MOST + 1):
-        level = [one for one in level if isinstance(one, dict | list)]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        if depth > DEPTH_MOST:
+            raise Undecodable(_TOO_DEEP)
+        depth += 1
         level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    if any(isinstance(one, dict | list) for one in level):
-        raise Undecodable(_TOO_DEEP)
 
 
 def _position(text: str, at: int) -> tuple[int, int]:

@@ -87,7 +87,8 @@ def read_request(line: bytes) -> Request:
             raise ProtocolFault(
                 INVALID_REQUEST, "a message is one JSON object; batches are not taken"
             ) from None
-        raise ProtocolFault(PARSE_ERROR, f"not valid JSON: {error}") from None
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ProtocolFault(PARSE_ERROR, f"not valid JSON: {said}") from None
     identity = _member(members, "id", _json_id, None)
     if identity is None:
         raise ProtocolFault(INVALID_REQUEST, "a request has an 'id', a whole number or a string")

@@ -108,10 +108,11 @@ def restart(call: Invocation, timeout: float) -> None:
 
     pid = _serving_pid(call, timeout)
     unit = None if pid is None else units.unit_of(pid)
+    if unit is not None:
+        _check_safe(call.ask("daemon.status"))
     if pid is not None:
         check_next_start(pid, unit, call.socket)
     if unit is not None:
-        _check_safe(call.ask("daemon.status"))
         _run_systemctl(call, unit, "restart", timeout)
         return
     if pid is not None and _ATTEMPT_VARIABLE in os.environ:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from marianned import wire
-from marianned.decoding import JsonDecoder, Undecodable
+from marianned.decoding import DEPTH_MOST, JsonDecoder, Undecodable, check_depth
 from marianned.formatting import did_you_mean
 from marianned.protocol import METHODS, Query
 from marianned.protocol.field_errors import describe_field_error, shorten
@@ -33,7 +33,17 @@ def read_params(request: wire.Request) -> Query[Any]:
     except Undecodable as error:
         kind = METHODS[request.method].params
         said = describe_field_error(kind, request.params, str(error), whose=request.method, called="params")
-        raise wire.ProtocolFault(
-            wire.INVALID_PARAMS, said, request.id, hints=[f"mzt rpc {request.method} --schema"]
-        ) from None
+        raise _invalid(request, said) from None
+    for name in params.__struct_fields__:
+        try:
+            check_depth(getattr(params, name))
+        except Undecodable as error:
+            raise _invalid(
+                request, f"params.{name}: {error}; at most {DEPTH_MOST} levels are taken"
+            ) from None
     return params
+
+
+def _invalid(request: wire.Request, said: str) -> wire.ProtocolFault:
+    hints = [f"mzt rpc {request.method} --schema"]
+    return wire.ProtocolFault(wire.INVALID_PARAMS, said, request.id, hints=hints)

@@ -5,6 +5,7 @@ import pytest
 from kit.tables import each
 
 from marianned.api.params import read_params
+from marianned.decoding import DEPTH_MOST
 from marianned.wire import ProtocolFault, Request
 
 SAID = [
@@ -40,6 +41,23 @@ def test_what_is_wrong_is_said_with_its_place_and_what_is_wanted(method: str, pa
         read_params(Request(id=1, method=method, params=msgspec.Raw(params.encode())))
     assert caught.value.message == said
     assert caught.value.hints == (["mzt rpc"] if "no method" in said else [f"mzt rpc {method} --schema"])
+
+
+def test_values_that_workers_could_not_be_sent_are_refused_with_their_place() -> None:
+    for depth, refused in ((DEPTH_MOST, False), (600, True), (900, True)):
+        values = '{"text": "", "submit_directory": "/", "directory": "/", "variables": {"v": %s}}' % (
+            "[" * depth + "]" * depth
+        )
+        request = Request(id=1, method="score.validate", params=msgspec.Raw(values.encode()))
+        if not refused:
+            read_params(request)
+            continue
+        with pytest.raises(ProtocolFault) as caught:
+            read_params(request)
+        assert (
+            caught.value.message == "params.variables: it is nested too deeply; at most 100 levels are taken"
+        )
+        assert caught.value.hints == ["mzt rpc score.validate --schema"]
 
 
 def test_bytes_that_are_no_text_are_told_without_a_fall() -> None:
