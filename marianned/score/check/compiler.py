@@ -19,7 +19,7 @@ from marianned.score.check.instruments import InstrumentResolver, ResolvedInstru
 from marianned.score.check.profiles import ProfileSet, find_profiles
 from marianned.score.check.prompts import PromptChecker
 from marianned.score.check.score_checks import check_files, check_score, check_silence
-from marianned.score.check.settings import InstrumentChecker, read_text
+from marianned.score.check.settings import InstrumentChecker, read_text, why_no_text
 from marianned.score.check.sheet_layout import SheetLayout, SheetPosition, number_sheets
 from marianned.score.check.skips import SkipExpander
 from marianned.score.check.stages import (
@@ -284,7 +284,7 @@ class _Compiler:
         absolute = resolve(name, self.source.directory, self.reader)
         text = read_text(absolute, self.reader)
         if text is None:
-            self.report.add("S301", path, f"'{absolute}' cannot be read as UTF-8 text")
+            self.report.add("S301", path, why_no_text(absolute, self.reader))
             return ""
         self.files[absolute] = text
         return text
@@ -370,7 +370,7 @@ class _Compiler:
             text = read_text(prompt, self.reader)
             if text is None:
                 self.unread.add(prompt)
-                self.report.add("S304", path, f"'{prompt}' cannot be read as UTF-8 text")
+                self.report.add("S304", path, why_no_text(prompt, self.reader))
             else:
                 self.files[prompt] = text
         return Fallback(

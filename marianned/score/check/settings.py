@@ -123,16 +123,14 @@ class InstrumentChecker:
         directory = settings.get("working_directory")
         if isinstance(directory, str) and self._is_new("directory", origins["working_directory"]):
             path = resolve(directory, self.directory, self.reader)
-            if not self.reader.is_directory(path):
-                self.report.add("S305", origins["working_directory"], f"there is no directory '{path}'")
+            if (why := self.reader.missing_directory(path)) is not None:
+                self.report.add("S305", origins["working_directory"], why)
         file = settings.get("system_prompt_file")
         if isinstance(file, str) and self._is_new("file", origins["system_prompt_file"]):
             path = resolve(file, self.directory, self.reader)
             text = read_text(path, self.reader)
             if text is None:
-                self.report.add(
-                    "S304", origins["system_prompt_file"], f"'{path}' cannot be read as UTF-8 text"
-                )
+                self.report.add("S304", origins["system_prompt_file"], why_no_text(path, self.reader))
             else:
                 self.files[path] = text
                 self._check_length(chosen, text)
@@ -157,6 +155,15 @@ def read_text(path: str, reader: FileReader) -> str | None:
         return reader.read(path).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def why_no_text(path: str, reader: FileReader) -> str:
+    """Say why a file has no text: it is not there, is no regular file, may not be read, or is no UTF-8."""
+    try:
+        reader.read(path)
+    except OSError as error:
+        return f"'{path}' cannot be read: {error.strerror}"
+    return f"'{path}' cannot be read as UTF-8 text"
 
 
 def check_timeouts(

@@ -60,6 +60,9 @@ class FileReader(Protocol):
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none when it is not there."""
 
+    def missing_directory(self, path: str) -> str | None:
+        """Say what is there instead of a directory; nothing where there is one."""
+
     def unwritable(self, path: str) -> str | None:
         """Say why the directory can be neither written to nor created; nothing where it can."""
 
@@ -108,13 +111,18 @@ class DiskReader:
         """Return the names in a directory, sorted; none when it is not there."""
         return files.names(path)
 
+    def missing_directory(self, path: str) -> str | None:
+        """Say what is there instead of a directory; nothing where there is one."""
+        missing = files.no_directory(path)
+        return None if missing is None else missing.why
+
     def unwritable(self, path: str) -> str | None:
         """Say why it can be neither written to nor created below the nearest one; nothing where it can."""
         directory = Path(path)
         while not os.path.lexists(directory) and directory != directory.parent:
             directory = directory.parent
-        if (missing := files.no_directory(directory)) is not None:
-            return missing.why
+        if (missing := self.missing_directory(str(directory))) is not None:
+            return missing
         return None if os.access(directory, os.W_OK | os.X_OK) else f"'{directory}' can't be written to"
 
     def home(self, user: str) -> str | None:
@@ -160,6 +168,10 @@ class StoredReader(DiskReader):
     def is_directory(self, path: str) -> bool:  # noqa: ARG002  the signature is the protocol's
         """Yes: it was there when the revision was stored; a sheet that starts looks for itself."""
         return True
+
+    def missing_directory(self, path: str) -> str | None:  # noqa: ARG002
+        """Nothing, likewise."""
+        return None
 
     def unwritable(self, path: str) -> str | None:  # noqa: ARG002
         """Nothing, as for directories."""

@@ -1,5 +1,7 @@
 """Small scores for tests, and a disk that holds what a test puts there."""
 
+import errno
+import os
 import re
 
 from marianned.instruments.profile import CliInstrument, HttpInstrument, OutputFormat, Profile, ToolCommand
@@ -67,7 +69,7 @@ class Disk:
 
     def read(self, path: str) -> bytes:
         if path not in self.files:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return self.files[path].encode()
 
     def read_trusted(self, path: str) -> bytes:
@@ -92,6 +94,11 @@ class Disk:
     def names(self, path: str) -> list[str]:
         inside = {file.removeprefix(f"{path}/") for file in self.files if file.startswith(f"{path}/")}
         return sorted({name.partition("/")[0] for name in inside})
+
+    def missing_directory(self, path: str) -> str | None:
+        if self.is_directory(path):
+            return None
+        return f"'{path}' is a file, not a directory" if path in self.files else f"'{path}' is not there"
 
     def unwritable(self, path: str) -> str | None:
         return f"'{path}' can't be written to" if self.read_only else None

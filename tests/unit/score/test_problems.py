@@ -424,3 +424,24 @@ def test_sheets_that_leave_a_worktree_are_named_by_the_place_that_makes_them():
     assert (told.path, told.sheets) == ("movements.2.instrument_config.working_directory", [2])
     off = text.replace("{enabled: true}", "{enabled: true, mode: none}")
     assert "S517" not in {problem.code for problem in compiled(off, Disk({"/s/sub/a": ""})).problems}
+
+
+@each(
+    ("code", "part", "message"),
+    [
+        ("S305", "instrument_config: {working_directory: gone}", "'/s/gone' is not there"),
+        ("S305", "instrument_config: {working_directory: a}", "'/s/a' is a file, not a directory"),
+        (
+            "S304",
+            "instrument_config: {system_prompt_file: gone}",
+            "'/s/gone' cannot be read: No such file or directory",
+        ),
+        ("S301", "prompt_file", "'/s/gone' cannot be read: No such file or directory"),
+    ],
+)
+def test_what_is_wrong_with_a_path_is_said_as_it_is(code, part, message):
+    text = score(prompt="{template_file: gone}") if part == "prompt_file" else f"{score()}{part}\n"
+    told = [
+        problem.message for problem in compiled(text, Disk({"/s/a": ""})).problems if problem.code == code
+    ]
+    assert told == [message]
