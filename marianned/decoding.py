@@ -104,6 +104,18 @@ def from_msgpack(data: bytes, kind: type[T]) -> T:
         raise _undecodable(error) from None
 
 
+def from_builtins(value: object, kind: type[T], *, str_keys: bool = False) -> T:
+    """Take a decoded value for one of a type.
+
+    Raises:
+        Undecodable: it is none of this type.
+    """
+    try:
+        return msgspec.convert(value, kind, str_keys=str_keys)
+    except _FAULTS as error:
+        raise _undecodable(error) from None
+
+
 def from_toml(text: str) -> dict[str, Any]:
     """Decode TOML, in which brackets are nested at most DEPTH_MOST deep.
 

@@ -60,6 +60,10 @@ def stated_params(params: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+_GREETING = {"protocol": int, "version": str, "pid": int}
+"""What a greeting tells at least."""
+
+
 class DaemonUnreachable(NoDaemon):
     """No daemon listens, or a connection broke: the request that was sent on it may be in force."""
 
@@ -224,7 +228,7 @@ class ClientConnection:
             try:
                 self._ready.extend(map(client_wire.read_envelope, self._lines.feed(data)))
             except (ValueError, client_wire.ProtocolFault):
-                raise NoDaemon("what answers at the socket is not marianned", hints=["mzt doctor"]) from None
+                raise _not_marianned() from None
         return self._ready.popleft()
 
     @property
@@ -428,7 +432,10 @@ class Session:
             # it refuses to greet, and so does not tell its version
             said = f"the daemon that runs is older than this program, {__version__}"
             raise blame_older_daemon(client_wire.to_exception(message.error), said, ["mzt restart"])
-        server = self.server = result_of(message)
+        server = result_of(message)
+        if any(not isinstance(server.get(name), kind) for name, kind in _GREETING.items()):
+            raise _not_marianned()
+        self.server = server
         if server["protocol"] != PROTOCOL and not self._any_protocol:
             raise protocol_mismatch(server)
 
@@ -631,8 +638,14 @@ def result_of(message: client_wire.Envelope) -> dict[str, Any]:
     """Return the result of a reply; raise its error."""
     if message.error is not None:
         raise client_wire.to_exception(message.error)
-    result: dict[str, Any] = message.result or {}
+    result = {} if message.result is None else message.result
+    if not isinstance(result, dict):
+        raise _not_marianned()
     return result
+
+
+def _not_marianned() -> NoDaemon:
+    return NoDaemon("what answers at the socket is not marianned", hints=["mzt doctor"])
 
 
 def blame_older_daemon(error: MarianneError, said: str, hints: list[str]) -> MarianneError:

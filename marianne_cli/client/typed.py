@@ -17,7 +17,8 @@ from marianne_cli.client.calls import ClientMethods
 from marianne_cli.client.session import Flow
 from marianne_cli.client.streams import AttemptOutputStream, JournalStream, StateStream
 from marianned import __version__
-from marianned.errors import BadRequest
+from marianned.decoding import Undecodable, from_builtins
+from marianned.errors import BadRequest, ProtocolMismatch
 from marianned.protocol import (
     METHODS,
     DaemonState,
@@ -81,8 +82,20 @@ def read_reply(request: Query[A], told: dict[str, Any]) -> A:
         and (request.fields, request.without, request.newer_than) != _LEAVES_NOTHING_OUT
     ):
         return cast("A", _read_partial(kind, told))
-    result: Any = msgspec.convert(told, kind, str_keys=True)
-    return cast("A", result)
+    return cast("A", _read(told, kind, str_keys=True))
+
+
+def _read(told: object, kind: Any, *, str_keys: bool = False) -> Any:
+    """Read what the daemon tells as a value of a type.
+
+    Raises:
+        ProtocolMismatch: it is none: a daemon of another protocol, or none at all, has told it.
+    """
+    try:
+        return from_builtins(told, kind, str_keys=str_keys)
+    except Undecodable as error:
+        said = f"what the daemon tells can't be read, mzt {__version__} knows it otherwise: {error}"
+        raise ProtocolMismatch(said) from None
 
 
 def _read_partial(kind: type[msgspec.Struct], told: dict[str, Any]) -> msgspec.Struct:
@@ -97,7 +110,7 @@ def _read_partial(kind: type[msgspec.Struct], told: dict[str, Any]) -> msgspec.S
 def _read_field(kind: Any, value: Any) -> Any:
     if kind == list[Sheet]:
         return [_read_partial(Sheet, one) for one in value]
-    return msgspec.convert(value, kind)
+    return _read(value, kind)
 
 
 def require_method(method: str, request: Query[A]) -> Query[A]:
@@ -113,12 +126,16 @@ def require_method(method: str, request: Query[A]) -> Query[A]:
 
 def read_event(item: dict[str, Any]) -> Event:
     """Read an event of a stream."""
-    return msgspec.convert(item, Event)
+    event: Event = _read(item, Event)
+    return event
 
 
 def read_snapshot(item: dict[str, Any]) -> Snapshot | Event:
     """Read an item of a subscription."""
-    return msgspec.convert(item, Snapshot) if item["type"] == "snapshot" else read_event(item)
+    if item.get("type") != "snapshot":
+        return read_event(item)
+    snapshot: Snapshot = _read(item, Snapshot)
+    return snapshot
 
 
 State = Snapshot | JobState | SheetStates | OutputStates | DaemonState | RunRemoved | Ready | Event
@@ -131,7 +148,7 @@ _STATES: dict[str, Any] = {
 
 def read_state(item: dict[str, Any]) -> State:
     """Read an item of a stream of states."""
-    state: State = msgspec.convert(item, _STATES.get(item["type"], Event))
+    state: State = _read(item, _STATES.get(str(item.get("type")), Event))
     return state
 
 

@@ -229,6 +229,37 @@ def test_mzt_alone_without_a_daemon_tells_how_to_begin(tmp_path, monkeypatch, ca
     )
 
 
+@pytest.mark.parametrize("greeting", [[], {}, {"protocol": "3", "version": "1", "pid": 1}])
+def test_who_greets_otherwise_than_a_daemon_is_none(daemon, greeting):
+    made = daemon([greeting, {}])
+    with (
+        pytest.raises(NoDaemon, match="what answers at the socket is not marianned"),
+        connect(made.path) as client,
+    ):
+        client.ask(p.ReadEvents())
+
+
+@pytest.mark.parametrize("told", [[1], "text"])
+def test_a_result_that_is_no_object_is_no_daemons(daemon, told):
+    made = daemon([HELLO, told])
+    with (
+        pytest.raises(NoDaemon, match="what answers at the socket is not marianned"),
+        connect(made.path) as client,
+    ):
+        client.ask(p.ReadEvents())
+
+
+@pytest.mark.parametrize("told", [{"events": 3}, {"events": [{"event": {}}]}, {}])
+def test_a_reply_of_another_shape_is_a_refusal_in_words(daemon, told):
+    made = daemon([HELLO, told])
+    with (
+        pytest.raises(ProtocolMismatch, match="what the daemon tells can't be read") as refused,
+        connect(made.path) as client,
+    ):
+        client.ask(p.ReadEvents())
+    assert refused.value.hints == ["mzt version"]
+
+
 @pytest.mark.parametrize("depth", [200, 2_000, 50_000])
 def test_params_that_are_nested_too_deeply_are_refused_in_a_line(tmp_path, monkeypatch, capsys, depth):
     no_daemon(tmp_path, monkeypatch)
