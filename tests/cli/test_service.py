@@ -57,6 +57,39 @@ def test_install_writes_the_units_for_this_program_and_enables_them(person):
     assert person.calls().index("--user --no-ask-password daemon-reload") < person.calls().index(enabled)
 
 
+def test_a_service_that_would_not_start_replaces_no_daemon(person):
+    person.mzt("start")
+    pid = person.json("status")["pid"]
+    person.environment["CONFIGURATION_DIRECTORY"] = str(person.path / "c")
+    file = person.path / "c" / "config.toml"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text("nope = 1\n")
+    said = person.mzt("service", "install", "--now", code=4).stderr
+    assert said.startswith(
+        f"mzt: marianned (pid {pid}) is not stopped, another would not start: {file}:1:1: no setting 'nope'"
+    )
+    assert not person.units.exists()
+    assert person.json("status")["pid"] == pid
+
+
+def test_before_systemd_restarts_it_the_settings_of_the_service_are_looked_at(monkeypatch, tmp_path):
+    """Its own variables say where they lie, not those of the shell."""
+    theirs = tmp_path / "theirs" / "marianne"
+    theirs.mkdir(parents=True, mode=0o700)
+    (theirs / "config.toml").write_text("nope = 1\n")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "ours"))
+    told = {
+        "Environment": f"PATH=/usr/bin XDG_CONFIG_HOME={theirs.parent} XDG_STATE_HOME={tmp_path / 'state'}"
+    }
+    monkeypatch.setattr(units.SystemdUnit, "show", lambda *_: told)
+    with pytest.raises(Unavailable, match=f"{theirs}/config.toml:1:1: no setting 'nope'"):
+        launch.check_next_start(os.getpid(), units.USER)
+    (theirs / "config.toml").unlink()
+    launch.check_next_start(os.getpid(), units.USER)
+
+
 def test_a_newer_systemd_reloads_by_a_signal_and_waits_for_the_answer(person):
     person.environment["FAKE_VERSION"] = "255 (255.4-1)"
     person.mzt("service", "install")

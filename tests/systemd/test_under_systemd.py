@@ -192,6 +192,11 @@ def test_reload_fails_where_the_settings_cannot_be_used(service):
     until(service, "StatusText", "degraded; 0 jobs, 0 attempts in flight")
     assert "config.toml:1:16" in service.mzt("status").splitlines()[1]
     assert "config.toml:1:16" in service.journal("-p", "err")
+    pid = service.show("MainPID")
+    refused = service.json("restart", code=4)
+    assert "is not stopped, another would not start: " in refused["message"]
+    assert "config.toml:1:16" in refused["message"]
+    assert service.show("MainPID") == pid != "0"
     file.unlink()
     service.systemctl("reload", "marianned")
 
