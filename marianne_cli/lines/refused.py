@@ -8,11 +8,15 @@ from marianne_cli.lines.forms import CommandForm
 from marianned.errors import MarianneError
 
 _PARAMS = re.compile(r"params\.([a-z_]+)(.*)", re.DOTALL)
+_NO_TEXT = re.compile(r"([a-z_]+)(?:\.[^ ]*)?( is not UTF-8: .*)", re.DOTALL)
+"""What the client says of a param itself, before anything is sent."""
 _SCHEMA = re.compile(r"mzt rpc( \S+ --schema)?")
 """Hints for who writes to the socket, and so named its params."""
 _OR_NULL = re.compile(r" or null(?= is wanted, not )")
 _OPTION_OF = {"job_id": "job", "variables": "var", "text": "config"}
 """By a param of the socket that a command calls otherwise: which parameter of the command it is."""
+_NOT_TYPED = {"submit_directory": "the current directory", "directory": "the directory of the score"}
+"""By a param that nobody types: what it is."""
 
 
 def in_words_of(form: CommandForm | None, error: MarianneError) -> None:
@@ -26,7 +30,7 @@ def in_words_of(form: CommandForm | None, error: MarianneError) -> None:
 
 def _with_option_named(message: str, form: CommandForm) -> str:
     """Name the option that a wrong param was typed as; null can't be typed."""
-    found = _PARAMS.fullmatch(message)
+    found = _PARAMS.fullmatch(message) or _NO_TEXT.fullmatch(message)
     if found is None:
         return message
     name, rest = found[1], _OR_NULL.sub("", found[2])
@@ -34,7 +38,7 @@ def _with_option_named(message: str, form: CommandForm) -> str:
     for param in form.params:
         if f"--{own.replace('_', '-')}" in param.words or param.name.rstrip("s") == own.rstrip("s"):
             return f"{_called(param.words, param.metavar)}{rest}"
-    return f"{name}{rest}"
+    return f"{_NOT_TYPED.get(name, name)}{rest}"
 
 
 def _called(words: Sequence[str], metavar: str | None) -> str:

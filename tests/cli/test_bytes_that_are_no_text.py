@@ -86,7 +86,7 @@ def test_a_directory_that_is_no_text_is_named(home):
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 4
-    assert "submit_directory is not UTF-8" in done.stderr
+    assert "the current directory is not UTF-8" in done.stderr
 
 
 def test_what_a_locale_cannot_write_is_shown_as_an_escape(home):

@@ -108,6 +108,12 @@ REASON = "text of at most 1000 characters without control characters"
         ("resume", "params.from: so", "--from: so"),
         ("modify", "params.text: so", "--config: so"),
         ("report", "params.unheard_of: so", "unheard_of: so"),
+        ("pause", "job_id is not UTF-8: 'a'; nothing was asked", "JOB is not UTF-8: 'a'; nothing was asked"),
+        ("retry", "sheets is not UTF-8: 'a'; nothing was asked", "SHEETS is not UTF-8: 'a'; nothing was asked"),
+        ("resume", "reason is not UTF-8: 'a'; nothing was asked", "--reason is not UTF-8: 'a'; nothing was asked"),
+        ("run", "env.A is not UTF-8: 'a'; nothing was asked", "--env is not UTF-8: 'a'; nothing was asked"),
+        ("run", "submit_directory is not UTF-8: 'a'; nothing was asked", "the current directory is not UTF-8: 'a'; nothing was asked"),
+        ("run", "a job of that name is not UTF-8: so", "a job of that name is not UTF-8: so"),
         ("rpc", "params.reason: so or null is wanted, not 1", "params.reason: so or null is wanted, not 1"),
     ],
 )  # fmt: skip
