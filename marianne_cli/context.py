@@ -107,14 +107,9 @@ class Invocation:
 
     def change(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes something, with the caller's reason and key."""
-        asked = self.with_reason_and_key(params)
-        result = self.for_people(method, self.client.request(method, asked, changes=True))
-        if self._key is not None and result.get("answered_at"):
-            from marianne_cli.times import moment
-
-            at = moment(result["answered_at"])
-            self.note(f"mzt: key '{asked['key']}' got this answer at {at}; nothing is done again")
-        return result
+        return self.for_people(
+            method, self.client.request(method, self.with_reason_and_key(params), changes=True)
+        )
 
     def for_people(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
         """Return a result as people may see it; as JSON, and the text of a score, it is what came."""

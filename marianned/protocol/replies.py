@@ -48,9 +48,6 @@ class Reply(msgspec.Struct, kw_only=True):
     """Commands to type next, as they are."""
     problems: list[Problem] = []
     """Problems and warnings of a score; also of the newest attempts of its sheets (S601)."""
-    answered_at: str | msgspec.UnsetType = msgspec.UNSET
-    """When this request was made: its key had been used for it before, and this is the answer of then. It is
-    left out where the request was carried out now."""
 
 
 class Job(Reply, kw_only=True):

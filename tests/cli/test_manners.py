@@ -136,19 +136,6 @@ def test_a_score_that_comes_through_a_pipe_of_the_shell_is_like_standard_input(h
     assert home.json("status", "other")["workspace"] == str(home.path / "out")
 
 
-def test_a_repeated_key_says_that_its_answer_is_the_one_of_then(home):
-    home.mzt("run", home.score("a", GATED))
-    asked = ("pause", "a", "--key", "b")
-    assert home.mzt(*asked).stderr == ""
-    home.mzt("resume", "a")
-    again = home.mzt(*asked)
-    assert re.fullmatch(r"mzt: key 'b' got this answer at \d\d:\d\d; nothing is done again\n", again.stderr)
-    assert home.json("status", "a")["status"] == "running"
-    assert home.json(*asked)["answered_at"].endswith("Z")
-    assert "answered_at" not in home.json("pause", "a")
-    assert home.mzt(*asked, "-q").stderr == ""
-
-
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(home):
     (home.path / "page").write_text("#!/bin/sh\nsed 's/^/paged: /'\n")
     (home.path / "page").chmod(0o755)

@@ -1,7 +1,7 @@
 """Keys: the same request again gets the first answer and changes nothing."""
 
 import pytest
-from kit.daemon import gated, plain, repeated, score
+from kit.daemon import gated, plain, score
 
 pytestmark = pytest.mark.one_daemon
 
@@ -14,7 +14,7 @@ def test_a_key_lasts_over_a_kill(daemon, ledger):
     first = daemon.rpc("job.pause", job_id="keyed", key="p")
     daemon.kill()
     daemon.start()
-    assert repeated(daemon.rpc("job.pause", job_id="keyed", key="p")) == first
+    assert daemon.rpc("job.pause", job_id="keyed", key="p") == first
     assert daemon.submit(text, key="s")["run"] == started["run"] == 1
     assert daemon.refusal("job.pause", job_id="keyed", key="p", reason="other").code == "E510"
     assert len(daemon.status("keyed")["holds"]) == 1

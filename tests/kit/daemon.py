@@ -47,12 +47,6 @@ class Refused(Exception):
         self.problems = self.data.get("problems")
 
 
-def repeated(reply):
-    """Return the answer to a key that was used before, without what tells that it is one."""
-    assert reply.pop("answered_at").startswith("20")
-    return reply
-
-
 class Connection:
     """One client's connection: send requests, read messages, in any order."""
 

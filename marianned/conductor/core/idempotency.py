@@ -60,21 +60,16 @@ class IdempotencyKeys:
         row = _request_row(caller, params)
         if row.key is None:
             return await act(row)
-        joined = False
         while (running := self._running.get(row.request)) is not None:
             _check_same(row, running.row)
             await running.done.wait()
-            joined = True
         self._running[row.request] = running = _RequestInProgress(row)
         try:
             known = await self._store.records.request(row.uid, row.method, row.key)
             if known is None or known.asked.until(now()) > DAY:
                 return await act(row)
             _check_same(row, known)
-            answer = recorded_answer(known, kind)
-            if answer is None:
-                return await (join or act)(known)
-            return answer if joined else msgspec.structs.replace(answer, answered_at=timestamp(known.asked))
+            return recorded_answer(known, kind) or await (join or act)(known)
         finally:
             del self._running[row.request]
             running.done.set()
