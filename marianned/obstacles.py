@@ -81,6 +81,8 @@ def closed_part(path: Path) -> FileObstacle | None:
 
 def of_error(error: OSError) -> FileObstacle:
     """Say where to look after an error of the system, and what to type; the error says itself what it is."""
+    if error.filename is None:
+        return FileObstacle("see what is wrong there", "mzt doctor")
     place = Path(os.fsdecode(error.filename))
     there = shlex.quote(str(_nearest(place)))
     if error.errno in _FULL:

@@ -49,7 +49,8 @@ def _fill(connection: sqlite3.Connection, path: Path) -> None:
         finally:
             target.close()
     except sqlite3.Error as error:
-        raise OSError(0, str(error)) from error
+        full = "full" in str(error)  # SQLite: database or disk is full
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
 
 
 def _name(part: Path, path: Path) -> None:

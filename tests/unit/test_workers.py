@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import worker_calls as calls
 
-from marianned import worker_pool, workers
+from marianned import decoding, worker_pool, workers
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.read.reader import ScoreSource
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
@@ -316,7 +316,7 @@ async def test_a_worker_forgets_the_oldest_scores(source, key):
     stored = msgspec.msgpack.encode(compiled.expanded)
     for number in range(6):
         await workers.render_prompt(f"{key}@{number}", stored, 1, UpstreamOutputs(), None)
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(decoding.Undecodable):
         await workers.render_prompt(f"{key}@0", b"", 1, UpstreamOutputs(), None)
 
 
