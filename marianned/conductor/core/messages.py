@@ -40,7 +40,7 @@ def wait_timed_out(job: JobActor, action: Action, patience: float) -> WaitTimeou
         status=status,
         hints=[
             hint
-            for hint in messages.hints(state, status)
+            for hint in messages.wait_hints(state, status)
             if status != JobStatus.PAUSING or "resume" not in hint
         ],
     )
