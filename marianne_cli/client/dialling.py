@@ -12,6 +12,9 @@ from contextlib import suppress
 from marianned import client_wire, paths, probe
 from marianned.errors import NoDaemon, NotPermitted
 
+_LOCK_MOST = 65_536
+"""Bytes of a lock's file: it has a line."""
+
 
 class NoSocketPath(NoDaemon):
     """No daemon can listen at the path that was named."""
@@ -52,7 +55,12 @@ def locked_socket() -> str | None:
         NotPermitted: it is closed to this user.
     """
     try:
-        held = client_wire.decode(paths.lock_path(paths.state_directory()).read_bytes())
+        # not Path.read_bytes: of a pipe in its place that would wait for a writer
+        file = os.open(paths.lock_path(paths.state_directory()), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            held = client_wire.decode(os.read(file, _LOCK_MOST))
+        finally:
+            os.close(file)
     except PermissionError as error:
         raise probe.refusal_of_closed_state(error) from None
     except (OSError, ValueError):

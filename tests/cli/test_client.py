@@ -267,10 +267,14 @@ def test_params_that_are_nested_too_deeply_are_refused_in_a_line(tmp_path, monke
     assert "not valid JSON: it is nested too deeply" in capsys.readouterr().err
 
 
-def test_a_lock_file_that_is_nested_too_deeply_names_no_daemon(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", ["nested", "pipe"])
+def test_a_lock_file_that_can_not_be_read_names_no_daemon(tmp_path, monkeypatch, capsys, kind):
     state = tmp_path / "state" / "marianne"
     state.mkdir(parents=True, mode=0o700)
-    (state / "lock").write_text("[" * 50_000)
+    if kind == "pipe":
+        os.mkfifo(state / "lock")
+    else:
+        (state / "lock").write_text("[" * 50_000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     for name in ("STATE_DIRECTORY", "MARIANNE_SOCKET"):
