@@ -39,7 +39,7 @@ def read_variables(text: str) -> dict[str, str]:
     """Return the variables of a file's text; of a name that comes twice, the last.
 
     Raises:
-        BadLine: a line is no NAME=VALUE.
+        EnvFileError: a line is no NAME=VALUE.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     variables: dict[str, str] = {}

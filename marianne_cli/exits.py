@@ -186,7 +186,7 @@ def write(data: str | bytes) -> None:
 
     Raises:
         BrokenPipeError: its reader is gone.
-        Unwritten: it takes no more.
+        StdoutError: it takes no more.
     """
     try:
         if isinstance(data, bytes):

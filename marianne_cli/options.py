@@ -141,7 +141,7 @@ def command(
     paged: bool = False,
     watched: bool = False,
 ) -> Callable[[Callable[..., CommandOutcome]], CommandForm]:
-    """Make a command of a function from (call, its own options) to an Answer.
+    """Make a command of a function from (call, its own options) to a CommandOutcome.
 
     `changes`: it is a request, with --reason and --key. `paged`: what it prints may be long. `watched`: it
     can be asked again and again, with --watch. `examples` end its help.
@@ -172,7 +172,7 @@ def run_command(
 
     Raises:
         Misuse: the line can't be carried out.
-        Declined: who was asked said no.
+        ConfirmationRefused: who was asked said no.
     """
     import time
 
@@ -421,7 +421,7 @@ def confirm(what: str, *, yes: bool) -> None:
 
     Raises:
         Misuse: there is nobody to ask.
-        Declined: the answer is not yes.
+        ConfirmationRefused: the answer is not yes.
     """
     if yes:
         return

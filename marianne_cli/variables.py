@@ -24,7 +24,7 @@ def parse_assignments(items: tuple[str, ...]) -> dict[str, Any]:
     """Read NAME=VALUE texts; of a name that comes twice, the last.
 
     Raises:
-        BadValue: one is none, or its name is a built-in of templates.
+        VariableError: one is none, or its name is a built-in of templates.
     """
     values: dict[str, Any] = {}
     for item in items:
@@ -40,7 +40,7 @@ def read_values(data: bytes) -> dict[str, Any]:
     """Read a file of values: one mapping, YAML or JSON; an empty file gives none.
 
     Raises:
-        BadValue: it is none, or a name in it is a built-in of templates.
+        VariableError: it is none, or a name in it is a built-in of templates.
     """
     try:
         tree = yaml_tree.read(data)
@@ -68,7 +68,7 @@ def names_of_score(data: bytes) -> dict[str, str | None]:
     """Return the names that a score takes values for, with what it says of each.
 
     Raises:
-        BadValue: it can't be read.
+        VariableError: it can't be read.
     """
     score = _read_score(data)
     parameters, prompt = score.get("parameters"), score.get("prompt")
@@ -92,7 +92,7 @@ def stages_of(data: bytes) -> list[str]:
     """Return the names of a score's stages.
 
     Raises:
-        BadValue: it can't be read.
+        VariableError: it can't be read.
     """
     score = _read_score(data)
     movements = score.get("movements")

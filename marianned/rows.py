@@ -224,7 +224,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """How the process of a flight ended, as far as that is kept: from its record to the row of the flight.
 
     The rows of attempts and hooks are Exits too. A field that is added here is a column of both tables, and
-    is filled by `Process.exit_of`; nothing on the way there names the fields.
+    is filled by `FlightProcess.exit_of`; nothing on the way there names the fields.
     """
 
     exit_code: int | None = None

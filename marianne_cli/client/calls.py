@@ -112,7 +112,7 @@ class ClientMethods:
 
 
 class AsyncClientMethods:
-    """The named methods of the anyio client, which are those of `Calls`."""
+    """The named methods of the anyio client, which are those of `ClientMethods`."""
 
     daemon_status = _async_method(p.GetDaemon)
     stop = _async_method(p.Stop)

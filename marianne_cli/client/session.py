@@ -580,7 +580,7 @@ class Stream:
     """A kind of stream: `run` opens it on a connection and yields its items until it has ended."""
 
     def run(self, session: Session, connection: ClientConnection, retry: ReconnectDeadline) -> Flow[None]:
-        """Yield an Item for each; raise OSError where it is to be opened again on another connection."""
+        """Yield a StreamItem for each; raise OSError where it is to be opened again on another connection."""
         raise NotImplementedError
 
     def connection_broke(self) -> None:

@@ -98,7 +98,7 @@ def _resource_limits() -> Iterator[None]:
     """Bound what a score may take of this machine as the daemon's workers do: of time and memory.
 
     Raises:
-        _TooLong: it is over.
+        _CheckTimeout: it is over.
         MemoryError: so is the memory.
     """
     import resource

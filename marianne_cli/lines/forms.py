@@ -81,7 +81,7 @@ class Param(NamedTuple):
 
 
 class CommandForm(NamedTuple):
-    """A command: its function, from (call, its own parameters) to an Answer, and how it is called."""
+    """A command: its function, from (call, its own parameters) to a CommandOutcome, and how it is called."""
 
     name: str
     function: Callable[..., Any]

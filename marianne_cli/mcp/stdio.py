@@ -210,7 +210,7 @@ async def _read_lines(reader: int) -> AsyncIterator[bytes]:
     """Yield the lines of a file descriptor until its end.
 
     Raises:
-        Refused: one is longer than any message may be; where the next begins is not known then.
+        RpcError: one is longer than any message may be; where the next begins is not known then.
     """
     waits = stat.S_ISFIFO(os.fstat(reader).st_mode) or stat.S_ISSOCK(os.fstat(reader).st_mode)
     kept = bytearray()

@@ -1,6 +1,7 @@
 """The audit: what must hold after any crash, read from the ledger, the replies and the database alone.
 
-`Told` is what a client asked under a key and the reply it got. The daemon has stopped when `audit` looks.
+`AnsweredRequest` is what a client asked under a key, with the reply. The daemon has stopped when `audit`
+looks.
 Sheets of a crash test write `start NAME ID` and `end NAME ID` into the ledger, NAME being in their prompt,
 and `twice NAME ID` when another process of their sheet is alive. Invariants: docs/design/durability.md.
 """
@@ -69,7 +70,7 @@ def _is_queued(row):
     return row["waiting_for"] == "slurm"
 
 
-class Told(NamedTuple):
+class AnsweredRequest(NamedTuple):
     """A request with its key, and its reply."""
 
     method: str
@@ -104,14 +105,14 @@ class Outside(NamedTuple):
         ]
 
 
-def audit(house, told, unended=(), taken_back=(), outside=Outside()):  # noqa: B008  it never changes
+def audit(house, answered, unended=(), taken_back=(), outside=Outside()):  # noqa: B008  it never changes
     """Check every invariant; `unended` names the jobs that are meant not to have ended.
 
     `taken_back` are the params of requests that were accepted and told in the end that it can no longer come.
     """
-    asked = [(method, params) for method, params, _ in told] + [("", params) for params in taken_back]
+    asked = [(method, params) for method, params, _ in answered] + [("", params) for params in taken_back]
     lines = outside.known(house.ledger.lines())
-    of_jobs = [one for one in told if one.reply.get("run") and not is_removed(one, outside)]
+    of_jobs = [one for one in answered if one.reply.get("run") and not is_removed(one, outside)]
     found = sqlite3.connect(f"file:{house.state / 'marianne.db'}?mode=ro", uri=True)
     found.row_factory = sqlite3.Row
     try:
@@ -119,7 +120,7 @@ def audit(house, told, unended=(), taken_back=(), outside=Outside()):  # noqa: B
         assert found.execute("PRAGMA foreign_key_check").fetchall() == []
         check_journal(found, outside)
         check_steps(found)
-        check_kept(found, told)
+        check_kept(found, answered)
         check_replies(found, of_jobs)
         check_revisions(found, of_jobs)
         check_attempts(found, [params for _, params in asked])
@@ -131,9 +132,9 @@ def audit(house, told, unended=(), taken_back=(), outside=Outside()):  # noqa: B
         found.close()
 
 
-def is_removed(told, outside):
+def is_removed(answered, outside):
     """Tell whether a request was of a run that is removed by now."""
-    return (told.reply.get("job_name"), told.reply.get("run")) in outside.removed
+    return (answered.reply.get("job_name"), answered.reply.get("run")) in outside.removed
 
 
 def nothing_lives(house, job):
@@ -185,14 +186,14 @@ def check_steps(found):
         elif row["type"] == "attempt.ended":
             name = (row["run_id"], in_force.get(row["run_id"], 1), row["hook"], row["sheet"], row["attempt"])
             ends.setdefault(name, []).append(row)
-    twice = [told for told in ends.values() if len(told) > 1]
+    twice = [events for events in ends.values() if len(events) > 1]
     assert not twice, twice
 
 
-def check_kept(found, told):
+def check_kept(found, answered):
     """I1: each acknowledged request is kept with its reply, longer than its run."""
     kept = {(row["method"], row["key"]): row for row in rows_of_requests(found)}
-    for method, params, reply in told:
+    for method, params, reply in answered:
         row = kept[method, params["key"]]
         answer = json.loads(row["reply"])
         differs = differences(answer, reply)
@@ -200,11 +201,11 @@ def check_kept(found, told):
         assert row["event"] == reply["event"]
 
 
-def check_replies(found, told):
+def check_replies(found, answered):
     """I1: each acknowledged request of a job is in the journal once, where the reply says."""
     events = {event["event"]: event for event in rows(found, "events")}
     kept = {(row["method"], row["key"]): row for row in rows_of_requests(found)}
-    for method, params, reply in told:
+    for method, params, reply in answered:
         row = kept[method, params["key"]]
         mine = [event for event in events.values() if event["run_id"] == row["run_id"] and event["status"]]
         assert status_at(mine, reply["event"]) == reply["status"], (method, reply)
@@ -221,7 +222,7 @@ def rows_of_requests(found):
     return [row for row in rows(found, "requests") if row["key"] is not None]
 
 
-def check_revisions(found, told):
+def check_revisions(found, answered):
     """I6: numbered without a gap, one in force, each whole; every acknowledged one is there."""
     runs = {run["run_id"]: run for run in rows(found, "runs")}
     revisions = {}
@@ -234,7 +235,7 @@ def check_revisions(found, told):
         staged = [row["revision"] for row in of_run if row["status"] == "staged"]
         assert current == [run["revision"]]
         assert staged == [number for number in [run["staged_revision"]] if number is not None]
-    for method, params, reply in told:
+    for method, params, reply in answered:
         if method == "job.modify" and params.get("text"):
             name = (reply["job_name"], reply["run"])
             (run,) = [run for run in runs.values() if (run["job_name"], run["run"]) == name]

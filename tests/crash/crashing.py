@@ -4,7 +4,7 @@ import os
 import select
 import signal
 
-from audit import Told, nothing_lives
+from audit import AnsweredRequest, nothing_lives
 from kit.daemon import DEADLINE, score
 
 _BODY = (
@@ -39,7 +39,7 @@ class Crashing:
 
     def __init__(self, house, faults):
         self.house = house
-        self.told = []
+        self.answered = []
         self.met = []
         self.killed = 0
         self._faults = list(faults)
@@ -91,7 +91,7 @@ class Crashing:
         self._keys += 1
         params = {**params, "key": f"k{self._keys}", "reason": f"k{self._keys}"}
         reply = self._through(lambda: self.house.rpc(method, **params))
-        self.told.append(Told(method, params, reply))
+        self.answered.append(AnsweredRequest(method, params, reply))
         return reply
 
     def submit(self, job, bodies, *, fresh=False, **top):

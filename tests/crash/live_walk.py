@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 
-from audit import Told, differences
+from audit import AnsweredRequest, differences
 from control_model import Limits
 from flying import Begun
 from kit.daemon import DEADLINE, Refused, environments, gone, kill_all
@@ -39,7 +39,7 @@ class World:
         self.past = []
         self.others = {}
         self.limits = Limits()
-        self.told = []
+        self.answered = []
         self.taken_back = []
         self.heard = []
 
@@ -50,7 +50,11 @@ class World:
         made = World()
         made.jobs, made.children, made.retired, made.others, made.limits = copy.deepcopy(parts, shared)
         made.past = list(self.past)
-        made.told, made.taken_back, made.heard = list(self.told), list(self.taken_back), list(self.heard)
+        made.answered, made.taken_back, made.heard = (
+            list(self.answered),
+            list(self.taken_back),
+            list(self.heard),
+        )
         return made
 
     @property
@@ -207,7 +211,7 @@ class Walk:
         if request.said == "E513":
             self.world.taken_back.append(request.params)
         if not refused:
-            self.world.told.append(Told(request.method, request.params, request.reply))
+            self.world.answered.append(AnsweredRequest(request.method, request.params, request.reply))
 
     def unrest(self):
         left = [what for job in self.all_jobs for what in job.unrest(draining=self.draining or self.stopping)]
@@ -342,7 +346,7 @@ class Walk:
         params = {**params, "key": key, "reason": key}
         reply = self.through(method, **params)
         self.asked[method] += 1
-        self.world.told.append(Told(method, params, reply))
+        self.world.answered.append(AnsweredRequest(method, params, reply))
         return reply
 
     def repeat(self, told):

@@ -318,8 +318,8 @@ class Machine(Walk):
 
     def again(self, place, job):
         """Ask again what was answered long ago or just now, of runs too that are no more."""
-        if self.world.told:
-            told = self.chance.choice(self.world.told[-self.chance.choice([5, 200]) :])
+        if self.world.answered:
+            told = self.chance.choice(self.world.answered[-self.chance.choice([5, 200]) :])
             self.steps.append(("again", told.method, told.params["key"]))
             self.done["asked again"] += 1
             self.repeat(told)
@@ -506,7 +506,7 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
         finish(walk)
         audit(
             house,
-            walk.world.told,
+            walk.world.answered,
             taken_back=walk.world.taken_back,
             outside=Outside(walk.world.heard, walk.removed, frozenset(walk.forgotten)),
         )

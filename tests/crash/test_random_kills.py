@@ -59,5 +59,5 @@ def test_killed_at_random_times_it_loses_nothing_and_does_nothing_twice(house):
         killer.end()
     crashing.stands()
     house.stop()
-    audit(house, crashing.told)
+    audit(house, crashing.answered)
     print(f"random kills: {crashing.killed} in {jobs} jobs, seed {SEED}")

@@ -410,7 +410,7 @@ def test_a_daemon_killed_at_any_point_loses_nothing_and_does_nothing_twice(house
         assert crashing.met == met, f"in '{name}'"
         print(f"crash walk, {name}: {len(points[name])} crashes, {jobs - begun} jobs")
     house.stop()
-    audit(house, crashing.told)
+    audit(house, crashing.answered)
 
 
 ELSEWHERE = {

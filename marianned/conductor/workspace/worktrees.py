@@ -405,8 +405,8 @@ class Worktrees:
         Of that the last `most` bytes.
 
         Raises:
-            _Failed: it can't be run, says no, or takes too long.
-            _Lost: somebody killed it, or its supervisor.
+            _GitFailed: it can't be run, says no, or takes too long.
+            _GitKilled: somebody killed it, or its supervisor.
         """
         directory = await self.wait_until_settled(run, name)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
@@ -528,7 +528,7 @@ def _check_inside(base: Path, repository: str) -> None:
     """See that a place that is named below the repository lies there: sheets work beside it, and make links.
 
     Raises:
-        _Failed: a link leads out.
+        _GitFailed: a link leads out.
     """
     if not is_below(str(base), repository):
         return

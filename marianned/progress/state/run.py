@@ -529,7 +529,7 @@ class RunState:
                 self._push_ready(row.sheet)
 
     def _count_upstream(self, rows: Sequence[SheetRow], done: Sequence[int]) -> None:
-        """Count for each sheet what lies above it, all at once: what `_move` brings along one by one."""
+        """Count for each sheet what lies above it, all at once; each later change adds its difference."""
         unmet = [all_ - met for all_, met in zip(self._graph.unmet, self._graph.met(done), strict=True)]
         for one, behind in zip(self.loops, self.loops.behind, strict=True):
             for sheet in behind if one.is_open else ():

@@ -89,7 +89,7 @@ def accident_reasons(state: RunState, waits: Iterable[tuple[Flight, str]]) -> li
 
 
 class ClusterWait(Protocol):
-    """What an attempt waits for at a cluster (`Wait` of executors/base.py)."""
+    """What an attempt waits for at a cluster (`WaitReason` of executors/base.py)."""
 
     @property
     def text(self) -> str:
