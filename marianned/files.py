@@ -131,8 +131,8 @@ def is_regular(path: Name, *, below: Name | None = None) -> bool:
         os.close(handle)
 
 
-def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> None:
-    """Append to a regular file, in one write; one that is not there is made, with `mode`.
+def open_to_append(path: Name, mode: int, *, below: Name | None = None) -> int:
+    """Open a regular file for appending; one that is not there is made, with `mode`. Return its descriptor.
 
     Raises:
         OSError, UnsuitableFile: see `open_regular`.
@@ -140,15 +140,23 @@ def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> 
     try:
         handle = _handle(path)
     except FileNotFoundError:
-        descriptor = _made(path, mode, below)
-    else:
-        try:
-            _check_regular(handle, path)
-            if below is not None:
-                _check_below(handle, path, below)
-            descriptor = _content(handle, _APPEND)
-        finally:
-            os.close(handle)
+        return _made(path, mode, below)
+    try:
+        _check_regular(handle, path)
+        if below is not None:
+            _check_below(handle, path, below)
+        return _content(handle, _APPEND)
+    finally:
+        os.close(handle)
+
+
+def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> None:
+    """Append to a regular file, in one write; one that is not there is made, with `mode`.
+
+    Raises:
+        OSError, UnsuitableFile: see `open_regular`.
+    """
+    descriptor = open_to_append(path, mode, below=below)
     try:
         os.write(descriptor, data)
     finally:

@@ -7,11 +7,13 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import msgspec
 
+from marianned import files
 from marianned.formatting import MASK, visible, visible_json
 from marianned.masks import Mask, secrets_of
 from marianned.systemd.journal import FIELDS, JournalHandler, current_job, stderr_is_journal
@@ -65,6 +67,10 @@ class _JSONFormatter(logging.Formatter):
 
 
 class _LogFileHandler(RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        """Open the log; a named pipe in its place would keep its opener waiting for ever."""
+        return os.fdopen(files.open_to_append(self.baseFilename, 0o600), "a", encoding=self.encoding)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the library's name
         """Lose a line where the disk is full: stderr has it too."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from marianne_cli.client.dialling import NoSocketPath
 from marianne_cli.client.session import WAIT_MOST, DaemonUnreachable
 from marianne_cli.context import Invocation
-from marianned import paths
+from marianned import files, paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
 from marianned.formatting import time_asked
 from marianned.probe import daemon_name, hints_for_hang, refusal_of_closed_state
@@ -256,7 +256,8 @@ def _open_start_log(log: Path) -> int:
     """Open the log of a start, in the state directory, which is made."""
     try:
         paths.make_private_directory(log.parent)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = files.open_to_append(log, 0o600)
+        os.ftruncate(descriptor, 0)
         os.fchmod(
             descriptor, 0o600
         )  # a umask may have taken that from us, and the next start writes there, too

@@ -129,6 +129,19 @@ def test_what_stands_in_the_place_of_the_socket_is_named_with_what_takes_it_away
     assert f"(pid {pid})" in cold_home.mzt("start").stdout
 
 
+@pytest.mark.parametrize("name", ["marianned.log", "daemon-start.log"])
+def test_a_pipe_in_the_place_of_a_log_keeps_nobody_waiting(cold_home, name):
+    cold_home.mzt("start")
+    state = cold_home.path / "state"
+    cold_home.mzt("stop")
+    (state / name).unlink(missing_ok=True)
+    os.mkfifo(state / name)
+    said = cold_home.mzt("start", code=3).stderr
+    assert f"'{state / name}' can't be " in said
+    assert "named pipe, not a regular file" in said
+    assert f"mv {state / name} {state / name}.away" in cold_home.mzt("doctor", code=1).stdout
+
+
 def test_a_socket_that_can_not_be_made_or_dialled_is_told_with_its_place(cold_home):
     assert "'/proc/x' can't be used: " in cold_home.mzt("--socket", "/proc/x", "start", code=3).stderr
     assert (

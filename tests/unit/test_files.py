@@ -214,6 +214,7 @@ ALLOWED = {
     "worker_pool.py": "/proc",
     "notifications.py": "opens addresses of the web",
     "instruments/loader.py": "profiles shipped with the program",
+    "logs.py": "a descriptor of files.open_to_append",
     "lock.py": "the state directory, which is closed to others; without following links",
     "store/opening.py": "the state directory, and files shipped with the program",
     "store/copies.py": "a backup, made exclusively",
