@@ -1,7 +1,7 @@
 """What a job's status is, what a request does in each status, what settles: as data.
 
-These two functions and this table alone decide; the docs' copy of the table is generated from it.
-Nothing here knows what a sheet is. Source: docs/design/control.md §3.
+`status`, `may_start`, `may_start_hook`, `takes_time`, `settle` and `TABLE` alone decide; the docs' copy of
+the table is generated from it. Nothing here knows what a sheet is. Source: docs/design/control.md §3.
 """
 
 from enum import StrEnum
