@@ -105,12 +105,12 @@ class Children:
         What is still there of the group is killed.
         """
         for number in (signal.SIGTERM, signal.SIGCONT):
-            self._group_has(number)
+            self._signal_group(number)
         waking = {signal.SIGCHLD, PARENT_DIED}
         if not self._wait(lambda: self.ended() and not self._group_lives(), grace, keeper, look, waking):
             group = [pid for pid in _below(os.getpid()) if _group_of(pid) == self.main]
             self.swept.update(pid for pid in group if pid != self.main)
-            self._group_has(signal.SIGKILL)
+            self._signal_group(signal.SIGKILL)
 
     def ask_to_stop(
         self, number: int | None, file: str | None, seconds: float, keeper: int, look: "Callable[[], object]"
@@ -132,7 +132,7 @@ class Children:
                 return
         if number is not None:
             for one in (number, signal.SIGCONT):
-                self._group_has(one)
+                self._signal_group(one)
         waking = {signal.SIGCHLD, PARENT_DIED, HURRY}
         self._wait(lambda: self.ended() and not self._lives_walled(), seconds, keeper, look, waking)
 
@@ -238,14 +238,15 @@ class Children:
 
     def _group_lives(self) -> bool:
         if not self.walled:
-            return self._group_has(0)
+            return self._signal_group(0)
         return any(_group_of(pid) == self.main for pid in self._command_processes())
 
     def _lives_walled(self) -> bool:
         """Tell whether the command may live behind its wall, which dies of signals that are meant for it."""
         return self.walled and self._group_lives()
 
-    def _group_has(self, number: int) -> bool:
+    def _signal_group(self, number: int) -> bool:
+        """Send a signal to the command's group; tell whether there is still one. 0 sends nothing."""
         try:
             os.killpg(self.main, number)
         except OSError as error:

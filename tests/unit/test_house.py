@@ -146,6 +146,29 @@ def test_a_name_of_a_class_means_one_thing():
     assert [one for one, times in found.items() if times > 1] == []
 
 
+ASKS = re.compile(r"^_*(?:is|has|may|can|was|are|does|needs)_|_(?:has|lives|is)$")
+ACTS = re.compile(
+    r"os\.(?:kill|killpg|unlink|rmdir|rename|replace|write|mkdir)|signal\.pidfd_send_signal|(?:self|draft)\.put"
+)
+
+
+def acts_in_questions(tree):
+    """Yield the functions whose name asks whether something is so, and that do something instead."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ASKS.search(node.name):
+            calls = (ast.unparse(one.func) for one in ast.walk(node) if isinstance(one, ast.Call))
+            if any(ACTS.fullmatch(call) for call in calls):
+                yield node.name
+
+
+def test_a_name_that_asks_does_nothing():
+    """`_group_has(SIGKILL)` killed a group: who read the call took it for a question."""
+    assert [*acts_in_questions(ast.parse("def _group_has(number):\n    os.killpg(1, number)\n"))]
+    texts = ((file, file.read_text()) for file in OURS)
+    suspects = [file for file, text in texts if ACTS.search(text)]
+    assert [(name(file), one) for file in suspects for one in acts_in_questions(trees.tree_of(file))] == []
+
+
 def test_no_two_test_files_have_one_name():
     names = Counter(file.name for file in FILES if file.name.startswith("test_"))
     assert [n for n, count in names.items() if count > 1] == [], (
