@@ -26,7 +26,7 @@ from marianned.conductor.capacity.disk import DiskMonitor
 from marianned.conductor.capacity.incarnation_directory import IncarnationDirectory
 from marianned.conductor.capacity.rate_limits import RateLimiter
 from marianned.conductor.capacity.slots import Scheduler
-from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.notifier import NotificationSender
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.requests.chain import chain

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from anyio import to_thread
 
-from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.conductor import Conductor
 from marianned.errors import NotPermitted
 from marianned.executors.shim import MARK
 from marianned.progress.views.messages import flight_name

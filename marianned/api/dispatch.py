@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from marianned import wire
-from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.queries.graphs import GraphQueries
 from marianned.conductor.queries.instruments import InstrumentQueries
 from marianned.conductor.queries.jobs import JobQueries

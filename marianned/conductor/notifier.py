@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 
 from marianned import notifications, workers
 from marianned.accidents import Accident
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.job import JobActor
-from marianned.conductor.core.registry import Conductor
 from marianned.protocol import AttemptKind, Event
 from marianned.score.expanded import Notification
 

@@ -24,7 +24,7 @@ def superseding(daemon, *names):
 
     async def transact():
         conductor = daemon.house.conductor
-        async with conductor.registry:
+        async with conductor.registry_lock:
             rows = [await daemon.house.run(name) for name in names]
             return await conductor.transact(Changes(), supersede=[(row, SUPERSEDE) for row in rows])
 

@@ -142,7 +142,7 @@ class InProcess(Speaking):
         """Let nobody start or remove a run."""
 
         async def hold(*, task_status):
-            async with self.house.conductor.registry:
+            async with self.house.conductor.registry_lock:
                 with anyio.CancelScope() as scope:
                     task_status.started(scope)
                     await anyio.sleep_forever()

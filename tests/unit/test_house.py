@@ -169,6 +169,14 @@ def test_a_name_that_asks_does_nothing():
     assert [(name(file), one) for file in suspects for one in acts_in_questions(trees.tree_of(file))] == []
 
 
+def test_a_lock_that_others_hold_is_called_one():
+    """`conductor.registry` was a lock, in a file registry.py, beside a `JobRegistry` of jobs."""
+    public = re.compile(r"self\.([a-z]\w*)(?:: .+)? = \w+\.R?Lock\(")
+    locks = [(name(file), one) for file in OURS for one in public.findall(file.read_text())]
+    assert locks
+    assert [(file, lock) for file, lock in locks if lock != "lock" and not lock.endswith("_lock")] == []
+
+
 def test_no_two_test_files_have_one_name():
     names = Counter(file.name for file in FILES if file.name.startswith("test_"))
     assert [n for n, count in names.items() if count > 1] == [], (

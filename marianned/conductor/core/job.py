@@ -71,7 +71,7 @@ _logger = logging.getLogger(__name__)
 
 
 class JobRegistry(Protocol):
-    """What a job asks of the registry that has all jobs in memory."""
+    """What a job asks of the conductor, which has all jobs in memory."""
 
     def grant(self) -> None:
         """Tell those whose turn it is that they may start something: capacity was given back."""

@@ -15,8 +15,8 @@ import msgspec
 
 from marianned import formatting, workers
 from marianned.clock import timestamp
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.idempotency import rows_of
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.run import walls
 from marianned.errors import BadRequest
 from marianned.instruments.profile import Profile

@@ -16,11 +16,11 @@ from anyio import to_thread
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import timestamp
 from marianned.conductor.core import drift
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.hindrances import JobBlockers, add_hindrances, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id, wait_overridden
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.ended_runs import EndedRunCache
 from marianned.conductor.queries.field_selection import FieldSelection, unchanged_reply
 from marianned.conductor.queries.instruments import limits_in_force

@@ -13,8 +13,8 @@ import anyio
 import msgspec
 
 from marianned.conductor.core import drift
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.job import JobActor
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.live_output import Key, LiveOutput, LiveOutputReader, OutputSummary, key_of
 from marianned.progress.state.run import RunState
 from marianned.progress.views.time_independent import is_time_independent

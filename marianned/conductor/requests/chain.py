@@ -1,8 +1,8 @@
 """The jobs that hooks start: checked when the hook runs, submitted with its outcome in one transaction.
 
 A detached one is kept with its parent and submitted by the transaction that ends it, so that a score can
-chain to itself; that of a failure is submitted at once, for its parent has ended. The registry is held from
-the look at a name until the commit.
+chain to itself; that of a failure is submitted at once, for its parent has ended. The registry lock is
+held from the look at a name until the commit.
 Source: docs/reference/score-format.md §20.
 """
 
@@ -15,9 +15,9 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, formatting
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.job import JobActor
 from marianned.conductor.core.messages import parse_job_id
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests.new_run import RunOrigin, ValidScore, compile_valid
 from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
@@ -132,7 +132,7 @@ class _JobChainer:
             MarianneError: a job whose end would be awaited is refused.
         """
         while True:
-            async with self._conductor.registry:
+            async with self._conductor.registry_lock:
                 faults.point("chain.locked")
                 entries = await self._entries(versions)
                 made = {hook: entry for hook, entry in entries.items() if isinstance(entry, PreparedRun)}

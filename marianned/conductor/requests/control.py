@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from marianned import formatting, lifecycle, masks
 from marianned.conductor.core import drift
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.hindrances import add_hindrances
 from marianned.conductor.core.idempotency import recorded_answer
 from marianned.conductor.core.job import JobActor
@@ -23,7 +24,6 @@ from marianned.conductor.core.messages import (
     wait_timed_out,
     wrong_name_problem,
 )
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
 from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatus

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.conductor import Conductor
 from marianned.config import ONLY_AT_START, ConfigError, changes, load_settings, value_of, with_value
 from marianned.errors import BadRequest
 from marianned.protocol import Caller, Reload, Reloaded

@@ -14,9 +14,9 @@ from anyio import to_thread
 
 from marianned import faults, formatting
 from marianned.clock import Instant
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import parse_job_id
-from marianned.conductor.core.registry import Conductor
 from marianned.decoding import from_json
 from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now

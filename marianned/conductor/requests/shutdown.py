@@ -10,7 +10,7 @@ from typing import NoReturn
 import anyio
 from anyio.abc import TaskGroup
 
-from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.conductor import Conductor
 from marianned.errors import Unavailable, WaitOverridden, WaitTimeout, WrongStatus
 from marianned.protocol import Caller, DaemonHealth, Obstacle, Stop, Stopping
 from marianned.rows import RequestRow

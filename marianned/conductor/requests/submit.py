@@ -11,9 +11,9 @@ from anyio import to_thread
 
 from marianned import faults, formatting, masks
 from marianned.conductor.core import pausefile
+from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import leftover_removed_event
-from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests import new_run
 from marianned.conductor.run import walls
 from marianned.conductor.workspace import archives
@@ -42,7 +42,7 @@ class PreparedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submissions:
-    """Submits runs, for clients and for hooks, over the registry of jobs."""
+    """Submits runs, for clients and for hooks, over all jobs of the conductor."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
@@ -71,7 +71,7 @@ class Submissions:
         score = await new_run.compile_valid(source, shown, "")
         expanded = score.version.score
         faults.point("submit.compiled")
-        async with self._conductor.registry:
+        async with self._conductor.registry_lock:
             newest = await self._conductor.services.store.records.newest(expanded.name)
             left = await self._leftover_note(newest.row)
             origin = new_run.RunOrigin(
@@ -115,7 +115,7 @@ class Submissions:
         ending: int | None = None,
         awaited: bool = False,
     ) -> PreparedRun:
-        """Make a run of a valid score ready for the disk; the registry is held until it is there.
+        """Make a run of a valid score ready for the disk; the registry lock is held until it is there.
 
         `awaited`: it takes no place in the queue, its parent has one.
         `ending` is the run that ends in the same transaction. What was moved away for the new one is

@@ -76,7 +76,7 @@ class Conductor:
         self.tasks = tasks
         self.jobs: dict[str, JobActor] = {}
         self.keys = IdempotencyKeys(services.store)
-        self.registry = anyio.Lock()
+        self.registry_lock = anyio.Lock()
         self.job_index = JobIndex()
         self._older: dict[str, list[JobActor]] = {}
         self._chain = chain
@@ -104,7 +104,7 @@ class Conductor:
     async def recover(self) -> int:
         """Take up every run that has something to do, as its facts say; return how many have not ended.
 
-        That is one more than those: a run whose failure has hooks to run, also under a newer run of its name.
+        Also takes up, uncounted, a run whose failure has hooks to run, even under a newer run of its name.
         """
         runs = await self.services.store.records.unfinished_runs()
         for limit in await self.services.store.records.limits():
@@ -143,7 +143,7 @@ class Conductor:
         return state, found
 
     async def _load_run(self, run: RunRow) -> JobActor:
-        """Take up a run that is not in memory; the registry is held, so that nobody else does."""
+        """Take up a run that is not in memory; the registry lock is held, so that nobody else does."""
         return self.load(*await self._read_run(run))
 
     def load(self, state: RunState, found: dict[str, Presence], *, newest: bool = True) -> JobActor:
@@ -221,7 +221,7 @@ class Conductor:
         Raises:
             WrongStatus: it has been let go on meanwhile.
         """
-        async with self.registry:
+        async with self.registry_lock:
             newest = await self.services.store.records.run(run.job_name)
             if newest is None or newest.run_id != run.run_id:
                 return (await self.services.store.commit(changes)).event
@@ -294,7 +294,7 @@ class Conductor:
         """
         name, run = parse_job_id(job_id)
         if name not in self.jobs:
-            async with self.registry:
+            async with self.registry_lock:
                 if name not in self.jobs:
                     row = await self.services.store.records.run(name)
                     if row is None:
@@ -392,7 +392,7 @@ class Conductor:
         chain: tuple[JobActor, ChainedJobsReady] | None = None,
         told: Callable[[RunState], Sequence[Row]] = _no_rows,
     ) -> TransactionResult:
-        """Commit what several jobs decide, together with what is new; the registry is held.
+        """Commit what several jobs decide, together with what is new; the registry lock is held.
 
         Three phases. Prepare: each job decides in its own loop, which then waits. Commit: one transaction
         of all. Apply: the new runs are loaded, and each loop goes on with what it decided. Until the
