@@ -15,17 +15,17 @@ _TESTS = Path(__file__).parents[1] / "tests"
 """Beside the sources alone: an installed daemon has no faults, whatever its environment says."""
 
 
-def _wish(given: str) -> list[str]:
+def _parse_fault(given: str) -> list[str]:
     words = given.split(":")
     usable = bool(given) and _TESTS.is_dir() and all(word.isdecimal() for word in words[1:2])
     return words if usable else [""]
 
 
-_WISH = _wish(os.environ.get("MARIANNE_FAULT", ""))
-_NAME = _WISH[0]
-_SIGNAL = signal.SIGSTOP if _WISH[2:] == ["stop"] else signal.SIGKILL
+_FAULT = _parse_fault(os.environ.get("MARIANNE_FAULT", ""))
+_NAME = _FAULT[0]
+_SIGNAL = signal.SIGSTOP if _FAULT[2:] == ["stop"] else signal.SIGKILL
 _FOR_EVER_SECONDS = 3600
-_left = int(_WISH[1]) if len(_WISH) > 1 else 1
+_left = int(_FAULT[1]) if len(_FAULT) > 1 else 1
 
 
 def point(name: str) -> None:
@@ -37,7 +37,7 @@ def point(name: str) -> None:
 def _reached() -> None:
     global _left  # noqa: PLW0603  a process has one fault, and it is for tests
     _left -= 1
-    if _left == 0 and _WISH[2:] == ["block"]:
+    if _left == 0 and _FAULT[2:] == ["block"]:
         time.sleep(_FOR_EVER_SECONDS)
     elif _left == 0:
         os.kill(os.getpid(), _SIGNAL)

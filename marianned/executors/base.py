@@ -78,10 +78,10 @@ class SilenceLimit(msgspec.Struct, frozen=True, kw_only=True):
     directories: list[str]
 
 
-class LastWordRule(msgspec.Struct, frozen=True, kw_only=True):
-    """It is ended when its stdout has had its last word, and nothing more has come for `grace` seconds.
+class FinalEventRule(msgspec.Struct, frozen=True, kw_only=True):
+    """It is ended when the final event stands in its stdout, and nothing more has come for `grace` seconds.
 
-    The last word is a line of JSON: an object whose `type` is `event` and that has `where` (keys joined by
+    The final event is a line of JSON: an object whose `type` is `event` and that has `where` (keys joined by
     dots → values). One whose type is in `goes_on`, behind it, says that the work goes on; one in `idle` is no
     output.
     """
@@ -130,7 +130,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     output_cap: int | None = None
     silence: SilenceLimit | None = None
     drain_seconds: float = 0.0
-    final: LastWordRule | None = None
+    final: FinalEventRule | None = None
     stop: GracefulStop | None = None
     brand: int | None = None
     wall: list[str] | None = None
@@ -163,9 +163,9 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     all it started; `swept` counts the other processes that were ended with it; `writer` is runner or keeper.
     `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
-    `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
-    last word; `spoken`: that stood there when it was asked to end. `output_cut`: something that it had left
-    behind had yet to read what it would have printed.
+    `stale`: it was ended because it showed no sign of life for too long; `final`: because it hung
+    behind its final event; `spoken`: that stood there when it was asked to end. `output_cut`: something that
+    it had left behind had yet to read what it would have printed.
     `id` is the attempt's; null in what 0.1.0 started. `limit_seconds`: the limit, of time or of
     silence, that it has reached, where it did.
     """

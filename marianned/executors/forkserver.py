@@ -87,7 +87,7 @@ def _preload() -> None:
     import resource  # noqa: PLC0415
 
     for watch in (
-        "lastword",
+        "final_event",
         "limit",
         "silence",
     ):  # what limits need: nothing of the package is read any more

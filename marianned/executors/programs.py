@@ -6,8 +6,8 @@ from pathlib import Path
 
 from marianned import code_images as holding
 
-_NAMES = ("shim", "children", "silence", "lastword", "limit", "forkserver")
-_SHIPPED = ("shim", "children", "silence", "lastword", "limit", "order")
+_NAMES = ("shim", "children", "silence", "final_event", "limit", "forkserver")
+_SHIPPED = ("shim", "children", "silence", "final_event", "limit", "order")
 """What a cluster's nodes run, whose interpreter may be another one: it gets their sources."""
 _PACKAGE = "marianned.executors"
 

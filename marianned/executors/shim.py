@@ -15,12 +15,12 @@ All but the command block every signal and take TERM, INT, CHLD and PDEATHSIG on
 runner are child subreapers: whatever loses its parent below them becomes their child, so "no child is left"
 proves that nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
-The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
-that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile; order.py looks on a
-cluster whether it is to end). Once the command has ended by itself, those that still hold its output have
-`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The
-runner writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
-came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
+The runner starts the command and keeps its limits (silence.py that of silence; final_event.py ends a command
+that hangs behind its final event; limit.py reads what a time limit was raised to meanwhile; order.py looks
+on a cluster whether it is to end). Once the command has ended by itself, those that still hold its output
+have `drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py).
+The runner writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid
+it came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
 group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
 Where the spec has a `stop`, TERM to the keeper lets the command first be asked as that says; INT, before or
 behind it, that it is not, or no longer.
@@ -58,12 +58,12 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from marianned.executors.children import HURRY, MESSAGE, PARENT_DIED, Children, Used, launch, wall_status
-    from marianned.executors.lastword import LastWordWatch
+    from marianned.executors.final_event import FinalEventWatch
     from marianned.executors.order import EndOrderWatch
     from marianned.executors.silence import SilenceWatch
 
     Facts = dict[str, Any]
-    EndWatch = EndOrderWatch | LastWordWatch | SilenceWatch
+    EndWatch = EndOrderWatch | FinalEventWatch | SilenceWatch
 else:
     import _signal as signal
 
@@ -130,7 +130,7 @@ def _stay(spec: "Facts", claim: int) -> "NoReturn":
     begins = tuple(spec.get("inherits", ()))
     granted = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
     spec["env"] = {**granted, **spec["env"]}
-    wanted = {"lastword": spec.get("final"), "silence": spec["silence"], "limit": True, "order": True}
+    wanted = {"final_event": spec.get("final"), "silence": spec["silence"], "limit": True, "order": True}
     for name in [name for name in wanted if wanted[name]]:
         __import__(name)  # now: later the directory where they lie may be away for a while
     try:
@@ -377,7 +377,7 @@ def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: i
     One wait for everything: a signal, or the next moment at which something has to be looked at. After
     each, first whether the command has ended or the keeper is gone; an end by itself leaves what still
     writes the output its time (drain), and no reason. Only then whether to end the command, by the first
-    that applies: TERM, the time limit, an output that can't be kept within its cap, the last word, silence.
+    that applies: TERM, the time limit, an output that can't be kept within its cap, the final event, silence.
     The reason that is returned goes into the record as it is.
     """
     limit, began = spec["timeout_seconds"], time.monotonic()
@@ -413,15 +413,15 @@ def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: i
             why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue
-        why = why | _last_word_spoken(why, watches)
+        why = why | _final_event_came(why, watches)
         _end_command(children, output, spec, keeper, ask="asked_by" in why and not hurry)
         return why
 
 
-def _last_word_spoken(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
-    """Return, of a command that is asked to end, whether its last word stands there by now."""
-    last_word: Any = watches.get("final")
-    return {"spoken": last_word.has_spoken()} if last_word is not None and "asked_by" in why else {}
+def _final_event_came(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
+    """Return, of a command that is asked to end, whether its final event stands there by now."""
+    watch: Any = watches.get("final")
+    return {"spoken": watch.has_come()} if watch is not None and "asked_by" in why else {}
 
 
 def _end_command(children: "Children", output: OutputCap, spec: "Facts", keeper: int, *, ask: bool) -> None:
@@ -449,9 +449,9 @@ def _watches(spec: "Facts", output: OutputCap) -> "dict[str, EndWatch]":
     if sys.argv[2:3] == [STAY]:
         watches["asked_by"] = __import__("order").EndOrderWatch()
     if spec.get("final"):
-        module: Any = __import__("lastword")
+        module: Any = __import__("final_event")
         # not by its name: the command runs by now, and may have put a pipe there
-        watches["final"] = module.LastWordWatch(**spec["final"], path=f"/proc/self/fd/{output.files[0]}")
+        watches["final"] = module.FinalEventWatch(**spec["final"], path=f"/proc/self/fd/{output.files[0]}")
     if spec["silence"]:
         module = __import__("silence")
         watches["stale"] = module.SilenceWatch(**spec["silence"], output=output.files)

@@ -1,8 +1,8 @@
 """The JSON in what a tool prints: an event on each line, or one document, with noise around it passed over.
 
 A console, a wrapper or a library adds what belongs to neither: a byte order mark, NUL bytes, carriage
-returns, colours, warnings in front of the document and behind it. executors/lastword.py passes over the same.
-Source: docs/reference/score-format.md §23.3.
+returns, colours, warnings in front of the document and behind it. executors/final_event.py passes over the
+same. Source: docs/reference/score-format.md §23.3.
 """
 
 import json

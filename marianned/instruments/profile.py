@@ -125,7 +125,7 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class FinalEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The event of the output that is an agent's last word (docs/reference/score-format.md §15.2)."""
+    """The event in the output by which an agent says it is done (docs/reference/score-format.md §15.2)."""
 
     event: str
     """The event's `type`."""
@@ -223,9 +223,9 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     model_path: str | None = None
     """Where the name of the model that was used is; null: nowhere."""
     final_event: FinalEvent | None = None
-    """The agent's last word, after which the tool may be ended; null: Marianne waits for the tool to end."""
+    """The event by which an agent says it is done, after which it may be ended; null: it ends by itself."""
     final_grace: float = 30.0
-    """Seconds without output after the last word until the tool is ended; idle events are no output."""
+    """Seconds without output after the final event until the tool is ended; idle events are no output."""
     live: list[DisplayRule] = []
     """How events are shown to people. Empty: lines are shown as they are."""
 

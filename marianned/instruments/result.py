@@ -23,7 +23,7 @@ class ParsedOutput(msgspec.Struct, frozen=True, kw_only=True):
     the profile's signs of failure is there; `no_result`: a result was due and is not there; `parsed`:
     the output is of the profile's format; `rate_limited`: the profile's event for it was seen. `searched`
     is the part of stdout in which failures are looked for: the end of what did not parse, or is text.
-    `final`: the tool has had its last word, and it says so; null: it has none, or has not come to it.
+    `final`: the final event has come, and says so; null: the tool has none, or has not come to it.
     `resets_at` (seconds since 1970) is when the limit of the profile's event is over. `cached_tokens` were
     read from a cache, `written_tokens` written to it; some tools count them among `input_tokens`, others
     beside. `unread` says, in a line each, which outputs could not be read: they count as empty; and which
@@ -53,8 +53,8 @@ class Verdict(NamedTuple):
     """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
 
     `resets_in`: in how many seconds a rate limit is over, where the tool says it; `quota`: it speaks of a
-    quota, which lasts longer than a rate. `doubt`: the last word was a success, and how the process ended was
-    none: then checks decide. `warning` is for people.
+    quota, which lasts longer than a rate. `doubt`: the final event was a success, and how the process ended
+    was none: then checks decide. `warning` is for people.
     """
 
     outcome: Outcome

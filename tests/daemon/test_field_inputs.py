@@ -44,7 +44,7 @@ def said(text):
     return f"cat <<'END'\n{text}END\n"
 
 
-def test_an_agent_that_hangs_behind_its_last_word_has_done_its_work_once(house):
+def test_an_agent_that_hangs_behind_its_final_event_has_done_its_work_once(house):
     agent(house, f"echo opened >> ledger\n{said(SAYS + SUCCESS)}exec sleep 1000")
     daemon = house.start()
     checks = [{"type": "file_exists", "path": "{workspace}/ledger"}]
@@ -58,7 +58,7 @@ def test_an_agent_that_hangs_behind_its_last_word_has_done_its_work_once(house):
     assert "did not end after its final event" in warning["message"]
 
 
-def test_an_agent_that_hangs_before_its_last_word_is_timed_out(house):
+def test_an_agent_that_hangs_before_its_final_event_is_timed_out(house):
     agent(house, f"echo opened >> ledger\n{said(SAYS)}exec sleep 1000")
     daemon = house.start()
     daemon.submit(
@@ -81,7 +81,7 @@ def test_after_a_success_with_exit_code_1_the_checks_decide(house, holds, status
     assert attempt["kind"] == "first"
 
 
-def test_a_pause_now_behind_the_last_word_loses_nothing(house):
+def test_a_pause_now_behind_the_final_event_loses_nothing(house):
     agent(house, f"{said(SAYS + SUCCESS)}note start 1\nexec sleep 1000")
     daemon = house.start()
     daemon.submit(score())
@@ -95,7 +95,7 @@ def test_a_pause_now_behind_the_last_word_loses_nothing(house):
 @pytest.mark.parametrize(
     ("how", "word"), [("cancel", "success"), ("cancel", "failure"), ("pause", "failure")]
 )
-def test_what_an_attempt_has_told_of_its_cost_counts_though_it_is_ended_behind_its_last_word(
+def test_what_an_attempt_has_told_of_its_cost_counts_though_it_is_ended_behind_its_final_event(
     house, how, word
 ):
     last = SUCCESS if word == "success" else SUCCESS.replace('"is_error":false', '"is_error":true')

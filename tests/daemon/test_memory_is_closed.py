@@ -65,7 +65,7 @@ def test_an_abort_leaves_no_core(house):
 
 
 def test_an_installed_daemon_has_no_faults(tmp_path, monkeypatch):
-    assert faults._wish("api.read:2:stop") == ["api.read", "2", "stop"]
-    assert faults._wish("x:y") == [""]
+    assert faults._parse_fault("api.read:2:stop") == ["api.read", "2", "stop"]
+    assert faults._parse_fault("x:y") == [""]
     monkeypatch.setattr(faults, "_TESTS", tmp_path / "tests")
-    assert faults._wish("api.read") == [""]
+    assert faults._parse_fault("api.read") == [""]

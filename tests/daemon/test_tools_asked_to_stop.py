@@ -38,7 +38,7 @@ def test_a_cancel_does_not_ask(agent):
 
 @pytest.mark.both
 @pytest.mark.parametrize("agent", [{"stop": {"file": "stop"}} | FINAL], indirect=True, ids=["file"])
-def test_what_says_its_last_word_because_it_was_asked_to_stop_is_not_done(agent):
+def test_what_says_its_final_event_because_it_was_asked_to_stop_is_not_done(agent):
     interrupted(agent)
     assert agent.ledger.lines() == ["start 1 s-1", "saw"]
     (agent.home / "over").touch()

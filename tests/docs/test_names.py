@@ -43,6 +43,11 @@ DESIGN = [
     pages.ROOT / "docs/how-to/add-a-cluster-engine.md",
 ]
 """The pages that tell of the code itself."""
+ONE_NAME = {
+    r"last[_ ]word\b|lastword|LastWord": "final event",  # of an agent's output
+    r"\b_?wish(?:es|ed)?\b": "goal",  # of a request that waits
+}
+"""Other names that a thing has had, which has one now: in code and pages alike."""
 
 
 def raised(text):
@@ -118,3 +123,17 @@ def test_what_a_page_about_the_code_quotes_is_there(page):
     words = {*re.findall(r"`([^`\n]+)`", text), *drawn}
     assert words
     assert sorted(word for word in words if not is_in_the_sources(word)) == []
+
+
+def test_what_had_several_names_has_one():
+    told = {name: pages.text_of(name) for name in pages.NAMES if name != "CHANGELOG.md"}
+    code = {
+        name: text for name, text in SOURCES.items() if not name.startswith("marianned/store/migrations/")
+    }
+    found = [
+        (name, old[0], new)
+        for name, text in (told | code).items()
+        for pattern, new in ONE_NAME.items()
+        for old in re.finditer(pattern, text, re.IGNORECASE)
+    ]
+    assert found == [], "the third is the name that the page or the code should use"

@@ -17,7 +17,7 @@ from marianned.executors.base import AttemptPlace, CannotStart, Spec
 class BareExecutor(MemoryExecutor):
     """Runs what it is given in a session of its own, and ends that whole session with it.
 
-    It outlives conductors as a supervisor would, but not the test. Silence, last words, caps and walls are
+    It outlives conductors as a supervisor would, but not the test. Silence, final events, caps and walls are
     affairs of a supervisor, and not done here.
     """
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hook_model import After, Hook, Hooks
 from loop_model import Rounds
 from model_accepts import is_accepted, try_now
-from model_answers import taken_back, wish
+from model_answers import goal_reached, taken_back
 from model_limits import end_holds, keep_to_limits
 from model_parts import DONE, Definition, Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, waits_in
@@ -599,7 +599,7 @@ class Model:
 
     def answer(self) -> None:
         for waiter in list(self.waiters):
-            said = "done" if wish(self, waiter) else None
+            said = "done" if goal_reached(self, waiter) else None
             if said is None and not waiter.wait:
                 said = "done" if waiter.action == "pause --before" else "accepted"
             said = said or ("E513" if taken_back(self, waiter) else None)

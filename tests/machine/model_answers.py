@@ -1,4 +1,4 @@
-"""When a waiting request is answered, in the second writing of the contract: its wish, and what takes it back.
+"""When a waiting request is answered, in the second writing of the contract: its goal, and what takes it back.
 
 Source: docs/design/control.md §3 "Waiting".
 """
@@ -17,7 +17,7 @@ def undone(model: "Model", waiter: Waiter) -> bool:
     return mine and model.rerun_dropped
 
 
-def wish(model: "Model", waiter: Waiter) -> bool:
+def goal_reached(model: "Model", waiter: Waiter) -> bool:
     status = model.status
     in_force = model.revision == waiter.revision and not model.rewind and not undone(model, waiter)
     match waiter.action:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 
-from marianned.executors.base import AlreadyClaimed, LastWordRule, Presence, SilenceLimit, describe_loss
+from marianned.executors.base import AlreadyClaimed, FinalEventRule, Presence, SilenceLimit, describe_loss
 from marianned.executors.host import traces
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both(in_each_run=True)]
@@ -108,8 +108,8 @@ async def test_silence_ends_it(trial):
     assert record.stale
 
 
-async def test_its_last_word_ends_it(trial):
-    final = LastWordRule(grace=0.2, event="result")
+async def test_its_final_event_ends_it(trial):
+    final = FinalEventRule(grace=0.2, event="result")
     record = await trial.run(trial.script("""echo '{"type": "result"}'; sleep 1000""", final=final))
     assert record.final
 

@@ -143,7 +143,7 @@ ALLOWED = {
     "marianned/data_checks.py": "JSON or YAML, in a worker; handles the errors of both, and RecursionError",
     "marianned/instruments/json_path.py": "a second reading, of what is almost JSON; handles both errors",
     "marianned/instruments/printed_json.py": "JSON with other text around it; handles both errors",
-    "marianned/executors/lastword.py": "imports nothing of ours; handles whatever is raised",
+    "marianned/executors/final_event.py": "imports nothing of ours; handles whatever is raised",
     "marianned/executors/shim.py": "imports nothing of ours; handles whatever is raised",
     "marianned/nursery.py": "pickles of the daemon's own processes",
     "marianned/worker_pool.py": "pickles of the daemon's own processes, and arguments it has written itself",

@@ -198,7 +198,7 @@ ALLOWED = {
     "executors/host/local.py": "/proc",
     "executors/shim.py": "imports nothing of ours; opens exclusively what it makes",
     "executors/children.py": "imports nothing of ours; /proc",
-    "executors/lastword.py": "imports nothing of ours; opened by the descriptor of the runner",
+    "executors/final_event.py": "imports nothing of ours; opened by the descriptor of the runner",
     "executors/limit.py": "imports nothing of ours; O_NOFOLLOW, O_NONBLOCK, its kind is looked at",
     "executors/order.py": "imports nothing of ours; O_NOFOLLOW, O_NONBLOCK, a few bytes",
     "executors/silence.py": "imports nothing of ours; /proc",

@@ -226,7 +226,7 @@ class AttemptRunner:
     async def interrupt(self, *, drop: bool = False) -> None:
         """End it: TERM, grace, KILL by its supervisors; a check that is running too.
 
-        `drop`: its job is cancelled, and does not even ask whether it had said its last word.
+        `drop`: its job is cancelled, and does not even ask whether its final event had come.
         """
         self._dropped = self._dropped or drop
         self._process.abandon()
@@ -442,7 +442,7 @@ class AttemptRunner:
             reading = await self._own_tokens(profile, reading)
             seen = ends.measured_exit(ended, reading, self._cost(profile, reading))
         if early is not None and (reading.final != "success" or self._dropped):
-            return self._end(*early, seen, warnings=warnings)  # its last word said what it cost
+            return self._end(*early, seen, warnings=warnings)  # its final event said what it cost
         warnings = [*warnings, *reading.unread]
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
             return self._end(
@@ -581,7 +581,7 @@ class AttemptRunner:
 
 
 def _may_have_stopped(record: ExitRecord, profile: Profile) -> bool:
-    """Tell whether its last word may be that it stops as it was asked to, and not that it is done."""
+    """Tell whether its final event may say that it stops as it was asked to, and not that it is done."""
     return stop_of(profile) is not None and not record.spoken
 
 

@@ -12,7 +12,7 @@ import msgspec
 from marianned.conductor.run import walls
 from marianned.conductor.run.process import PreparationFailed
 from marianned.conductor.services import Services, is_away
-from marianned.executors.base import GracefulStop, LastWordRule, SilenceLimit, Spec
+from marianned.executors.base import FinalEventRule, GracefulStop, SilenceLimit, Spec
 from marianned.instruments import command_line
 from marianned.instruments.command_line import effective_output_format
 from marianned.instruments.profile import Profile
@@ -47,13 +47,13 @@ def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, s
     }
 
 
-def final_of(profile: Profile, settings: Mapping[str, Any]) -> LastWordRule | None:
-    """Return what its last word looks like, where its output tells."""
+def final_of(profile: Profile, settings: Mapping[str, Any]) -> FinalEventRule | None:
+    """Return what its final event looks like, where its output tells."""
     output = effective_output_format(profile, settings)
     if output.format == "text" or output.final_event is None:
         return None
     last = output.final_event
-    return LastWordRule(
+    return FinalEventRule(
         grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on, idle=last.idle
     )
 
@@ -109,7 +109,7 @@ def can_resume(profile: Profile) -> bool:
 
 
 def may_have_final_output(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
-    """Tell whether the output of an interrupted or lost attempt is asked: its last word, its session."""
+    """Tell whether the output of an interrupted or lost attempt is asked: its final event, its session."""
     told = profile.cli is not None and profile.cli.output.final_event is not None
     return (
         (told or can_resume(profile))

@@ -1,4 +1,4 @@
-"""How an attempt has ended where its output has no say, or not the last word; what its cluster says of that.
+"""How an attempt has ended where its output has no say, or not alone; what its cluster says of that.
 
 What a cluster says is a claim: it is asked only of an end that was neither the command's own nor ours. Of a
 job that has ended by itself it knows no more than that its supervisor has, which is no success.
@@ -20,7 +20,7 @@ EarlyEnd = tuple[Outcome, ErrorCategory | None, str | None]
 
 
 def ended_early(record: ExitRecord, *, interrupted: bool) -> EarlyEnd | None:
-    """Return how an attempt ended where its output has no say, or only its last word; None: that is read.
+    """Return how an attempt ended where its output has no say, or only its final event; None: that is read.
 
     `interrupted`: it was to end.
     """

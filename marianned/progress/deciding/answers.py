@@ -1,6 +1,6 @@
 """Who waits, for what, and which commit answers: the reply is part of the commit that decides it.
 
-A waiting request is answered by the first commit that makes its wish true, or that takes its own effect
+A waiting request is answered by the first commit that reaches its goal, or that takes its own effect
 back. It is the transition that answers, not a later look. Source: docs/design/control.md §3 "Waiting".
 """
 
@@ -56,7 +56,7 @@ def _revision_stands(draft: DecisionDraft, request: RequestRow, status: JobStatu
     return _is_in_force(draft.state, request) and own
 
 
-_WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
+_GOALS: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
     Action.PAUSE: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.BREAK: lambda _state, _request, status: status is JobStatus.PAUSED,
@@ -79,7 +79,7 @@ _WISHES: dict[Action, Callable[[RunState, RequestRow, JobStatus], bool]] = {
     ),
     Action.RETRY: lambda _state, _request, _status: True,
 }
-"""What makes the wish of a waiting request true."""
+"""What a waiting request waits for: whether the state has reached it."""
 
 
 def remember_request(
@@ -132,20 +132,20 @@ def _with_answer(request: RequestRow, answer: Reply | MarianneError) -> RequestR
 def _answer_of(draft: DecisionDraft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
     """Return the answer of a request that waits, if this decision has one.
 
-    Asked once for each waiting request, after everything of the decision has happened. Its wish may have
-    come true: acknowledged. Or it does not wait for that (`now` behind the wish): answered all the same, by
-    what is so. Or its effect was taken back, so that the wish can't come true any more: E513 with who did
+    Asked once for each waiting request, after everything of the decision has happened. Its goal may be
+    reached: acknowledged. Or it does not wait for that (`now` behind the goal): answered all the same, by
+    what is so. Or its effect was taken back, so that the goal can't be reached any more: E513 with who did
     that. None of these: it goes on waiting. A rerun that this very decision has dropped counts as taken
     back, although the revision that was to carry it is in force.
     """
-    wish = request.awaits or ""
-    at_once = wish.endswith(" now")
-    action = Action(wish.removesuffix(" now"))
+    goal = request.awaits or ""
+    at_once = goal.endswith(" now")
+    action = Action(goal.removesuffix(" now"))
     undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
-    wished = _WISHES[action](draft.state, request, status)
+    reached = _GOALS[action](draft.state, request, status)
     if action is Action.MODIFY:
-        wished = _revision_stands(draft, request, status)
-    if not undone and wished:
+        reached = _revision_stands(draft, request, status)
+    if not undone and reached:
         return _reply(draft, request, action, acknowledged=True)
     if at_once:
         return _reply(draft, request, action, acknowledged=action is Action.BREAK)

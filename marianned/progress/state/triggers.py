@@ -190,7 +190,7 @@ NOBODY = RequestRow(
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
+    """A caller's request. `wait`: the answer comes when the goal is reached; `plan`: nothing is changed.
 
     `sheets` are those that run again (with `alone`, without what depends on them), or that get a breakpoint
     (with `clear`, lose it), as the caller wrote them; `skip` and `accept` are those that a person's word is

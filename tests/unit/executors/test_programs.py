@@ -96,5 +96,5 @@ def test_a_fork_server_loads_nothing_that_takes_longer_than_itself():
         [sys.executable, "-I", "-S", "-c", LOADED, place], capture_output=True, text=True, check=True
     )
     loaded = set(ran.stdout.split())
-    assert {"forkserver", "shim", "lastword", "limit", "silence"} <= loaded
+    assert {"forkserver", "shim", "final_event", "limit", "silence"} <= loaded
     assert loaded & {"json", "re", "enum", "collections", "typing", "ctypes", "signal", "functools"} == set()

@@ -189,13 +189,13 @@ FINAL = {"grace": 0.5, "event": "result", "where": {"kind": "end"}, "goes_on": [
 
 @ANY_START
 @pytest.mark.parametrize("tail", ["", '\\n{"type":"rate"}\\n', "\\nnoise\\n"])
-async def test_a_command_that_hangs_behind_its_last_word_is_ended(attempt: Attempt, tail: str) -> None:
+async def test_a_command_that_hangs_behind_its_final_event_is_ended(attempt: Attempt, tail: str) -> None:
     script = f"""printf '{{"type":"assistant"}}\\n{{"type":"result","kind":"end"}}{tail}'; sleep 1000"""
     record = await attempt.run(bash(attempt, script, final=FINAL))
     assert (record.final, record.timed_out, record.asked) == (True, False, False)
 
 
-async def test_idle_events_behind_the_last_word_do_not_keep_it_alive(attempt: Attempt) -> None:
+async def test_idle_events_behind_the_final_event_do_not_keep_it_alive(attempt: Attempt) -> None:
     said, status = '{"type":"result","kind":"end"}', '{"type":"system","subtype":"status"}'
     script = f"printf '%s\\n' '{said}'; while :; do sleep 0.05; printf '%s\\n' '{status}'; done"
     record = await attempt.run(bash(attempt, script, final={**FINAL, "grace": 0.5, "idle": ["system"]}))
@@ -213,7 +213,7 @@ async def test_idle_events_behind_the_last_word_do_not_keep_it_alive(attempt: At
         '{"type":"result","kind":"end"',
     ],
 )
-async def test_without_a_last_word_silence_is_no_end(attempt: Attempt, said: str) -> None:
+async def test_without_a_final_event_silence_is_no_end(attempt: Attempt, said: str) -> None:
     record = await attempt.run(
         bash(attempt, f"printf '{said}\\n'; sleep 1.5; exit 6", final={**FINAL, "grace": 0.3})
     )

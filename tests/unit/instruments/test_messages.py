@@ -63,7 +63,7 @@ def test_what_the_tools_printed_themselves_is_what_it_is():
 
 
 @each("told", [told for told in RECORDED if "tokens" in told])
-def test_the_tokens_and_the_last_word_that_a_tool_printed_are_read(told):
+def test_the_tokens_and_the_final_event_that_a_tool_printed_are_read(told):
     reading = read_output(builtin_profiles()[told["tool"]], {}, told["stdout"].encode(), b"")
     assert [reading.input_tokens, reading.cached_tokens, reading.output_tokens] == told["tokens"]
     assert (reading.result, reading.final) == ("all done", told["final"])

@@ -1,4 +1,4 @@
-"""What consoles, wrappers and libraries add to a tool's JSON costs neither its result nor its last word."""
+"""What consoles, wrappers and libraries add to a tool's JSON costs neither its result nor its final event."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from kit.tables import each
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, CLAUDE_SAID, lines
 
-from marianned.executors.lastword import LastWordWatch
+from marianned.executors.final_event import FinalEventWatch
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import read_output
 from marianned.instruments.stream_view import StreamReader
@@ -35,15 +35,15 @@ NOISY = {
 
 
 def spoken(printed, path):
-    """Tell whether the runner takes it for the last word."""
+    """Tell whether the runner takes it for the final event."""
     path.write_bytes(printed)
     last = CLAUDE.cli.output.final_event
-    word = LastWordWatch(0.0, last.event, last.where, last.goes_on, str(path))
+    word = FinalEventWatch(0.0, last.event, last.where, last.goes_on, str(path))
     return [word.poll() for _ in range(3)][-1] is False
 
 
 @pytest.mark.parametrize("noise", NOISY)
-def test_the_result_and_the_last_word_are_found_beside_noise(noise, tmp_path):
+def test_the_result_and_the_final_event_are_found_beside_noise(noise, tmp_path):
     reading = read_output(CLAUDE, {}, NOISY[noise], b"")
     assert (reading.result, reading.final, reading.cost_usd) == (
         "All done.",

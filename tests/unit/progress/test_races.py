@@ -150,7 +150,7 @@ def test_a_rerun_that_a_newer_modify_replaces_can_no_longer_come() -> None:
 
 
 @each("order", list(permutations((Action.PAUSE, Action.MODIFY_RESUME, Action.RESUME))))
-def test_waiters_with_contrary_wishes_are_all_answered_in_every_order(order: tuple[Action, ...]) -> None:
+def test_waiters_with_contrary_goals_are_all_answered_in_every_order(order: tuple[Action, ...]) -> None:
     bench = flying(3)
     asked: dict[Action, str] = {}
     for action in order:

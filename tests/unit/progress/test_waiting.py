@@ -1,4 +1,4 @@
-"""Waiting requests: the first commit that makes a wish true or takes it back answers, and says who."""
+"""Waiting requests: the first commit that reaches a goal or takes it back answers, and says who."""
 
 import msgspec
 from kit.scores import Bench, chain, score, stage
@@ -59,7 +59,7 @@ def test_a_pause_that_somebody_releases_can_no_longer_come() -> None:
     cannot_come(bench, pause, f"is running: its pause was released {BY_BOB}")
 
 
-def test_two_waiters_with_contrary_wishes_are_both_answered_by_one_commit() -> None:
+def test_two_waiters_with_contrary_goals_are_both_answered_by_one_commit() -> None:
     bench = running()
     pause = bench.ask(Action.PAUSE, wait=True)
     resume = bench.ask(Action.RESUME, wait=True, caller=BOB)

@@ -1,4 +1,4 @@
-"""The output that is looked at for a last word is the one that was opened, whatever has its name by then."""
+"""The output that is looked at for a final event is the one that was opened, whatever has its name by then."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.executors import lastword, shim
+from marianned.executors import final_event, shim
 from marianned.instruments.loader import builtin_profiles
 
 RESULT = {"type": "result", "subtype": "success", "result": "done"}
@@ -29,7 +29,7 @@ def test_what_the_command_puts_in_the_place_of_its_output_is_not_opened(tmp_path
     os.write(output.files[0], b'{"type": "result"}\n')
     while watch.poll():
         pass
-    assert watch.spoken
+    assert watch.came
     for file in (*output.files, watch.file):
         os.close(file)
 
@@ -46,7 +46,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(lastword, "time", clock)
+    monkeypatch.setattr(final_event, "time", clock)
     return clock
 
 
@@ -55,7 +55,7 @@ def seconds_until_ended(clock, place, events, most=200):
     rule = builtin_profiles()["claude-code"].cli.output.final_event
     path = place / "stdout"
     path.touch()
-    watch = lastword.LastWordWatch(30.0, rule.event, rule.where, rule.goes_on, str(path), rule.idle)
+    watch = final_event.FinalEventWatch(30.0, rule.event, rule.where, rule.goes_on, str(path), rule.idle)
     try:
         for second in range(most):
             event = events[second] if second < len(events) else STATUS
@@ -69,7 +69,7 @@ def seconds_until_ended(clock, place, events, most=200):
     return None
 
 
-def test_what_an_agent_tells_of_itself_behind_its_last_word_does_not_keep_it_alive(clock, tmp_path):
+def test_what_an_agent_tells_of_itself_behind_its_final_event_does_not_keep_it_alive(clock, tmp_path):
     assert 30 <= seconds_until_ended(clock, tmp_path, [STATUS, RESULT]) <= 36
 
 
@@ -84,7 +84,7 @@ def test_other_output_does(clock, tmp_path, output):
     )
 
 
-def test_and_what_goes_on_takes_the_last_word_back(clock, tmp_path):
+def test_and_what_goes_on_takes_the_final_event_back(clock, tmp_path):
     assert seconds_until_ended(clock, tmp_path, [RESULT, STATUS, {"type": "assistant"}]) is None
     again = [RESULT, STATUS, {"type": "assistant"}, *[STATUS] * 60, RESULT]
     (tmp_path / "b").mkdir()

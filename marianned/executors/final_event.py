@@ -1,7 +1,8 @@
-"""Whether a command has had its last word and only hangs; loaded by the runner where an attempt has one.
+"""Whether a command only hangs behind its final event; loaded by the runner where an attempt has one.
 
-An agent may print its result and never exit. Its last word is an event on its stdout, a line of JSON; it
-counts once no more output has come for a while. Like shim.py it imports nothing of ours, runs with `-I -S`,
+An agent may print its result and never exit. Its final event, with which it says that it is done, is a line
+of JSON on its stdout; it counts once no more output has come for a while. The spec has the rule as `final`,
+and the record of an end by it says `final` too. Like shim.py it imports nothing of ours, runs with `-I -S`,
 and does with the private core of json: json and re are more than all else that a fork server loads. Nothing
 here depends on the time of day. Source: docs/reference/score-format.md §23.3.
 """
@@ -29,8 +30,8 @@ class _LenientJSON:
     parse_float, parse_int, parse_constant = float, int, float
 
 
-class LastWordWatch:
-    """Looks when it is `due` (monotonic clock) whether the last word stands there, and nothing behind it."""
+class FinalEventWatch:
+    """Looks when it is `due` (monotonic clock) whether the final event is there, and nothing behind it."""
 
     def __init__(
         self,
@@ -45,12 +46,12 @@ class LastWordWatch:
         self.passed_over = idle
         self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.size = self.read = 0
-        self.spoken = False
+        self.came = False
         self.changed = time.monotonic()
         self.due = self.changed + grace / _LOOKS
 
     def poll(self) -> bool:
-        """Look when it is time for that; False: it has had its last word, and has been silent since."""
+        """Look when it is time for that; False: its final event has come, and it has been silent since."""
         now = time.monotonic()
         if now < self.due:
             return True
@@ -62,13 +63,13 @@ class LastWordWatch:
                 self.changed = now
         elif now >= self.changed + self.grace:
             self._read()
-        return not (self.spoken and now >= self.changed + self.grace)
+        return not (self.came and now >= self.changed + self.grace)
 
-    def has_spoken(self) -> bool:
-        """Tell whether the last word stands there by now, be it ever so new."""
+    def has_come(self) -> bool:
+        """Tell whether the final event stands there by now, be it ever so new."""
         self.size = os.fstat(self.file).st_size
         self._read()
-        return self.spoken
+        return self.came
 
     def _read(self) -> bool:
         """Read what has come since the last time, of which the last counts; tell whether it is output."""
@@ -82,12 +83,12 @@ class LastWordWatch:
             kind, said = self._parse_line(line)
             is_output = is_output or (bool(line.strip()) and kind not in self.passed_over)
             if said is not None:
-                self.spoken = said
+                self.came = said
                 break
         return is_output
 
     def _parse_line(self, line: bytes) -> tuple[str | None, bool | None]:
-        """Return the type of a line's event, and whether it is the last word (False: it takes that back)."""
+        """Return the type of a line's event, and whether it is the final one (False: it takes that back)."""
         line = _without_prefix(line.replace(b"\0", b""))
         if not line.startswith(b"{"):
             return None, None
