@@ -125,7 +125,7 @@ def test_while_the_disk_refuses_a_chain_is_submitted_again_until_it_is_on_it(dae
             daemon.gate("a").open()
             daemon.event("top", "hook.started")
             database.rename(away)
-        assert refused.wait(DEADLINE)
+        assert refused.seen.wait(DEADLINE)
     away.rename(database)
     daemon.wait_for("top", "completed")
     assert daemon.status("child")["run"] == 1

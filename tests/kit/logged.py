@@ -6,20 +6,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class LoggedMessages(logging.Handler):
+    """The messages of a logger so far, and an event that is set by each that has certain words in it.
+
+    A message is among `messages` before `seen` is set. pytest's `caplog` may have it only later: its handler
+    is the root's, which is called after those of the logger, in the thread that logs.
+    """
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.seen = threading.Event()
+        self._words = words
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        message = record.getMessage()
+        self.messages.append(message)
+        if self._words in message:
+            self.seen.set()
+
+
 @contextmanager
-def logged(logger: str, words: str) -> Iterator[threading.Event]:
-    """Give an event that is set by each message of the logger with these words in it."""
-    seen = threading.Event()
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if words in record.getMessage():
-                seen.set()
-
-    handler = Handler()
+def logged(logger: str, words: str) -> Iterator[LoggedMessages]:
+    """Collect what the logger says meanwhile; `seen` is set by each message with these words in it."""
+    handler = LoggedMessages(words)
     logging.getLogger(logger).addHandler(handler)
     try:
-        yield seen
+        yield handler
     finally:
         logging.getLogger(logger).removeHandler(handler)
 

@@ -107,7 +107,7 @@ def test_an_end_that_the_disk_refuses_keeps_its_slot_until_it_is_on_disk(loop, t
             database.rename(away)
             with logged(STORE, REFUSED) as refused:
                 house.executor.finish(entry)
-                assert await anyio.to_thread.run_sync(refused.wait, DEADLINE)
+                assert await anyio.to_thread.run_sync(refused.seen.wait, DEADLINE)
             used, running = house.scheduler.used, len(house.executor.running_now())
             away.rename(database)
             await finish_all(house, *sorted({"a", name}))

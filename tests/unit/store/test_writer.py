@@ -145,9 +145,7 @@ async def test_two_runs_of_one_number_are_refused(store: Store) -> None:
         await store.commit(Changes(rows=[run_row(2)]))
 
 
-async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(store: Store) -> None:
     await store.commit(Changes(rows=[run_row()], events=[event_row("before")]))
     with logged(STORE, WELL) as well:
         with full_disk(store):
@@ -166,10 +164,10 @@ async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(
             )
             assert await store.records.run("notes") == run_row()
             assert await store.records.last_event() == 1
-            assert not well.is_set()
-        assert await anyio.to_thread.run_sync(well.wait, DEADLINE)
+            assert not well.seen.is_set()
+        assert await anyio.to_thread.run_sync(well.seen.wait, DEADLINE)
     assert store.degraded is None
-    began, ended = [record.getMessage() for record in caplog.records]
+    began, ended = well.messages
     assert began.startswith("the database can't be written: its disk is full (database or disk is full); ")
     assert ended.startswith("the database can be written again")
     assert (await store.commit(Changes(events=[event_row(BIG)]))).event == 2
