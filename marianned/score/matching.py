@@ -77,8 +77,8 @@ def _match_revisions(old: ExpandedScore, new: ExpandedScore) -> RevisionMatch:
     worded = all(sheet.words for sheet in (*old.sheets, *new.sheets))
     stages = _match_stages(old_stages, new_stages, worded=worded)
     sheets: dict[int, int] = {}
-    for stage, before in stages.items():
-        olds, news = old_stages[before], new_stages[stage]
+    for new_number, old_number in stages.items():
+        olds, news = old_stages[old_number], new_stages[new_number]
         if len(olds) == len(news) == 1:  # most stages have but one
             if olds[0].instance == news[0].instance:
                 sheets[news[0].sheet] = olds[0].sheet
@@ -109,14 +109,18 @@ def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     whole, run = _StageNumbering(prompts), _StageNumbering(prompts, _RUN)
     grown = _StageNumbering(prompts, _RUN, first=True)
     called = _StageNumbering(prompts, _PROMPT, first=True, named=True)
-    for keys in (whole, run, grown, called):
-        if keys.any_equal(_unmatched_stages(old, matched.values()), _unmatched_stages(new, matched)):
-            olds, news = keys.of(old), keys.of(new)
+    for numbering in (whole, run, grown, called):
+        if numbering.any_equal(_unmatched_stages(old, matched.values()), _unmatched_stages(new, matched)):
+            olds, news = numbering.of(old), numbering.of(new)
             free = _unmatched_keys(olds, matched.values()), _unmatched_keys(news, matched)
             found = _same_place(*free, matched)
             taken = {*matched.values(), *found.values()}
             found |= _same_definition(_unmatched_keys(olds, taken), _unmatched_keys(news, [*matched, *found]))
-            matched |= {now: was for now, was in found.items() if keys.is_match(old[was], new[now])}
+            matched |= {
+                new_number: old_number
+                for new_number, old_number in found.items()
+                if numbering.is_match(old[old_number], new[new_number])
+            }
     return matched | _same_number(
         _unmatched_stages(old, matched.values()), _unmatched_stages(new, matched), matched
     )
@@ -184,13 +188,14 @@ class _StageNumbering:
         first: bool = False,
         named: bool = False,
     ) -> None:
-        self._seen = aspects
+        self._aspects = aspects
         self._prompts = prompts
         self._first = first
         self._named = named
         self._known: dict[object, int] = {}
         self._orders: dict[tuple[str, ...], _DigestOrder] = {}
-        self._owns: dict[int, int] = {}  # by the identity of a sheet: both scores live as long as this
+        # by the identity of a sheet: both scores live as long as this
+        self._number_by_sheet: dict[int, int] = {}
 
     def any_equal(self, old: Stages, new: Stages) -> bool:
         """Tell whether any two of these stages are equal; only then all of them are compared."""
@@ -216,12 +221,12 @@ class _StageNumbering:
         return self._group_number(group, {sheet.sheet: self._sheet_number(sheet) for sheet in group})
 
     def _sheet_number(self, sheet: SheetDefinition) -> int:
-        known = self._owns.get(id(sheet))
+        known = self._number_by_sheet.get(id(sheet))
         if known is None:
             known = self._prompts.number_if_unshared(sheet)
             if known is None:
                 known = self._number(self._definition(sheet))
-            self._owns[id(sheet)] = known
+            self._number_by_sheet[id(sheet)] = known
         return known
 
     def of(self, stages: Stages) -> list[_StageKey]:
@@ -245,23 +250,23 @@ class _StageNumbering:
                 first = group[0].sheet
                 found.append(_StageKey(stage, own[first], below[first], above[first], group))
             else:
-                whole, under, over = (self._group_number(group, keys) for keys in (own, below, above))
+                whole, under, over = (self._group_number(group, numbers) for numbers in (own, below, above))
                 found.append(_StageKey(stage, whole, under, over, group))
         return found
 
     def _definition(self, sheet: SheetDefinition) -> object:
         """Return what is looked at of a sheet, to be compared and hashed."""
         prompt = self._prompts.of(sheet)
-        if not self._seen:
+        if not self._aspects:
             names = tuple(sheet.digests)
             order = self._orders.get(names) or self._orders.setdefault(names, _DigestOrder(names))
             return prompt, order.names, order.values(sheet.digests)
-        told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
+        told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._aspects]
         return (*told, sheet.movement) if self._named else tuple(told)
 
-    def _group_number(self, group: list[SheetDefinition], keys: Mapping[int, int]) -> int:
+    def _group_number(self, group: list[SheetDefinition], numbers: Mapping[int, int]) -> int:
         """Number a stage by its sheets."""
-        return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
+        return self._number(tuple((sheet.instance, numbers[sheet.sheet]) for sheet in group))
 
     def _is_first_enough(self, group: list[SheetDefinition]) -> bool:
         return self._first or (len(group) == 1 and group[0].instance == 1)
@@ -335,11 +340,12 @@ def _same_place(
     fixed = _longest_increasing(known)
     turned = len(fixed) < len(known) and _comparison_key(old) > _comparison_key(new)
     if turned:  # of several longest ones the same is chosen there and back
-        fixed = [(number, before) for before, number in _longest_increasing(_inverted(known))]
+        inverted = _longest_increasing(_inverted(known))
+        fixed = [(new_number, old_number) for old_number, new_number in inverted]
     found: dict[int, int] = {}
     old_from = new_from = 0
-    for new_to, old_to in [*fixed, (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
-        old_end, new_end = _end_below(old, old_from, old_to), _end_below(new, new_from, new_to)
+    for new_number, old_number in [*fixed, (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
+        old_end, new_end = _end_below(old, old_from, old_number), _end_below(new, new_from, new_number)
         found |= _common_subsequence(old[old_from:old_end], new[new_from:new_end])
         old_from, new_from = old_end, new_end
     return found
@@ -362,10 +368,10 @@ def _longest_increasing(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
     lowest: list[int] = []  # the lowest old number that a run of this length can end with
     ends: list[int] = []  # and the pair with it
     before: list[int] = []
-    for index, (_, number) in enumerate(ordered):
-        place = bisect_left(lowest, number)
-        lowest[place:] = [number, *lowest[place + 1 :]] if place < len(lowest) else [number]
-        ends[place:] = [index, *ends[place + 1 :]] if place < len(ends) else [index]
+    for index, (_, old_number) in enumerate(ordered):
+        place = bisect_left(lowest, old_number)
+        lowest[place : place + 1] = [old_number]  # where none is so long yet, this puts it behind the last
+        ends[place : place + 1] = [index]
         before.append(ends[place - 1] if place else -1)
     found: list[tuple[int, int]] = []
     index = ends[-1] if ends else -1
@@ -419,7 +425,7 @@ def _comparison_key(stages: Sequence[_StageKey]) -> list[object]:
 
 
 def _inverted(pairs: Mapping[int, int]) -> dict[int, int]:
-    return {before: number for number, before in pairs.items()}
+    return {old_number: new_number for new_number, old_number in pairs.items()}
 
 
 def _best_in_band(old: Sequence[_StageKey], new: Sequence[_StageKey], width: int) -> dict[int, int]:
@@ -435,18 +441,19 @@ def _best_in_band(old: Sequence[_StageKey], new: Sequence[_StageKey], width: int
     base = len(old) + len(new) + 1
     ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
     best = [0] * (len(new) + 1)
-    for row, before in enumerate(old):
+    for row, old_stage in enumerate(old):
         low, high = max(0, row - width), min(len(new), row + width + 1)
         steps = bytearray(max(0, high - low))
         corner = best[low]
         left = corner if low else 0
         for column in range(low, high):
             above = best[column + 1]
-            now = new[column]
+            new_stage = new[column]
             value, step = (above, _UP) if above >= left else (left, _LEFT)
-            if now.definition == before.definition:
-                place = (base + (now.below == before.below)) * base + (now.above == before.above)
-                place = place * base + (now.number == before.number)
+            if new_stage.definition == old_stage.definition:
+                place = (base + (new_stage.below == old_stage.below)) * base
+                place = (place + (new_stage.above == old_stage.above)) * base
+                place += new_stage.number == old_stage.number
                 weight = place * base * base + len(old) + len(new) - row - column
                 if corner + weight >= value:
                     value, step = corner + weight, _PAIR
@@ -508,8 +515,9 @@ def _same_number(old: Stages, new: Stages, matched: Mapping[int, int]) -> dict[i
     Where both have a name and these differ, they are two stages: that they have the same number says nothing.
     """
     pairs = sorted(matched.items())
-    highest = list(accumulate((before for _, before in pairs), max, initial=_NO_STAGE_BELOW))
-    lowest = list(accumulate((before for _, before in reversed(pairs)), min, initial=_NO_STAGE_ABOVE))[::-1]
+    highest = list(accumulate((old_number for _, old_number in pairs), max, initial=_NO_STAGE_BELOW))
+    backwards = (old_number for _, old_number in reversed(pairs))
+    lowest = list(accumulate(backwards, min, initial=_NO_STAGE_ABOVE))[::-1]
     found = {}
     index = 0
     for stage, sheets in new.items():
