@@ -191,4 +191,3 @@ class CheckFailed(MarianneError):
 
 
 BY_CODE: dict[str, type[MarianneError]] = {cls.code: cls for cls in MarianneError.__subclasses__()}
-EXIT_STATUS: dict[str, int] = {code: cls.exit_status for code, cls in BY_CODE.items()}

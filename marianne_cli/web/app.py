@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from marianne_cli import terminal
 from marianne_cli.client import AsyncClient
 from marianne_cli.web import shapes, statics
 from marianne_cli.web.gate import BODY_MOST, ENTRY, RequestRules
@@ -185,7 +186,7 @@ class PageApp:
             reply = msgspec.to_builtins(await self._client.ask(params))
         except MarianneError as error:
             return _json_response(
-                {"error": shapes.sanitized(error_object(error))}, 503 if isinstance(error, NoDaemon) else 409
+                {"error": terminal.reply(error_object(error))}, 503 if isinstance(error, NoDaemon) else 409
             )
         told = _reply_for_page(asked.method, reply)
         if asked.method == "job.status" and asked.params.get("sheets"):
@@ -255,7 +256,7 @@ async def _read_body(request: Request, kind: type[T]) -> T | Response:
 
 def _reply_for_page(method: str, reply: dict[str, Any]) -> dict[str, Any]:
     raw = _STORED_TEXT_KEYS.get(method)
-    told: dict[str, Any] = shapes.sanitized(reply)
+    told: dict[str, Any] = terminal.reply(reply)
     if raw in reply:
         told[raw] = reply[raw]
     return told

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from marianne_cli import terminal
 from marianne_cli.client import AsyncClient
 from marianne_cli.web import shapes
 from marianned.errors import MarianneError, NoDaemon
@@ -96,7 +97,7 @@ class WatchedJob:
 
     def _set_problem(self, message: str, hints: list[str]) -> None:
         """Note why there is no such job; its name came with an address, which anybody may have written."""
-        self.job, self.problem = None, shapes.sanitized({"message": message, "hints": hints})
+        self.job, self.problem = None, terminal.reply({"message": message, "hints": hints})
 
     def add_event(self, event: dict[str, Any]) -> None:
         """Keep an event for the tabs; of the oldest, which is dropped for it, keep the number."""
@@ -133,7 +134,7 @@ class WatchedJob:
     async def _read_details(self) -> None:
         """Read what no stream brings: a job's hooks, and what others changed in its workspace."""
         found = msgspec.to_builtins(await self._client.status(self.job_id, limit=1))
-        self._details = shapes.sanitized({key: found[key] for key in ("hooks", "drift")})
+        self._details = terminal.reply({key: found[key] for key in ("hooks", "drift")})
         if self.job is not None:
             self.job = {**self.job, **self._details}
 
@@ -218,7 +219,7 @@ class LiveState:
                         if found is not None:
                             found[row["job_name"]] = row
                     case DaemonState():
-                        self.daemon = shapes.sanitized(msgspec.to_builtins(item))
+                        self.daemon = terminal.reply(msgspec.to_builtins(item))
                     case RunRemoved() if self.rows.get(item.job_name, {}).get("run") == item.run:
                         del self.rows[item.job_name]
                     case Ready() if found is not None:

@@ -50,12 +50,17 @@ def row(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as the list of jobs shows it."""
     told = {key: job[key] for key in _ROW}
     hold = job["holds"][0] if job["holds"] else None
-    return {**sanitized(told), "group": group_of(job), "hold": sanitized(hold), "offers": _offers(job)}
+    return {
+        **terminal.reply(told),
+        "group": group_of(job),
+        "hold": terminal.reply(hold),
+        "offers": _offers(job),
+    }
 
 
 def full_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as its own page shows it, without what changes with each sheet."""
-    told = sanitized({key: value for key, value in job.items() if key not in _TOLD_APART})
+    told = terminal.reply({key: value for key, value in job.items() if key not in _TOLD_APART})
     return {
         **told,
         "offers": _offers(job),
@@ -75,14 +80,14 @@ def static_sheets(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any])
     return {
         "revision": graph["revision"],
         "keys": _STATIC,
-        "sheets": [sanitized([sheet[key] for key in _STATIC]) for sheet in listed],
+        "sheets": [terminal.reply([sheet[key] for key in _STATIC]) for sheet in listed],
         "needs": {stage: sorted(stages - {stage}) for stage, stages in needs.items()},
     }
 
 
 def sheet_values(sheet: Mapping[str, Any]) -> list[Any]:
     """Return what changes of a sheet, in the order of `MOVING_KEYS`."""
-    told: list[Any] = sanitized([sheet[key] for key in _MOVING])
+    told: list[Any] = terminal.reply([sheet[key] for key in _MOVING])
     return told
 
 
@@ -92,18 +97,15 @@ MOVING_KEYS = _MOVING
 def flights(items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what is in flight and says something, each by what tells it from the others of its job."""
     told = [{key: item[key] for key in ("sheet", "hook", "attempt", "last_line")} for item in items]
-    return {f"{one['sheet'] or 0}/{one['hook'] or 0}": sanitized(one) for one in told if one["last_line"]}
+    return {
+        f"{one['sheet'] or 0}/{one['hook'] or 0}": terminal.reply(one) for one in told if one["last_line"]
+    }
 
 
 def event(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event without what it does not say."""
-    said: dict[str, Any] = sanitized({key: value for key, value in told.items() if value is not None})
+    said: dict[str, Any] = terminal.reply({key: value for key, value in told.items() if value is not None})
     return said
-
-
-def sanitized(value: Any) -> Any:
-    """Return a value with each text as a screen may have it: control and direction characters as escapes."""
-    return terminal.reply(value)
 
 
 def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[dict[str, Any]]:

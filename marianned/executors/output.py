@@ -109,14 +109,9 @@ def _data_ranges(descriptor: int) -> list[tuple[int, int]]:
     return parts
 
 
-def read_tail(path: Path, most: int) -> bytes:
-    """Return the last bytes of an output, at most `most`; none where it can't be read."""
-    return files.tail(path, most)
-
-
 def quote_tail(path: Path, most: int, mask: Mask) -> str:
     """Return the last characters of an output, at most `most`, as the daemon may quote them."""
-    text = mask.text(read_tail(path, most + LONGEST).decode(errors="replace"))
+    text = mask.text(files.tail(path, most + LONGEST).decode(errors="replace"))
     return text[-most:]
 
 

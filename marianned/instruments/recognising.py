@@ -335,9 +335,14 @@ def recognise(error: str) -> RefusalKind | None:
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
 
+@lru_cache(maxsize=4)
 def recognise_in_output(output: str) -> RefusalMatch | None:
     """Say what the lines of stderr, or of an output in text form, mean; the last that means something counts."""
-    return _recognise_in_output(output)
+    for line in reversed(list(error_lines(output))[-_MOST_LINES:]):
+        kind = recognise(line)
+        if kind is not None:
+            return RefusalMatch(kind, line)
+    return None
 
 
 def service_refusal(output: str) -> str | None:
@@ -355,15 +360,6 @@ def _is_refusal(raw: str) -> bool:
     if _OF_SCRIPTS.search(line):
         return False
     return _REFUSES.search(_OTHER.sub(" ", line)) is not None
-
-
-@lru_cache(maxsize=4)
-def _recognise_in_output(output: str) -> RefusalMatch | None:
-    for line in reversed(list(error_lines(output))[-_MOST_LINES:]):
-        kind = recognise(line)
-        if kind is not None:
-            return RefusalMatch(kind, line)
-    return None
 
 
 def error_lines(output: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ import re
 from kit.tables import each
 
 from marianned import errors
-from marianned.errors import BY_CODE, EXIT_STATUS, MarianneError
+from marianned.errors import BY_CODE, MarianneError
 
 # docs/design/control.md §10: code, exit
 CODES = """
@@ -28,7 +28,7 @@ E516 1
 
 def test_each_code_has_the_exit_of_the_contract() -> None:
     written = dict(line.split() for line in CODES.strip().splitlines())
-    assert {code: str(status) for code, status in EXIT_STATUS.items()} == written
+    assert {code: str(error.exit_status) for code, error in BY_CODE.items()} == written
     assert errors.USAGE_EXIT == 2
     assert (errors.INTERRUPTED_EXIT, errors.PIPE_EXIT) == (130, 141)
 

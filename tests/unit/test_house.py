@@ -53,6 +53,7 @@ def statements(body):
 
 
 BEGINS = re.compile(r"^( *)(?:(async def|def)\b|class\b|@)", re.MULTILINE)
+OUTERMOST = re.compile(r"^(?:(?:async )?def|class) (\w+)|^([A-Z][A-Z_]+)\b.*=", re.MULTILINE)
 CLASS = re.compile(r"^ *class (\w+)", re.MULTILINE)
 QUOTED = re.compile(r'("""|\'\'\').*?\1', re.DOTALL)
 
@@ -175,6 +176,42 @@ def test_a_lock_that_others_hold_is_called_one():
     locks = [(name(file), one) for file in OURS for one in public.findall(file.read_text())]
     assert locks
     assert [(file, lock) for file, lock in locks if lock != "lock" and not lock.endswith("_lock")] == []
+
+
+def is_pass_through(node):
+    """Tell whether a function only calls another one, `name` or `module.name`, with what it was given itself."""
+    body = [
+        one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+    ]
+    if len(body) != 1 or not isinstance(body[0], ast.Return) or node.decorator_list:
+        return False
+    call, own = body[0].value, node.args
+    named = isinstance(call, ast.Call) and re.fullmatch(r"\w+(\.\w+)?", ast.unparse(call.func))
+    if not named or call.keywords or own.kwonlyargs or own.defaults or not own.args:
+        return False
+    given = [one.id if isinstance(one, ast.Name) else None for one in call.args]
+    return given == [one.arg for one in own.args]
+
+
+def test_no_function_only_hands_on_what_it_is_given():
+    """`read_tail` was another name for `files.tail`: who reads one has to look up both."""
+    found = [
+        (name(file), node.name)
+        for file in OURS
+        for node in trees.tree_of(file).body
+        if isinstance(node, ast.FunctionDef) and is_pass_through(node)
+    ]
+    assert found == []
+
+
+def test_no_outermost_name_is_there_for_tests_alone():
+    texts = {name(file): file.read_text() for file in OURS}
+    times = Counter(word for text in texts.values() for word in re.findall(r"\w+", text))
+    found = [
+        (file, one) for file, text in texts.items() for pair in OUTERMOST.findall(text) for one in pair if one
+    ]
+    assert len(found) > 2000
+    assert [(file, one) for file, one in found if times[one] == 1] == []
 
 
 def test_no_two_test_files_have_one_name():

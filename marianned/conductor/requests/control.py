@@ -1,4 +1,4 @@
-"""The requests that control a job: pause, resume, modify, cancel; each is one method.
+"""The requests that control a job, which are `ControlParams`; each is one method.
 
 A request is a single transition, made by the job's own task; here it is only made ready and handed over.
 Source: docs/design/control.md §4-§6.

@@ -32,7 +32,6 @@ from marianned.executors.base import (
     describe_loss,
     read_spec_id,
 )
-from marianned.executors.output import read_tail
 from marianned.formatting import duration, typed
 from marianned.moment import now
 from marianned.protocol import JobStatus
@@ -427,8 +426,8 @@ class Worktrees:
         except (CannotStart, AlreadyClaimed) as error:
             raise _GitFailed(str(error)) from None
         record = await self._executor.wait(AttemptPlace(directory, spec.id))
-        printed = await to_thread.run_sync(read_tail, directory / "stdout", most)
-        said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
+        printed = await to_thread.run_sync(files.tail, directory / "stdout", most)
+        said = await to_thread.run_sync(files.tail, directory / "stderr", _TAIL_BYTES)
         if (why := describe_loss(record)) is not None or record is None:
             raise _GitKilled(f"git {words[0]}: {why}")
         if record.exit_code != 0:

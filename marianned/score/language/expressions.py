@@ -171,7 +171,7 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     """
     body = _parse(text, ANY_LANGUAGE).body
     try:
-        return bool(_evaluate(body, values))
+        return bool(value_of(body, values))
     except (BadExpression, OSError):  # the second: the machine is short of something, and it is asked again
         raise
     except KeyError as error:
@@ -274,7 +274,7 @@ def value_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
     Raises:
         Exception: whatever the values raise.
     """
-    return _evaluate(node, values)
+    return _EVALUATORS[type(node)](node, values)
 
 
 def _called_name(node: ast.Call) -> str | None:
@@ -316,10 +316,6 @@ def _is_sheets(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "sheets"
 
 
-def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    return _EVALUATORS[type(node)](node, values)
-
-
 def _evaluate_name(node: Any, values: Mapping[str, Any]) -> Any:
     if node.id not in values:
         raise BadExpression(f"unknown name '{node.id}'", node.id)
@@ -331,21 +327,21 @@ def _evaluate_bool_op(node: Any, values: Mapping[str, Any]) -> Any:
     ends_at = isinstance(node.op, ast.Or)
     value: Any = None
     for part in node.values:
-        value = _evaluate(part, values)
+        value = value_of(part, values)
         if bool(value) is ends_at:
             break
     return value
 
 
 def _evaluate_unary_op(node: Any, values: Mapping[str, Any]) -> Any:
-    value = _evaluate(node.operand, values)
+    value = value_of(node.operand, values)
     return not value if isinstance(node.op, ast.Not) else -value
 
 
 def _evaluate_comparison(node: Any, values: Mapping[str, Any]) -> bool:
-    left = _evaluate(node.left, values)
+    left = value_of(node.left, values)
     for sign, following in zip(node.ops, node.comparators, strict=True):
-        right = _evaluate(following, values)
+        right = value_of(following, values)
         if not _COMPARATORS[type(sign)](left, right):
             return False
         left = right
@@ -353,14 +349,14 @@ def _evaluate_comparison(node: Any, values: Mapping[str, Any]) -> bool:
 
 
 def _evaluate_attribute(node: Any, values: Mapping[str, Any]) -> Any:
-    value = _evaluate(node.value, values)
+    value = value_of(node.value, values)
     if value is None:
         raise BadExpression(f"'{ast.unparse(node.value)}' is not a sheet")
     return getattr(value, node.attr)
 
 
 def _evaluate_call(node: Any, values: Mapping[str, Any]) -> Any:
-    given = _evaluate(node.args[0], values)
+    given = value_of(node.args[0], values)
     called = _called_name(node)
     if called == "get":
         return values["sheets"].get(given)
@@ -368,19 +364,19 @@ def _evaluate_call(node: Any, values: Mapping[str, Any]) -> Any:
         raise BadExpression(f"'{ast.unparse(node)[:40]}' needs a text")
     if called == "file":
         return values["file"](given)
-    file: FileValue = _evaluate(node.func.value, values)
+    file: FileValue = value_of(node.func.value, values)
     return file.contains(given) if called == "contains" else file.matches(given)
 
 
 _EVALUATORS: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
     ast.Constant: lambda node, _: node.value,
     ast.Name: _evaluate_name,
-    ast.List: lambda node, values: [_evaluate(item, values) for item in node.elts],
-    ast.Tuple: lambda node, values: tuple(_evaluate(item, values) for item in node.elts),
+    ast.List: lambda node, values: [value_of(item, values) for item in node.elts],
+    ast.Tuple: lambda node, values: tuple(value_of(item, values) for item in node.elts),
     ast.BoolOp: _evaluate_bool_op,
     ast.UnaryOp: _evaluate_unary_op,
     ast.Compare: _evaluate_comparison,
-    ast.Subscript: lambda node, values: _evaluate(node.value, values)[_evaluate(node.slice, values)],
+    ast.Subscript: lambda node, values: value_of(node.value, values)[value_of(node.slice, values)],
     ast.Attribute: _evaluate_attribute,
     ast.Call: _evaluate_call,
 }

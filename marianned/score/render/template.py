@@ -122,7 +122,12 @@ def unquoted_lines(source: str | None) -> tuple[int, ...]:
     return _compile(source).unquoted if source else ()
 
 
-def _render(source: str, values: dict[str, Any]) -> str:
+def render_text(source: str, values: dict[str, Any]) -> str:
+    """Render a text with these values alone.
+
+    Raises:
+        RenderError: it cannot be rendered.
+    """
     template = _compile(source).template
     try:
         text = "".join(_check_size(template.generate(values)))
@@ -165,15 +170,6 @@ def templated_variables(variables: dict[str, Any]) -> TemplatedVariables:
     return TemplatedVariables(variables, BUILT_IN, names_used)
 
 
-def render_text(source: str, values: dict[str, Any]) -> str:
-    """Render a text with these values alone.
-
-    Raises:
-        RenderError: it cannot be rendered.
-    """
-    return _render(source, values)
-
-
 _NOTHING_INJECTED = InjectedTexts()
 
 
@@ -198,7 +194,7 @@ class Renderer:
         """Return the variables that are templates as they are for a sheet, and why one can't be rendered."""
         if self.templates.variables and self._templated[0] is not sheet:
             known = {**unpack(self.expanded.prompt.variables), **self.built_in(sheet)}
-            self._templated = (sheet, *self.templates.render(known, _render))
+            self._templated = (sheet, *self.templates.render(known, render_text))
         return self._templated[1:]
 
     def values(
@@ -273,7 +269,7 @@ class Renderer:
         if source is None:
             total = len(self.expanded.sheets)
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
-        return _render(source, self.values(sheet, previous, injected, source=source))
+        return render_text(source, self.values(sheet, previous, injected, source=source))
 
     def definition(self, sheet: SheetDefinition, body: str, blank: InjectedTexts | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
@@ -290,7 +286,7 @@ class Renderer:
         values |= {"previous_outputs": _BlankMapping(), "previous_files": _BlankMapping()}
         try:
             return "".join(
-                _render(source or "", values | self._loop(sheet, number, _BlankMapping()))
+                render_text(source or "", values | self._loop(sheet, number, _BlankMapping()))
                 for number in rounds
             )
         except RenderError:
@@ -302,7 +298,7 @@ class Renderer:
         Raises:
             RenderError: it cannot be rendered.
         """
-        return _render(source, self.values(sheet, previous or UpstreamOutputs(), source=source))
+        return render_text(source, self.values(sheet, previous or UpstreamOutputs(), source=source))
 
 
 def capture_patterns(expanded: ExpandedScore, sheet: int) -> list[str]:

@@ -10,19 +10,19 @@ from marianned.score.render.shell_bodies import (
     shield_lengths,
     unquoted_outputs,
 )
-from marianned.score.render.template import _render
+from marianned.score.render.template import render_text
 
 LENGTHS = ['files=(a b)\necho "${#files[@]} files, ${#name}"\necho "#}"\n', "echo ${#}\n"]
 
 
 @each("body", LENGTHS)
 def test_a_length_in_shell_opens_no_comment(body):
-    assert _render(body, {}) == body
+    assert render_text(body, {}) == body
 
 
 def test_a_template_comment_is_one_still_and_raw_text_stays_as_it_is():
     body = "a{# not here ${#x} #}b {% raw %}${#x} {{ y }}{% endraw %} {{ '${#' }} ${#z}"
-    assert _render(body, {}) == "ab ${#x} {{ y }} ${# ${#z}"
+    assert render_text(body, {}) == "ab ${#x} {{ y }} ${# ${#z}"
 
 
 def test_lines_stay_where_they_are():
@@ -45,7 +45,7 @@ def test_comments_over_several_lines_are_found():
 )
 def test_the_filter_quotes_for_the_shell(value, word):
     assert quote_for_shell(value) == word
-    assert _render("{{ value | sh }}", {"value": value}) == word
+    assert render_text("{{ value | sh }}", {"value": value}) == word
 
 
 TOLD = {
