@@ -116,8 +116,8 @@ KNOWN = {
     ),
     "a lost attempt uses up a try": Known(
         "progress.deciding.outcomes:_retry_lost",
-        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)",
-        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind, tries=row.tries + 1)",
+        "draft.update_sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)",
+        "draft.update_sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind, tries=row.tries + 1)",
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(

@@ -214,6 +214,17 @@ def test_no_outermost_name_is_there_for_tests_alone():
     assert [(file, one) for file, one in found if times[one] == 1] == []
 
 
+def test_what_changes_a_row_of_a_decision_says_so():
+    """`draft.run(cancelling=True)` put a row, and read like a getter."""
+    tree = trees.tree_of(ROOT / "marianned/progress/deciding/draft.py")
+    methods = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    changing = [one.name for one in methods if one.args.kwarg and one.args.kwarg.arg == "changed"]
+    assert len(changing) > 3
+    assert [one for one in changing if one != "replace" and not one.startswith("update_")] == []
+    rows = {node.name for node in methods if node.returns and ast.unparse(node.returns).endswith("Row")}
+    assert [one for one in rows if "_" not in one] == []
+
+
 def test_no_two_test_files_have_one_name():
     names = Counter(file.name for file in FILES if file.name.startswith("test_"))
     assert [n for n, count in names.items() if count > 1] == [], (

@@ -59,13 +59,13 @@ def hold_at_breakpoints(draft: DecisionDraft) -> None:
     hook = state.hook_queue.current
     if hook is not None:
         before = f"before {messages.hook_name(state, hook.hook)}"
-        draft.hook(hook, pause_passed=True)
-        held = draft.hold(HoldCause.BREAKPOINT, None, before)
+        draft.update_hook(hook, pause_passed=True)
+        held = draft.add_hold(HoldCause.BREAKPOINT, None, before)
         draft.note_hold(f"to pause {before}", held, hook=hook.hook)
         return
     rows = state.at_breakpoints()
     before = f"before {messages.sheet_names(state, [row.sheet for row in rows])}"
-    held = draft.hold(HoldCause.BREAKPOINT, None, before, stands_before=[row.uid for row in rows])
+    held = draft.add_hold(HoldCause.BREAKPOINT, None, before, stands_before=[row.uid for row in rows])
     for row in rows:
         one = state.loops.of(row.sheet)
         if one is not None and one.is_open:  # it stops in each round

@@ -217,7 +217,7 @@ def _hold_by_pause_file(draft: DecisionDraft, found: PauseFileFound) -> None:
     if draft.facts.ended or draft.facts.cancelling or _is_held_by_pause_file(draft):
         return
     owner = Caller(uid=-1, name=FILE_OWNER)
-    held = draft.hold(HoldCause.USER, owner, found.reason)
+    held = draft.add_hold(HoldCause.USER, owner, found.reason)
     draft.note_request("hold.added", "pause file found", owner, found.reason, HoldCause.USER)
     draft.note_hold_in_request(held)
 
@@ -232,7 +232,7 @@ def _end_waits(draft: DecisionDraft) -> None:
         return
     for row in draft.state.waits():
         if row.until is None or draft.now.reached(row.until) or _is_lifted(draft, row):
-            draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
+            draft.update_sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
 
 
 def _is_lifted(draft: DecisionDraft, row: SheetRow) -> bool:
@@ -286,18 +286,18 @@ def _end_job(draft: DecisionDraft, ended: JobStatus) -> None:
     unfinished = {SheetStatus.PENDING, SheetStatus.WAITING}
     for row in list(draft.state.sheets.values()):
         if row.status in unfinished and ended is JobStatus.CANCELLED:
-            draft.sheet(
+            draft.update_sheet(
                 row, status=SheetStatus.CANCELLED, waiting_for=None, until=None, ended_at=draft.now.at
             )
         elif row.status == SheetStatus.WAITING:
-            draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
+            draft.update_sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
     if ended is JobStatus.CANCELLED:
         cancel_hooks(draft)
     if draft.state.failing and draft.state.run.ended is None:
         end_failure_hooks(draft)
     draft.drop_staged("the job has ended")
     draft.release_holds(list(draft.state.holds))
-    draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
+    draft.update_run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
     if ended is JobStatus.FAILED:
         begin_failure_hooks(draft)
 
@@ -352,7 +352,7 @@ def _start_sheets(draft: DecisionDraft) -> None:
             row = msgspec.structs.replace(row, warnings=[])
             said = f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})"
         draft.put(attempt)
-        draft.sheet(
+        draft.update_sheet(
             row,
             status=SheetStatus.RUNNING,
             attempts=attempt.attempt,
@@ -361,7 +361,7 @@ def _start_sheets(draft: DecisionDraft) -> None:
             ended_at=None,
         )
         stagger = parallel.stagger_seconds
-        draft.run(
+        draft.update_run(
             begun=True,
             started_at=state.run.started_at or draft.now.at,
             not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
@@ -383,8 +383,8 @@ def _start_skip_evaluation(draft: DecisionDraft, row: SheetRow) -> None:
     asked = skip_evaluation(draft.state, row, _new_attempt(draft, row), draft.now)
     draft.starts.append(asked)
     draft.put(asked)
-    draft.sheet(row, status=SheetStatus.RUNNING, revision=asked.revision)
-    draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
+    draft.update_sheet(row, status=SheetStatus.RUNNING, revision=asked.revision)
+    draft.update_run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
     draft.note_sheet("skip.asked", row.sheet, "checking its skip rules")
 
 

@@ -152,7 +152,7 @@ class DecisionDraft:
         put = self._rows.get((LimitRow, *account))
         return put if isinstance(put, LimitRow) else self.state.limits.get(account)
 
-    def run(self, **changed: Any) -> None:
+    def update_run(self, **changed: Any) -> None:
         """Put the run's row with some facts changed."""
         self.put(msgspec.structs.replace(self.state.run, **changed))
 
@@ -160,13 +160,13 @@ class DecisionDraft:
         """Put a hold's row with some fields changed."""
         self.put(msgspec.structs.replace(row, **changed))
 
-    def sheet(self, row: SheetRow, **changed: Any) -> SheetRow:
+    def update_sheet(self, row: SheetRow, **changed: Any) -> SheetRow:
         """Put a sheet's row with some fields changed; return it."""
         replaced = msgspec.structs.replace(row, **changed)
         self.put(replaced)
         return replaced
 
-    def hook(self, row: HookRow, **changed: Any) -> HookRow:
+    def update_hook(self, row: HookRow, **changed: Any) -> HookRow:
         """Put a hook's row with some fields changed; return it."""
         replaced = msgspec.structs.replace(row, **changed)
         self.put(replaced)
@@ -231,7 +231,7 @@ class DecisionDraft:
 
     # --- parts that several triggers share -----------------------------------------------------------
 
-    def hold(
+    def add_hold(
         self,
         cause: HoldCause,
         owner: Caller | None,
@@ -242,7 +242,7 @@ class DecisionDraft:
     ) -> HoldRow:
         """Put a hold; return it. `lasts` is in milliseconds, `stands_before` are uids of sheets."""
         number = self.state.run.next_hold
-        self.run(next_hold=number + 1)
+        self.update_run(next_hold=number + 1)
         row = HoldRow(
             run_id=self.state.run.run_id,
             hold=number,
@@ -262,7 +262,7 @@ class DecisionDraft:
         self.interrupts = [*self.state.sheet_flights, *self.state.loops.asking]
         for row in self.state.hooks:
             if row.status == HookStatus.RUNNING:
-                self.hook_interrupt = row if row.term_sent else self.hook(row, term_sent=True)
+                self.hook_interrupt = row if row.term_sent else self.update_hook(row, term_sent=True)
 
     def close_parked(self, uids: Iterable[int]) -> None:
         """Give up attempts whose checks were to run again."""
@@ -295,7 +295,7 @@ class DecisionDraft:
                 self.note("revision.dropped", f"revision {staged.row.revision} was dropped: {why}")
         if self.state.run.staged_hold is not None:
             self.release_holds([self.state.run.staged_hold])
-        self.run(staged_revision=None, staged_hold=None, rewind=[])
+        self.update_run(staged_revision=None, staged_hold=None, rewind=[])
 
     # --- the end -----------------------------------------------------------------------------------
 
@@ -306,7 +306,7 @@ class DecisionDraft:
             return
         after = self.status
         changed = after != self._before
-        self.run(
+        self.update_run(
             status=after,
             updated_at=self.now.at,
             **({"status_since": self.now.at} if changed else {}),

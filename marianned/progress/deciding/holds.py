@@ -32,10 +32,10 @@ def hold_for_failure(draft: DecisionDraft) -> None:
     if lost is not None and not state.counts[SheetStatus.FAILED]:
         name = messages.hook_name(state, lost)
         why = f"{name} was lost, it is not known whether it did its work; a resume runs it again"
-        draft.note_hold(f"to pause: {why}", draft.hold(HoldCause.FAILURE, None, why))
+        draft.note_hold(f"to pause: {why}", draft.add_hold(HoldCause.FAILURE, None, why))
         return
     what = "sheet" if state.counts[SheetStatus.FAILED] else "hook"
-    held = draft.hold(HoldCause.FAILURE, None, None)
+    held = draft.add_hold(HoldCause.FAILURE, None, None)
     draft.note_hold(f"a {what} failed; the score says to pause", held)
 
 
@@ -46,7 +46,7 @@ def pause_for_failure(draft: DecisionDraft, row: SheetRow) -> None:
         return
     stage = draft.state.score.sheets[row.sheet - 1].stage
     why = trigger.reason or f"a sheet of stage {stage} has failed"
-    held = draft.hold(HoldCause.FAILURE, None, why)
+    held = draft.add_hold(HoldCause.FAILURE, None, why)
     draft.note_sheet(
         "hold.added", row.sheet, f"to pause: {why}", cause=HoldCause.FAILURE, hold=hold_view(held)
     )
@@ -63,9 +63,9 @@ def pause_after_stage(draft: DecisionDraft, row: SheetRow) -> None:
     if any(one.paused_after or one.status not in DONE for one in rows):
         return
     for one in rows:
-        draft.sheet(one, paused_after=True)
+        draft.update_sheet(one, paused_after=True)
     why = f"after stage {stage}"
-    draft.note_hold(f"to pause {why}", draft.hold(HoldCause.BREAKPOINT, None, why))
+    draft.note_hold(f"to pause {why}", draft.add_hold(HoldCause.BREAKPOINT, None, why))
 
 
 def fails_at_once(state: RunState, row: SheetRow) -> bool:
@@ -107,7 +107,7 @@ def release_ended_holds(draft: DecisionDraft) -> None:
     if over and not draft.state.holds:
         if paused:
             resume_waits(draft)
-        draft.run(begun=draft.facts.in_flight)
+        draft.update_run(begun=draft.facts.in_flight)
 
 
 def resume_waits(draft: DecisionDraft) -> None:
@@ -115,10 +115,10 @@ def resume_waits(draft: DecisionDraft) -> None:
     paused_at = draft.state.run.paused_at or draft.now
     paced = draft.state.run.not_before
     if paced is not None and not paused_at.reached(paced):
-        draft.run(not_before=draft.now.plus(paused_at.until(paced)))
+        draft.update_run(not_before=draft.now.plus(paused_at.until(paced)))
     for row in draft.state.waits():
         if row.waiting_for == WaitingFor.RETRY and row.until is not None and not paused_at.reached(row.until):
-            draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
+            draft.update_sheet(row, until=draft.now.plus(paused_at.until(row.until)))
     hooks.resume_hook_waits(draft, paused_at)
 
 

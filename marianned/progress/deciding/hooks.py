@@ -41,11 +41,11 @@ def start_hook(draft: DecisionDraft) -> None:
     if row.status == HookStatus.PENDING and state.hook_queue.needs_cooldown(row):
         seconds = state.score.concert.cooldown_seconds
         until = draft.now.plus(round(seconds * 1000))
-        row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.COOLDOWN, until=until)
+        row = draft.update_hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.COOLDOWN, until=until)
         draft.note_wait(row, f"waits {duration(seconds)} (cool-down)")
     if row.status == HookStatus.WAITING and not is_kept(row):
         if not state.run.begun:
-            draft.run(begun=True)
+            draft.update_run(begun=True)
     elif draft.slots > draft.slots_used:
         _start_attempt(draft, row)
 
@@ -53,7 +53,7 @@ def start_hook(draft: DecisionDraft) -> None:
 def _start_attempt(draft: DecisionDraft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
     limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
-    started = draft.hook(
+    started = draft.update_hook(
         row.with_attempt(draft.state.run.next_hook_attempt, draft.state.incarnation),
         status=HookStatus.RUNNING,
         waiting_for=None,
@@ -66,7 +66,7 @@ def _start_attempt(draft: DecisionDraft, row: HookRow) -> None:
         ended_at=None,
     )
     draft.hook_start = started
-    draft.run(begun=True, next_hook_attempt=started.flight + 1)
+    draft.update_run(begun=True, next_hook_attempt=started.flight + 1)
     said = (
         "submits what was kept for the end"
         if row.pending_revision is not None
@@ -90,7 +90,7 @@ def hook_ended(draft: DecisionDraft, ending: HookEnded) -> None:
     if told or ending.outcome is Outcome.INTERRUPTED:
         _handle_interruption(draft, row)
     elif ending.pending_revision is not None:
-        row = draft.hook(
+        row = draft.update_hook(
             row,
             status=HookStatus.WAITING,
             waiting_for=WaitingFor.END,
@@ -107,7 +107,7 @@ def hook_warned(draft: DecisionDraft, warned: HookWarned) -> None:
     if row is None:
         return
     if warned.pid is not None:
-        row = draft.hook(row, pid=warned.pid)
+        row = draft.update_hook(row, pid=warned.pid)
     for text in warned.texts:
         draft.note_hook("hook.warned", row, text)
 
@@ -120,7 +120,7 @@ def _running_hook(draft: DecisionDraft, hook: int, flight: int) -> HookRow | Non
 def _handle_interruption(draft: DecisionDraft, row: HookRow) -> None:
     if row.after_failure and not draft.state.run.failing:
         cut = {"outcome": Outcome.INTERRUPTED, "ended_at": draft.now.at}
-        row = draft.hook(row, status=HookStatus.CANCELLED, **cut)
+        row = draft.update_hook(row, status=HookStatus.CANCELLED, **cut)
         draft.note_hook("hook.interrupted", row, "interrupted, it was cancelled", **facts_of_end(row))
         return
     again = (
@@ -128,7 +128,7 @@ def _handle_interruption(draft: DecisionDraft, row: HookRow) -> None:
         if row.pending_revision is None
         else {"status": HookStatus.WAITING, "waiting_for": WaitingFor.END}
     )
-    row = draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
+    row = draft.update_hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
     draft.note_hook("hook.interrupted", row, "interrupted, it runs again", **facts_of_end(row))
 
 
@@ -143,7 +143,7 @@ def _close_attempt(
         "ended_at": draft.now.at,
         "pending_revision": None,
     }
-    ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **changed)
+    ended = draft.update_hook(row, **closed, outcome=outcome, error_message=message, **changed)
     draft.hooks_ended.append(ended)
     kind, cause = ("hook.completed", None) if status == HookStatus.COMPLETED else ("hook.failed", outcome)
     draft.note_hook(kind, ended, message or status, cause=cause, **facts_of_end(ended))
@@ -163,7 +163,7 @@ def accept_chained(draft: DecisionDraft, trigger: ChainedJobsReady) -> bool:
         _await_chained(draft, row, trigger)
         return True
     if draft.facts.staged or draft.facts.cancelling:
-        row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
+        row = draft.update_hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
         draft.note_wait(row, "its job is kept on, this one does not end yet")
         return False
     for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
@@ -189,7 +189,9 @@ def _await_chained(draft: DecisionDraft, row: HookRow, trigger: ChainedJobsReady
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
-    row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.JOB, until=until, chained=address)
+    row = draft.update_hook(
+        row, status=HookStatus.WAITING, waiting_for=WaitingFor.JOB, until=until, chained=address
+    )
     draft.note_wait(row, f"submitted {address}, and waits for its end")
 
 
@@ -215,7 +217,9 @@ def end_hook_waits(draft: DecisionDraft) -> bool:
     ]
     for row in over:
         if row.waiting_for == WaitingFor.COOLDOWN:
-            draft.hook(row, status=HookStatus.PENDING, waiting_for=None, until=None, cooldown_done=True)
+            draft.update_hook(
+                row, status=HookStatus.PENDING, waiting_for=None, until=None, cooldown_done=True
+            )
         else:
             _close_attempt(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
     return bool(over)
@@ -230,7 +234,7 @@ def resume_hook_waits(draft: DecisionDraft, paused_at: Instant) -> None:
     """Let a hook's wait last as long as it still had to last when the job became paused."""
     for row in _timed_hooks(draft.state):
         if row.until is not None and not paused_at.reached(row.until):
-            draft.hook(row, until=draft.now.plus(paused_at.until(row.until)))
+            draft.update_hook(row, until=draft.now.plus(paused_at.until(row.until)))
 
 
 def _timed_hooks(state: RunState) -> list[HookRow]:
@@ -265,16 +269,16 @@ def reset_hooks(draft: DecisionDraft) -> None:
         if row.status == HookStatus.FAILED:
             draft.put(_retry_row(row))
         elif row.status == HookStatus.CANCELLED and row.pending_revision is not None:
-            draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
+            draft.update_hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
         elif row.status == HookStatus.CANCELLED:
-            draft.hook(row, status=HookStatus.PENDING)
+            draft.update_hook(row, status=HookStatus.PENDING)
 
 
 def cancel_hooks(draft: DecisionDraft) -> None:
     """Mark what the run had still to do; a job that was started is not touched."""
     for row in draft.state.success_hooks:
         if row.status in (HookStatus.PENDING, HookStatus.WAITING):
-            draft.hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
+            draft.update_hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
 
 
 # --- of a failure --------------------------------------------------------------------------------------
@@ -288,17 +292,17 @@ def has_just_failed(draft: DecisionDraft) -> bool:
 def begin_failure_hooks(draft: DecisionDraft) -> None:
     """Let the hooks of a failure run: the job has ended failed in this very commit."""
     if draft.state.failure_hooks:
-        draft.run(failing=True)
+        draft.update_run(failing=True)
 
 
 def end_failure_hooks(draft: DecisionDraft) -> None:
     """Give up those that have not ended: what is in flight of them is to be ended, the others don't start."""
     for row in draft.state.failure_hooks:
         if row.status == HookStatus.RUNNING:
-            draft.hook_interrupt = row if row.term_sent else draft.hook(row, term_sent=True)
+            draft.hook_interrupt = row if row.term_sent else draft.update_hook(row, term_sent=True)
         elif row.status in (HookStatus.PENDING, HookStatus.WAITING):
-            draft.hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
-    draft.run(failing=False)
+            draft.update_hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
+    draft.update_run(failing=False)
 
 
 def settle_failure_hooks(draft: DecisionDraft) -> None:
@@ -307,7 +311,7 @@ def settle_failure_hooks(draft: DecisionDraft) -> None:
     if state.damaged is not None:
         return
     if state.run.failing and state.hook_queue.current is None:
-        draft.run(failing=False)
+        draft.update_run(failing=False)
     if not state.score.failure_hooks or state.run.ended is not None or state.failing:
         return
     for row in state.failure_hooks:
@@ -320,7 +324,7 @@ def settle_failure_hooks(draft: DecisionDraft) -> None:
 
 def rewind_hooks(draft: DecisionDraft) -> None:
     """Set all hooks back, also those that are out of the score by now: their sheets run again."""
-    draft.run(past_hooks=[])
+    draft.update_run(past_hooks=[])
     for row in draft.state.success_hooks:
         if row != _fresh_row(row):
             draft.put(_fresh_row(row))
@@ -350,8 +354,8 @@ def revise_hooks(draft: DecisionDraft, new: ExpandedScore) -> None:
         draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
     for number, row in rows.items():
         anew = row.status == HookStatus.FAILED and not row.after_failure
-        draft.hook(_retry_row(row) if anew else row, hook=number)
-    draft.run(past_hooks=past)
+        draft.update_hook(_retry_row(row) if anew else row, hook=number)
+    draft.update_run(past_hooks=past)
 
 
 def _returning_hooks(state: RunState, new: ExpandedScore, matched: Mapping[int, int]) -> dict[int, PastHook]:

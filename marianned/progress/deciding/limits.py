@@ -82,7 +82,7 @@ def judge_budget(draft: DecisionDraft) -> None:
         not held and state.settling_context.could_start and not (draft.facts.cancelling or draft.facts.ended)
     ):
         said = describe_budget(state, score)
-        draft.note_hold(said, draft.hold(HoldCause.BUDGET, None, said))
+        draft.note_hold(said, draft.add_hold(HoldCause.BUDGET, None, said))
 
 
 # --- time ----------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def judge_time(draft: DecisionDraft) -> None:
     over = draft.facts.cancelling or draft.facts.ended or draft.facts.failing
     if not held and not over and (state.settling_context.could_start or draft.facts.in_flight):
         said = describe_time(state, score, draft.now)
-        draft.note_hold(said, draft.hold(HoldCause.TIME, None, said, deadline=draft.now))
+        draft.note_hold(said, draft.add_hold(HoldCause.TIME, None, said, deadline=draft.now))
 
 
 def time_limit_moment(draft: DecisionDraft) -> Instant | None:

@@ -69,7 +69,7 @@ def apply_marks(draft: DecisionDraft, ask: JobRequest) -> None:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
         said = {"skip_reason": ask.reason or _ASKED} if status is SheetStatus.SKIPPED else {}
         passed = {"validation_passed": True} if status is SheetStatus.COMPLETED else {}
-        draft.sheet(
+        draft.update_sheet(
             row,
             **_MARKED | said | passed | done_as(state, number),
             status=status,
@@ -203,5 +203,5 @@ def end_retry_waits(draft: DecisionDraft, ask: JobRequest) -> None:
     """Let sheets wait no more for their next attempt."""
     rows = waiting_for_retry(draft.state, ask.sheets)
     for row in rows:
-        draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
+        draft.update_sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
     draft.retried = [row.sheet for row in rows]

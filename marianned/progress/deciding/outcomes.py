@@ -96,7 +96,7 @@ def attempt_ended(draft: DecisionDraft, ending: AttemptEnded) -> None:
     if pause and not state.sheet_flights:
         waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before
         later = staggered is not None and draft.now.until(staggered) > draft.now.until(waited)
-        draft.run(not_before=staggered if later else waited)
+        draft.update_run(not_before=staggered if later else waited)
 
 
 def attempt_parked(draft: DecisionDraft, parked: AttemptParked) -> None:
@@ -106,7 +106,7 @@ def attempt_parked(draft: DecisionDraft, parked: AttemptParked) -> None:
     if row is None or attempt is None or attempt.attempt != parked.attempt:
         return
     draft.put(msgspec.structs.replace(attempt, parked=True))
-    draft.sheet(row, status=SheetStatus.PENDING)
+    draft.update_sheet(row, status=SheetStatus.PENDING)
     draft.note_sheet(
         "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
     )
@@ -135,7 +135,7 @@ def attempt_warned(draft: DecisionDraft, warned: AttemptWarned) -> None:
         draft.put(_record_place(draft, row, attempt, warned))
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
-        draft.sheet(row, warnings=[*row.warnings, *new])
+        draft.update_sheet(row, warnings=[*row.warnings, *new])
     for text in new:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
 
@@ -168,7 +168,7 @@ def _advance_sheet(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, end
         case Outcome.SUCCEEDED:
             _complete_sheet(draft, row, passed=True if ending.validations else None)
         case Outcome.INTERRUPTED:
-            draft.sheet(
+            draft.update_sheet(
                 row,
                 status=SheetStatus.PENDING,
                 lost=0,
@@ -182,7 +182,9 @@ def _advance_sheet(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, end
             _handle_rate_limit(draft, row, attempt, ending)
         case Outcome.FAILED if _session_is_gone(attempt, ending):
             kind = AttemptKind.RETRY if row.tries else AttemptKind.FIRST
-            draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)  # losses count on, or it has no end
+            draft.update_sheet(
+                row, status=SheetStatus.PENDING, next_kind=kind
+            )  # losses count on, or it has no end
         case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.REFUSED:  # the last is of hooks, and never met here
             _handle_failure(draft, row, attempt, ending)
         case _:
@@ -208,7 +210,7 @@ def _session_is_gone(attempt: AttemptRow, ending: AttemptEnded) -> bool:
 
 
 def _complete_sheet(draft: DecisionDraft, row: SheetRow, *, passed: bool | None) -> None:
-    draft.sheet(
+    draft.update_sheet(
         row,
         status=SheetStatus.COMPLETED,
         validation_passed=passed,
@@ -240,7 +242,7 @@ def _handle_rate_limit(
         return
     kind = _kind_after_interruption(draft, row, attempt, ending)
     if not draft.state.run.auto_resume:
-        draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)
+        draft.update_sheet(row, status=SheetStatus.PENDING, next_kind=kind)
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
@@ -266,7 +268,7 @@ def wait_for_limits(draft: DecisionDraft) -> None:
         limit = draft.state.limits[account]
         for row in draft.state.ready_of(account):
             if row.uid not in draft.state.parked:
-                draft.sheet(
+                draft.update_sheet(
                     row, status=SheetStatus.WAITING, waiting_for=WaitingFor.RATE_LIMIT, until=limit.until
                 )
 
@@ -281,7 +283,7 @@ def move_to_fallback(draft: DecisionDraft, row: SheetRow, why: str) -> bool:
     if number is None:
         return False
     before = state.account(row.sheet)
-    draft.sheet(row, **FRESH | {"fallback": number, "judged": row.judged})
+    draft.update_sheet(row, **FRESH | {"fallback": number, "judged": row.judged})
     after = state.account(row.sheet)
     one_tool = after.instrument == before.instrument
     names = [str(who) if one_tool else who.instrument for who in (after, before)]
@@ -293,7 +295,7 @@ def _retry_lost(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, ending
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
     kind = _kind_after_interruption(draft, row, attempt, ending)
     if row.lost == 0:
-        draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)
+        draft.update_sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)
         return
     if row.lost + 1 < LOST_MOST:
         until = draft.now.plus(LOST_PAUSE_MILLISECONDS)
@@ -332,7 +334,7 @@ def _handle_failure(draft: DecisionDraft, row: SheetRow, attempt: AttemptRow, en
     if ending.category in _MOVES_ON and move_to_fallback(draft, row, ending.message or ending.category):
         return
     if ending.category == ErrorCategory.AUTH:
-        draft.sheet(
+        draft.update_sheet(
             row, status=SheetStatus.PENDING, next_kind=_kind_after_interruption(draft, row, attempt, ending)
         )
         _hold_once(draft, row, HoldCause.AUTH, _describe_refusal(draft, attempt, ending))
@@ -417,7 +419,7 @@ def _wait_for_next_attempt(
     said: str = "",
     **changed: Any,
 ) -> None:
-    draft.sheet(
+    draft.update_sheet(
         row, status=SheetStatus.WAITING, waiting_for=waiting_for, until=until, next_kind=kind, **changed
     )
     waited = duration(max(0, round(draft.now.until(until) / 1000)))
@@ -435,7 +437,7 @@ def fail_sheet(
     draft: DecisionDraft, row: SheetRow, category: ErrorCategory | None, message: str | None, **changed: Any
 ) -> None:
     """Fail a sheet for good; `changed` are fields of its row."""
-    draft.sheet(
+    draft.update_sheet(
         row,
         status=SheetStatus.FAILED,
         error_category=category,
@@ -460,5 +462,5 @@ def _hold_once(
     `of_sheet`: what is told beside the sheet's name, where `why` has that, too.
     """
     if all(hold.cause != cause for hold in draft.state.holds.values()):
-        held = draft.hold(cause, None, why)
+        held = draft.add_hold(cause, None, why)
         draft.note_sheet("hold.added", row.sheet, of_sheet or why, cause=cause, hold=hold_view(held))

@@ -77,7 +77,7 @@ def apply_request(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Repl
         answers[ask.request.request] = planned_reply(draft, ask)
         return
     if ask.over_budget:
-        draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
+        draft.update_run(over_budget=draft.state.run.over_budget + ask.over_budget)
     target = _target_version(draft, ask)
     named = uids_asked_for(draft.state, target, ask)
     rerun = uids_to_rerun(draft.state, target, named)
@@ -88,7 +88,7 @@ def apply_request(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Repl
     if version is not None:
         limits.extend_live(draft, version.score, draft.plan)
     if ask.env:
-        draft.run(env=draft.state.run.env | ask.env)
+        draft.update_run(env=draft.state.run.env | ask.env)
     hold: int | None = None
     for effect in rule.effects:
         if effect is Effect.HOLD:
@@ -232,7 +232,7 @@ def _stage_or_apply(draft: DecisionDraft, version: ScoreVersion | None, rerun: l
         draft.drop_staged(f"revision {version.row.revision} takes its place")
         stage_revision(draft, version, hold=None)
     if rerun:
-        draft.run(rewind=rerun)
+        draft.update_run(rewind=rerun)
     if not draft.facts.in_flight:
         apply_staged(draft)
         apply_rewind(draft)
@@ -244,13 +244,13 @@ def _add_hold(draft: DecisionDraft, ask: JobRequest, *, changes: bool) -> int | 
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
-    held = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
+    held = draft.add_hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
     draft.note_hold_in_request(held)
     number = held.hold
     if ask.action is Action.MODIFY and draft.facts.staged:
         before = draft.state.run.staged_hold  # that of a modify whose reruns this one joins
         draft.release_holds([before] if before is not None else [])
-        draft.run(staged_hold=number)
+        draft.update_run(staged_hold=number)
     return number
 
 
@@ -264,12 +264,12 @@ def _release_holds(draft: DecisionDraft) -> None:
     draft.release_holds(list(draft.state.holds))
     if limited:
         wait_for_limits(draft)
-    draft.run(begun=draft.facts.in_flight, staged_hold=None, ended=None, ended_at=None)
+    draft.update_run(begun=draft.facts.in_flight, staged_hold=None, ended=None, ended_at=None)
 
 
 def _reopen_job(draft: DecisionDraft) -> None:
     _reset_sheets(draft)
-    draft.run(ended=None, ended_at=None, begun=draft.facts.in_flight)
+    draft.update_run(ended=None, ended_at=None, begun=draft.facts.in_flight)
 
 
 def _reset_sheets(draft: DecisionDraft) -> None:
@@ -281,7 +281,7 @@ def _reset_sheets(draft: DecisionDraft) -> None:
 
 
 def _cancel_job(draft: DecisionDraft) -> None:
-    draft.run(cancelling=True)
+    draft.update_run(cancelling=True)
     draft.drop_staged("the job is cancelled")
     draft.interrupt_all()
 

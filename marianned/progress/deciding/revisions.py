@@ -356,7 +356,7 @@ def apply_rewind(draft: DecisionDraft) -> None:
     rows = _rows_of(state, state.run.rewind)
     if not state.run.rewind:
         return
-    draft.run(rewind=[], staged_hold=None)
+    draft.update_run(rewind=[], staged_hold=None)
     named = {row.sheet for row in rows}
     again = sorted(with_dependents(state.score, named))
     for number in again:
@@ -400,7 +400,9 @@ def stage_revision(draft: DecisionDraft, version: ScoreVersion, hold: int | None
     """Let a version wait to be applied; `hold` is the one its modify brought."""
     draft.put(version.row)
     draft.stage(version)
-    draft.run(last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold)
+    draft.update_run(
+        last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold
+    )
 
 
 def _instrument_chain(sheet: Definition) -> list[tuple[object, ...]]:
@@ -509,7 +511,7 @@ def apply_staged(draft: DecisionDraft) -> None:
     draft.adopt(applied, sheets)
     for number in gone:
         draft.delete(Deleted(kind=SheetRow, run_id=state.run.run_id, key=number))
-    draft.run(
+    draft.update_run(
         revision=applied.row.revision,
         description=applied.score.description,
         labels=list(dict.fromkeys([*applied.score.labels, *state.run.given_labels])),

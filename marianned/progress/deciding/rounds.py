@@ -54,7 +54,7 @@ def ask_loops(draft: DecisionDraft) -> None:
         )
         draft.put(asked)
         draft.asks.append(asked)
-        draft.run(begun=True)
+        draft.update_run(begun=True)
         draft.note("loop.asked", f"loop {one.loop.span}: round {asked.round} is judged")
 
 
@@ -106,7 +106,7 @@ def _next_round(draft: DecisionDraft, one: TrackedLoop) -> None:
     draft.put(msgspec.structs.replace(one.row, round=number))
     for sheet in one.loop.sheets:
         row = state.sheets[sheet]
-        draft.sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
+        draft.update_sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
     uids = [state.sheets[sheet].uid for sheet in one.loop.sheets]
     forget_dependents(draft, uids, in_round=True)
     rearm_breakpoints(draft, uids)

@@ -78,9 +78,9 @@ def skip_evaluated(draft: DecisionDraft, judged: SkipEvaluated) -> None:
         fail_sheet(draft, row, ErrorCategory.CONFIG, judged.unasked)
         return
     if not judged.skip:
-        draft.sheet(row, status=SheetStatus.PENDING, judged=judged.skip is not None)
+        draft.update_sheet(row, status=SheetStatus.PENDING, judged=judged.skip is not None)
         return
-    draft.sheet(
+    draft.update_sheet(
         row,
         status=SheetStatus.SKIPPED,
         judged=True,
