@@ -136,7 +136,7 @@ class JobOutputStream:
             raise BadRequest("'offset' and 'attempt' are of one output: name its 'sheet' or 'hook'")
         state = await self._queries.state(self._ask.job_id)
         self._run_id = state.run.run_id
-        for flight in state.placed:
+        for flight in state.with_process:
             self._take(flight)
         for followed in list(self._followed.values()):
             # before it is answered: what is printed from then on is what is asked for
@@ -149,10 +149,10 @@ class JobOutputStream:
         try:
             state = await self._queries.state(self._ask.job_id)
             self._over = _is_over(state)
-            flying = {flight.name for flight in state.placed}
+            flying = {flight.name for flight in state.with_process}
             for (name, _), followed in self._followed.items():
                 followed.ended = name not in flying  # it may have, since it was answered
-            for flight in state.placed:
+            for flight in state.with_process:
                 self._take(flight)
             while True:
                 over = self._over

@@ -240,7 +240,7 @@ class Conductor:
     def incarnations_in_flight(self) -> set[int]:
         """Return the numbers of the incarnations that have started what is in flight."""
         states = [job.state for job in self.job_index]
-        return {flight.incarnation for state in states for flight in state.placed}
+        return {flight.incarnation for state in states for flight in state.with_process}
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""

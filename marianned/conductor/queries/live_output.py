@@ -168,7 +168,7 @@ class LiveOutputReader:
     def _iterate_outputs(self, state: RunState) -> Iterator[tuple[Key, LiveOutput]]:
         for one in (state, *state.awaited):
             job_id = None if one is state else messages.run_address(one)
-            for row in one.placed:
+            for row in one.with_process:
                 if isinstance(row, HookRow):
                     yield (job_id, None, row.hook, row.attempts), self._output_of(one, row)
                 elif isinstance(row, AttemptRow):

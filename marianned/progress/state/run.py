@@ -219,7 +219,7 @@ class RunState:
         return any(row.status == HookStatus.RUNNING for row in self.hook_rows.values())
 
     @property
-    def placed(self) -> list[Placed]:
+    def with_process(self) -> list[Placed]:
         """What is in flight with a process of its own."""
         return [flight for flight in self.flights if not isinstance(flight, LoopRow)]
 
