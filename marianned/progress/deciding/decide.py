@@ -237,7 +237,7 @@ def _end_waits(draft: DecisionDraft) -> None:
 
 def _is_lifted(draft: DecisionDraft, row: SheetRow) -> bool:
     """Tell whether the rate limit that a sheet waits for is over before its time."""
-    limit = draft.limit_of(draft.state.account(row.sheet))
+    limit = draft.rate_limit(draft.state.account(row.sheet))
     return row.waiting_for == WaitingFor.RATE_LIMIT and limit is not None and limit.until is None
 
 

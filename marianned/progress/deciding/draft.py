@@ -147,7 +147,7 @@ class DecisionDraft:
         self._rows[key_of(row)] = row
         self._changed = True
 
-    def limit_of(self, account: Account) -> LimitRow | None:
+    def rate_limit(self, account: Account) -> LimitRow | None:
         """Return the rate limit of an account as it is by now; the state has them as committed."""
         put = self._rows.get((LimitRow, *account))
         return put if isinstance(put, LimitRow) else self.state.limits.get(account)

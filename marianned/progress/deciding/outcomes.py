@@ -257,7 +257,7 @@ def _handle_rate_limit(
 
 def hold_at_limit(draft: DecisionDraft, row: SheetRow) -> None:
     """Pause a run that does not wait for rate limits, where one that others have met keeps a sheet back."""
-    met = draft.state.limit_of(row.sheet)
+    met = draft.state.limit_holding_back(row.sheet)
     if met is not None and not draft.state.run.auto_resume:
         _hold_once(draft, row, HoldCause.RATE_LIMIT, met.message or f"rate limit of {met.account}")
 

@@ -340,7 +340,7 @@ class RunState:
         known = ((account, self.limits.get(account)) for account in self._ready)
         return {account for account, row in known if row and row.until and not now.reached(row.until)}
 
-    def limit_of(self, sheet: int) -> LimitRow | None:
+    def limit_holding_back(self, sheet: int) -> LimitRow | None:
         """Return the rate limit in force that keeps a ready sheet from starting."""
         row = self.limits.get(self.account(sheet)) if self._is_ready(sheet) else None
         return row if row is not None and row.until is not None else None

@@ -511,7 +511,7 @@ def _sheet_view(
     state: RunState, row: SheetRow, definition: Definition, blocked_by: list[int], kept: str | None
 ) -> Sheet:
     number = row.sheet
-    limit_met = state.limit_of(number) if state.limits else None
+    limit_met = state.limit_holding_back(number) if state.limits else None
     until = limit_met.until if limit_met is not None else row.until
     return Sheet(
         sheet=number,
