@@ -111,7 +111,7 @@ class JobActor:
         state.find = jobs.state_of
         state.endless = lambda: is_endless(self.state, JobBlockers(self.waits(), None, self.queued()))
         state.executor = services.settings.executor
-        state.grace = services.settings.kill_grace
+        state.grace_seconds = services.settings.kill_grace
         state.closed_for = lambda: services.scheduler.closed_for
         self.moment = object()
         self.status_event = 0

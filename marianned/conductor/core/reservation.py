@@ -48,7 +48,9 @@ class Reservation:
         """Who is asked for what is in flight, by the sheets' uids, in the revision that was counted."""
         self._flying = Counter[Account]()
         state.limits = services.limits.rows
-        state.overtime = round((services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
+        state.overtime_milliseconds = round(
+            (services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000
+        )
 
     def restore(self) -> None:
         """Count what was in flight when the state was read from disk."""

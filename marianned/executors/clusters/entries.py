@@ -32,7 +32,7 @@ class AttemptEntry:
         self.place = place
         self.resources = Resources()
         self.seconds: float | None = None
-        self.grace = 0.0
+        self.grace_seconds = 0.0
         self.submission = SubmissionRecord(id=place.id)
         self.submitting = self.unwanted = self.doubtful = self.away = False
         self.unsure = self.written_down = False
@@ -60,7 +60,7 @@ class AttemptEntry:
         """Note what of the spec matters here."""
         self.written_down = True
         self.resources = spec.resources or Resources()
-        self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
+        self.grace_seconds = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
         if (limit := spec.timeout_seconds) is not None:
             own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
             self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
@@ -68,14 +68,14 @@ class AttemptEntry:
     @property
     def time_to_go(self) -> float:
         """How long it has, told to end: its grace; nothing more where the engine was to end its whole job."""
-        return 0.0 if self.insisted or self.submission.cut_short else self.grace
+        return 0.0 if self.insisted or self.submission.cut_short else self.grace_seconds
 
     def is_late(self, job: ClusterJob, since: float) -> bool:
         """Tell whether its whole job is to end: its grace was over before `since`, or it can not be told."""
         if self.ending is None or self.insisted:
             return False
         tried = bool(self.told) or self.deaf >= self.ending
-        return job.suspended or (tried and self.ending + self.grace < since)
+        return job.suspended or (tried and self.ending + self.grace_seconds < since)
 
     def hears(self, job: ClusterJob) -> bool:
         """Tell whether a signal may reach it; what has reached nobody is sent again behind another list."""

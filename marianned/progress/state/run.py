@@ -85,10 +85,10 @@ class RunState:
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
     daemon's, and `find` returns the state of a run that has not ended by its address (name@run): they are
     not this state's, it only looks at them. `endless` tells whether something in flight waits for what has no
-    time limit, `closed_for` why the daemon grants no slots. `overtime`: how long an attempt may take from
-    its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
-    `executor` is where sheets run of which nobody has said so; `grace` is how long what is ended has to go
-    (seconds).
+    time limit, `closed_for` why the daemon grants no slots. `overtime_milliseconds`: how long an attempt may
+    take from its time limit to its end, for its output to come and what it has left behind to go.
+    `executor` is where sheets run of which nobody has said so; `grace_seconds` is how long what is ended has
+    to go.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class RunState:
         self.requests: dict[str, RequestRow] = {}
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
-        self.overtime = 0
+        self.overtime_milliseconds = 0
         self.executor: str = LOCAL
-        self.grace = 0.0
+        self.grace_seconds = 0.0
         self.incarnation = 0
         self.damaged: str | None = None
         self.find: Callable[[str], RunState | None] = _find_nothing
@@ -291,7 +291,7 @@ class RunState:
     def cluster_seconds_of(self, definition: Definition) -> float | None:
         """Return how long a sheet may take where it runs, by `time_limit` of its executor; None: no limit."""
         away = self.executor_of(definition) != LOCAL
-        return definition.resources.most_seconds(self.grace) if away else None
+        return definition.resources.most_seconds(self.grace_seconds) if away else None
 
     def sheet_of(self, uid: int) -> SheetRow | None:
         """Return the sheet with this uid, if the score in force still has it."""
@@ -548,7 +548,7 @@ class RunState:
     def limit_of_flights(self, flights: Iterable[Flight]) -> int | None:
         """Return when the last of these ends at the latest (UTC milliseconds); None: nothing limits it."""
         limits = [flight.time_limit_at or 0 for flight in flights]
-        return max(limits) + self.overtime if limits and not self.endless() else None
+        return max(limits) + self.overtime_milliseconds if limits and not self.endless() else None
 
     def copy(self) -> "RunState":
         """Return a state of its own over the same rows."""

@@ -155,7 +155,7 @@ def test_a_limit_is_raised_as_far_as_the_executors_leaves_room(
     seconds: float, limit: float, told_of: list[tuple[int, float]], said: str | None
 ) -> None:
     bench = Bench(on_a_cluster(900, 1200), checked=False)
-    bench.state.grace = 10.0
+    bench.state.grace_seconds = 10.0
     bench.go()
     bench.ask(Action.MODIFY, on_a_cluster(seconds, limit))
     assert told(bench) == told_of
@@ -167,7 +167,7 @@ def test_what_its_executor_limits_can_not_be_raised_and_the_plan_says_so(
     seconds: float, limit: float
 ) -> None:
     bench = Bench(on_a_cluster(3600, 1200), checked=False)
-    bench.state.grace = 10.0
+    bench.state.grace_seconds = 10.0
     bench.go()
     bench.ask(Action.MODIFY, on_a_cluster(seconds, limit))
     assert told(bench) == []

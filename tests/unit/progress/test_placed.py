@@ -121,7 +121,7 @@ def test_the_time_limit_of_its_executor_ends_it_before_the_cluster_does(
 ) -> None:
     resources = Resources(executor=executor, time_limit=limit)
     bench = Bench(score(stage([], resources=resources)), checked=False)
-    bench.state.grace = grace
+    bench.state.grace_seconds = grace
     bench.go()
     (flight,) = job_view(bench.state, bench.now).in_flight
     assert (attempt(bench).limit_seconds, flight.time_limit_by) == (seconds, by)
