@@ -424,7 +424,7 @@ class Executor(Protocol):
         That end has been waited for here.
         """
 
-    def waits(self, attempt: str) -> WaitReason | None:
+    def queue_wait(self, attempt: str) -> WaitReason | None:
         """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""
 
     async def trouble(self) -> str | None:

@@ -164,7 +164,7 @@ class MemoryExecutor:
     async def whereabouts(self, place: AttemptPlace, known: object = None) -> None:
         """It runs here."""
 
-    def waits(self, attempt: str) -> None:
+    def queue_wait(self, attempt: str) -> None:
         """What was started has begun."""
 
     async def trouble(self) -> str | None:

@@ -252,7 +252,7 @@ async def test_what_one_account_may_have_no_more_of_does_not_hold_up_others(tria
     async with watched(engine, shared) as executor, anyio.create_task_group() as tasks:
         spec = trial.spec("true", id=full.id, resources=Resources(account="full"))
         tasks.start_soon(executor.start, full.directory, spec)
-        await until(lambda: executor.waits(full.id))
+        await until(lambda: executor.queue_wait(full.id))
         with anyio.fail_after(DEADLINE):
             for place in free:
                 await executor.start(place.directory, trial.spec("true", id=place.id))

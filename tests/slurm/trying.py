@@ -21,7 +21,7 @@ async def until(so):
 
 def said(executor, attempt):
     """Return what is said of what an attempt waits for; empty: nothing."""
-    wait = executor.waits(attempt)
+    wait = executor.queue_wait(attempt)
     return "" if wait is None else wait.text
 
 

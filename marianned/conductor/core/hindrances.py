@@ -21,23 +21,23 @@ _TAKEN = WaitReason("it is taken out of the queue", queued=True)
 class JobBlockers(NamedTuple):
     """What keeps a job in memory back: the waits of its flights, and the run before it that has failed.
 
-    `queued` are the attempts that wait at a cluster, and what each waits for.
+    `queue_waits` are the attempts that wait at a cluster, and what each waits for.
     """
 
-    waits: Sequence[tuple[Flight, str]] = ()
+    helper_waits: Sequence[tuple[Flight, str]] = ()
     by: str | None = None
-    queued: Sequence[tuple[Flight, WaitReason]] = ()
+    queue_waits: Sequence[tuple[Flight, WaitReason]] = ()
 
 
 def is_endless(state: RunState, blockers: JobBlockers) -> bool:
     """Tell whether nobody can foretell an end: it can't be known, has not begun, or stands still."""
-    stands = any(wait.stopped for _, wait in blockers.queued)
-    return bool(blockers.waits) or stands or any(row.unbegun for row in state.attempts.values())
+    stands = any(wait.stopped for _, wait in blockers.queue_waits)
+    return bool(blockers.helper_waits) or stands or any(row.unbegun for row in state.attempts.values())
 
 
 def uids_not_flying(state: RunState, blockers: JobBlockers) -> set[int]:
     """Return the sheets, by uid, of what has not begun, and is told to wait, or to be taken back, instead."""
-    waits = {id(flight) for flight, _ in blockers.queued}
+    waits = {id(flight) for flight, _ in blockers.queue_waits}
     attempts = state.attempts.values()
     return {row.uid for row in attempts if row.unbegun and (state.takes_back or id(row) in waits)}
 
@@ -52,7 +52,7 @@ def hindrances(
         *_away_reason(services, state),
         *reasons.stranger_reasons(state, services.strangers),
         *reasons.restored_reasons(state, services.ran_since.get(state.run.run_id, ())),
-        *reasons.accident_reasons(state, blockers.waits),
+        *reasons.accident_reasons(state, blockers.helper_waits),
         *reasons.hooks_before_reasons(state, blockers.by),
         *reasons.cluster_reasons(state, _cluster_waits(state, blockers)),
     ]
@@ -63,10 +63,10 @@ def _cluster_waits(state: RunState, blockers: JobBlockers) -> list[tuple[Flight,
 
     What was taken back waits for nothing any more, and is told with what is yet to be.
     """
-    told = {id(flight) for flight, _ in blockers.waits}
-    found: list[tuple[Flight, WaitReason]] = [one for one in blockers.queued if id(one[0]) not in told]
+    told = {id(flight) for flight, _ in blockers.helper_waits}
+    found: list[tuple[Flight, WaitReason]] = [one for one in blockers.queue_waits if id(one[0]) not in told]
     if state.takes_back:
-        told.update(id(flight) for flight, _ in blockers.queued)
+        told.update(id(flight) for flight, _ in blockers.queue_waits)
         attempts = state.attempts.values()
         found += [(row, _TAKEN) for row in attempts if row.unbegun and id(row) not in told]
     return found
@@ -92,7 +92,7 @@ def add_hindrances(services: Services, view: JobView, state: RunState, blockers:
     view.message = "; ".join([view.message, *view.hindered_by])
     suspended = {
         state.number_of(row)
-        for row, wait in blockers.queued
+        for row, wait in blockers.queue_waits
         if isinstance(row, AttemptRow) and wait.suspended
     }
     if suspended:
@@ -104,7 +104,7 @@ def add_hindrances(services: Services, view: JobView, state: RunState, blockers:
         ]
     view.waiting += [
         _waiting_view(flight)
-        for flight, wait in blockers.queued
+        for flight, wait in blockers.queue_waits
         if isinstance(flight, AttemptRow) and not (wait.queued and state.takes_back)
     ]
     view.to_type = _typed_hints([*found, *reasons.awaited_hold_reasons(state)])

@@ -109,7 +109,9 @@ class JobActor:
         self.state = state
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
-        state.endless = lambda: is_endless(self.state, JobBlockers(self.waits(), None, self.queued()))
+        state.endless = lambda: is_endless(
+            self.state, JobBlockers(self.helper_waits(), None, self.queue_waits())
+        )
         state.executor = services.settings.executor
         state.grace_seconds = services.settings.kill_grace
         state.closed_for = lambda: services.scheduler.closed_for
@@ -157,19 +159,19 @@ class JobActor:
 
     def blockers(self) -> JobBlockers:
         """Return what keeps the job back from outside of it."""
-        return JobBlockers(self.waits(), self.kept_by, self.queued())
+        return JobBlockers(self.helper_waits(), self.kept_by, self.queue_waits())
 
-    def waits(self) -> list[tuple[Flight, str]]:
+    def helper_waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
-        waits = {} if self._supervisor is None else self._supervisor.waits()
+        waits = {} if self._supervisor is None else self._supervisor.helper_waits()
         if not waits:
             return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 
-    def queued(self) -> list[tuple[Flight, WaitReason]]:
+    def queue_waits(self) -> list[tuple[Flight, WaitReason]]:
         """Return which attempts wait at a cluster, and for what."""
-        waits = {} if self._supervisor is None else self._supervisor.queued()
+        waits = {} if self._supervisor is None else self._supervisor.queue_waits()
         if not waits:
             return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)

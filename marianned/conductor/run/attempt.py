@@ -209,9 +209,9 @@ class AttemptRunner:
         """Take it back if it waits in a cluster's queue: it has not begun."""
         await self._process.withdraw()
 
-    def queued(self) -> WaitReason | None:
+    def queue_wait(self) -> WaitReason | None:
         """Say what it waits for at a cluster; null: nothing."""
-        return self._process.waits()
+        return self._process.queue_wait()
 
     @property
     def interrupted(self) -> bool:

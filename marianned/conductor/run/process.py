@@ -118,9 +118,9 @@ class FlightProcess:
         with suppress(OSError):
             await self._executor.end(self.place)
 
-    def waits(self) -> WaitReason | None:
+    def queue_wait(self) -> WaitReason | None:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
-        return self._executor.waits(self.place.id)
+        return self._executor.queue_wait(self.place.id)
 
     async def start(
         self, prepare: Callable[[], Awaitable[PreparedProcess]], presence: Presence | None

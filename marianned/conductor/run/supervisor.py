@@ -169,13 +169,13 @@ class Supervisor:
         except OSError:
             _logger.exception("an attempt of '%s' can't be withdrawn", self._state.run.job_name)
 
-    def queued(self) -> dict[str, WaitReason]:
+    def queue_waits(self) -> dict[str, WaitReason]:
         """Return what attempts, by their ids, wait for at a cluster."""
         items = self._runners.items()
         runners = (
             (name, runner) for name, runner in items if isinstance(runner, AttemptRunner) and runner.away
         )
-        return {name: why for name, runner in runners if (why := runner.queued()) is not None}
+        return {name: why for name, runner in runners if (why := runner.queue_wait()) is not None}
 
     async def _interrupt(self, runner: FlightRunner) -> None:
         try:
@@ -225,7 +225,7 @@ class Supervisor:
                 self._tasks.start_soon(self._interrupt, runner)
         return runner, presence
 
-    def waits(self) -> dict[str, str]:
+    def helper_waits(self) -> dict[str, str]:
         """Return what flights, by their ids, wait for because something of ours fails."""
         runners = list(self._runners.items())
         return {name: why for name, one in runners if (why := one.helper_wait.waits_for) is not None}

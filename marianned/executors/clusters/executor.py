@@ -253,7 +253,7 @@ class ClusterExecutor:
                 return None
             await news.wait()
 
-    def waits(self, attempt: str) -> WaitReason | None:
+    def queue_wait(self, attempt: str) -> WaitReason | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
         entry = self._entries.get(attempt)
         return None if entry is None else wait_reason(entry, self._engine, self._away, self._tuning.arguments)

@@ -210,7 +210,7 @@ class LocalExecutor:
     async def fate(self, place: AttemptPlace) -> None:
         """Tell nothing: it has no job (see Executor)."""
 
-    def waits(self, attempt: str) -> None:
+    def queue_wait(self, attempt: str) -> None:
         """Tell nothing: what was started has begun (see Executor)."""
 
     async def trouble(self) -> str | None:

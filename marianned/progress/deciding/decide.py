@@ -230,7 +230,7 @@ def _end_waits(draft: DecisionDraft) -> None:
     """Let sheets whose wait is over stand for a slot again; a paused job's waits stand still."""
     if not lifecycle.may_start(draft.facts):
         return
-    for row in draft.state.waits():
+    for row in draft.state.waiting_sheets():
         if row.until is None or draft.now.reached(row.until) or _is_lifted(draft, row):
             draft.update_sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
 

@@ -116,7 +116,7 @@ def resume_waits(draft: DecisionDraft) -> None:
     paced = draft.state.run.not_before
     if paced is not None and not paused_at.reached(paced):
         draft.update_run(not_before=draft.now.plus(paused_at.until(paced)))
-    for row in draft.state.waits():
+    for row in draft.state.waiting_sheets():
         if row.waiting_for == WaitingFor.RETRY and row.until is not None and not paused_at.reached(row.until):
             draft.update_sheet(row, until=draft.now.plus(paused_at.until(row.until)))
     hooks.resume_hook_waits(draft, paused_at)

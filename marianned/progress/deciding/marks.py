@@ -187,7 +187,7 @@ def waiting_for_retry(state: RunState, sheets: str | None) -> list[SheetRow]:
         BadRequest: there is no such sheet.
     """
     named = None if sheets is None else set(select(sheets, state.score))
-    waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RETRY]
+    waits = [row for row in state.waiting_sheets() if row.waiting_for == WaitingFor.RETRY]
     return [row for row in waits if named is None or row.sheet in named]
 
 

@@ -326,12 +326,12 @@ class RunState:
 
     def waiting_accounts(self) -> set[Account]:
         """Return the accounts whose rate limit a sheet has met and waits for."""
-        rows = self.waits()
+        rows = self.waiting_sheets()
         return {self.account(row.sheet) for row in rows if row.waiting_for == WaitingFor.RATE_LIMIT}
 
     def waiting_for(self, account: Account) -> int:
         """Count the sheets that the rate limit of an account keeps from starting."""
-        rows = self.waits()
+        rows = self.waiting_sheets()
         waits = sum(r.waiting_for == WaitingFor.RATE_LIMIT and self.account(r.sheet) == account for r in rows)
         return waits + len(self.ready_of(account))
 
@@ -376,13 +376,13 @@ class RunState:
         """Return the accounts that the score's sheets ask."""
         return list(self._ready)
 
-    def waits(self) -> list[SheetRow]:
+    def waiting_sheets(self) -> list[SheetRow]:
         """Return the sheets that wait between two attempts, ascending."""
         return self.sheets.at(self._waiting)
 
     def next_wait(self, now: Instant) -> Instant | None:
         """Return when the first of the waits ends."""
-        due = [row.until for row in self.waits() if row.until is not None]
+        due = [row.until for row in self.waiting_sheets() if row.until is not None]
         return min(due, key=now.until, default=None)
 
     def failed_sheets(self) -> list[SheetRow]:

@@ -234,7 +234,7 @@ def _is_at_rest(state: RunState) -> bool:
 
 
 def _wait_views(state: RunState, now: Instant) -> list[Waiting]:
-    waits = state.waits()
+    waits = state.waiting_sheets()
     if len(waits) > WAITS_MOST:
         first = nsmallest(WAITS_MOST, waits, key=lambda row: row.until.at if row.until is not None else 0)
         waits = sorted(first, key=lambda row: row.sheet)
@@ -428,7 +428,7 @@ def _next_when_idle(state: RunState, now: Instant) -> Next | None:
         return limited
     if limited is not None and limited.due_at and limited.due_at < timestamp(waits_until.at):
         return limited
-    row = next(row for row in state.waits() if row.until == waits_until)
+    row = next(row for row in state.waiting_sheets() if row.until == waits_until)
     again = f"sheet {row.sheet} is tried again"
     return Next(code=row.waiting_for or WaitingFor.RETRY, text=again, due_at=timestamp(waits_until.at))
 

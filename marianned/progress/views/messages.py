@@ -159,7 +159,7 @@ def _command_of_change(state: RunState, name: str) -> str | None:
 
 def _has_retry_wait(state: RunState) -> bool:
     """Tell whether a sheet waits for its next try."""
-    return any(row.waiting_for is WaitingFor.RETRY for row in state.waits())
+    return any(row.waiting_for is WaitingFor.RETRY for row in state.waiting_sheets())
 
 
 def _with_credentials(state: RunState, hint: str) -> list[str]:
@@ -548,7 +548,7 @@ def refusal_of_retry(state: RunState, status: JobStatus, named: Sequence[SheetRo
 def _limited_sheets(state: RunState) -> list[SheetRow]:
     """Return the sheets that a rate limit keeps from starting; of an account's ready ones the first."""
     limits = state.limits
-    waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RATE_LIMIT]
+    waits = [row for row in state.waiting_sheets() if row.waiting_for == WaitingFor.RATE_LIMIT]
     firsts = state.ready_accounts().items()
     return waits + [row for who, row in firsts if who in limits and limits[who].until is not None]
 

@@ -349,7 +349,7 @@ def _nodes_text(state: RunState, flights: Sequence[Flight]) -> str:
 
 
 def _wait_reasons(state: RunState) -> Iterator[Reason]:
-    for row in state.waits():
+    for row in state.waiting_sheets():
         yield _reason(
             state,
             row.waiting_for or WaitingFor.RETRY,

@@ -10,7 +10,7 @@ def is_time_independent(state: RunState) -> bool:
     It may be that the passing of time changes nothing though this says that it could.
     """
     runs_out = state.newest.score.max_wall_seconds is not None or state.run.not_before is not None
-    waits = bool(state.limits or state.waits())
+    waits = bool(state.limits or state.waiting_sheets())
     holds_end = any(hold.ends is not None or hold.deadline is not None for hold in state.holds.values())
     hooks = state.hook_rows.values()
     hook_moves = any(

@@ -129,7 +129,7 @@ def test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and
 async def at_a_cluster(path, wait):
     """Have a sheet wait at a cluster; yield the house, who asks it, the executor and the attempt."""
     executor = MemoryExecutor()
-    executor.waits = lambda _attempt: wait
+    executor.queue_wait = lambda _attempt: wait
     async with conducting(path, executor) as house, anyio.create_task_group():
         ask = Asking(house, None)
         await house.submit(SCORE + "executor: {type: slurm}\n")
@@ -175,7 +175,7 @@ async def two_at_a_cluster(path, wait):
     """Tell of a sheet before it has begun, of the same where a pause takes it back, and where it has begun."""
     async with at_a_cluster(path, wait) as (house, ask, executor, entry):
         queued = [await ask.status(), await ask.why()]
-        executor.waits = lambda _attempt: None
+        executor.queue_wait = lambda _attempt: None
         await house.control.pause(ME, Pause(job_id="a"))
         taken = [await ask.status(), await ask.why()]
         executor.finish(entry)
@@ -194,7 +194,7 @@ def test_what_a_pause_takes_back_has_not_begun_until_it_is_out_of_the_queue(loop
 async def suspended(path):
     executor = MemoryExecutor()
     wait = WaitReason("its job 7 is suspended", "scontrol resume 7", stopped=True, suspended=True)
-    executor.waits = lambda _attempt: wait
+    executor.queue_wait = lambda _attempt: wait
     begun = anyio.Event()
 
     async def whereabouts(_place, known=None):

@@ -110,7 +110,7 @@ def test_of_the_sheets_that_wait_the_hundred_whose_wait_ends_first_are_told() ->
     bench.go()
     while bench.flying:
         bench.end(bench.flying[0], Outcome.FAILED, category="exit")
-    waits = {row.sheet: row.until.at for row in bench.state.waits() if row.until is not None}
+    waits = {row.sheet: row.until.at for row in bench.state.waiting_sheets() if row.until is not None}
     assert len(waits) == 120
     told = [one.sheet for one in job_view(bench.state, bench.now).waiting]
     assert told == sorted(told)
@@ -146,7 +146,7 @@ def one_to_be_tried_again(width: int) -> Bench:
     while len(bench.flying) > 2:
         bench.end(bench.flying[0])
     bench.end(bench.flying[0], Outcome.FAILED, category="exit")
-    assert len(bench.flying) == len(bench.state.waits()) == 1
+    assert len(bench.flying) == len(bench.state.waiting_sheets()) == 1
     return bench
 
 
