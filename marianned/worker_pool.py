@@ -269,7 +269,7 @@ class Pool:
         """
         self._wanted += 1
         try:
-            return await self._found(fresh=fresh)
+            return await self._take_idle_or_fork(fresh=fresh)
         except BaseException:
             self.leave()
             raise
@@ -280,7 +280,7 @@ class Pool:
         self._wanted_last = anyio.current_time()
         self._rests.set()
 
-    async def _found(self, *, fresh: bool) -> "_Worker":
+    async def _take_idle_or_fork(self, *, fresh: bool) -> "_Worker":
         while self._idle and not fresh:
             worker = self._idle.pop()
             if worker.lives():

@@ -402,7 +402,7 @@ class Executor(Protocol):
         What was left of a lost one has been killed.
         """
 
-    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
+    async def read_identity(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Return who supervises it, or did; None before it has been started."""
 
     async def wait(self, place: AttemptPlace, tell: Callable[[str], None] | None = None) -> ExitRecord | None:

@@ -57,7 +57,7 @@ async def memory(executor: LocalExecutor, root: Path, count: int) -> str:
         await executor.start(root / name, spec(name, "sleep", "60"))
     private = []
     for name in names:
-        running = await executor.running(place(root, name))
+        running = await executor.read_identity(place(root, name))
         assert running is not None
         private.append(own(running))
         await executor.end(place(root, name))

@@ -142,7 +142,7 @@ class MemoryExecutor:
             return Presence.RUNNING
         return Presence.LOST if entry.record is None else Presence.ENDED
 
-    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
+    async def read_identity(self, place: AttemptPlace) -> SupervisorIdentity | None:
         if place.id not in self.entries:
             return None
         return SupervisorIdentity(

@@ -126,7 +126,7 @@ async def test_when_its_keeper_is_killed_the_runner_ends_it(trial):
     await trial.start(trial.script("echo ready >&9; sleep 1000"))
     await trial.leash.line()
     async with trial.executor() as executor:
-        running = await executor.running(trial.place)
+        running = await executor.read_identity(trial.place)
         os.kill(running.pid, signal.SIGKILL)
         with anyio.fail_after(DEADLINE):
             record = await executor.wait(trial.place)
@@ -138,7 +138,7 @@ async def test_when_both_its_supervisors_are_killed_it_is_lost(trial, runs_on):
     await trial.start(trial.script("echo ready >&9; sleep 1000"))
     await trial.leash.line()
     async with trial.executor() as executor:
-        running = await executor.running(trial.place)
+        running = await executor.read_identity(trial.place)
         for pid in (running.runner_pid, running.pid):
             os.kill(pid, signal.SIGSTOP)
         for pid in (running.runner_pid, running.pid):

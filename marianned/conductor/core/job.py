@@ -388,7 +388,7 @@ class JobActor:
         ended = state.flight_count + started
         self._become(decision.state)
         ended -= state.flight_count
-        self._share.release(taken, decision.changes, started, ended, moment)
+        self._share.settle_commit(taken, decision.changes, started, ended, moment)
         changed = self.status != before
         if changed:
             self.status_event = event
@@ -556,7 +556,7 @@ class JobActor:
         if after in drift.AT_REST and comes and not decision.state.failing:
             await drift.remember_workspace(self.services, decision.state)
         if self.status in _AT_A_STAND and after not in _AT_A_STAND and decision.changes:
-            await self.services.worktrees.resumed(self.state.run)
+            await self.services.worktrees.note_resume(self.state.run)
         resumes = isinstance(trigger, JobRequest) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return

@@ -71,7 +71,7 @@ class Reservation:
         self._settle(now())
         self._granted()
 
-    def release(
+    def settle_commit(
         self, taken: ReservedCapacity, changes: Changes, started: int, ended: int, moment: Instant
     ) -> None:
         """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""

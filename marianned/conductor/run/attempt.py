@@ -302,7 +302,7 @@ class AttemptRunner:
         elsewhere = "working_directory" in definition.settings
         with anyio.CancelScope() as self._making:
             try:
-                worktree = await self._services.worktrees.directory(self._given.run, used=not elsewhere)
+                worktree = await self._services.worktrees.ensure(self._given.run, for_sheet=not elsewhere)
             except WorktreeUnavailable as why:
                 raise PreparationFailed(ErrorCategory.CONFIG, str(why)) from None
         if self._making.cancelled_caught:

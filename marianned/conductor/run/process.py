@@ -188,7 +188,7 @@ class FlightProcess:
         Raises:
             AttemptWithdrawn: it never began, and won't.
         """
-        running = await self._executor.running(self.place)
+        running = await self._executor.read_identity(self.place)
         self.pid = running.pid if running else None
         if self.interrupted:
             await self._executor.end(self.place, drop=self._dropped)
@@ -225,7 +225,7 @@ class FlightProcess:
 
     async def _read_supervisor_note(self) -> None:
         """Read what its supervisor has noted of itself."""
-        if (running := await self._executor.running(self.place)) is not None:
+        if (running := await self._executor.read_identity(self.place)) is not None:
             self.pid, self.where = running.pid, running.where
 
     async def _report_place(self) -> None:

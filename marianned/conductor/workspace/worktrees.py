@@ -99,7 +99,7 @@ class Worktrees:
         self._plain: set[int] = set()  # runs known to have none: its row comes with the run, or never
         self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
 
-    async def directory(self, run: RunRow, *, used: bool) -> str | None:
+    async def ensure(self, run: RunRow, *, for_sheet: bool) -> str | None:
         """Return the run's worktree, made if need be; None: none is wanted, or the usual place is used.
 
         Raises:
@@ -115,7 +115,9 @@ class Worktrees:
             if row is None or row.status == WorktreeStatus.REFUSED:
                 return None
             if row.status == WorktreeStatus.MADE:
-                if used and await to_thread.run_sync(_is_gone, row.path):  # a person decides to make it again
+                if for_sheet and await to_thread.run_sync(
+                    _is_gone, row.path
+                ):  # a person decides to make it again
                     again = f"to have it made again, type: mzt resume {run.job_name}"
                     way = await to_thread.run_sync(_away, run, row) or again
                     raise WorktreeUnavailable(f"its worktree is gone: '{row.path}'; {way}")
@@ -126,7 +128,7 @@ class Worktrees:
                 await self._go_without(run, row, str(why))
                 return None
 
-    async def resumed(self, run: RunRow) -> None:
+    async def note_resume(self, run: RunRow) -> None:
         """Let a worktree that is gone be made again: the run is about to go on, which a person has decided.
 
         It is on record before the run goes on; the first sheet that starts makes it.

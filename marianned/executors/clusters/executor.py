@@ -191,7 +191,7 @@ class ClusterExecutor:
             raise self._answered
         return self._answered
 
-    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
+    async def read_identity(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Read identity.json: pids, start times and boot id are those of its node."""
         return await run_sync(attempt_files.read, place.directory / shim.IDENTITY, SupervisorIdentity)
 
@@ -242,7 +242,7 @@ class ClusterExecutor:
         while True:
             news, job = entry.news, entry.job
             if entry.over.is_set() or entry.placed or (job is not None and not job.waits):
-                running = await self.running(place)
+                running = await self.read_identity(place)
                 where = None if running is None else running.where
                 entry.placed = where is not None
                 if where is None and job is not None and not job.waits:
@@ -396,7 +396,7 @@ class ClusterExecutor:
     async def _notice_beginning(self, one: AttemptEntry, found: AttemptFilesState) -> None:
         """Note that it has begun as soon as its files say so: the engine may not answer for a while."""
         if found.claimed and not found.given_up and not one.placed:
-            running = await self.running(one.place)
+            running = await self.read_identity(one.place)
             if running is not None and running.where is not None:
                 one.placed = True
                 one.tell()

@@ -142,7 +142,7 @@ class LocalExecutor:
         swept = await _sweep(place.id)
         return await _in_thread(_conclude, place, seen, swept, place.id in self._asked_to_end)
 
-    async def running(self, place: AttemptPlace) -> SupervisorIdentity | None:
+    async def read_identity(self, place: AttemptPlace) -> SupervisorIdentity | None:
         """Read identity.json, and remember it (see Executor); of what was just started it is known."""
         if place.id in self._started:
             return self._known[place.id]

@@ -108,7 +108,7 @@ class Attempt:
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
     async def running(self) -> SupervisorIdentity:
-        running = await self.executor.running(self.place)
+        running = await self.executor.read_identity(self.place)
         assert running is not None
         return running
 

@@ -38,7 +38,7 @@ class Turns:
 
     async def start(self, name: str, *argv: str, **given: Any) -> SupervisorIdentity:
         await soon(self.executor.start(self.place(name).directory, self.spec(name, *argv, **given)))
-        running = await self.executor.running(self.place(name))
+        running = await self.executor.read_identity(self.place(name))
         assert running is not None
         return running
 

@@ -100,7 +100,7 @@ async def test_what_ended_by_itself_first_was_not_asked(attempt: Attempt) -> Non
     os.mkfifo(go)
     await attempt.start(attempt.script("echo $$ >&9; read word <go; exit 6"))
     command = int(await attempt.leash.line())
-    running = await attempt.executor.running(attempt.place)
+    running = await attempt.executor.read_identity(attempt.place)
     assert running is not None
     for supervisor in (running.pid, running.runner_pid):  # it can look at neither before both have happened
         os.kill(supervisor, signal.SIGSTOP)
@@ -139,7 +139,7 @@ KILLED = {
 async def test_whoever_is_killed_nothing_is_left_and_a_survivor_tells(attempt: Attempt, victims: str) -> None:
     await attempt.start(attempt.script(TREE + "echo $$ >&9; sleep 1000"))
     await attempt.leash.line()
-    running = await attempt.executor.running(attempt.place)
+    running = await attempt.executor.read_identity(attempt.place)
     assert running is not None
     pids = {"keeper": running.pid, "runner": running.runner_pid, "command": int(await attempt.leash.line())}
     for sign in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, they die without seeing each other die
@@ -162,7 +162,7 @@ async def test_a_directory_that_was_removed_keeps_nobody_alive(attempt: Attempt)
     os.mkfifo(go)
     await attempt.start(attempt.script("echo ready >&9; read word <go"))
     await attempt.leash.line()
-    running = await attempt.executor.running(attempt.place)
+    running = await attempt.executor.read_identity(attempt.place)
     assert running is not None
     watch = os.pidfd_open(running.pid)
     shutil.rmtree(attempt.directory)
