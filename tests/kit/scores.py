@@ -386,7 +386,7 @@ class Bench:
         )
         row = None if to is None else row_of(to, problems=problems or [])
         proposal = None if to is None or row is None else Proposal(version=ScoreVersion(row=row, score=to))
-        self.step(JobRequest(action=action, request=request, wait=wait, proposal=proposal, **fields))
+        self.step(JobRequest(action=action, row=request, wait=wait, proposal=proposal, **fields))
         return name
 
     def file(self, reason: str | None = None) -> Decision:

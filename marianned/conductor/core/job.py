@@ -206,12 +206,12 @@ class JobActor:
 
         Whether it is refused is waited for in any case: a time that runs out says that it was not.
         """
-        waiter = self.wait_for(ask.request.request)
+        waiter = self.wait_for(ask.row.request)
         began = anyio.current_time()
         self._send.send_nowait(ask)
         await waiter.accepted.wait()
         left = patience - (anyio.current_time() - began) if ask.wait and patience is not None else None
-        return await self.answer(ask.request.request, waiter, left)
+        return await self.answer(ask.row.request, waiter, left)
 
     def wait_for(self, request: str) -> Waiter:
         """Return the waiter of a request; several who repeat it by its key share one."""
@@ -336,7 +336,7 @@ class JobActor:
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
         if isinstance(trigger, JobRequest):
-            self._waiters.answer(trigger.request.request, error)
+            self._waiters.answer(trigger.row.request, error)
         elif self._tasks is not None:
             self._tasks.start_soon(self._requeue, trigger)
 
@@ -470,7 +470,7 @@ class JobActor:
         self._withdraw()
         self._await_chained()
         if isinstance(trigger, JobRequest):
-            self._waiters.accept(trigger.request.request)
+            self._waiters.accept(trigger.row.request)
         for request, answer in decision.answers.items():
             self._waiters.answer(request, _with_event(answer, event))
         due = [when for when in (decision.wake, self._share.enqueue()) if when is not None]

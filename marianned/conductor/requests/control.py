@@ -255,7 +255,7 @@ class ControlRequests:
         async def act(request: RequestRow) -> R:
             whole = ask if prepare is None else await prepare()
             job = await self._conductor.job(params.job_id)
-            handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
+            handed = msgspec.structs.replace(whole, row=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
             reply = await completed(request, _reply_of(answer, job, ask, params.timeout, kind))
             add_hindrances(job.services, reply, job.state, job.blockers())

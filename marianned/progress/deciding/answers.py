@@ -90,7 +90,7 @@ def remember_request(
     A request that brings no hold keeps the number of the next one: what comes from there on is later.
     """
     row = msgspec.structs.replace(
-        ask.request,
+        ask.row,
         run_id=draft.state.run.run_id,
         awaits=ask.action if ask.wait else f"{ask.action} now",
         since_hold=draft.state.run.next_hold if hold is None else hold,

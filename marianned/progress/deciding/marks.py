@@ -59,7 +59,7 @@ def apply_marks(draft: DecisionDraft, ask: JobRequest) -> None:
         WrongStatus: one is in flight, or done.
     """
     state = draft.state
-    word = Word(owner=ask.request.caller, reason=ask.reason)
+    word = Word(owner=ask.row.caller, reason=ask.reason)
     for number, status in _marked_sheets(state, ask).items():
         row = state.sheets[number]
         if row.status in (*DONE, SheetStatus.RUNNING):

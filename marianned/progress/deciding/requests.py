@@ -70,11 +70,11 @@ def apply_request(draft: DecisionDraft, ask: JobRequest, answers: dict[str, Repl
         MarianneError: it is refused; nothing follows from it.
     """
     status = draft.status
-    draft.asked = ask.request.request
+    draft.asked = ask.row.request
     rule = _transition_rule(draft, ask, status)
     _check_expected(draft, ask)
     if ask.plan:
-        answers[ask.request.request] = planned_reply(draft, ask)
+        answers[ask.row.request] = planned_reply(draft, ask)
         return
     if ask.over_budget:
         draft.update_run(over_budget=draft.state.run.over_budget + ask.over_budget)
@@ -183,7 +183,7 @@ def _note_request(draft: DecisionDraft, ask: JobRequest, version: ScoreVersion |
     if ask.sheets is not None:
         text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
     text += "".join(f", {how} sheets {named}" for how, named in marks_of(ask))
-    draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
+    draft.note_request(kind, text, ask.row.caller, ask.reason, HoldCause.USER if held else None)
 
 
 def _new_values(draft: DecisionDraft, version: ScoreVersion) -> str:
@@ -219,7 +219,7 @@ def _new_version(draft: DecisionDraft, ask: JobRequest, rerun: list[int]) -> Sco
         run_id=draft.state.run.run_id,
         revision=draft.state.run.last_revision + 1,
         status=RevisionStatus.STAGED,
-        caller=ask.request.caller,
+        caller=ask.row.caller,
         reason=ask.reason,
         created_at=draft.now.at,
         plan=encode_plan(lines),
@@ -244,7 +244,7 @@ def _add_hold(draft: DecisionDraft, ask: JobRequest, *, changes: bool) -> int | 
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
-    held = draft.add_hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
+    held = draft.add_hold(HoldCause.USER, ask.row.caller, ask.reason, ask.lasts, deadline)
     draft.note_hold_in_request(held)
     number = held.hold
     if ask.action is Action.MODIFY and draft.facts.staged:

@@ -199,7 +199,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     action: Action
-    request: RequestRow = NOBODY
+    row: RequestRow = NOBODY
     reason: str | None = None
     wait: bool = False
     plan: bool = False
