@@ -102,6 +102,12 @@ def all_passed(reports: Sequence[CheckReport]) -> bool:
 
 def measured_exit(ended: Exit, reading: ParsedOutput, cost: float | None) -> AttemptExit:
     """Return what is known of an attempt by its process and by what its tool has said."""
-    names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
-    told = {name: getattr(reading, name) for name in names}
-    return AttemptExit(**told, cost_usd=cost).overlaid(ended)
+    told = AttemptExit(
+        result=reading.result,
+        input_tokens=reading.input_tokens,
+        output_tokens=reading.output_tokens,
+        cached_tokens=reading.cached_tokens,
+        session_id=reading.session_id,
+        cost_usd=cost,
+    )
+    return told.overlaid(ended)

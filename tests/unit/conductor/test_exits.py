@@ -6,8 +6,10 @@ from kit.conducting import ME, conducting
 from kit.memory import MemoryExecutor
 
 from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.run.ends import measured_exit
+from marianned.instruments.result import ParsedOutput
 from marianned.protocol import GetJob
-from marianned.rows import Exit
+from marianned.rows import AttemptExit, Exit
 
 SCORE = """\
 name: a
@@ -49,3 +51,12 @@ def test_every_field_of_an_exit_comes_from_the_record_to_the_row_and_to_who_asks
     empty = [name for name, value in nothing.items() if getattr(row, name) == value]
     assert empty == ["signal"], "Process.exit_of fills them all, and who ended by itself has no signal"
     assert {name: getattr(told, name) for name in nothing} == {name: getattr(row, name) for name in nothing}
+
+
+def test_all_that_a_tool_says_of_an_attempt_is_in_its_row() -> None:
+    """A field of `AttemptExit` has a default: `measured_exit` could forget it, and mypy would be silent."""
+    amounts = dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens"), 7)
+    reading = ParsedOutput(result="said", session_id="s", **amounts)
+    told = measured_exit(Exit(), reading, cost=1.0)
+    own = {*AttemptExit.__struct_fields__} - {*Exit.__struct_fields__}
+    assert {name for name in own if getattr(told, name) is None} == set()
