@@ -57,6 +57,7 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
+from marianned.places import CLUSTERS, Cluster
 from marianned.protocol import Obstacle
 from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import Store, open_store
@@ -108,9 +109,10 @@ class Daemon:
             anyio.create_task_group() as tasks,
         ):
             self._refuse_copy(store)
-            services, cluster = self._services(store, local)
+            services, clusters = self._services(store, local)
             tasks.start_soon(local.serve)
-            tasks.start_soon(cluster.serve)
+            for cluster in clusters:
+                tasks.start_soon(cluster.serve)
             conductor = Conductor(services, tasks, chain)
             submissions = Submissions(conductor)
             queries = JobQueries(conductor, now().at)
@@ -173,20 +175,23 @@ class Daemon:
                     f"stop that one first: mzt --socket {shlex.quote(held.socket)} stop",
                 )
 
-    def _cluster(self, incarnation_directory: IncarnationDirectory) -> ClusterExecutor:
+    def _cluster(self, cluster: Cluster, incarnation_directory: IncarnationDirectory) -> ClusterExecutor:
         """Return what runs attempts on a cluster; it does nothing before one is started there, or waits."""
-        slurm = self._settings.slurm
-        tuning = ClusterSettings(slurm.python, tuple(slurm.arguments), slurm.lost_after)
-        return ClusterExecutor(
-            SlurmEngine(), incarnation_directory.attempts, tuning, incarnation_directory.why_missing
-        )
+        match cluster:
+            case "slurm":
+                slurm = self._settings.slurm
+                tuning = ClusterSettings(slurm.python, tuple(slurm.arguments), slurm.lost_after)
+                directory = incarnation_directory
+                return ClusterExecutor(SlurmEngine(), directory.attempts, tuning, directory.why_missing)
 
-    def _services(self, store: Store, local: LocalExecutor) -> tuple[Services, ClusterExecutor]:
+    def _services(self, store: Store, local: LocalExecutor) -> tuple[Services, list[ClusterExecutor]]:
         incarnation_directory = IncarnationDirectory(
             store.incarnation, store.incarnations.values(), self._state
         )
         incarnation_directory.check()
-        cluster = self._cluster(incarnation_directory)
+        clusters: dict[str, ClusterExecutor] = {
+            cluster: self._cluster(cluster, incarnation_directory) for cluster in CLUSTERS
+        }
         scheduler = Scheduler(self._settings.max_attempts)
         disk = DiskMonitor(
             (self._state, incarnation_directory.attempts),
@@ -201,7 +206,7 @@ class Daemon:
 
         services = Services(
             store=store,
-            executors=Executors(host=local, cluster=cluster),
+            executors=Executors(host=local, clusters=clusters),
             scheduler=scheduler,
             limits=RateLimiter(),
             disk=disk,
@@ -212,7 +217,7 @@ class Daemon:
             socket=self._address,
             environ=dict(os.environ),
         )
-        return services, cluster
+        return services, [*clusters.values()]
 
     async def _keep_files(self, store: Store) -> None:
         """See to the files of the state directory when they are touched; clients find us by the lock's."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import anyio
 import msgspec
@@ -27,7 +27,7 @@ _JUDGED_MOST = 16
 
 
 class Executors(NamedTuple):
-    """Where things run: on this `host`, or, of attempts, on the `cluster` where they were started there.
+    """Where things run: on this `host`, or, of attempts, on the one of the `clusters` that they name.
 
     Git, skip commands and hooks need the daemon's own host: its files, its network, an answer soon. So do
     checks, unless their score has them run with the attempt.
@@ -35,14 +35,19 @@ class Executors(NamedTuple):
     """
 
     host: Executor
-    cluster: Executor
+    clusters: Mapping[str, Executor]
 
     def of(self, flight: Flight) -> Executor:
         """Return where a flight runs, or has run."""
-        return self.cluster if is_away(flight) else self.host
+        return self.clusters[flight.executor] if is_away(flight) else self.host
+
+    @property
+    def all(self) -> list[Executor]:
+        """All of them, the host first."""
+        return [self.host, *self.clusters.values()]
 
 
-def is_away(flight: Flight) -> bool:
+def is_away(flight: Flight) -> TypeGuard[AttemptRow]:
     """Tell whether a flight runs on a cluster, and not on this host."""
     return isinstance(flight, AttemptRow) and flight.executor != LOCAL
 

@@ -28,6 +28,7 @@ from marianned.conductor.services import Executors, Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Spec
+from marianned.places import CLUSTERS
 from marianned.protocol import Caller, Submit, Submitted
 from marianned.rows import Changes, RunRow
 from marianned.store.writer import Store, open_store
@@ -49,7 +50,7 @@ class House:
         settings = given.get("settings", Settings())
         environ = given.get("environ", dict(os.environ))
         self.scheduler = Scheduler(settings.max_attempts)
-        executors = Executors(host=executor, cluster=executor)
+        executors = Executors(host=executor, clusters=dict.fromkeys(CLUSTERS, executor))
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:
             return await walls.git_spec(self.services, contain, spec, own)

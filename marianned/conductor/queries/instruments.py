@@ -21,6 +21,7 @@ from marianned.conductor.run import walls
 from marianned.errors import BadRequest
 from marianned.instruments.profile import Profile
 from marianned.moment import now
+from marianned.places import Cluster
 from marianned.progress.state.run import RunState
 from marianned.protocol import (
     Caller,
@@ -56,10 +57,10 @@ class InstrumentQueries:
 
     async def check(self, _caller: Caller, params: CheckInstruments) -> Reply:
         """Start each tool, all at once, for its version; ask a cluster whether it would run its sheets."""
-        return await self._reply(params.name, params.directory, check=True, away=params.executor is not None)
+        return await self._reply(params.name, params.directory, check=True, cluster=params.executor)
 
     async def _reply(
-        self, name: str | None, directory: str | None, *, check: bool, away: bool = False
+        self, name: str | None, directory: str | None, *, check: bool, cluster: Cluster | None = None
     ) -> Reply:
         known = await workers.known_profiles(directory)
         chosen = known.profiles if name is None else [_profile_named(name, known.profiles)]
@@ -70,8 +71,8 @@ class InstrumentQueries:
                 for one in chosen:
                     env = one.profile.cli.command.env if one.profile.cli is not None else {}
                     tasks.start_soon(self._ask_version, found[one.profile.name], env, turns)
-        if away:
-            trouble = await self._services.executors.cluster.trouble()
+        if cluster is not None:
+            trouble = await self._services.executors.clusters[cluster].trouble()
             for one in chosen:
                 self._judge_for_cluster(found[one.profile.name], one.profile, trouble)
         if name is not None and not check:

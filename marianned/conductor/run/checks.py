@@ -85,8 +85,9 @@ class CheckRunner:
         self._uid = flight.uid
         self._attempt = directory
         self._on_node = on_node
-        host, cluster = services.executors
-        self._places = {_CHECKS: host, _ON_NODES: cluster} if is_away(flight) else {_CHECKS: host}
+        self._places = {_CHECKS: services.executors.host}
+        if is_away(flight):
+            self._places[_ON_NODES] = services.executors.of(flight)
         self._own = _CHECKS if on_node is None else _ON_NODES
         self._root = services.place(flight).root
         self._roots = {_CHECKS: None, _ON_NODES: self._root}

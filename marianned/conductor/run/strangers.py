@@ -129,7 +129,7 @@ async def watch_strangers(services: Services) -> None:
 
 
 async def _forget_when_ended(services: Services, stranger: Stranger) -> None:
-    for executor in services.executors:
+    for executor in services.executors.all:
         await executor.outlast(services.attempts, stranger.attempt)
     services.strangers.remove(stranger)
     _logger.warning("attempt %s, which the database does not know, has ended", stranger.attempt)
@@ -137,7 +137,7 @@ async def _forget_when_ended(services: Services, stranger: Stranger) -> None:
 
 async def _running_attempts(services: Services) -> dict[str, int]:
     alive: dict[str, int] = {}
-    for executor in services.executors:
+    for executor in services.executors.all:
         alive |= await executor.alive_below(services.attempts)
     return alive
 
