@@ -103,14 +103,7 @@ def commands():
 
 def requests():
     """The table of lifecycle.py: what a request does in each status."""
-    notes = {
-        Guard.HOLDS_END: "¹",
-        Guard.STAGED: "²",
-        Guard.IN_LIMITS: "³",
-        Guard.WOULD_RUN: "⁴",
-        Guard.WAITS: "⁵",
-        Guard.FAILING: "⁶",
-    }
+    notes = dict(zip(Guard, "¹²³⁴⁵⁶", strict=True))
 
     def said(cell):
         if not isinstance(cell, TransitionRule):

@@ -19,6 +19,7 @@ from kit import trees
 
 import marianne_cli
 import marianned
+from marianned.protocol import HoldCause, statuses
 
 PARTIAL: dict[str, str] = {
     "marianned.progress.deciding.requests._EFFECTS": "the others need the request, and stand before it",
@@ -180,6 +181,18 @@ def test_a_table_over_the_classes_of_a_union_has_all_of_them() -> None:
             over = min((union for union in known if keys <= union), key=len, default=keys)
             gaps[name] = sorted(kind.__name__ for kind in over - keys)
     assert {name: lost for name, lost in gaps.items() if lost and name not in PARTIAL} == {}
+
+
+def test_a_hold_cause_has_its_row_in_the_contract_and_a_command_where_a_resume_alone_does_not_release_it() -> (
+    None
+):
+    control = (Path(__file__).parents[2] / "docs/design/control.md").read_text()
+    section = control.partition("\n## 8. ")[2].partition("\n## ")[0]
+    released_by = dict(re.findall(r"(?m)^\| `(\w+)` \|.*\| ([^|]+) \|$", section))
+    assert set(released_by) == {*HoldCause}
+    assert {cause for cause, how in released_by.items() if not how.startswith("resume")} == {
+        *statuses._LIFTED_BY
+    }
 
 
 FIELDS = ("status", "waiting_for", "outcome", "cause", "next_kind", "error_category", "category", "executor")

@@ -133,16 +133,23 @@ def _transition_rule(draft: DecisionDraft, ask: JobRequest, status: JobStatus) -
 
 def _guard_refusal(draft: DecisionDraft, ask: JobRequest, guard: Guard) -> WrongStatus:
     state = draft.state
-    if guard is Guard.WOULD_RUN:
-        target = _target_version(draft, ask)
-        differing = list(changed_sheets(state, target))  # `--rerun changed` would name these
-        return messages.refusal_nothing_runs(
-            state, target.score, ask.action, draft.status, ask.options, differing
-        )
-    if guard is Guard.WAITS:
-        return messages.refusal_of_retry(state, draft.status, not_waiting(state, ask.sheets))
-    if guard is not Guard.IN_LIMITS:
-        return messages.refusal(state, ask.action, draft.status)
+    match guard:
+        case Guard.WOULD_RUN:
+            target = _target_version(draft, ask)
+            differing = list(changed_sheets(state, target))  # `--rerun changed` would name these
+            return messages.refusal_nothing_runs(
+                state, target.score, ask.action, draft.status, ask.options, differing
+            )
+        case Guard.WAITS:
+            return messages.refusal_of_retry(state, draft.status, not_waiting(state, ask.sheets))
+        case Guard.IN_LIMITS:
+            return _refusal_at_limit(draft, ask)
+        case Guard.HOLDS_END | Guard.STAGED | Guard.FAILING:
+            return messages.refusal(state, ask.action, draft.status)
+
+
+def _refusal_at_limit(draft: DecisionDraft, ask: JobRequest) -> WrongStatus:
+    state = draft.state
     name, score = state.run.job_name, _target_version(draft, ask).score
     if limits.is_time_up(state, score, draft.now):
         taken = limits.describe_time(state, score, draft.now)
