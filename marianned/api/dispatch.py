@@ -10,6 +10,7 @@ from marianned.conductor.core.conductor import Conductor
 from marianned.conductor.queries.graphs import GraphQueries
 from marianned.conductor.queries.instruments import InstrumentQueries
 from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.queries.on_record import RecordQueries
 from marianned.conductor.queries.search import SearchQueries
 from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.control import ControlRequests
@@ -39,7 +40,7 @@ def handlers(
 ) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
     control = ControlRequests(conductor)
-    evidence = WhyQueries(conductor.services, queries)
+    on_record = RecordQueries(conductor.services, queries)
     instruments = InstrumentQueries(conductor)
     return {
         "daemon.hello": queries.daemon_hello,
@@ -57,9 +58,9 @@ def handlers(
         "job.cancel": control.cancel,
         "job.retry": control.retry,
         "job.history": queries.job_history,
-        "job.attempts": evidence.job_attempts,
-        "job.why": evidence.job_why,
-        "job.revisions": evidence.job_revisions,
+        "job.attempts": on_record.job_attempts,
+        "job.why": WhyQueries(conductor.services, queries).job_why,
+        "job.revisions": on_record.job_revisions,
         "job.remove": retention.remove,
         "backup.write": retention.backup,
         "log.read": queries.log_read,

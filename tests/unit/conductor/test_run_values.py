@@ -5,7 +5,7 @@ from kit.conducting import ME, conducting
 from kit.memory import MemoryExecutor
 
 from marianned.conductor.queries.jobs import JobQueries
-from marianned.conductor.queries.why import WhyQueries
+from marianned.conductor.queries.on_record import RecordQueries
 from marianned.errors import BadRequest, InvalidScore, NameTaken
 from marianned.protocol import GetJob, Modify, Pause, ReadHistory, ReadRevisions, Resume
 
@@ -38,7 +38,7 @@ class Asking:
         return [one.text for one in (await self.queries.job_history(ME, ReadHistory(job_id="a"))).entries]
 
     async def revisions(self):
-        asked = await WhyQueries(self.house.services, self.queries).job_revisions(
+        asked = await RecordQueries(self.house.services, self.queries).job_revisions(
             ME, ReadRevisions(job_id="a")
         )
         return {one.revision: one.variables for one in asked.revisions}
