@@ -329,7 +329,7 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
         return self.cluster_seconds is not None and self.limit_seconds >= self.cluster_seconds
 
     def within(self, seconds: float) -> float:
-        """Return what a limit of its sheet comes to where it runs."""
+        """Return a time limit of its sheet, cut to what the `time_limit` of its executor allows; seconds."""
         return seconds if self.cluster_seconds is None else min(seconds, self.cluster_seconds)
 
     @property

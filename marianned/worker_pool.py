@@ -448,7 +448,7 @@ class _NurseryHandle:
         return [_NurseryImage(found)] if said == IMAGE and found else []
 
     def lives(self) -> bool:
-        """Tell whether it does; it is reaped if not."""
+        """Tell whether the nursery lives; if not, it is reaped."""
         return self._process.poll() is None
 
     def fork(self, workers: Pool) -> "_Worker":

@@ -134,7 +134,7 @@ class LabelName(ParameterKind):
     name = "label"
 
     def convert(self, text: str) -> str:
-        """Check it."""
+        """Refuse what is not a label; return it as it is."""
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}", text):
             raise ValueError(f"'{text}' is not a label; use letters, digits and . _ = / : - (63 at most)")
         return text

@@ -63,7 +63,7 @@ class WatchedJob:
         self._details: dict[str, Any] = {"hooks": [], "drift": None}
 
     async def run(self) -> None:
-        """Keep it until cancelled."""
+        """Follow the job until cancelled, and keep what is known of it up to date."""
         with self.scope:
             while True:
                 try:

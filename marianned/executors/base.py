@@ -366,7 +366,7 @@ class CannotStart(Exception):
 
 
 class StartRefused(CannotStart):
-    """It never can be, as it is: what it wants has to change first."""
+    """The attempt can't be started with this spec, however often it is tried: that has to change first."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.REFUSED
 

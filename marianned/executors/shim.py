@@ -80,8 +80,8 @@ AT = {"node": "MARIANNE_NODE", "cluster_job": "MARIANNE_CLUSTER_JOB"}
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
-_BY_FILE: "Facts" = {"asked_by": None}
-"""Why a command was ended that order.py has found to be asked to; by whom, no file tells."""
+_ASKED_BY_FILE: "Facts" = {"asked_by": None}
+"""Why a command was ended for which order.py has found the file that asks for it; no file tells who asked."""
 _REASONS = ("timed_out", "output_exceeded", "stale", "final")
 _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap", "silence")
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -307,19 +307,19 @@ def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) ->
     Return whether it has ended by itself and left nothing: no process, and no descriptor here.
     """
     children, output = Children(), OutputCap(spec["output_cap"])
-    started, error, told = now(), None, 0
+    started, error, wall_report = now(), None, 0
     seen: Facts = {}
     if go:
-        children.main, error, told = _start(spec, output)
-        children.walled = bool(told)
+        children.main, error, wall_report = _start(spec, output)
+        children.walled = bool(wall_report)
         if not error:
             seen = _supervise(children, output, spec, keeper, ordered)
             children.end_leftovers(keeper)
     children.sweep()
     output.trim()
     status = None if error else children.status
-    if told and not error:
-        status, error = wall_status(told, status)
+    if wall_report and not error:
+        status, error = wall_status(wall_report, status)
     ended = {
         "swept": len(children.swept),
         "left_behind": len(children.left) if seen.keys() <= {"output_cut"} else 0,
@@ -327,7 +327,7 @@ def attend(spec: "Facts", claim: int, keeper: int, ordered: int, *, go: bool) ->
     facts = {"id": spec["id"], "error": error, **ended, **seen}
     write_record(claim, "runner", started, status, used=children.used, **facts)
     output.close()
-    return go and not (error or told or seen or children.swept)
+    return go and not (error or wall_report or seen or children.swept)
 
 
 class OutputCap:
@@ -388,17 +388,17 @@ def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: i
     while True:
         left = min(deadline, output.due, *(watch.due for watch in watches.values())) - time.monotonic()
         seen = signal.sigtimedwait(waking, max(0.0, min(left, 3600.0)))
-        told = 0 if seen is None else seen.si_signo
+        number = 0 if seen is None else seen.si_signo
         some_are_left = children.reap()
         if children.ended() or os.getppid() != keeper:
             drain = spec.get("drain_seconds", 0.0)
-            if drain and some_are_left and told in {0, signal.SIGCHLD}:
+            if drain and some_are_left and number in {0, signal.SIGCHLD}:
                 until = min(deadline, time.monotonic() + drain)
                 if children.drain(until, keeper, output.files, output.poll):
                     return {"output_cut": True}
             return {}
-        hurry |= told == HURRY
-        if seen is not None and told == signal.SIGTERM:
+        hurry |= number == HURRY
+        if seen is not None and number == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
         elif time.monotonic() >= deadline:
             raised = _raised(spec, "limit")
@@ -408,9 +408,9 @@ def _supervise(children: "Children", output: OutputCap, spec: "Facts", keeper: i
             why = {"timed_out": True, "limit_seconds": limit}
         elif not output.poll():
             why = {"output_exceeded": True}
-        elif ending := next((why for why in watches if _is_over(why, watches[why], spec)), None):
+        elif ending := next((name for name in watches if _is_over(name, watches[name], spec)), None):
             idle: Any = getattr(watches[ending], "idle", None) if ending == "stale" else None
-            why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
+            why = _ASKED_BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue
         why = why | _final_event_came(why, watches)
@@ -464,7 +464,7 @@ def _start(spec: "Facts", output: OutputCap) -> "tuple[int, str | None, int]":
     It is spawned, which copies no memory, where the interpreter can do that with a session of its own; one
     behind a wall is forked.
     """
-    told, status = 0, -1
+    wall_report, status = 0, -1
     try:
         output.open()
         if not spec.get("wall"):
@@ -474,17 +474,17 @@ def _start(spec: "Facts", output: OutputCap) -> "tuple[int, str | None, int]":
                 pass  # built for a C library without POSIX_SPAWN_SETSID
         failed, report = os.pipe()
         if spec.get("wall"):
-            told, status = os.pipe()
+            wall_report, status = os.pipe()
         command = fork(_become, spec, output.files, report, status)
     except OSError as error:
         return 0, f"cannot start anything: {error.strerror}", 0
     os.close(report)
-    if told:
+    if wall_report:
         os.close(status)
-        os.set_blocking(told, False)
+        os.set_blocking(wall_report, False)
     text = os.read(failed, _ERROR_LIMIT)  # all of it, or the end that comes with a successful exec: CLOEXEC
     os.close(failed)
-    return command, text.decode(errors="replace") or None, told
+    return command, text.decode(errors="replace") or None, wall_report
 
 
 def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":

@@ -266,6 +266,7 @@ class JobActor:
                     await self._take_part(step)
                 else:
                     await self._step(step)
+                # still new: its first commit failed, and the run is on no disk
                 if self._is_new or self._may_be_evicted():
                     self._jobs.evict(self)
                     self._tasks.cancel_scope.cancel()

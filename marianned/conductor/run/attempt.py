@@ -137,8 +137,8 @@ class AttemptRunner:
         )
         self._directory = self._process.directory
         definition = given.definition
-        seat = {"sheet": definition.sheet, "stage": definition.stage, "instance": definition.instance}
-        named = msgspec.structs.replace(given.attempt, **seat)  # by the numbers of today
+        numbers = {"sheet": definition.sheet, "stage": definition.stage, "instance": definition.instance}
+        named = msgspec.structs.replace(given.attempt, **numbers)  # by the numbers of today
         self._variables = variables_of(services, given.run, named)
         environ = environment_of(
             services,
@@ -190,11 +190,11 @@ class AttemptRunner:
         self.helper_wait.note(None)
         faults.point("attempt.exited")
         if record is None:
-            seat = self._given.definition
-            told = await sessions.printed_session(self._process, self._given.profile, seat)
+            definition = self._given.definition
+            session = await sessions.printed_session(self._process, self._given.profile, definition)
             self._fate = await self._process.fate()
             how = ends.end_without_record(self._fate, await self._process.describe_loss())
-            return self._end(*how, AttemptExit(session_id=told))
+            return self._end(*how, AttemptExit(session_id=session))
         judged: AttemptEnded | AttemptParked
         try:
             async with nullcontext() if self._on_node or not self.away else self._services.judging:

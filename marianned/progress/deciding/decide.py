@@ -262,8 +262,8 @@ def _take_settling_steps(draft: DecisionDraft, *, outcome: bool) -> None:
         close_loops_by_marks(draft)
         judge_budget(draft)
         judge_time(draft)
-        commit = {"outcome": outcome, "could_start_before": left}
-        step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.settling_context, **commit))
+        facts = {"outcome": outcome, "could_start_before": left}
+        step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.settling_context, **facts))
         if step is None:
             return
         match step:
@@ -456,7 +456,7 @@ def flights_to_terminate(state: RunState, now: Instant) -> list[Flight]:
     A cancel is in force, a hook was sent TERM, or a deadline is over. They are told so before their records
     are read: an end on disk that the earlier daemon has brought about is no loss.
     """
-    told: list[Flight] = [row for row in state.flights if isinstance(row, HookRow) and row.term_sent]
+    to_end: list[Flight] = [row for row in state.flights if isinstance(row, HookRow) and row.term_sent]
     if is_overdue(state, now):
-        told += state.sheet_flights
-    return state.flights if state.run.cancelling else told
+        to_end += state.sheet_flights
+    return state.flights if state.run.cancelling else to_end
