@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,13 @@ class _Runs:
             from kit import putting_back
 
             os.environ.pop(putting_back.VARIABLE, None)  # of the run before: programs here have no failure
-            putting_back.put_back(failure, room)
-            (room / "wrong").write_text(json.dumps(self._run(items, room)))
-            atexit._run_exitfuncs()  # zygotes end, for one
+            try:
+                putting_back.put_back(failure, room)
+                (room / "wrong").write_text(json.dumps(self._run(items, room)))
+                atexit._run_exitfuncs()  # zygotes end, for one
+            except BaseException:  # noqa: BLE001  whatever it is, it is told, and this fork ends
+                (room / "said").write_text(traceback.format_exc())
+                os._exit(1)  # else there would be two that read what is asked
             os._exit(0)  # what is loaded would be copied to be taken down
         status = _ended(pid)
         return json.loads((room / "wrong").read_text()) if status == 0 else status

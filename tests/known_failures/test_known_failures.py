@@ -53,8 +53,8 @@ KNOWN = {
     ),
     "a cancel is forgotten over a restart": Known(
         "progress.deciding.decide:flights_to_terminate",
-        "return state.flights if state.run.cancelling else told",
-        "return told",
+        "return state.flights if state.run.cancelling else to_end",
+        "return to_end",
         "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
     ),
     "a status is told before it is on disk": Known(
