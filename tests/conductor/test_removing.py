@@ -108,3 +108,18 @@ def test_the_journal_of_a_name_has_what_was_removed_and_why(daemon):
     left = daemon.rpc("events.read", job_name="duo")["events"]
     assert [event["reason"] for event in left] == ["old and wrong", "all"]
     assert daemon.rpc("events.read", job_name="never")["events"] == []
+
+
+def test_a_run_without_a_worktree_is_removed_without_a_look_at_the_others(daemon, monkeypatch):
+    run(daemon, "solo", plain(1))
+    run(daemon, "solo", plain(1))
+    records, asked = daemon.house.store.records, []
+    runs = records.runs
+
+    async def counted(job_name):
+        asked.append(job_name)
+        return await runs(job_name)
+
+    monkeypatch.setattr(records, "runs", counted)
+    daemon.rpc("job.remove", job_id="solo@1")
+    assert asked == []

@@ -343,10 +343,14 @@ class Worktrees:
     async def _forget_kept(self, run_id: int, job_name: str) -> None:
         """Take a kept one out of git that somebody has removed since."""
         row = await self._store.records.worktree(run_id)
-        run = await self._run(run_id, job_name)
-        if row is None or run is None or row.status != WorktreeStatus.KEPT:
+        if (
+            row is None
+            or row.status != WorktreeStatus.KEPT
+            or not await to_thread.run_sync(_is_gone, row.path)
+        ):
             return
-        if await to_thread.run_sync(_is_gone, row.path):
+        run = await self._run(run_id, job_name)
+        if run is not None:
             await _WorktreeGit(self, run, row).forget()
 
     async def _run(self, run_id: int, job_name: str) -> RunRow | None:
