@@ -231,11 +231,15 @@ def no_directory(path: Name) -> NoDirectory | None:
 
 
 def _in_the_way(place: str, kind: str, make: str) -> NoDirectory:
-    """Say what lies where a directory is wanted; the command moves it to a name that is free."""
-    names = (f"{place}.old{number or ''}" for number in itertools.count())
-    aside = next(name for name in names if not os.path.lexists(name))
-    command = f"mv {shlex.quote(place)} {shlex.quote(aside)} && {make}"
-    return NoDirectory(f"'{place}' is {kind}, not a directory", command)
+    """Say what lies where a directory is wanted."""
+    return NoDirectory(f"'{place}' is {kind}, not a directory", f"{move_aside(place, 'old')} && {make}")
+
+
+def move_aside(place: str, suffix: str) -> str:
+    """Return the command that moves what lies there to a name that is free, and that ends so."""
+    names = (f"{place}.{suffix}{number or ''}" for number in itertools.count())
+    free = next(name for name in names if not os.path.lexists(name))
+    return f"mv {shlex.quote(place)} {shlex.quote(free)}"
 
 
 def make_directory(path: Name, mode: int) -> None:

@@ -124,9 +124,9 @@ def _nearest(path: Path) -> Path:
 
 def _in_the_way(path: Path, wanted: str) -> FileObstacle:
     why = f"'{path}' is {files.kind_of(path)}, not {wanted}"
-    place = shlex.quote(str(path))
-    empty = path.is_dir() and not path.is_symlink() and not files.names(path)
-    return FileObstacle(why, f"rmdir {place}" if empty else f"mv {place} {shlex.quote(f'{path}.away')}")
+    if path.is_dir() and not path.is_symlink() and not files.names(path):
+        return FileObstacle(why, f"rmdir {shlex.quote(str(path))}")
+    return FileObstacle(why, files.move_aside(str(path), "away"))
 
 
 def _not_writable(path: Path, mode: str) -> FileObstacle:

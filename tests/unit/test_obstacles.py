@@ -78,6 +78,14 @@ def test_what_is_somebody_elses_can_only_be_looked_at(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_in_the_way_is_moved_to_a_name_that_is_free(tmp_path: Path) -> None:
+    for name in ("pipe", "pipe.away", "pipe.away1"):
+        os.mkfifo(tmp_path / name)
+    found = obstacles.of_socket(tmp_path / "pipe")
+    assert found is not None
+    assert found.command == f"mv {tmp_path}/pipe {tmp_path}/pipe.away2"
+
+
 def test_a_place_for_a_socket_may_have_an_old_one_and_nothing_else(tmp_path: Path) -> None:
     assert obstacles.of_socket(tmp_path / "s") is None
     os.mkfifo(tmp_path / "pipe")
