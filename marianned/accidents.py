@@ -175,6 +175,7 @@ def is_scarcity(error: OSError) -> bool:
 def runs_short(reason: str | None) -> bool:
     """Tell whether a start failed because disk, memory, descriptors or processes ran short.
 
-    Nothing has run then, and the shortage passes.
+    Nothing has run then, and the shortage passes. It stands at the end, behind the name of what it met, for a
+    name can read like that, too.
     """
-    return reason is not None and any(os.strerror(number) in reason for number in SCARCE)
+    return reason is not None and reason.endswith(tuple(map(os.strerror, SCARCE)))

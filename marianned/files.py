@@ -198,10 +198,14 @@ def directory(path: Name, *, below: Name | None = None) -> int:
 
 
 class NoDirectory(NamedTuple):
-    """Why there is no directory at a path, and what to type to have an empty one; null: nobody can tell."""
+    """Why there is no directory at a path, and what to type to have an empty one; null: nobody can tell.
+
+    `number` is that of the error with which it could not be looked at; null: it could be.
+    """
 
     why: str
     command: str | None
+    number: int | None = None
 
 
 def no_directory(path: Name) -> NoDirectory | None:
@@ -219,7 +223,7 @@ def no_directory(path: Name) -> NoDirectory | None:
                 return _in_the_way(place, "a link that leads nowhere", make)
             continue
         except OSError as error:
-            return NoDirectory(f"'{place}' can't be looked at: {error.strerror}", None)
+            return NoDirectory(f"'{place}' can't be looked at: {error.strerror}", None, error.errno)
         except ValueError:  # a text that no name can be
             break
         if not stat.S_ISDIR(mode):

@@ -57,3 +57,13 @@ def test_a_hook_whose_directory_is_gone_is_told_likewise(daemon, ledger):
     subprocess.run(command, shell=True, check=True)
     daemon.rpc("job.resume", job_id="job")
     daemon.wait_for("job", "completed")
+
+
+def test_a_name_that_reads_like_an_error_of_the_machine_is_a_name(daemon, ledger):
+    """As an accident it would be tried again for ever."""
+    work = daemon.home / "No space left on device"
+    daemon.submit(
+        score("job", [f"{plain(1)}; mv '{work}' '{work}.away'", plain(2)], workspace=f"./{work.name}")
+    )
+    daemon.wait_for("job", "failed")
+    assert f"is gone: '{work}' is not there" in daemon.status("job")["sheets"][1]["error_message"]

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from marianned import files
-from marianned.accidents import Accident, FlightAbandoned, runs_short, until_it_works
+from marianned.accidents import SHORT, Accident, FlightAbandoned, runs_short, until_it_works
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import (
@@ -325,12 +325,12 @@ def check_directory(cwd: str, job_name: str) -> None:
 
     Raises:
         PreparationFailed: it is no directory, or can't be looked at.
-        Accident: memory ran short while it was looked at.
+        Accident: memory or descriptors ran short while it was looked at.
     """
     missing = files.no_directory(cwd)
     if missing is None:
         return
-    if runs_short(missing.why):
+    if missing.number in SHORT:
         raise Accident(missing.why)
     way = "bring it back" if missing.command is None else f"bring it back, or type: {missing.command}"
     told = f"the directory it works in is gone: {missing.why}; {way}; then type: mzt resume {job_name}"
