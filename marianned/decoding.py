@@ -9,6 +9,7 @@ finds any other decoder. Clients that do without msgspec: client_wire.py.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
@@ -40,11 +41,11 @@ class Undecodable(ValueError):
         self.column = column
 
 
-class JsonDecoder(Generic[T]):
-    """A decoder of JSON for one type, made once where much is decoded."""
+class _Decoder(Generic[T]):
+    """A decoder for one type, made once where much is decoded."""
 
-    def __init__(self, kind: Any) -> None:
-        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+    def __init__(self, decode: Callable[[Any], T]) -> None:
+        self._decode = decode
 
     def decode(self, data: bytes | str | msgspec.Raw) -> T:
         """Decode one value.
@@ -52,28 +53,22 @@ class JsonDecoder(Generic[T]):
         Raises:
             Undecodable: it is none of this type.
         """
-        try:
-            return self._decoder.decode(data)
-        except _FAULTS as error:
-            raise _undecodable(error) from None
+        decoded: T = _checked(self._decode, data)
+        return decoded
 
 
-class MsgpackDecoder(Generic[T]):
-    """A decoder of msgpack for one type, made once where much is decoded."""
+class JsonDecoder(_Decoder[T]):
+    """A decoder of JSON."""
 
     def __init__(self, kind: Any) -> None:
-        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+        super().__init__(msgspec.json.Decoder(kind).decode)
 
-    def decode(self, data: bytes | msgspec.Raw) -> T:
-        """Decode one value.
 
-        Raises:
-            Undecodable: it is none of this type.
-        """
-        try:
-            return self._decoder.decode(data)
-        except _FAULTS as error:
-            raise _undecodable(error) from None
+class MsgpackDecoder(_Decoder[T]):
+    """A decoder of msgpack."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__(msgspec.msgpack.Decoder(kind).decode)
 
 
 @overload
@@ -86,10 +81,7 @@ def from_json(data: bytes | str, kind: Any = Any, *, strict: bool = True) -> Any
     Raises:
         Undecodable: it is none of this type.
     """
-    try:
-        return msgspec.json.decode(data, type=kind, strict=strict)
-    except _FAULTS as error:
-        raise _undecodable(error) from None
+    return _checked(msgspec.json.decode, data, type=kind, strict=strict)
 
 
 def from_msgpack(data: bytes, kind: type[T]) -> T:
@@ -98,10 +90,8 @@ def from_msgpack(data: bytes, kind: type[T]) -> T:
     Raises:
         Undecodable: it is none of this type.
     """
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except _FAULTS as error:
-        raise _undecodable(error) from None
+    decoded: T = _checked(msgspec.msgpack.decode, data, type=kind)
+    return decoded
 
 
 def from_builtins(value: object, kind: type[T], *, str_keys: bool = False) -> T:
@@ -110,10 +100,8 @@ def from_builtins(value: object, kind: type[T], *, str_keys: bool = False) -> T:
     Raises:
         Undecodable: it is none of this type.
     """
-    try:
-        return msgspec.convert(value, kind, str_keys=str_keys)
-    except _FAULTS as error:
-        raise _undecodable(error) from None
+    taken: T = _checked(msgspec.convert, value, type=kind, str_keys=str_keys)
+    return taken
 
 
 def from_toml(text: str) -> dict[str, Any]:
@@ -174,5 +162,9 @@ def _position(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
-def _undecodable(error: Exception) -> Undecodable:
-    return Undecodable(_TOO_DEEP if isinstance(error, RecursionError) else str(error))
+def _checked(decode: Callable[..., Any], data: object, **options: Any) -> Any:
+    """Call a library's function; whatever is wrong with the data is one exception."""
+    try:
+        return decode(data, **options)
+    except _FAULTS as error:
+        raise Undecodable(_TOO_DEEP if isinstance(error, RecursionError) else str(error)) from None

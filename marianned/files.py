@@ -98,14 +98,7 @@ def open_regular(path: Name, *, below: Name | None = None) -> int:
         OSError: it is not there, or may not be read.
         UnsuitableFile: it is no regular file, or a link leads out of `below`.
     """
-    handle = _handle(path)
-    try:
-        _check_regular(handle, path)
-        if below is not None:
-            _check_below(handle, path, below)
-        return _content(handle, _READ)
-    finally:
-        os.close(handle)
+    return _regular(_handle(path), path, below, _READ)
 
 
 def is_regular(path: Name, *, below: Name | None = None) -> bool:
@@ -141,13 +134,7 @@ def open_to_append(path: Name, mode: int, *, below: Name | None = None) -> int:
         handle = _handle(path)
     except FileNotFoundError:
         return _made(path, mode, below)
-    try:
-        _check_regular(handle, path)
-        if below is not None:
-            _check_below(handle, path, below)
-        return _content(handle, _APPEND)
-    finally:
-        os.close(handle)
+    return _regular(handle, path, below, _APPEND)
 
 
 def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> None:
@@ -483,6 +470,17 @@ def _handle(path: Name) -> int:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except ValueError:
         raise _unsuitable(errno.EINVAL, "its name has characters that no name can have", path) from None
+
+
+def _regular(handle: int, path: Name, below: Name | None, flags: int) -> int:
+    """Open the regular file of a handle, which is closed, once it is known to be one."""
+    try:
+        _check_regular(handle, path)
+        if below is not None:
+            _check_below(handle, path, below)
+        return _content(handle, flags)
+    finally:
+        os.close(handle)
 
 
 def _content(handle: int, flags: int) -> int:
